@@ -1,0 +1,48 @@
+# Thin: CMake builds, scripts test. See docs/testing.md.
+BUILD ?= build
+TEST_BUILD ?= build-test
+TYPE ?= RelWithDebInfo
+PREFIX ?= /usr
+PYTHON = /usr/bin/python3
+
+all: configure
+	cmake --build $(BUILD)
+
+configure:
+	@test -f $(BUILD)/build.ninja || cmake -S . -B $(BUILD) -G Ninja -DCMAKE_BUILD_TYPE=$(TYPE) \
+	    -DCMAKE_INSTALL_PREFIX=$(PREFIX)
+
+# The same sources with the holds that tests need (GB_TEST_HOOKS); never installed.
+test-build:
+	@test -f $(TEST_BUILD)/build.ninja || cmake -S . -B $(TEST_BUILD) -G Ninja -DCMAKE_BUILD_TYPE=$(TYPE) \
+	    -DGB_TEST_HOOKS=ON
+	cmake --build $(TEST_BUILD)
+
+deps:
+	@packaging/install-debian-packages deps
+
+demo:
+	@packaging/install-debian-packages demo
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) $(PYTHON) tests/e2e/demo
+
+check:
+	@packaging/install-debian-packages check
+	@$(MAKE) --no-print-directory test-build
+	@BUILD=$(TEST_BUILD) $(PYTHON) tests/check
+
+check-long:
+	@GB_TEST_LONG=1 $(MAKE) --no-print-directory check
+
+bench:
+	@packaging/install-debian-packages bench
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) $(PYTHON) tests/bench/bench
+
+install: all
+	cmake --install $(BUILD)
+
+clean:
+	rm -rf $(BUILD) $(TEST_BUILD)
+
+.PHONY: all configure test-build deps demo check check-long bench install clean

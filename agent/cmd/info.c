@@ -1,0 +1,50 @@
+/* galera-backup info */
+#include "agent/cmd/cmd.h"
+#include "agent/ui/text.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+
+int cmd_info(const struct options *options, struct gb_error *error)
+{
+    struct repository *r = cmd_repository(options, error);
+    struct manifest m;
+    if (!r || !repository_find(r, options->cluster, options->argument, &m, error)) {
+        repository_close(r);
+        return error_exit_status(error->code);
+    }
+    char prefix[1024], name[1100], size[32], stored[32], redo[32], started[32], finished[32];
+    repository_prefix(prefix, sizeof prefix, m.cluster, m.id);
+    if (options->json) {
+        /* The manifest itself, with the schema number of our output. */
+        size_t bytes;
+        snprintf(name, sizeof name, "%s/backup.json", prefix);
+        char *text = storage_read_all(r->storage, name, 64u << 20, &bytes, error);
+        json_t *root = text ? json_loadb(text, bytes, 0, NULL) : NULL;
+        if (root) {
+            json_object_set_new(root, "schema", json_integer(1));
+            json_object_set_new(root, "position", json_string(manifest_position(&m)));
+            json_dumpf(root, stdout, JSON_INDENT(1));
+            putchar('\n');
+        }
+        json_decref(root);
+        free(text);
+    } else {
+        printf("id          %s\ncluster     %s\nnode        %s, MariaDB %s\ntype        %s\nstarted     %s by %s\n"
+               "finished    %s\nsize        %s in %u files, redo %s\nstored      %s in %zu objects\nposition    %s\n"
+               "LSN         %llu to %llu\nplace       %s/%s\n",
+               m.id, m.cluster, m.node, m.server_version, m.type, text_time(m.started_at, started, sizeof started), m.user,
+               text_time(m.finished_at, finished, sizeof finished), text_bytes(m.data_bytes, size, sizeof size), m.files,
+               text_bytes(m.redo_bytes, redo, sizeof redo), text_bytes(m.stored_bytes, stored, sizeof stored), m.object_count,
+               manifest_position(&m)[0] ? manifest_position(&m) : "none (standalone)", (unsigned long long)m.checkpoint_lsn,
+               (unsigned long long)m.end_lsn, storage_describe(r->storage), prefix);
+        if (m.comment[0])
+            printf("comment     %s\n", m.comment);
+        for (uint32_t i = 0; i < m.facts.count; i++)
+            if (m.facts.fact[i].value[0])
+                printf("  %-26s %s\n", m.facts.fact[i].key, m.facts.fact[i].value);
+    }
+    manifest_free(&m);
+    repository_close(r);
+    return error->code ? error_exit_status(error->code) : 0;
+}

@@ -1,0 +1,102 @@
+/* galera-backup list */
+#include "agent/cmd/cmd.h"
+#include "agent/mariadb/connection.h"
+#include "agent/ui/text.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FAILED_DAYS 7
+
+static void warn(void *context, const char *text)
+{
+    (void)context;
+    fprintf(stderr, "galera-backup: damaged: %s\n", text);
+}
+
+static json_t *entry(const struct manifest *m)
+{
+    char started[32], finished[32];
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s}", "id", m->id, "cluster",
+                     m->cluster, "type", m->type, "state", "succeeded", "node", m->node, "started_at",
+                     text_time(m->started_at, started, sizeof started), "finished_at",
+                     text_time(m->finished_at, finished, sizeof finished), "duration_s",
+                     (json_int_t)(m->finished_at - m->started_at), "data_bytes", (json_int_t)m->data_bytes, "stored_bytes",
+                     (json_int_t)m->stored_bytes, "position", manifest_position(m), "server_version", m->server_version,
+                     "verified", "none", "comment", m->comment);
+}
+
+/* Failed runs leave nothing in the repository: the server's catalog knows them. NULL: it did not answer. */
+static MYSQL_RES *failed_runs(const struct options *options, struct connection **connection, struct gb_error *error)
+{
+    struct config config;
+    MYSQL_RES *rows = NULL;
+    char sql[512];
+    snprintf(sql, sizeof sql,
+             "SELECT id, state, error_code, error, started_at, cluster FROM galera_backup.backups WHERE state IN "
+             "('failed','cancelled') AND started_at > UTC_TIMESTAMP() - INTERVAL %d DAY ORDER BY id DESC LIMIT 100",
+             FAILED_DAYS);
+    if (cmd_config(options, &config, error) && (*connection = connection_open(&config, 5, error)))
+        connection_query(*connection, sql, &rows, NULL, error);
+    return rows;
+}
+
+static void print_failed(MYSQL_RES *rows)
+{
+    for (MYSQL_ROW row; rows && (row = mysql_fetch_row(rows));)
+        printf("%-36s %-9s GB%s %.64s\n", row[0], row[1], row[2] ? row[2] : "?", row[3] ? row[3] : "");
+}
+
+int cmd_list(const struct options *options, struct gb_error *error)
+{
+    struct repository *r = cmd_repository(options, error);
+    struct manifest *list = NULL;
+    size_t count = 0;
+    if (!r || !repository_list(r, options->cluster, &list, &count, warn, NULL, error)) {
+        repository_close(r);
+        return error_exit_status(error->code);
+    }
+    struct connection *connection = NULL;
+    struct gb_error absent = {0};
+    bool by_path = options->repository && strchr(options->repository, '/') && !options->config;
+    MYSQL_RES *failed = by_path ? NULL : failed_runs(options, &connection, &absent);
+    if (options->json) {
+        json_t *root = json_pack("{s:i, s:[]}", "schema", 1, "backups"), *all = json_object_get(root, "backups");
+        for (size_t i = 0; i < count; i++)
+            json_array_append_new(all, entry(&list[i]));
+        for (MYSQL_ROW row; failed && (row = mysql_fetch_row(failed));)
+            json_array_append_new(all, json_pack("{s:s, s:s, s:i, s:s, s:s, s:s}", "id", row[0], "state", row[1], "error_code",
+                                                 row[2] ? atoi(row[2]) : 0, "error", row[3] ? row[3] : "", "started_at",
+                                                 row[4] ? row[4] : "", "cluster", row[5]));
+        json_dumpf(root, stdout, JSON_INDENT(1));
+        putchar('\n');
+        json_decref(root);
+    } else {
+        printf("%-30s %6s %-5s %8s %8s %8s %-8s %s\n", "ID", "AGE", "TYPE", "SIZE", "STORED", "DURATION", "VERIFIED",
+               "POSITION");
+        for (size_t i = 0; i < count; i++) {
+            char age[32], size[32], stored[32], duration[32];
+            const char *seqno = strrchr(manifest_position(&list[i]), ':');
+            char position[64] = "-";
+            if (seqno)
+                snprintf(position, sizeof position, "%.8s..%s", manifest_position(&list[i]), seqno);
+            printf("%-30s %6s %-5s %8s %8s %8s %-8s %s\n", list[i].id,
+                   text_duration((uint64_t)(time(NULL) - list[i].finished_at), age, sizeof age), list[i].type,
+                   text_bytes(list[i].data_bytes, size, sizeof size), text_bytes(list[i].stored_bytes, stored, sizeof stored),
+                   text_duration((uint64_t)(list[i].finished_at - list[i].started_at), duration, sizeof duration), "none",
+                   position);
+        }
+        print_failed(failed);
+        if (!by_path && !failed)
+            fprintf(stderr, "failed runs are not shown: %s\n", absent.what);
+    }
+    if (failed)
+        mysql_free_result(failed);
+    connection_close(connection);
+    for (size_t i = 0; i < count; i++)
+        manifest_free(&list[i]);
+    free(list);
+    repository_close(r);
+    return 0;
+}

@@ -1,0 +1,107 @@
+/* galera-backup restore */
+#include "agent/cmd/cmd.h"
+#include "agent/restore/restore.h"
+#include "agent/ui/progress.h"
+#include "agent/ui/text.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void show(void *context, uint64_t done, uint64_t total)
+{
+    progress_show(context, done, total, "");
+}
+
+static void print_plan(const struct manifest *m, const struct repository *r, const struct restore_request *request,
+                       const struct restore_plan *plan)
+{
+    char age[32], bytes[32], stored[32], available[32], redo[32];
+    printf("backup    %s of %s (MariaDB %s), %s old\nfrom      %s, %s to read\nto        %s, %" PRIu64 " files, %s; %s free\n"
+           "position  %s\nredo      %s, replayed by the first start\nas        %s\n",
+           m->id, m->node, m->server_version, text_duration((uint64_t)(time(NULL) - m->finished_at), age, sizeof age),
+           storage_describe(r->storage), text_bytes(plan->stored, stored, sizeof stored), request->datadir, plan->files,
+           text_bytes(plan->bytes, bytes, sizeof bytes), text_bytes(plan->available, available, sizeof available),
+           manifest_position(m)[0] ? manifest_position(m) : "none", text_bytes(m->redo_bytes, redo, sizeof redo),
+           request->galera ? (request->safe_to_bootstrap ? "galera, safe to bootstrap" : "galera") : "standalone");
+    if (plan->outside)
+        printf("outside   %u files go to their absolute paths outside the data directory\n", plan->outside);
+}
+
+static bool confirmed(const struct options *options, struct gb_error *error)
+{
+    char answer[16] = "";
+    if (options->yes || !isatty(STDIN_FILENO))
+        return true;
+    printf("Restore? [y/N] ");
+    fflush(stdout);
+    if (fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y'))
+        return true;
+    return error_set(error, GB_cancelled, "not restored");
+}
+
+static void print_report(const struct manifest *m, const struct restore_request *request, const struct restore_plan *plan,
+                         time_t seconds)
+{
+    char bytes[32], rate[32], took[32], age[32], redo[32];
+    printf("restored  %s in %s, %s/s\n", text_bytes(plan->bytes, bytes, sizeof bytes),
+           text_duration((uint64_t)seconds, took, sizeof took),
+           text_bytes(plan->bytes / (uint64_t)(seconds ? seconds : 1), rate, sizeof rate));
+    printf("position  %s, %s old; the first start replays %s of redo\n",
+           manifest_position(m)[0] ? manifest_position(m) : "none",
+           text_duration((uint64_t)(time(NULL) - m->finished_at), age, sizeof age),
+           text_bytes(m->redo_bytes, redo, sizeof redo));
+    if (!request->galera)
+        printf("next      start mariadbd\n");
+    else if (request->safe_to_bootstrap)
+        printf("next      galera_new_cluster on this node; then start the others, restored from the same backup\n");
+    else {
+        const char *seqno = strrchr(manifest_position(m), ':');
+        printf("IST       possible while a donor still has write-sets from %lld on (its wsrep_local_cached_downto is not "
+               "above that); else the node is filled by SST\nnext      start mariadbd\n",
+               seqno ? atoll(seqno + 1) + 1 : 0);
+    }
+}
+
+int cmd_restore(const struct options *options, struct gb_error *error)
+{
+    if (!options->datadir) {
+        error_set(error, GB_usage, "restore needs --datadir DIR");
+        return error_exit_status(error->code);
+    }
+    struct repository *r = cmd_repository(options, error);
+    struct manifest m = {0};
+    struct index index;
+    index_init(&index);
+    if (r && repository_find(r, options->cluster, options->argument, &m, error)) {
+        struct progress bar;
+        struct restore_request request = {.datadir = options->datadir,
+                                          .owner = options->owner,
+                                          .galera = options->as ? !strcmp(options->as, "galera") : manifest_position(&m)[0],
+                                          .safe_to_bootstrap = options->safe_to_bootstrap,
+                                          .threads = options_threads(options),
+                                          .progress = show,
+                                          .context = &bar};
+        struct restore_plan plan;
+        if (request.galera && !manifest_position(&m)[0])
+            error_set(error, GB_bad_value, "%s has no Galera position: it is of a standalone server", m.id);
+        if (request.safe_to_bootstrap && !request.galera)
+            error_set(error, GB_bad_value, "--safe-to-bootstrap is for --as galera");
+        if (!error->code && restore_plan(r, &m, &request, &index, &plan, error)) {
+            print_plan(&m, r, &request, &plan);
+            if (!options->dry_run && confirmed(options, error)) {
+                time_t began = time(NULL);
+                progress_start(&bar, options->progress, "restoring");
+                bool ok = restore_run(r, &m, &index, &request, &plan, error);
+                progress_end(&bar);
+                if (ok)
+                    print_report(&m, &request, &plan, time(NULL) - began);
+            }
+        }
+    }
+    index_free(&index);
+    manifest_free(&m);
+    repository_close(r);
+    return error->code ? error_exit_status(error->code) : 0;
+}

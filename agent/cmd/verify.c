@@ -1,0 +1,38 @@
+/* galera-backup verify */
+#include "agent/cmd/cmd.h"
+#include "agent/ui/text.h"
+
+#include <inttypes.h>
+
+static void report(void *context, const struct gb_error *problem)
+{
+    (void)context;
+    fprintf(stderr, "damaged: %s\n", problem->what);
+}
+
+int cmd_verify(const struct options *options, struct gb_error *error)
+{
+    struct repository *r = cmd_repository(options, error);
+    struct manifest m;
+    struct verify_report result;
+    if (!r || !repository_find(r, options->cluster, options->argument, &m, error)) {
+        repository_close(r);
+        return error_exit_status(error->code);
+    }
+    unsigned threads = options_threads(options) ? options_threads(options) : config_processors();
+    if (repository_verify(r, &m, !options->quick, threads, report, NULL, &result, error)) {
+        char bytes[32];
+        if (options->json)
+            printf("{\"schema\": 1, \"id\": \"%s\", \"level\": \"%s\", \"frames\": %" PRIu64 ", \"bytes\": %" PRIu64
+                   ", \"damaged\": %u}\n",
+                   m.id, options->quick ? "quick" : "deep", result.frames, result.bytes, result.damaged);
+        else
+            printf("%s: %s, %" PRIu64 " frames, %s read\n", m.id, result.damaged ? "DAMAGED" : "good", result.frames,
+                   text_bytes(result.bytes, bytes, sizeof bytes));
+        if (result.damaged)
+            error_set(error, GB_corrupt_backup, "%s: %u damaged places", m.id, result.damaged);
+    }
+    manifest_free(&m);
+    repository_close(r);
+    return error->code ? error_exit_status(error->code) : 0;
+}

@@ -1,0 +1,36 @@
+/*
+  Frames compressed and back: zstd or none (lz4 later). One context per thread.
+*/
+#ifndef GB_AGENT_CODEC_CODEC_H
+#define GB_AGENT_CODEC_CODEC_H
+
+#include "common/error.h"
+
+#include <stdint.h>
+#include <sys/uio.h>
+
+enum codec_kind { CODEC_NONE = 0, CODEC_ZSTD = 1 };
+
+struct codec_spec {
+    enum codec_kind kind;
+    int level; /* zstd: 1 .. 19, negative levels down to -7 */
+};
+
+/* "none", "zstd", "zstd:3". Errors: GB_bad_value. */
+bool codec_parse(const char *text, struct codec_spec *spec, struct gb_error *error);
+
+struct codec;
+struct codec *codec_new(struct codec_spec spec);
+void codec_free(struct codec *codec);
+
+/* Most bytes that plain_size bytes can become. */
+size_t codec_bound(size_t plain_size);
+/* Compresses the pieces, concatenated, into out. *stored_size is set; *kind is CODEC_NONE where compression
+   would not have made it smaller. Errors: GB_internal. */
+bool codec_compress(struct codec *codec, const struct iovec *pieces, int count, uint8_t *out, size_t out_size,
+                    size_t *stored_size, enum codec_kind *kind, struct gb_error *error);
+/* The other way; the plain text must be exactly plain_size bytes. Errors: GB_corrupt_backup. */
+bool codec_decompress(struct codec *codec, enum codec_kind kind, const uint8_t *stored, size_t stored_size,
+                      uint8_t *plain, size_t plain_size, struct gb_error *error);
+
+#endif

@@ -1,0 +1,453 @@
+/* The way of a slot through the agent; see pipeline.h. */
+#include "agent/daemon/pipeline.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define THREADS_MAX  64u
+#define WAIT_NS      100000000L
+
+struct job {
+    struct job *next;
+    uint32_t slot, count;
+    struct wire_extent extents[];
+};
+
+struct sealed { /* a redo frame that waits for the store */
+    struct sealed *next;
+    struct frame_buffer buffer;
+    uint32_t count;
+    struct wire_extent extents[];
+};
+
+struct job_queue {
+    struct job *head, **tail;
+};
+
+struct pipeline {
+    struct pipeline_setup setup;
+    uint32_t slots;
+    pthread_mutex_t mutex; /* all below; never held across compression or I/O */
+    pthread_cond_t changed;
+    struct job_queue pages, redo;
+    struct sealed *sealed_head, **sealed_tail;
+    uint64_t sealed_bytes;
+    unsigned active;  /* jobs and sealed frames taken from a queue and not yet in the index */
+    bool stop, finish;
+    bool *held;       /* by slot: with us */
+    struct index index;
+    struct object_info *segments;
+    size_t segment_count, segment_capacity;
+    uint32_t next_segment;
+    uint64_t stored, took_us;
+    struct gb_error error;
+    pthread_t thread[THREADS_MAX + 2];
+    unsigned threads;
+};
+
+static uint64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void fail(struct pipeline *p, const struct gb_error *error)
+{
+    pthread_mutex_lock(&p->mutex);
+    error_copy(&p->error, error);
+    p->stop = true;
+    pthread_cond_broadcast(&p->changed);
+    pthread_mutex_unlock(&p->mutex);
+}
+
+static void wait_slice(struct pipeline *p)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += WAIT_NS;
+    if (until.tv_nsec >= 1000000000L) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000L;
+    }
+    pthread_cond_timedwait(&p->changed, &p->mutex, &until);
+}
+
+/* The next job of a queue; NULL when the pipeline stops, or finishes and the queue is empty. */
+static struct job *take(struct pipeline *p, struct job_queue *q)
+{
+    pthread_mutex_lock(&p->mutex);
+    while (!q->head && !p->stop && !p->finish)
+        wait_slice(p);
+    struct job *job = p->stop ? NULL : q->head;
+    if (job) {
+        q->head = job->next;
+        if (!q->head)
+            q->tail = &q->head;
+        p->active++;
+    }
+    pthread_mutex_unlock(&p->mutex);
+    return job;
+}
+
+/* Compresses a job's extents and gives the slot back. */
+static bool compress(struct pipeline *p, struct codec *codec, const struct job *job, struct frame_buffer *buffer,
+                     struct gb_error *error)
+{
+    struct iovec *pieces = malloc((job->count + 1) * sizeof *pieces);
+    if (!pieces)
+        return error_set(error, GB_internal, "no memory for a frame");
+    const uint8_t *slot = p->setup.ring + (size_t)job->slot * RING_SLOT_SIZE;
+    int count = 0;
+    for (uint32_t i = 0; i < job->count; i++) {
+        uint8_t *at = (uint8_t *)(uintptr_t)(slot + job->extents[i].at);
+        if (count && (uint8_t *)pieces[count - 1].iov_base + pieces[count - 1].iov_len == at)
+            pieces[count - 1].iov_len += job->extents[i].length;
+        else
+            pieces[count++] = (struct iovec){at, job->extents[i].length};
+    }
+    bool ok = frame_build(codec, pieces, count, buffer, error);
+    free(pieces);
+    pthread_mutex_lock(&p->mutex);
+    p->held[job->slot] = false;
+    pthread_mutex_unlock(&p->mutex);
+    p->setup.free_slot(p->setup.context, job->slot);
+    return ok;
+}
+
+static bool close_segment(struct pipeline *p, struct segment_writer **segment, struct gb_error *error)
+{
+    struct object_info info;
+    struct segment_writer *s = *segment;
+    *segment = NULL;
+    if (!s)
+        return true;
+    if (!segment_close(s, &info, error))
+        return false;
+    bool ok = true;
+    pthread_mutex_lock(&p->mutex);
+    if (p->segment_count == p->segment_capacity) {
+        size_t capacity = p->segment_capacity ? p->segment_capacity * 2 : 64;
+        struct object_info *more = realloc(p->segments, capacity * sizeof *more);
+        if (more) {
+            p->segments = more;
+            p->segment_capacity = capacity;
+        } else
+            ok = error_set(error, GB_internal, "no memory for the list of segments");
+    }
+    if (ok)
+        p->segments[p->segment_count++] = info;
+    pthread_mutex_unlock(&p->mutex);
+    return ok;
+}
+
+/* Appends a frame to the thread's segment and enters it in the index. */
+static bool place(struct pipeline *p, struct segment_writer **segment, struct frame_buffer *buffer,
+                  const struct wire_extent *extents, uint32_t count, struct gb_error *error)
+{
+    if (*segment && segment_size(*segment) + FRAME_HEADER_SIZE + buffer->frame.stored_size > SEGMENT_SIZE_MAX &&
+        !close_segment(p, segment, error))
+        return false;
+    if (!*segment) {
+        pthread_mutex_lock(&p->mutex);
+        uint32_t number = p->next_segment++;
+        pthread_mutex_unlock(&p->mutex);
+        if (!(*segment = segment_create(p->setup.repository->storage, p->setup.prefix, number, error)))
+            return false;
+    }
+    if (!segment_append(*segment, buffer, error))
+        return false;
+    pthread_mutex_lock(&p->mutex);
+    p->stored += FRAME_HEADER_SIZE + buffer->frame.stored_size;
+    p->took_us = now_us();
+    bool ok = index_add_frame(&p->index, &buffer->frame, extents, count, error);
+    p->active--;
+    pthread_cond_broadcast(&p->changed);
+    pthread_mutex_unlock(&p->mutex);
+    return ok;
+}
+
+static void end_thread(struct pipeline *p, struct segment_writer *segment, struct gb_error *error)
+{
+    pthread_mutex_lock(&p->mutex);
+    bool stop = p->stop;
+    pthread_mutex_unlock(&p->mutex);
+    if (stop || error->code)
+        segment_abort(segment);
+    else
+        close_segment(p, &segment, error);
+    if (error->code)
+        fail(p, error);
+}
+
+static void *worker_main(void *argument)
+{
+    struct pipeline *p = argument;
+    struct gb_error error = {0};
+    struct codec *codec = codec_new(p->setup.repository->spec.compression);
+    struct frame_buffer buffer = {0};
+    struct segment_writer *segment = NULL;
+    if (!codec)
+        error_set(&error, GB_internal, "no memory for a worker");
+    for (struct job *job; !error.code && (job = take(p, &p->pages)); free(job))
+        if (compress(p, codec, job, &buffer, &error))
+            place(p, &segment, &buffer, job->extents, job->count, &error);
+    end_thread(p, segment, &error);
+    frame_buffer_free(&buffer);
+    codec_free(codec);
+    return NULL;
+}
+
+/* Redo: from slot to sealed frame in memory. */
+static void *redo_main(void *argument)
+{
+    struct pipeline *p = argument;
+    struct gb_error error = {0};
+    struct codec *codec = codec_new(p->setup.repository->spec.compression);
+    if (!codec)
+        error_set(&error, GB_internal, "no memory for the redo thread");
+    for (struct job *job; !error.code && (job = take(p, &p->redo)); free(job)) {
+        struct sealed *s = calloc(1, sizeof *s + job->count * sizeof *s->extents);
+        if (!s || !compress(p, codec, job, &s->buffer, &error)) {
+            error_set(&error, GB_internal, "no memory for redo");
+            free(s);
+            continue;
+        }
+        /* Frames of little redo hold little memory. */
+        size_t used = FRAME_HEADER_SIZE + s->buffer.frame.stored_size;
+        uint8_t *less = realloc(s->buffer.data, used);
+        if (less)
+            s->buffer.data = less;
+        s->buffer.capacity = used;
+        s->count = job->count;
+        memcpy(s->extents, job->extents, job->count * sizeof *s->extents);
+        pthread_mutex_lock(&p->mutex);
+        p->sealed_bytes += used;
+        if (p->sealed_bytes > p->setup.redo_memory)
+            error_set(&error, GB_redo_memory, "%llu MB of redo wait for the repository, more than redo-memory (%llu MB)",
+                      (unsigned long long)(p->sealed_bytes >> 20), (unsigned long long)(p->setup.redo_memory >> 20));
+        *p->sealed_tail = s;
+        p->sealed_tail = &s->next;
+        pthread_cond_broadcast(&p->changed);
+        pthread_mutex_unlock(&p->mutex);
+    }
+    if (error.code)
+        fail(p, &error);
+    codec_free(codec);
+    return NULL;
+}
+
+static struct sealed *take_sealed(struct pipeline *p)
+{
+    pthread_mutex_lock(&p->mutex);
+    /* At the end: nothing more can come once no job is queued and none is being compressed. */
+    while (!p->sealed_head && !p->stop && !(p->finish && !p->redo.head && !p->active))
+        wait_slice(p);
+    struct sealed *s = p->stop ? NULL : p->sealed_head;
+    if (s) {
+        p->sealed_head = s->next;
+        if (!p->sealed_head)
+            p->sealed_tail = &p->sealed_head;
+    }
+    pthread_mutex_unlock(&p->mutex);
+    return s;
+}
+
+static void *redo_writer_main(void *argument)
+{
+    struct pipeline *p = argument;
+    struct gb_error error = {0};
+    struct segment_writer *segment = NULL;
+    for (struct sealed *s; !error.code && (s = take_sealed(p));) {
+        size_t used = s->buffer.capacity;
+        place(p, &segment, &s->buffer, s->extents, s->count, &error);
+        pthread_mutex_lock(&p->mutex);
+        p->sealed_bytes -= used;
+        pthread_mutex_unlock(&p->mutex);
+        frame_buffer_free(&s->buffer);
+        free(s);
+    }
+    end_thread(p, segment, &error);
+    return NULL;
+}
+
+static bool start_thread(struct pipeline *p, void *(*main)(void *), struct gb_error *error)
+{
+    if (pthread_create(&p->thread[p->threads], NULL, main, p))
+        return error_set(error, GB_internal, "no thread for the backup");
+    p->threads++;
+    return true;
+}
+
+struct pipeline *pipeline_start(const struct pipeline_setup *setup, struct gb_error *error)
+{
+    struct pipeline *p = calloc(1, sizeof *p);
+    if (!p) {
+        error_set(error, GB_internal, "no memory");
+        return NULL;
+    }
+    p->setup = *setup;
+    p->slots = setup->shape.page_slots + setup->shape.redo_slots;
+    p->held = calloc(p->slots, sizeof *p->held);
+    p->pages.tail = &p->pages.head;
+    p->redo.tail = &p->redo.head;
+    p->sealed_tail = &p->sealed_head;
+    p->next_segment = 1;
+    p->took_us = now_us();
+    index_init(&p->index);
+    pthread_mutex_init(&p->mutex, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&p->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    bool ok = p->held && start_thread(p, redo_main, error) && start_thread(p, redo_writer_main, error);
+    unsigned workers = setup->threads < THREADS_MAX ? setup->threads : THREADS_MAX;
+    for (unsigned i = 0; ok && i < (workers ? workers : 1); i++)
+        ok = start_thread(p, worker_main, error);
+    if (ok)
+        return p;
+    error_set(error, GB_internal, "no memory");
+    pipeline_abort(p);
+    return NULL;
+}
+
+static void join(struct pipeline *p)
+{
+    for (unsigned i = 0; i < p->threads; i++)
+        pthread_join(p->thread[i], NULL);
+    p->threads = 0;
+}
+
+void pipeline_abort(struct pipeline *p)
+{
+    if (!p)
+        return;
+    pthread_mutex_lock(&p->mutex);
+    p->stop = true;
+    pthread_cond_broadcast(&p->changed);
+    pthread_mutex_unlock(&p->mutex);
+    join(p);
+    struct job_queue *queues[] = {&p->pages, &p->redo};
+    for (unsigned i = 0; i < 2; i++)
+        for (struct job *job = queues[i]->head, *next; job; job = next) {
+            next = job->next;
+            free(job);
+        }
+    for (struct sealed *s = p->sealed_head, *next; s; s = next) {
+        next = s->next;
+        frame_buffer_free(&s->buffer);
+        free(s);
+    }
+    pthread_mutex_destroy(&p->mutex);
+    pthread_cond_destroy(&p->changed);
+    index_free(&p->index);
+    free(p->segments);
+    free(p->held);
+    free(p);
+}
+
+bool pipeline_slot(struct pipeline *p, const struct wire_slot *m, struct gb_error *error)
+{
+    bool redo = m->slot >= p->setup.shape.page_slots;
+    if (m->slot >= p->slots || !m->count)
+        return error_set(error, GB_protocol, "slot %u of %u", m->slot, p->slots);
+    uint64_t plain = 0;
+    for (uint32_t i = 0; i < m->count; i++) {
+        const struct wire_extent *e = &m->extents[i];
+        plain += e->length;
+        if (!e->length || e->length > RING_SLOT_SIZE || e->at > RING_SLOT_SIZE - e->length ||
+            redo != (e->file_no == WIRE_FILE_REDO) || e->offset > (uint64_t)INT64_MAX - e->length)
+            return error_set(error, GB_protocol, "slot %u has an extent outside itself", m->slot);
+    }
+    if (plain > FRAME_PLAIN_MAX)
+        return error_set(error, GB_protocol, "slot %u has overlapping extents", m->slot);
+    struct job *job = malloc(sizeof *job + m->count * sizeof *job->extents);
+    if (!job)
+        return error_set(error, GB_internal, "no memory for a slot");
+    job->next = NULL;
+    job->slot = m->slot;
+    job->count = m->count;
+    memcpy(job->extents, m->extents, m->count * sizeof *job->extents);
+    pthread_mutex_lock(&p->mutex);
+    bool ok = !p->held[m->slot] && !p->finish;
+    if (ok) {
+        struct job_queue *q = redo ? &p->redo : &p->pages;
+        p->held[m->slot] = true;
+        *q->tail = job;
+        q->tail = &job->next;
+        pthread_cond_broadcast(&p->changed);
+    }
+    pthread_mutex_unlock(&p->mutex);
+    if (ok)
+        return true;
+    free(job);
+    return error_set(error, GB_protocol, "slot %u came twice", m->slot);
+}
+
+struct index *pipeline_index_lock(struct pipeline *p)
+{
+    pthread_mutex_lock(&p->mutex);
+    return &p->index;
+}
+
+void pipeline_index_unlock(struct pipeline *p)
+{
+    pthread_mutex_unlock(&p->mutex);
+}
+
+bool pipeline_finish(struct pipeline *p, const volatile bool *stop, struct gb_error *error)
+{
+    pthread_mutex_lock(&p->mutex);
+    p->finish = true;
+    pthread_cond_broadcast(&p->changed);
+    while ((p->pages.head || p->redo.head || p->sealed_head || p->active) && !p->stop) {
+        if (*stop) {
+            error_set(&p->error, GB_internal, "the agent was asked to stop");
+            p->stop = true;
+        }
+        wait_slice(p);
+    }
+    pthread_mutex_unlock(&p->mutex);
+    join(p);
+    return !pipeline_failed(p, error);
+}
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct object_info *)a)->name, ((const struct object_info *)b)->name);
+}
+
+struct index *pipeline_finished(struct pipeline *p, const struct object_info **segments, size_t *count)
+{
+    if (p->segment_count)
+        qsort(p->segments, p->segment_count, sizeof *p->segments, by_name);
+    *segments = p->segments;
+    *count = p->segment_count;
+    return &p->index;
+}
+
+void pipeline_figures(struct pipeline *p, struct pipeline_figures *f)
+{
+    pthread_mutex_lock(&p->mutex);
+    f->stored = p->stored;
+    f->redo_queued = p->sealed_bytes;
+    f->idle_us = p->active || p->pages.head || p->sealed_head ? now_us() - p->took_us : 0;
+    f->store_bound = p->pages.head != NULL;
+    if (!p->active && !p->pages.head && !p->sealed_head)
+        p->took_us = now_us();
+    pthread_mutex_unlock(&p->mutex);
+}
+
+bool pipeline_failed(struct pipeline *p, struct gb_error *error)
+{
+    pthread_mutex_lock(&p->mutex);
+    bool failed = p->error.code != 0;
+    if (failed)
+        error_copy(error, &p->error);
+    pthread_mutex_unlock(&p->mutex);
+    return failed;
+}

@@ -1,0 +1,53 @@
+/*
+  The way of a slot through the agent: queue, worker, frame, segment; and the redo's own way beside it (rule 19).
+
+  Workers compress out of the mapped ring, give the slot back at once, and append the frame to a segment of their own: no
+  lock is shared on the data path but for the index. Redo is compressed as it comes into a bounded memory queue, so a
+  store that stalls does not keep its slots; a writer of its own drains it.
+*/
+#ifndef GB_AGENT_DAEMON_PIPELINE_H
+#define GB_AGENT_DAEMON_PIPELINE_H
+
+#include "agent/repository/repository.h"
+#include "common/ring.h"
+
+struct pipeline;
+
+struct pipeline_setup {
+    struct repository *repository;
+    const char *prefix;
+    const uint8_t *ring; /* mapped read-only */
+    struct wire_ring shape;
+    uint64_t redo_memory; /* bytes of sealed redo that may wait */
+    unsigned threads;
+    /* Gives slots back to the plugin; called from several threads. */
+    void (*free_slot)(void *context, uint32_t slot);
+    void *context;
+};
+
+struct pipeline *pipeline_start(const struct pipeline_setup *setup, struct gb_error *error);
+/* Stops at once, drops open segments, frees. NULL is allowed. */
+void pipeline_abort(struct pipeline *pipeline);
+
+/* Takes a slot over. Errors: GB_protocol (bad slot or extent), GB_redo_memory, and what has failed inside. */
+bool pipeline_slot(struct pipeline *pipeline, const struct wire_slot *slot, struct gb_error *error);
+/* The index, for FILE, FILE_DONE, FILE_DROP and FILE_NAME; the pipeline's lock is held between these two. */
+struct index *pipeline_index_lock(struct pipeline *pipeline);
+void pipeline_index_unlock(struct pipeline *pipeline);
+
+/* Waits until all slots are in segments, closes them. Afterwards only pipeline_finished() and pipeline_abort() are
+   allowed. Errors: what has failed inside; GB_internal if *stop was set. */
+bool pipeline_finish(struct pipeline *pipeline, const volatile bool *stop, struct gb_error *error);
+/* After a successful finish: the index (owned by the pipeline) and the segments by number. */
+struct index *pipeline_finished(struct pipeline *pipeline, const struct object_info **segments, size_t *count);
+
+struct pipeline_figures {
+    uint64_t stored, redo_queued;
+    uint64_t idle_us; /* since the store last took something while something waited; 0: nothing waits */
+    bool store_bound; /* workers wait for the store rather than for slots */
+};
+void pipeline_figures(struct pipeline *pipeline, struct pipeline_figures *figures);
+/* True if something inside has failed; copies the error. */
+bool pipeline_failed(struct pipeline *pipeline, struct gb_error *error);
+
+#endif

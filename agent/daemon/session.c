@@ -1,0 +1,627 @@
+/* One connection from a plugin; see session.h. */
+#include "agent/daemon/session.h"
+#include "agent/daemon/daemon.h"
+#include "agent/daemon/pipeline.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <jansson.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define POLL_MS        100
+#define ALIVE_MS       500    /* sign of life: the protocol promises one a second */
+#define ROW_EVERY_S    2
+#define HELLO_WAIT_MS  5000
+#define MESSAGE_WAIT_MS 10000
+#define SEND_TIMEOUT_S 30
+
+struct session {
+    int fd;
+    const struct config *config;
+    struct catalog *catalog;
+    const volatile bool *stop;
+    pthread_mutex_t send_mutex; /* one message at a time on the socket */
+    uint8_t *in, *out;          /* WIRE_PAYLOAD_MAX each; out: under send_mutex */
+    int passed_fd;              /* that came with the last message, -1 */
+    /* of a backup */
+    char cluster[WIRE_NAME_MAX];
+    struct wire_hello hello;
+    struct wire_start start;
+    struct wire_redo redo;
+    bool have_redo;
+    struct repository *repository;
+    struct repository_backup *backup;
+    struct pipeline *pipeline;
+    uint8_t *ring;
+    size_t ring_size;
+    time_t started_at;
+    struct wire_node_progress progress; /* under send_mutex */
+    pthread_t alive;
+    bool alive_started;
+    volatile bool alive_stop;
+    struct wire_slot *slot;
+};
+
+/* ---- sending: from any thread ---- */
+
+static bool write_all(struct session *s, const uint8_t *data, size_t size)
+{
+    while (size) {
+        ssize_t n = send(s->fd, data, size, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        data += n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+
+#define DEFINE_SEND(name, TYPE, shape)                                                             \
+    static bool send_##name(struct session *s, const shape *m)                                     \
+    {                                                                                              \
+        pthread_mutex_lock(&s->send_mutex);                                                        \
+        struct bytes_writer w = bytes_writer(s->out + WIRE_HEADER_SIZE, WIRE_PAYLOAD_MAX);         \
+        bool ok = wire_put_##name(&w, m);                                                          \
+        wire_put_header(s->out, TYPE, w.at);                                                       \
+        ok = ok && write_all(s, s->out, WIRE_HEADER_SIZE + w.at);                                  \
+        pthread_mutex_unlock(&s->send_mutex);                                                      \
+        return ok;                                                                                 \
+    }
+
+DEFINE_SEND(welcome, WIRE_WELCOME, struct wire_welcome)
+DEFINE_SEND(ready, WIRE_READY, struct wire_ready)
+DEFINE_SEND(error, WIRE_ERROR, struct wire_error)
+DEFINE_SEND(free, WIRE_FREE, struct wire_free)
+DEFINE_SEND(progress, WIRE_PROGRESS, struct wire_progress)
+DEFINE_SEND(committed, WIRE_COMMITTED, struct wire_committed)
+DEFINE_SEND(checked, WIRE_CHECKED, struct wire_checked)
+
+static void send_failure(struct session *s, const struct gb_error *error)
+{
+    struct wire_error m = {.code = (uint16_t)error->code};
+    snprintf(m.what, sizeof m.what, "%s", error->what);
+    snprintf(m.hint, sizeof m.hint, "%s", error->hint);
+    send_error(s, &m);
+}
+
+static void free_slot(void *context, uint32_t slot)
+{
+    struct wire_free m = {.count = 1};
+    m.slot[0] = slot;
+    send_free(context, &m);
+}
+
+/* ---- receiving: the session's own thread ---- */
+
+static bool wait_readable(struct session *s, int ms)
+{
+    struct pollfd p = {s->fd, POLLIN, 0};
+    return poll(&p, 1, ms) > 0;
+}
+
+/* Reads size bytes, and a descriptor if one comes with them. False at end of file, error or after wait_ms of silence. */
+static bool read_all(struct session *s, uint8_t *data, size_t size, int wait_ms)
+{
+    while (size) {
+        struct iovec iov = {data, size};
+        union {
+            struct cmsghdr header;
+            char space[CMSG_SPACE(sizeof(int))];
+        } control;
+        struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.space};
+        if (!wait_readable(s, wait_ms))
+            return false;
+        ssize_t n = recvmsg(s->fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+        if (n < 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
+        if (n <= 0)
+            return false;
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int))) {
+            if (s->passed_fd >= 0)
+                close(s->passed_fd);
+            memcpy(&s->passed_fd, CMSG_DATA(c), sizeof(int));
+        }
+        data += n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+
+/* One message into s->in. Errors: GB_agent_lost stands for "the plugin is gone"; GB_protocol. */
+static bool read_message(struct session *s, uint16_t *type, uint32_t *size, struct gb_error *error)
+{
+    uint8_t header[WIRE_HEADER_SIZE];
+    if (!read_all(s, header, sizeof header, MESSAGE_WAIT_MS))
+        return error_set(error, GB_agent_lost, "the server closed the connection");
+    if (!wire_get_header(header, type, size, error))
+        return false;
+    if (!read_all(s, s->in, *size, MESSAGE_WAIT_MS))
+        return error_set(error, GB_agent_lost, "the server closed the connection in the middle of a message");
+    return true;
+}
+
+/* ---- start of a backup ---- */
+
+static bool choose_cluster(struct session *s, struct gb_error *error)
+{
+    const char *name = s->config->cluster[0] ? s->config->cluster : s->hello.cluster[0] ? s->hello.cluster : s->hello.node;
+    snprintf(s->cluster, sizeof s->cluster, "%s", name);
+    if (cluster_name_valid(s->cluster))
+        return true;
+    error_set(error, GB_bad_config, "the cluster name \"%s\" can't name a directory of the repository", s->cluster);
+    error_hint(error, "set cluster = NAME in [agent] of the agent's configuration");
+    return false;
+}
+
+static const struct repository_spec *choose_repository(struct session *s, const char *names, struct gb_error *error)
+{
+    if (strchr(names, ',')) {
+        error_set(error, GB_not_supported, "several repositories (%s) in one backup are not supported by this release", names);
+        return NULL;
+    }
+    return config_repository(s->config, names, error);
+}
+
+static void describe_repository(struct session *s, const char *state, uint64_t bytes, const char *problem, char *out,
+                                size_t size)
+{
+    json_t *list = json_pack("[{s:s, s:s, s:s, s:I}]", "name", s->repository->spec.name, "type", s->repository->spec.type,
+                             "state", state, "bytes", (json_int_t)bytes);
+    if (problem && list)
+        json_object_set_new(json_array_get(list, 0), "error", json_string(problem));
+    char *text = list ? json_dumps(list, JSON_COMPACT) : NULL;
+    snprintf(out, size, "%s", text ? text : "[]");
+    free(text);
+    json_decref(list);
+}
+
+static bool begin_backup(struct session *s, struct gb_error *error)
+{
+    const struct repository_spec *spec;
+    unsigned removed;
+    if (strcmp(s->start.type, "full"))
+        return error_set(error, GB_not_supported, "backups of type \"%s\" are not supported by this release", s->start.type);
+    if (!choose_cluster(s, error) || !(spec = choose_repository(s, s->start.repositories, error)) ||
+        !(s->repository = repository_open(spec, error)) ||
+        !storage_check_space(s->repository->storage, s->start.bytes_estimate, NULL, error) ||
+        !repository_collect(s->repository, s->cluster, &removed, error))
+        return false;
+    if (removed)
+        daemon_log(s->start.id, "removed %u unfinished backups of earlier runs", removed);
+    s->backup = repository_begin(s->repository, s->cluster, s->start.id, error);
+    return s->backup != NULL;
+}
+
+static bool map_ring(struct session *s, const struct wire_ring *m, struct gb_error *error)
+{
+    int fd = s->passed_fd;
+    s->passed_fd = -1;
+    uint64_t size = (uint64_t)m->slot_size * ((uint64_t)m->page_slots + m->redo_slots);
+    int seals = fd < 0 ? -1 : fcntl(fd, F_GET_SEALS);
+    off_t real = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
+    bool ok = seals >= 0 && (seals & F_SEAL_SHRINK) && (seals & F_SEAL_GROW) && m->slot_size == RING_SLOT_SIZE &&
+              m->page_slots && m->redo_slots && m->page_slots <= RING_SLOTS_MAX && m->redo_slots <= RING_SLOTS_MAX &&
+              real == (off_t)size && !s->ring;
+    if (ok) {
+        void *map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
+        ok = map != MAP_FAILED;
+        if (ok) {
+            s->ring = map;
+            s->ring_size = size;
+        }
+    }
+    if (fd >= 0)
+        close(fd);
+    if (!ok)
+        return error_set(error, GB_protocol, "the ring is not a sealed memory file of %u + %u slots", m->page_slots,
+                         m->redo_slots);
+    unsigned threads = s->config->threads ? s->config->threads : config_processors();
+    struct pipeline_setup setup = {.repository = s->repository, .prefix = repository_backup_prefix(s->backup), .ring = s->ring,
+                                   .shape = *m, .redo_memory = s->config->redo_memory, .threads = threads,
+                                   .free_slot = free_slot, .context = s};
+    return (s->pipeline = pipeline_start(&setup, error)) != NULL;
+}
+
+/* ---- sign of life ---- */
+
+static void *alive_main(void *argument)
+{
+    struct session *s = argument;
+    uint64_t last = 0;
+    time_t row_at = 0;
+    while (!s->alive_stop) {
+        struct pipeline_figures f;
+        struct wire_progress m = {0};
+        pipeline_figures(s->pipeline, &f);
+        m.bytes_stored = f.stored;
+        m.store_rate = (f.stored - last) * 1000 / ALIVE_MS;
+        m.bottleneck = f.store_bound ? 2 : 0;
+        m.redo_queued = f.redo_queued;
+        last = f.stored;
+        describe_repository(s, "running", f.stored, NULL, m.repositories, sizeof m.repositories);
+        send_progress(s, &m);
+        if (time(NULL) - row_at >= ROW_EVERY_S) {
+            row_at = time(NULL);
+            pthread_mutex_lock(&s->send_mutex);
+            struct wire_node_progress progress = s->progress;
+            pthread_mutex_unlock(&s->send_mutex);
+            catalog_running(s->catalog, s->cluster, s->hello.node, &s->start, &progress, f.stored, s->started_at);
+        }
+        for (unsigned i = 0; i < ALIVE_MS / 50 && !s->alive_stop; i++)
+            usleep(50000);
+    }
+    return NULL;
+}
+
+static void stop_alive(struct session *s)
+{
+    s->alive_stop = true;
+    if (s->alive_started)
+        pthread_join(s->alive, NULL);
+    s->alive_started = false;
+}
+
+/* ---- the conversation of a backup ---- */
+
+enum step { GO_ON, ENDED, BROKEN };
+
+/* Handles one message. ENDED: ABORT came (error holds it). BROKEN: error is to be told to the plugin. */
+static enum step handle(struct session *s, uint16_t type, uint32_t size, struct wire_facts *facts, bool *finished,
+                        struct gb_error *error)
+{
+    union {
+        struct wire_ring ring;
+        struct wire_file file;
+        struct wire_file_done done;
+        struct wire_file_no number;
+        struct wire_file_name name;
+        struct wire_log log;
+        struct wire_node_progress progress;
+        struct wire_abort abort;
+    } m;
+    bool ok = false;
+    bool needs_pipeline = type == WIRE_FILE || type == WIRE_SLOT || type == WIRE_FILE_DONE || type == WIRE_FILE_DROP ||
+                          type == WIRE_FILE_NAME;
+    if (needs_pipeline && !s->pipeline) {
+        error_set(error, GB_protocol, "message %u before RING", type);
+        return BROKEN;
+    }
+    switch (type) {
+    case WIRE_RING:
+        ok = wire_get_ring(s->in, size, &m.ring, error) && map_ring(s, &m.ring, error);
+        if (ok && !(s->alive_started = !pthread_create(&s->alive, NULL, alive_main, s)))
+            ok = error_set(error, GB_internal, "no thread for the backup");
+        break;
+    case WIRE_REDO:
+        ok = s->have_redo = wire_get_redo(s->in, size, &s->redo, error);
+        break;
+    case WIRE_FILE:
+        if (wire_get_file(s->in, size, &m.file, error)) {
+            ok = index_add_file(pipeline_index_lock(s->pipeline), &m.file, error);
+            pipeline_index_unlock(s->pipeline);
+        }
+        break;
+    case WIRE_FILE_DONE:
+        if (wire_get_file_done(s->in, size, &m.done, error)) {
+            ok = index_file_done(pipeline_index_lock(s->pipeline), &m.done, error);
+            pipeline_index_unlock(s->pipeline);
+        }
+        break;
+    case WIRE_FILE_DROP:
+        if (wire_get_file_drop(s->in, size, &m.number, error)) {
+            ok = index_file_drop(pipeline_index_lock(s->pipeline), m.number.file_no, error);
+            pipeline_index_unlock(s->pipeline);
+        }
+        break;
+    case WIRE_FILE_NAME:
+        if (wire_get_file_name(s->in, size, &m.name, error)) {
+            ok = index_file_name(pipeline_index_lock(s->pipeline), m.name.file_no, m.name.path, error);
+            pipeline_index_unlock(s->pipeline);
+        }
+        break;
+    case WIRE_SLOT:
+        ok = wire_get_slot(s->in, size, s->slot, error) && pipeline_slot(s->pipeline, s->slot, error);
+        break;
+    case WIRE_LOG:
+        if ((ok = wire_get_log(s->in, size, &m.log, error))) {
+            daemon_log(s->start.id, "%s", m.log.message);
+            catalog_log(s->catalog, s->cluster, s->start.id, &m.log);
+        }
+        break;
+    case WIRE_NODE_PROGRESS:
+        if ((ok = wire_get_node_progress(s->in, size, &m.progress, error))) {
+            pthread_mutex_lock(&s->send_mutex);
+            s->progress = m.progress;
+            pthread_mutex_unlock(&s->send_mutex);
+        }
+        break;
+    case WIRE_FINISH:
+        ok = *finished = wire_get_finish(s->in, size, facts, error);
+        break;
+    case WIRE_RESYNCED:
+        if ((ok = wire_get_resynced(s->in, size, facts, error)))
+            catalog_resynced(s->catalog, s->cluster, s->start.id, facts);
+        break;
+    case WIRE_ABORT:
+        if (!wire_get_abort(s->in, size, &m.abort, error))
+            break;
+        error_set(error, m.abort.cancelled ? GB_cancelled : error_from_number(m.abort.code), "%s", m.abort.what);
+        error_hint(error, "%s", m.abort.hint);
+        return ENDED;
+    default:
+        error_set(error, GB_protocol, "message %u is not known", type);
+    }
+    return ok ? GO_ON : BROKEN;
+}
+
+/* ---- commit ---- */
+
+static bool commit(struct session *s, const struct wire_facts *facts, struct manifest *m, struct gb_error *error)
+{
+    if (!s->have_redo || !s->pipeline)
+        return error_set(error, GB_protocol, "FINISH before RING and REDO");
+    m->facts = *facts;
+    m->checkpoint_lsn = s->redo.checkpoint_lsn;
+    m->checkpoint_end_lsn = s->redo.end_lsn;
+    m->end_lsn = strtoull(wire_fact(facts, "lsn_end"), NULL, 10);
+    if (m->end_lsn <= m->checkpoint_end_lsn)
+        return error_set(error, GB_protocol, "the end of the redo, %" PRIu64 ", is before its checkpoint", m->end_lsn);
+    m->redo_bytes = m->end_lsn - m->checkpoint_lsn;
+    memcpy(m->redo_header, s->redo.header, sizeof m->redo_header);
+    snprintf(m->id, sizeof m->id, "%s", s->start.id);
+    snprintf(m->cluster, sizeof m->cluster, "%s", s->cluster);
+    snprintf(m->type, sizeof m->type, "%s", s->start.type);
+    snprintf(m->node, sizeof m->node, "%s", s->hello.node);
+    snprintf(m->server_version, sizeof m->server_version, "%s", wire_fact(facts, "server_version"));
+    snprintf(m->agent_version, sizeof m->agent_version, "%s", GB_VERSION);
+    snprintf(m->comment, sizeof m->comment, "%s", s->start.comment);
+    snprintf(m->user, sizeof m->user, "%s", s->start.user);
+    m->started_at = s->started_at;
+    if (!pipeline_finish(s->pipeline, s->stop, error))
+        return false;
+    /* Last chance for an ABORT or the plugin's death to be seen: after the commit the backup exists. */
+    while (wait_readable(s, 0)) {
+        uint16_t type;
+        uint32_t size;
+        bool finished;
+        struct wire_facts *late = calloc(1, sizeof *late);
+        bool ok = late && read_message(s, &type, &size, error) && handle(s, type, size, late, &finished, error) == GO_ON;
+        free(late);
+        if (!ok)
+            return false;
+    }
+    m->finished_at = time(NULL);
+    const struct object_info *segments;
+    size_t count;
+    struct index *index = pipeline_finished(s->pipeline, &segments, &count);
+    struct repository_backup *backup = s->backup;
+    s->backup = NULL; /* committed or removed by what follows */
+    return repository_commit(backup, index, m, segments, count, error);
+}
+
+/* Looks after what no message tells: a failure inside, a store that takes nothing, the agent's own end. */
+static bool still_well(struct session *s, struct gb_error *error)
+{
+    if (*s->stop)
+        return error_set(error, GB_agent_lost, "the agent was stopped");
+    if (!s->pipeline)
+        return true;
+    struct pipeline_figures f;
+    pipeline_figures(s->pipeline, &f);
+    if (f.idle_us > (uint64_t)s->config->stall_timeout_s * 1000000)
+        return error_set(error, GB_store_failed, "repository %s (%s) has taken nothing for %u s", s->repository->spec.name,
+                         storage_describe(s->repository->storage), s->config->stall_timeout_s);
+    return !pipeline_failed(s->pipeline, error);
+}
+
+/* Reads messages until FINISH (true) or the end of the backup (false, error set; *tell: the plugin doesn't know). */
+static bool converse(struct session *s, struct wire_facts *facts, bool *tell, struct gb_error *error)
+{
+    bool finished = false;
+    *tell = true;
+    while (!finished) {
+        if (!still_well(s, error))
+            return false;
+        if (!wait_readable(s, POLL_MS))
+            continue;
+        uint16_t type;
+        uint32_t size;
+        if (!read_message(s, &type, &size, error)) {
+            *tell = error->code == GB_protocol;
+            return false;
+        }
+        enum step step = handle(s, type, size, facts, &finished, error);
+        if (step != GO_ON) {
+            *tell = step == BROKEN;
+            return false;
+        }
+    }
+    return true;
+}
+
+/* After COMMITTED: the plugin may still tell how the resync went. */
+static void read_resynced(struct session *s, struct wire_facts *facts)
+{
+    struct gb_error ignored = {0};
+    uint16_t type;
+    uint32_t size;
+    while (!*s->stop) {
+        if (!wait_readable(s, POLL_MS))
+            continue;
+        bool finished;
+        if (!read_message(s, &type, &size, &ignored) || handle(s, type, size, facts, &finished, &ignored) != GO_ON)
+            return;
+    }
+}
+
+static void run_backup(struct session *s)
+{
+    struct gb_error error = {0};
+    struct manifest manifest = {0};
+    struct wire_facts *facts = calloc(1, sizeof *facts);
+    s->slot = malloc(sizeof *s->slot);
+    s->started_at = time(NULL);
+    bool tell = true, committed = false;
+    char repositories[WIRE_JSON_MAX] = "[]";
+    if (!facts || !s->slot)
+        error_set(&error, GB_internal, "no memory for a backup");
+    else if (begin_backup(s, &error)) {
+        struct wire_ready ready = {{0}};
+        describe_repository(s, "running", 0, NULL, ready.repositories, sizeof ready.repositories);
+        daemon_log(s->start.id, "started on %s by %s, repository %s", s->hello.node, s->start.user, s->repository->spec.name);
+        if (send_ready(s, &ready) && converse(s, facts, &tell, &error))
+            committed = commit(s, facts, &manifest, &error);
+    }
+    stop_alive(s);
+    if (committed) {
+        struct wire_committed m = {.bytes_stored = manifest.stored_bytes};
+        describe_repository(s, "succeeded", manifest.stored_bytes, NULL, m.repositories, sizeof m.repositories);
+        snprintf(repositories, sizeof repositories, "%s", m.repositories);
+        daemon_log(s->start.id, "succeeded: %" PRIu64 " bytes of data, %" PRIu64 " stored", manifest.data_bytes,
+                   manifest.stored_bytes);
+        catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, "succeeded", &manifest, repositories, NULL,
+                      s->started_at);
+        if (send_committed(s, &m))
+            read_resynced(s, facts);
+    } else {
+        bool begun = s->backup || s->pipeline;
+        if (tell)
+            send_failure(s, &error);
+        pipeline_abort(s->pipeline);
+        s->pipeline = NULL;
+        if (s->backup)
+            repository_abort(s->backup);
+        const char *state = error.code == GB_cancelled ? "cancelled" : "failed";
+        daemon_log(s->start.id, "%s: %s", state, error.what);
+        if (begun) {
+            describe_repository(s, state, 0, error.what, repositories, sizeof repositories);
+            catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, state, NULL, repositories, &error, s->started_at);
+        }
+    }
+    pipeline_abort(s->pipeline);
+    manifest_free(&manifest);
+    repository_close(s->repository);
+    if (s->ring)
+        munmap(s->ring, s->ring_size);
+    free(s->slot);
+    free(facts);
+}
+
+/* ---- check ---- */
+
+static void add_row(struct wire_checked *m, const char *check, const char *result, const char *detail, const char *remedy)
+{
+    if (m->count >= sizeof m->row / sizeof m->row[0])
+        return;
+    snprintf(m->row[m->count].check, sizeof m->row[0].check, "%s", check);
+    snprintf(m->row[m->count].result, sizeof m->row[0].result, "%s", result);
+    snprintf(m->row[m->count].detail, sizeof m->row[0].detail, "%s", detail);
+    snprintf(m->row[m->count].remedy, sizeof m->row[0].remedy, "%s", remedy);
+    m->count++;
+}
+
+static void check_repository(struct session *s, const struct repository_spec *spec, uint64_t bytes, struct wire_checked *m)
+{
+    struct gb_error error = {0};
+    char check[64 + 16], detail[256];
+    uint64_t available = 0;
+    snprintf(check, sizeof check, "repository %.48s", spec->name);
+    struct repository *r = repository_open(spec, &error);
+    struct storage_lock *probe = r ? storage_lock(r->storage, ".galera-backup-probe", &error) : NULL;
+    storage_unlock(probe);
+    if (r && probe)
+        storage_check_space(r->storage, bytes, &available, &error);
+    snprintf(detail, sizeof detail, "%.150s is writable, %" PRIu64 " MB free", spec->path, available >> 20);
+    if (error.code)
+        add_row(m, check, "FAIL", error.what, error.hint);
+    else
+        add_row(m, check, "OK", detail, "");
+    repository_close(r);
+}
+
+static void run_check(struct session *s, const struct wire_check *check)
+{
+    struct wire_checked *m = calloc(1, sizeof *m);
+    struct gb_error error = {0};
+    if (!m)
+        return;
+    add_row(m, "agent", "OK", "galera-backup " GB_VERSION, "");
+    const struct repository_spec *spec = choose_repository(s, check->repositories, &error);
+    if (!choose_cluster(s, &error) || !spec)
+        add_row(m, "configuration", "FAIL", error.what, error.hint);
+    if (spec)
+        check_repository(s, spec, check->bytes_estimate, m);
+    send_checked(s, m);
+    free(m);
+}
+
+static void converse_first(struct session *s)
+{
+    struct gb_error error = {0};
+    uint16_t type;
+    uint32_t size;
+    if (!wait_readable(s, HELLO_WAIT_MS) || !read_message(s, &type, &size, &error))
+        return;
+    if (type != WIRE_HELLO || !wire_get_hello(s->in, size, &s->hello, &error)) {
+        error_set(&error, GB_protocol, "the first message was not HELLO");
+        send_failure(s, &error);
+        return;
+    }
+    if (s->hello.version_max < WIRE_VERSION_MIN || s->hello.version_min > WIRE_VERSION_MAX) {
+        error_set(&error, GB_protocol, "the plugin speaks protocol %u to %u, this agent %u to %u", s->hello.version_min,
+                  s->hello.version_max, WIRE_VERSION_MIN, WIRE_VERSION_MAX);
+        send_failure(s, &error);
+        return;
+    }
+    struct wire_welcome welcome = {.version = WIRE_VERSION_MAX};
+    snprintf(welcome.agent_version, sizeof welcome.agent_version, "%s", GB_VERSION);
+    struct wire_check check;
+    if (!send_welcome(s, &welcome) || !wait_readable(s, HELLO_WAIT_MS) || !read_message(s, &type, &size, &error))
+        return;
+    if (type == WIRE_CHECK && wire_get_check(s->in, size, &check, &error))
+        run_check(s, &check);
+    else if (type == WIRE_START && wire_get_start(s->in, size, &s->start, &error))
+        run_backup(s);
+    else {
+        error_set(&error, GB_protocol, "message %u where START or CHECK was expected", type);
+        send_failure(s, &error);
+    }
+}
+
+void session_run(int fd, const struct config *config, struct catalog *catalog, const volatile bool *stop)
+{
+    struct session *s = calloc(1, sizeof *s);
+    if (s) {
+        s->fd = fd;
+        s->config = config;
+        s->catalog = catalog;
+        s->stop = stop;
+        s->passed_fd = -1;
+        pthread_mutex_init(&s->send_mutex, NULL);
+        struct timeval timeout = {.tv_sec = SEND_TIMEOUT_S};
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
+        s->in = malloc(WIRE_PAYLOAD_MAX);
+        s->out = malloc(WIRE_PAYLOAD_MAX + WIRE_HEADER_SIZE);
+        if (s->in && s->out)
+            converse_first(s);
+        if (s->passed_fd >= 0)
+            close(s->passed_fd);
+        pthread_mutex_destroy(&s->send_mutex);
+        free(s->in);
+        free(s->out);
+    }
+    close(fd);
+    free(s);
+}

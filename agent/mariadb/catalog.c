@@ -1,0 +1,345 @@
+/* Rows of the SQL catalog; see catalog.h. */
+#include "agent/mariadb/catalog.h"
+#include "agent/mariadb/connection.h"
+
+#include <errmsg.h>
+#include <inttypes.h>
+#include <mysqld_error.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define RETRY_S          2
+#define STOP_WAIT_S      5
+#define QUEUE_MAX        10000u
+#define STATEMENT_ROOM   32768u
+#define SQL_TIMEOUT_S    10u
+
+struct statement {
+    struct statement *next;
+    char key[WIRE_ID_MAX]; /* not "": a later statement with this key replaces it */
+    char sql[];
+};
+
+struct catalog {
+    const struct config *config;
+    pthread_t thread;
+    pthread_mutex_t mutex; /* queue, stop; nothing is held across SQL */
+    pthread_cond_t changed;
+    struct statement *head, **tail;
+    unsigned queued;
+    bool stop, absent_told;
+};
+
+/* A text as a hexadecimal literal: needs no connection to escape and can't break out of its place. */
+static size_t put_text(char *out, size_t size, const char *text)
+{
+    if (!text || !*text)
+        return (size_t)snprintf(out, size, "''");
+    size_t n = (size_t)snprintf(out, size, "_utf8mb4 0x");
+    for (; *text && n + 3 < size; text++)
+        n += (size_t)snprintf(out + n, size - n, "%02x", (unsigned char)*text);
+    return n;
+}
+
+struct sql {
+    char text[STATEMENT_ROOM];
+    size_t at;
+};
+
+static void __attribute__((format(printf, 2, 3))) add(struct sql *s, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(s->text + s->at, sizeof s->text - s->at, format, args);
+    va_end(args);
+    if (n > 0)
+        s->at += (size_t)n < sizeof s->text - s->at ? (size_t)n : sizeof s->text - s->at - 1;
+}
+
+static void add_column(struct sql *s, const char *name, const char *text)
+{
+    char value[8300];
+    put_text(value, sizeof value, text);
+    add(s, ", %s = %s", name, value);
+}
+
+static void push(struct catalog *c, const char *key, const struct sql *s)
+{
+    struct statement *q = malloc(sizeof *q + s->at + 1);
+    if (!q)
+        return;
+    snprintf(q->key, sizeof q->key, "%s", key);
+    memcpy(q->sql, s->text, s->at + 1);
+    q->next = NULL;
+    pthread_mutex_lock(&c->mutex);
+    /* The statement at the head may be under way: only those behind it are replaced. */
+    for (struct statement **at = c->head ? &c->head->next : NULL; *key && at && *at; at = &(*at)->next)
+        if (!strcmp((*at)->key, key)) {
+            q->next = (*at)->next;
+            if (c->tail == &(*at)->next)
+                c->tail = &q->next;
+            free(*at);
+            *at = q;
+            pthread_mutex_unlock(&c->mutex);
+            return;
+        }
+    if (c->queued < QUEUE_MAX) {
+        *c->tail = q;
+        c->tail = &q->next;
+        c->queued++;
+        q = NULL;
+    }
+    pthread_cond_signal(&c->changed);
+    pthread_mutex_unlock(&c->mutex);
+    free(q);
+}
+
+static void begin_row(struct sql *s, const char *cluster, const char *id)
+{
+    char a[600], b[300];
+    put_text(a, sizeof a, cluster);
+    put_text(b, sizeof b, id);
+    s->at = 0;
+    add(s, "INSERT INTO galera_backup.backups SET cluster = %s, id = %s, as_of = UTC_TIMESTAMP(6)", a, b);
+}
+
+/* Repeats the assignments for a row that is there already. */
+static void end_row(struct sql *s)
+{
+    char *assignments = strstr(s->text, ", as_of = ");
+    size_t length = s->at - (size_t)(assignments - s->text);
+    char *copy = strndup(assignments + 2, length);
+    add(s, " ON DUPLICATE KEY UPDATE %s", copy ? copy : "as_of = UTC_TIMESTAMP(6)");
+    free(copy);
+}
+
+static void add_common(struct sql *s, const char *node, const struct wire_start *start, time_t started_at)
+{
+    add_column(s, "type", start->type);
+    add_column(s, "node", node);
+    add_column(s, "user", start->user);
+    add_column(s, "comment", start->comment);
+    add(s, ", started_at = FROM_UNIXTIME(%lld)", (long long)started_at);
+}
+
+void catalog_running(struct catalog *c, const char *cluster, const char *node, const struct wire_start *start,
+                     const struct wire_node_progress *progress, uint64_t bytes_stored, time_t started_at)
+{
+    struct sql *s = calloc(1, sizeof *s);
+    if (!s)
+        return;
+    begin_row(s, cluster, start->id);
+    add_common(s, node, start, started_at);
+    add(s, ", state = 'running'");
+    add_column(s, "stage", progress->stage);
+    add(s, ", percent = %u, eta_s = %u, bytes_total = %" PRIu64 ", bytes_done = %" PRIu64 ", stored_bytes = %" PRIu64,
+        progress->percent, progress->eta_s, progress->bytes_total, progress->bytes_done, bytes_stored);
+    end_row(s);
+    push(c, start->id, s);
+    free(s);
+}
+
+static void add_manifest(struct sql *s, const struct manifest *m)
+{
+    static const char *const texts[] = {"position", "gtid", "binlog_file", NULL};
+    static const char *const numbers[] = {"binlog_pos", "ddl_blocked_ms", "commit_blocked_ms", "blocked_ms", "recv_queue_max",
+                                          "flow_control_sent", NULL};
+    for (const char *const *k = texts; *k; k++)
+        add_column(s, *k, wire_fact(&m->facts, *k));
+    for (const char *const *k = numbers; *k; k++)
+        add(s, ", %s = %llu", *k, strtoull(wire_fact(&m->facts, *k), NULL, 10));
+    add_column(s, "server_version", m->server_version);
+    add(s, ", lsn_start = %" PRIu64 ", lsn_end = %" PRIu64 ", data_bytes = %" PRIu64 ", bytes_done = %" PRIu64
+           ", stored_bytes = %" PRIu64 ", chain_length = 1, encrypted = 0, percent = 100",
+        m->checkpoint_lsn, m->end_lsn, m->data_bytes, m->read_bytes, m->stored_bytes);
+}
+
+void catalog_final(struct catalog *c, const char *cluster, const char *node, const struct wire_start *start,
+                   const char *state, const struct manifest *manifest, const char *repositories,
+                   const struct gb_error *error, time_t started_at)
+{
+    struct sql *s = calloc(1, sizeof *s);
+    if (!s)
+        return;
+    begin_row(s, cluster, start->id);
+    add_common(s, node, start, started_at);
+    add_column(s, "state", state);
+    add(s, ", stage = 'DONE', eta_s = 0, finished_at = FROM_UNIXTIME(%lld), duration_s = %lld", (long long)time(NULL),
+        (long long)(time(NULL) - started_at));
+    if (manifest)
+        add_manifest(s, manifest);
+    add_column(s, "repositories", repositories);
+    if (error && error->code) {
+        add(s, ", error_code = %d", (int)error->code);
+        add_column(s, "error", error->what);
+        add_column(s, "hint", error->hint);
+    }
+    end_row(s);
+    push(c, start->id, s);
+    free(s);
+}
+
+void catalog_resynced(struct catalog *c, const char *cluster, const char *id, const struct wire_facts *facts)
+{
+    struct sql *s = calloc(1, sizeof *s);
+    char a[600], b[300];
+    if (!s)
+        return;
+    put_text(a, sizeof a, cluster);
+    put_text(b, sizeof b, id);
+    add(s, "UPDATE galera_backup.backups SET as_of = UTC_TIMESTAMP(6), desync_s = %llu, recv_queue_max = %llu",
+        strtoull(wire_fact(facts, "desync_s"), NULL, 10), strtoull(wire_fact(facts, "recv_queue_max"), NULL, 10));
+    add_column(s, "resync", wire_fact(facts, "resync"));
+    add(s, " WHERE cluster = %s AND id = %s", a, b);
+    push(c, "", s);
+    free(s);
+}
+
+void catalog_log(struct catalog *c, const char *cluster, const char *id, const struct wire_log *log)
+{
+    static const char *const levels[] = {"note", "warning", "error"};
+    struct sql *s = calloc(1, sizeof *s);
+    char a[600], b[300], stage[200], message[2200];
+    if (!s)
+        return;
+    put_text(a, sizeof a, cluster);
+    put_text(b, sizeof b, id);
+    put_text(stage, sizeof stage, log->stage);
+    put_text(message, sizeof message, log->message);
+    add(s,
+        "INSERT INTO galera_backup.backup_log (cluster, id, seq, at, stage, level, message) SELECT %s, %s, "
+        "IFNULL(MAX(seq), 0) + 1, UTC_TIMESTAMP(6), %s, '%s', %s FROM galera_backup.backup_log WHERE cluster = %s AND id = %s",
+        a, b, stage, levels[log->level < 3 ? log->level : 2], message, a, b);
+    push(c, "", s);
+    free(s);
+}
+
+void catalog_agent_started(struct catalog *c)
+{
+    struct sql *s = calloc(1, sizeof *s);
+    if (!s)
+        return;
+    add(s, "UPDATE galera_backup.backups SET state = 'failed', stage = 'DONE', finished_at = UTC_TIMESTAMP(6), "
+           "as_of = UTC_TIMESTAMP(6), error_code = %d, error = 'the agent was restarted' WHERE state = 'running' AND node = "
+           "IF(@@wsrep_on, @@wsrep_node_name, @@hostname)",
+        (int)GB_agent_lost);
+    push(c, "", s);
+    free(s);
+}
+
+static bool connection_broke(unsigned number)
+{
+    return number >= CR_MIN_ERROR && number <= CR_MAX_ERROR;
+}
+
+/* Errors that a later try may not meet: deadlock, lock wait, not Primary, lost connection. */
+static bool worth_retry(unsigned number)
+{
+    return number == ER_LOCK_DEADLOCK || number == ER_LOCK_WAIT_TIMEOUT || number == ER_UNKNOWN_COM_ERROR ||
+           connection_broke(number);
+}
+
+static struct connection *connect_catalog(struct catalog *c)
+{
+    struct gb_error error = {0};
+    struct connection *connection = connection_open(c->config, SQL_TIMEOUT_S, &error);
+    if (!connection && !c->absent_told)
+        fprintf(stderr, "catalog: %s; rows are kept and written later\n", error.what);
+    c->absent_told = !connection;
+    /* A replica that is only read must not get transactions of its own. */
+    if (connection)
+        connection_query(connection, "SET SESSION sql_log_bin = IF(@@global.read_only AND NOT @@global.wsrep_on, 0, 1)", NULL,
+                         NULL, &error);
+    return connection;
+}
+
+static void wait_changed(struct catalog *c, int seconds)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += seconds;
+    pthread_cond_timedwait(&c->changed, &c->mutex, &until);
+}
+
+static void *catalog_main(void *argument)
+{
+    struct catalog *c = argument;
+    struct connection *connection = NULL;
+    time_t stop_at = 0;
+    pthread_mutex_lock(&c->mutex);
+    for (;;) {
+        if (c->stop && !stop_at)
+            stop_at = time(NULL) + STOP_WAIT_S;
+        if (c->stop && (!c->head || time(NULL) >= stop_at))
+            break;
+        struct statement *q = c->head;
+        if (!q) {
+            wait_changed(c, RETRY_S);
+            continue;
+        }
+        pthread_mutex_unlock(&c->mutex);
+        if (!connection)
+            connection = connect_catalog(c);
+        unsigned number = 0;
+        struct gb_error error = {0};
+        bool done = connection && connection_query(connection, q->sql, NULL, &number, &error);
+        if (connection && !done && !worth_retry(number)) {
+            fprintf(stderr, "catalog: %s\n", error.what);
+            done = true;
+        }
+        if (!done && connection_broke(number)) {
+            connection_close(connection);
+            connection = NULL;
+        }
+        pthread_mutex_lock(&c->mutex);
+        if (done) {
+            c->head = q->next;
+            if (!c->head)
+                c->tail = &c->head;
+            c->queued--;
+            free(q);
+        } else
+            wait_changed(c, c->stop ? 1 : RETRY_S);
+    }
+    pthread_mutex_unlock(&c->mutex);
+    connection_close(connection);
+    return NULL;
+}
+
+struct catalog *catalog_start(const struct config *config, struct gb_error *error)
+{
+    struct catalog *c = calloc(1, sizeof *c);
+    if (c) {
+        c->config = config;
+        c->tail = &c->head;
+        pthread_mutex_init(&c->mutex, NULL);
+        pthread_cond_init(&c->changed, NULL);
+        if (!pthread_create(&c->thread, NULL, catalog_main, c))
+            return c;
+    }
+    error_set(error, GB_internal, "no thread for the catalog");
+    free(c);
+    return NULL;
+}
+
+void catalog_stop(struct catalog *c)
+{
+    if (!c)
+        return;
+    pthread_mutex_lock(&c->mutex);
+    c->stop = true;
+    pthread_cond_signal(&c->changed);
+    pthread_mutex_unlock(&c->mutex);
+    pthread_join(c->thread, NULL);
+    while (c->head) {
+        struct statement *next = c->head->next;
+        free(c->head);
+        c->head = next;
+    }
+    pthread_mutex_destroy(&c->mutex);
+    pthread_cond_destroy(&c->changed);
+    free(c);
+}

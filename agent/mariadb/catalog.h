@@ -1,0 +1,31 @@
+/*
+  Rows of the SQL catalog, galera_backup.backups and backup_log (rule 24).
+
+  A thread of its own with its own connection writes them, so nothing on the data path ever waits for the server. What
+  can't be written is kept and tried again; the repository stays the truth, and a backup succeeds without its row.
+*/
+#ifndef GB_AGENT_MARIADB_CATALOG_H
+#define GB_AGENT_MARIADB_CATALOG_H
+
+#include "agent/config.h"
+
+struct catalog;
+
+struct catalog *catalog_start(const struct config *config, struct gb_error *error);
+/* Writes what is queued, for at most 5 s, and stops. NULL is allowed. */
+void catalog_stop(struct catalog *catalog);
+
+/* The row of a running backup. A later call for the same id replaces one that is still queued. */
+void catalog_running(struct catalog *catalog, const char *cluster, const char *node, const struct wire_start *start,
+                     const struct wire_node_progress *progress, uint64_t bytes_stored, time_t started_at);
+/* The final row: state is succeeded, failed or cancelled. manifest is NULL unless it succeeded. */
+void catalog_final(struct catalog *catalog, const char *cluster, const char *node, const struct wire_start *start,
+                   const char *state, const struct manifest *manifest, const char *repositories,
+                   const struct gb_error *error, time_t started_at);
+/* What RESYNCED brought. */
+void catalog_resynced(struct catalog *catalog, const char *cluster, const char *id, const struct wire_facts *facts);
+void catalog_log(struct catalog *catalog, const char *cluster, const char *id, const struct wire_log *log);
+/* Rows of this node that say running are set to failed: the agent was not there to see their end. */
+void catalog_agent_started(struct catalog *catalog);
+
+#endif

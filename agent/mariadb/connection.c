@@ -1,0 +1,143 @@
+/* A libmariadb connection to the local server; see connection.h. */
+#include "agent/mariadb/connection.h"
+
+#include <errmsg.h>
+#include <mysqld_error.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONNECT_TIMEOUT_S 5u
+#define DEFAULT_TIMEOUT_S 60u
+#define PASSWORD_MAX      256
+
+struct connection {
+    MYSQL *mysql;
+};
+
+static bool read_password(const char *path, char *out, size_t size, struct gb_error *error)
+{
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return error_set(error, GB_bad_config, "the password file %s can't be read", path);
+    if (!fgets(out, (int)size, f))
+        out[0] = '\0';
+    fclose(f);
+    out[strcspn(out, "\r\n")] = '\0';
+    return true;
+}
+
+struct connection *connection_open(const struct config *config, unsigned timeout_s, struct gb_error *error)
+{
+    struct connection *c = calloc(1, sizeof *c);
+    char password[PASSWORD_MAX] = "";
+    unsigned connect_timeout = CONNECT_TIMEOUT_S, timeout = timeout_s ? timeout_s : DEFAULT_TIMEOUT_S;
+    if (!c || !(c->mysql = mysql_init(NULL))) {
+        error_set(error, GB_internal, "no memory for a connection");
+        free(c);
+        return NULL;
+    }
+    if (config->server_password_file[0] &&
+        !read_password(config->server_password_file, password, sizeof password, error)) {
+        connection_close(c);
+        return NULL;
+    }
+    mysql_options(c->mysql, MYSQL_OPT_CONNECT_TIMEOUT, &connect_timeout);
+    mysql_options(c->mysql, MYSQL_OPT_READ_TIMEOUT, &timeout);
+    mysql_options(c->mysql, MYSQL_OPT_WRITE_TIMEOUT, &timeout);
+    mysql_options(c->mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4");
+    bool ok = mysql_real_connect(c->mysql, "localhost", config->server_sql_user, password, NULL, 0, config->server_socket,
+                                 CLIENT_MULTI_RESULTS) != NULL;
+    explicit_bzero(password, sizeof password);
+    if (!ok) {
+        unsigned number = mysql_errno(c->mysql);
+        bool denied = number == ER_ACCESS_DENIED_ERROR || number == ER_ACCOUNT_HAS_BEEN_LOCKED ||
+                      number == ER_ACCESS_DENIED_NO_PASSWORD_ERROR;
+        error_set(error, denied ? GB_access_denied : GB_server_unreachable, "%s as user %s: %s", config->server_socket,
+                  config->server_sql_user, mysql_error(c->mysql));
+        connection_close(c);
+        return NULL;
+    }
+    if (!connection_query(c, "SET SESSION time_zone='+00:00'", NULL, NULL, error)) {
+        connection_close(c);
+        return NULL;
+    }
+    return c;
+}
+
+void connection_close(struct connection *c)
+{
+    if (!c)
+        return;
+    mysql_close(c->mysql);
+    free(c);
+}
+
+MYSQL *connection_handle(struct connection *c)
+{
+    return c->mysql;
+}
+
+/* "GBnnnn name: what; do: hint" back into an error. */
+static bool from_text(const char *text, struct gb_error *error)
+{
+    unsigned number;
+    int at = 0;
+    if (sscanf(text, "GB%4u %*[a-z_]: %n", &number, &at) < 1 || !at)
+        return false;
+    const char *hint = strstr(text + at, "; do: ");
+    int length = hint ? (int)(hint - text) - at : (int)strlen(text + at);
+    error_set(error, error_from_number(number), "%.*s", length, text + at);
+    if (hint)
+        error_hint(error, "%s", hint + 6);
+    return true;
+}
+
+bool connection_query(struct connection *c, const char *sql, MYSQL_RES **result, unsigned *sql_errno, struct gb_error *error)
+{
+    if (result)
+        *result = NULL;
+    int failed = mysql_query(c->mysql, sql);
+    bool first = true;
+    while (!failed) {
+        MYSQL_RES *r = mysql_store_result(c->mysql);
+        if (r && first && result)
+            *result = r;
+        else if (r)
+            mysql_free_result(r);
+        first = first && !r;
+        int more = mysql_next_result(c->mysql);
+        if (more < 0) {
+            if (sql_errno)
+                *sql_errno = 0;
+            return true;
+        }
+        failed = more > 0;
+    }
+    unsigned number = mysql_errno(c->mysql);
+    if (sql_errno)
+        *sql_errno = number;
+    if (result && *result) {
+        mysql_free_result(*result);
+        *result = NULL;
+    }
+    if (number == CR_SERVER_LOST || number == CR_SERVER_GONE_ERROR)
+        return error_set(error, GB_connection_lost, "the connection to the server was lost");
+    if (!from_text(mysql_error(c->mysql), error))
+        error_set(error, GB_sql_failed, "error %u: %s", number, mysql_error(c->mysql));
+    return false;
+}
+
+char *connection_quote(struct connection *c, const char *text)
+{
+    if (!text)
+        return strdup("NULL");
+    size_t size = strlen(text);
+    char *out = malloc(2 * size + 3);
+    if (!out)
+        return NULL;
+    out[0] = '\'';
+    size_t n = mysql_real_escape_string(c->mysql, out + 1, text, (unsigned long)size);
+    memcpy(out + 1 + n, "'", 2);
+    return out;
+}

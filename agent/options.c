@@ -1,0 +1,220 @@
+/* The command line; see options.h. */
+#include "agent/options.h"
+#include "common/nearest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define THREADS_MAX 256
+
+struct command {
+    const char *name, *arguments, *description;
+};
+
+static const struct command commands[] = {
+#define COMMAND(name, arguments, description) {#name, arguments, description},
+#include "agent/options.def"
+#undef COMMAND
+};
+
+struct option {
+    const char *commands, *name, *argument, *description;
+};
+
+static const struct option table[] = {
+#define OPTION(commands, name, argument, description) {commands, #name, argument, description},
+#include "agent/options.def"
+#undef OPTION
+};
+
+#define COUNT(a) (sizeof(a) / sizeof(a)[0])
+
+/* Names that later releases bring. */
+static const char *const later_commands[] = {"expire", "hold", "release", "copy", "key", "repo", "schedule", "nodes",
+                                             "consolidate", "save", "extract", "drill", "binlog", "rejoin", "diagnose"};
+static const char *const later_options[] = {"map", "replace", "history", "recover", "verify-boot", "restart", "key", "as-of",
+                                            "limit-rate", "node", "hold", "verify"};
+
+static bool belongs(const struct option *o, const char *command)
+{
+    if (!strcmp(o->commands, "*"))
+        return true;
+    size_t n = strlen(command);
+    for (const char *at = o->commands; (at = strstr(at, command)); at += n)
+        if ((at == o->commands || at[-1] == ' ') && (at[n] == ' ' || !at[n]))
+            return true;
+    return false;
+}
+
+static bool is_later(const char *const *list, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!strcmp(list[i], name))
+            return true;
+    return false;
+}
+
+static const struct command *find_command(const char *name, struct gb_error *error)
+{
+    const char *nearest = NULL;
+    unsigned least = NEAREST_MAX + 1;
+    for (size_t i = 0; i < COUNT(commands); i++) {
+        unsigned d = nearest_distance(name, commands[i].name);
+        if (!d)
+            return &commands[i];
+        if (d < least) {
+            least = d;
+            nearest = commands[i].name;
+        }
+    }
+    if (is_later(later_commands, COUNT(later_commands), name))
+        error_set(error, GB_not_supported, "the command %s is not supported by this release", name);
+    else
+        error_set(error, GB_usage, "there is no command \"%s\"", name);
+    if (nearest)
+        error_hint(error, "perhaps \"%s\" was meant; see galera-backup --help", nearest);
+    return NULL;
+}
+
+static const struct option *find_option(const char *name, size_t length, const char *command, struct gb_error *error)
+{
+    char text[64];
+    snprintf(text, sizeof text, "%.*s", (int)length, name);
+    const char *nearest = NULL;
+    unsigned least = NEAREST_MAX + 1;
+    for (size_t i = 0; i < COUNT(table); i++) {
+        unsigned d = nearest_distance(text, table[i].name);
+        bool mine = !command || belongs(&table[i], command);
+        if (!d && mine)
+            return &table[i];
+        if (mine && d < least) {
+            least = d;
+            nearest = table[i].name;
+        }
+    }
+    if (is_later(later_options, COUNT(later_options), text))
+        error_set(error, GB_not_supported, "the option --%s is not supported by this release", text);
+    else
+        error_set(error, GB_unknown_option, "%s has no option --%s", command ? command : "galera-backup", text);
+    if (nearest)
+        error_hint(error, "perhaps --%s was meant; see galera-backup %s --help", nearest, command ? command : "");
+    return NULL;
+}
+
+static void store(struct options *o, const char *name, const char *value)
+{
+    const struct {
+        const char *name;
+        const char **text;
+        bool *flag;
+    } places[] = {
+        {"config", &o->config, NULL},         {"repository", &o->repository, NULL}, {"cluster", &o->cluster, NULL},
+        {"type", &o->type, NULL},             {"comment", &o->comment, NULL},       {"rate", &o->rate, NULL},
+        {"threads", &o->threads, NULL},       {"lock-wait", &o->lock_wait, NULL},   {"max-duration", &o->max_duration, NULL},
+        {"progress", &o->progress, NULL},     {"datadir", &o->datadir, NULL},       {"owner", &o->owner, NULL},
+        {"as", &o->as, NULL},                 {"help", NULL, &o->help},             {"json", NULL, &o->json},
+        {"no-wait", NULL, &o->no_wait},       {"dry-run", NULL, &o->dry_run},       {"watch", NULL, &o->watch},
+        {"safe-to-bootstrap", NULL, &o->safe_to_bootstrap}, {"yes", NULL, &o->yes}, {"quick", NULL, &o->quick},
+    };
+    for (size_t i = 0; i < COUNT(places); i++)
+        if (!strcmp(places[i].name, name)) {
+            if (places[i].text)
+                *places[i].text = value;
+            else
+                *places[i].flag = true;
+        }
+}
+
+static bool check_values(const struct options *o, struct gb_error *error)
+{
+    char *end = NULL;
+    if (o->threads && (strtol(o->threads, &end, 10) < 1 || *end || strtol(o->threads, NULL, 10) > THREADS_MAX))
+        return error_set(error, GB_bad_value, "--threads %s is not a number from 1 to %d", o->threads, THREADS_MAX);
+    if (o->as && strcmp(o->as, "galera") && strcmp(o->as, "standalone")) {
+        if (!strcmp(o->as, "replica"))
+            return error_set(error, GB_not_supported, "--as replica is not supported by this release");
+        return error_set(error, GB_bad_value, "--as %s is neither galera nor standalone", o->as);
+    }
+    if (o->progress && !strstr("auto bar plain none", o->progress))
+        return error_set(error, GB_bad_value, "--progress %s is none of auto, bar, plain and none", o->progress);
+    return true;
+}
+
+bool options_parse(struct options *o, int argc, char **argv, struct gb_error *error)
+{
+    memset(o, 0, sizeof *o);
+    for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], "--", 2)) {
+            const struct command *c;
+            if (argv[i][0] == '-' && argv[i][1])
+                return error_set(error, GB_unknown_option, "there are no short options (%s)", argv[i]);
+            if (o->command && o->argument)
+                return error_set(error, GB_usage, "\"%s\" is one argument too many for %s", argv[i], o->command);
+            if (o->command) {
+                o->argument = argv[i];
+                continue;
+            }
+            if (!(c = find_command(argv[i], error)))
+                return false;
+            o->command = c->name;
+            continue;
+        }
+        const char *name = argv[i] + 2, *equals = strchr(name, '=');
+        const struct option *option = find_option(name, equals ? (size_t)(equals - name) : strlen(name), o->command, error);
+        if (!option)
+            return false;
+        if (!option->argument && equals)
+            return error_set(error, GB_bad_value, "--%s takes no value", option->name);
+        if (option->argument && !equals && i + 1 == argc)
+            return error_set(error, GB_bad_value, "--%s needs a value (%s)", option->name, option->argument);
+        store(o, option->name, !option->argument ? "" : equals ? equals + 1 : argv[++i]);
+    }
+    if (o->help)
+        return true;
+    if (!o->command)
+        return error_set(error, GB_usage, "no command was given");
+    const struct command *c = find_command(o->command, error);
+    bool wants = c->arguments[0] != '\0', must = wants && c->arguments[0] != '[';
+    if (must && !o->argument)
+        return error_set(error, GB_usage, "%s needs %s", o->command, c->arguments);
+    if (!wants && o->argument)
+        return error_set(error, GB_usage, "%s takes no argument (%s)", o->command, o->argument);
+    for (int i = 1; i < argc && o->command; i++)
+        if (!strncmp(argv[i], "--", 2)) {
+            const char *equals = strchr(argv[i], '=');
+            const struct option *option =
+                find_option(argv[i] + 2, equals ? (size_t)(equals - argv[i] - 2) : strlen(argv[i] + 2), o->command, error);
+            if (!option)
+                return false;
+            if (option->argument && !equals)
+                i++;
+        }
+    return check_values(o, error);
+}
+
+void options_help(FILE *to, const char *command)
+{
+    if (!command) {
+        fprintf(to, "galera-backup: physical backups of MariaDB and Galera\n\nusage: galera-backup [--config FILE] COMMAND "
+                    "[OPTIONS]\n\n");
+        for (size_t i = 0; i < COUNT(commands); i++)
+            fprintf(to, "  %-8s %-10s %s\n", commands[i].name, commands[i].arguments, commands[i].description);
+        fprintf(to, "\ngalera-backup COMMAND --help shows the options of a command. Exit statuses: docs/cli.md.\n");
+        return;
+    }
+    for (size_t i = 0; i < COUNT(commands); i++)
+        if (!strcmp(commands[i].name, command))
+            fprintf(to, "galera-backup %s %s: %s\n\n", command, commands[i].arguments, commands[i].description);
+    for (size_t i = 0; i < COUNT(table); i++)
+        if (belongs(&table[i], command)) {
+            char left[64];
+            snprintf(left, sizeof left, "--%s%s%s", table[i].name, table[i].argument ? " " : "",
+                     table[i].argument ? table[i].argument : "");
+            fprintf(to, "  %-26s %s\n", left, table[i].description);
+        }
+}
+
+unsigned options_threads(const struct options *o)
+{
+    return o->threads ? (unsigned)strtoul(o->threads, NULL, 10) : 0;
+}

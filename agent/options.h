@@ -1,0 +1,27 @@
+/*
+  The command line as one struct, parsed from the table in options.def. Unknown commands and options are errors that
+  name the nearest one.
+*/
+#ifndef GB_AGENT_OPTIONS_H
+#define GB_AGENT_OPTIONS_H
+
+#include "agent/config.h"
+
+#include <stdio.h>
+
+struct options {
+    const char *command; /* name from the table */
+    const char *argument; /* ID, or NULL */
+    const char *config, *repository, *cluster, *type, *comment, *rate, *threads, *lock_wait, *max_duration, *progress, *datadir,
+        *owner, *as;
+    bool help, json, no_wait, dry_run, watch, safe_to_bootstrap, yes, quick;
+};
+
+/* Errors: GB_usage, GB_unknown_option, GB_bad_value. */
+bool options_parse(struct options *options, int argc, char **argv, struct gb_error *error);
+/* command NULL: the overview. */
+void options_help(FILE *to, const char *command);
+/* --threads as a number; 0: not given. */
+unsigned options_threads(const struct options *options);
+
+#endif

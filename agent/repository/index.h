@@ -1,0 +1,74 @@
+/*
+  The index of a backup: its files, and where each piece of them stands.
+
+  docs/format.md has the bytes. In memory it is plain arrays. Building is guarded by the caller's lock (the
+  session's); a loaded index is read-only.
+*/
+#ifndef GB_AGENT_REPOSITORY_INDEX_H
+#define GB_AGENT_REPOSITORY_INDEX_H
+
+#include "agent/repository/segment.h"
+#include "common/wire.h"
+
+struct index_file {
+    uint32_t file_no;
+    uint8_t kind; /* enum wire_file_kind */
+    uint8_t unverifiable;
+    bool done;    /* FILE_DONE has come */
+    bool dropped; /* FILE_DROP has come: not written to the index */
+    uint32_t space_id, page_size, mode;
+    uint64_t size;
+    char *path;
+};
+
+struct index_extent {
+    uint32_t file_no; /* WIRE_FILE_REDO: redo; offset is LSN - C */
+    uint32_t length;
+    uint64_t offset;
+};
+
+struct index_frame {
+    struct frame frame;
+    uint32_t first_extent, extents; /* into index.extents; in the order of the plain text */
+};
+
+struct index {
+    struct index_file *files;
+    size_t file_count;
+    struct index_frame *frames;
+    size_t frame_count;
+    struct index_extent *extents;
+    size_t extent_count;
+    /* private: capacities and the map from file_no to place in files */
+    size_t file_capacity, frame_capacity, extent_capacity;
+    uint32_t *by_number;
+    size_t by_number_size;
+};
+
+void index_init(struct index *index);
+void index_free(struct index *index);
+
+/* Errors of all of these: GB_protocol (a number that is used or unknown, a file done twice), GB_internal. */
+bool index_add_file(struct index *index, const struct wire_file *file, struct gb_error *error);
+bool index_file_done(struct index *index, const struct wire_file_done *done, struct gb_error *error);
+bool index_file_drop(struct index *index, uint32_t file_no, struct gb_error *error);
+bool index_file_name(struct index *index, uint32_t file_no, const char *path, struct gb_error *error);
+bool index_add_frame(struct index *index, const struct frame *frame, const struct wire_extent *extents,
+                     uint32_t count, struct gb_error *error);
+/* NULL if there is none. */
+struct index_file *index_find(const struct index *index, uint32_t file_no);
+
+/* Before it is written: every file not dropped is done; no two carry the same path, no two tablespaces the same
+   space id; paths are clean (relative without "..", or absolute); redo is without gap from 0 to redo_bytes; no
+   extent reaches beyond its file's size; extents of dropped files are removed, and redo beyond redo_bytes is
+   cut. Errors: GB_internal, naming it. */
+bool index_finish(struct index *index, uint64_t redo_bytes, struct gb_error *error);
+
+/* The object "index" of the backup: written (info filled) and read. Reading checks everything that writing
+   checks, and the object's SHA-256 against expected. Errors: GB_store_failed; GB_corrupt_backup. */
+bool index_write(const struct index *index, struct storage *storage, const char *prefix,
+                 struct object_info *info, struct gb_error *error);
+bool index_read(struct index *index, struct storage *storage, const char *prefix,
+                const struct object_info *expected, struct gb_error *error);
+
+#endif

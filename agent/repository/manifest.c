@@ -1,0 +1,206 @@
+/* backup.json; see manifest.h. */
+#include "agent/repository/manifest.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MANIFEST_SIZE_MAX (64u << 20)
+
+void manifest_free(struct manifest *m)
+{
+    free(m->objects);
+    m->objects = NULL;
+    m->object_count = 0;
+}
+
+const char *manifest_position(const struct manifest *m)
+{
+    return wire_fact(&m->facts, "position");
+}
+
+static void to_hex(const uint8_t *data, size_t size, char *out)
+{
+    for (size_t i = 0; i < size; i++)
+        snprintf(out + 2 * i, 3, "%02x", data[i]);
+}
+
+static bool from_hex(const char *text, uint8_t *out, size_t size)
+{
+    if (!text || strlen(text) != 2 * size)
+        return false;
+    for (size_t i = 0; i < size; i++) {
+        unsigned value;
+        if (sscanf(text + 2 * i, "%2x", &value) != 1)
+            return false;
+        out[i] = (uint8_t)value;
+    }
+    return true;
+}
+
+static json_t *time_json(time_t t)
+{
+    char text[32];
+    struct tm tm;
+    gmtime_r(&t, &tm);
+    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    return json_string(text);
+}
+
+static time_t json_time(const json_t *j)
+{
+    struct tm tm = {0};
+    const char *text = json_string_value(j);
+    return text && strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm) ? timegm(&tm) : 0;
+}
+
+static json_t *to_json(const struct manifest *m)
+{
+    char hex[2 * WIRE_REDO_HEADER + 1];
+    json_t *root = json_object(), *facts = json_object(), *objects = json_array();
+    json_object_set_new(root, "format", json_integer(MANIFEST_FORMAT));
+    json_object_set_new(root, "id", json_string(m->id));
+    json_object_set_new(root, "cluster", json_string(m->cluster));
+    json_object_set_new(root, "type", json_string(m->type));
+    json_object_set_new(root, "parent", json_null());
+    json_object_set_new(root, "nonce", json_string(m->nonce));
+    json_object_set_new(root, "node", json_string(m->node));
+    json_object_set_new(root, "server_version", json_string(m->server_version));
+    json_object_set_new(root, "agent_version", json_string(m->agent_version));
+    json_object_set_new(root, "comment", json_string(m->comment));
+    json_object_set_new(root, "user", json_string(m->user));
+    json_object_set_new(root, "started_at", time_json(m->started_at));
+    json_object_set_new(root, "finished_at", time_json(m->finished_at));
+    json_object_set_new(root, "lsn_start", json_integer((json_int_t)m->checkpoint_lsn));
+    json_object_set_new(root, "lsn_checkpoint_end", json_integer((json_int_t)m->checkpoint_end_lsn));
+    json_object_set_new(root, "lsn_end", json_integer((json_int_t)m->end_lsn));
+    to_hex(m->redo_header, WIRE_REDO_HEADER, hex);
+    json_object_set_new(root, "redo_header", json_string(hex));
+    json_object_set_new(root, "data_bytes", json_integer((json_int_t)m->data_bytes));
+    json_object_set_new(root, "read_bytes", json_integer((json_int_t)m->read_bytes));
+    json_object_set_new(root, "redo_bytes", json_integer((json_int_t)m->redo_bytes));
+    json_object_set_new(root, "stored_bytes", json_integer((json_int_t)m->stored_bytes));
+    json_object_set_new(root, "files", json_integer(m->files));
+    json_object_set_new(root, "encryption", json_null());
+    for (uint32_t i = 0; i < m->facts.count; i++)
+        json_object_set_new(facts, m->facts.fact[i].key, json_string(m->facts.fact[i].value));
+    json_object_set_new(root, "facts", facts);
+    for (size_t i = 0; i < m->object_count; i++) {
+        char sha[65];
+        to_hex(m->objects[i].sha256, 32, sha);
+        json_array_append_new(objects, json_pack("{s:s, s:I, s:s}", "name", m->objects[i].name, "bytes",
+                                                 (json_int_t)m->objects[i].size, "sha256", sha));
+    }
+    json_object_set_new(root, "objects", objects);
+    return root;
+}
+
+bool manifest_write(const struct manifest *m, struct storage *storage, const char *prefix, struct gb_error *error)
+{
+    json_t *root = to_json(m);
+    char *text = json_dumps(root, JSON_INDENT(1));
+    json_decref(root);
+    char name[1024];
+    snprintf(name, sizeof name, "%s/backup.json", prefix);
+    if (!text)
+        return error_set(error, GB_internal, "no memory for the manifest");
+    struct storage_writer *w = storage_create(storage, name, error);
+    bool ok = w != NULL;
+    if (ok && !storage_write(w, text, strlen(text), error)) {
+        storage_abort(w);
+        ok = false;
+    } else if (ok)
+        ok = storage_commit(w, error);
+    free(text);
+    return ok;
+}
+
+static void get_text(const json_t *root, const char *key, char *out, size_t size)
+{
+    const char *text = json_string_value(json_object_get(root, key));
+    snprintf(out, size, "%s", text ? text : "");
+}
+
+static uint64_t get_number(const json_t *root, const char *key)
+{
+    json_int_t n = json_integer_value(json_object_get(root, key));
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+static bool get_objects(struct manifest *m, const json_t *list)
+{
+    size_t count = json_array_size(list);
+    if (!count || !(m->objects = calloc(count, sizeof *m->objects)))
+        return false;
+    for (size_t i = 0; i < count; i++) {
+        const json_t *o = json_array_get(list, i);
+        struct object_info *info = &m->objects[i];
+        get_text(o, "name", info->name, sizeof info->name);
+        info->size = get_number(o, "bytes");
+        unsigned number;
+        char expected[64];
+        bool segment = sscanf(info->name, "data/%6u.seg", &number) == 1;
+        snprintf(expected, sizeof expected, "data/%06u.seg", segment ? number : 0);
+        if (!from_hex(json_string_value(json_object_get(o, "sha256")), info->sha256, 32) ||
+            (i == 0 ? strcmp(info->name, "index") : !segment || strcmp(info->name, expected)))
+            return false;
+        m->object_count++;
+    }
+    return true;
+}
+
+bool manifest_read(struct manifest *m, struct storage *storage, const char *prefix, struct gb_error *error)
+{
+    memset(m, 0, sizeof *m);
+    char name[1024];
+    size_t size;
+    snprintf(name, sizeof name, "%s/backup.json", prefix);
+    char *text = storage_read_all(storage, name, MANIFEST_SIZE_MAX, &size, error);
+    if (!text)
+        return false;
+    json_error_t why;
+    json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &why);
+    free(text);
+    if (!json_is_object(root)) {
+        json_decref(root);
+        return error_set(error, GB_corrupt_backup, "%s, line %d: %s", name, why.line, why.text);
+    }
+    m->format = (unsigned)get_number(root, "format");
+    get_text(root, "id", m->id, sizeof m->id);
+    get_text(root, "cluster", m->cluster, sizeof m->cluster);
+    get_text(root, "type", m->type, sizeof m->type);
+    get_text(root, "nonce", m->nonce, sizeof m->nonce);
+    get_text(root, "node", m->node, sizeof m->node);
+    get_text(root, "server_version", m->server_version, sizeof m->server_version);
+    get_text(root, "agent_version", m->agent_version, sizeof m->agent_version);
+    get_text(root, "comment", m->comment, sizeof m->comment);
+    get_text(root, "user", m->user, sizeof m->user);
+    m->started_at = json_time(json_object_get(root, "started_at"));
+    m->finished_at = json_time(json_object_get(root, "finished_at"));
+    m->checkpoint_lsn = get_number(root, "lsn_start");
+    m->checkpoint_end_lsn = get_number(root, "lsn_checkpoint_end");
+    m->end_lsn = get_number(root, "lsn_end");
+    m->data_bytes = get_number(root, "data_bytes");
+    m->read_bytes = get_number(root, "read_bytes");
+    m->redo_bytes = get_number(root, "redo_bytes");
+    m->stored_bytes = get_number(root, "stored_bytes");
+    m->files = (uint32_t)get_number(root, "files");
+    bool ok = true;
+    const char *key;
+    json_t *value;
+    json_object_foreach(json_object_get(root, "facts"), key, value)
+        ok = json_is_string(value) && wire_add_fact(&m->facts, key, "%s", json_string_value(value)) && ok;
+    if (m->format > MANIFEST_FORMAT)
+        ok = error_set(error, GB_format_newer, "%s has format %u, this release reads up to %d", name, m->format,
+                       MANIFEST_FORMAT);
+    else if (!ok || m->format != MANIFEST_FORMAT || !m->id[0] || !get_objects(m, json_object_get(root, "objects")) ||
+             !from_hex(json_string_value(json_object_get(root, "redo_header")), m->redo_header, WIRE_REDO_HEADER) ||
+             m->checkpoint_lsn + m->redo_bytes != m->end_lsn)
+        ok = error_set(error, GB_corrupt_backup, "%s is not a manifest of format %d", name, MANIFEST_FORMAT);
+    json_decref(root);
+    if (!ok)
+        manifest_free(m);
+    return ok;
+}

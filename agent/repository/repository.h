@@ -1,0 +1,73 @@
+/*
+  A repository: a named store with a policy, and the backups in it.
+
+  <root>/<cluster>/backups/<label>/{data/NNNNNN.seg, index, backup.json}. What has no backup.json is not a backup:
+  either one is being written (its lock is held) or it is left over and collected by repository_collect().
+*/
+#ifndef GB_AGENT_REPOSITORY_REPOSITORY_H
+#define GB_AGENT_REPOSITORY_REPOSITORY_H
+
+#include "agent/repository/index.h"
+#include "agent/repository/manifest.h"
+
+struct repository_spec { /* one [repository:NAME] section; strings owned by the configuration */
+    char name[64];
+    char type[16];   /* "directory" */
+    char path[WIRE_PATH_MAX];
+    struct codec_spec compression;
+    unsigned min_free_percent;
+    bool required;
+};
+
+struct repository {
+    struct repository_spec spec;
+    struct storage *storage;
+};
+
+struct repository *repository_open(const struct repository_spec *spec, struct gb_error *error);
+void repository_close(struct repository *repository);
+
+/* Label: YYYYMMDDTHHMMSSZ-TYPE-8 hex digits[-suffix]; and cluster names: [A-Za-z0-9._-], not starting with a
+   dot. Whether text is one: everything that becomes part of a path passes here first. */
+bool label_valid(const char *text);
+bool cluster_name_valid(const char *text);
+
+/* "CLUSTER/backups/LABEL" */
+void repository_prefix(char *out, size_t size, const char *cluster, const char *label);
+
+/* Manifests of all backups, newest first, of one cluster or of all (NULL). Damaged manifests are skipped and
+   named through warn (may be NULL). *list is malloc'ed; free each with manifest_free(), then the array. */
+bool repository_list(struct repository *repository, const char *cluster, struct manifest **list, size_t *count,
+                     void (*warn)(void *context, const char *text), void *context, struct gb_error *error);
+/* id: a label, "latest", or a prefix that fits just one label. Errors: GB_not_found, GB_bad_value (ambiguous). */
+bool repository_find(struct repository *repository, const char *cluster, const char *id,
+                     struct manifest *manifest, struct gb_error *error);
+
+/* Removes what failed backups left: prefixes without backup.json whose lock nobody holds. *removed counts. */
+bool repository_collect(struct repository *repository, const char *cluster, unsigned *removed,
+                        struct gb_error *error);
+
+/* One backup being written. Holds the lock of its prefix. GB_store_failed if the label exists. */
+struct repository_backup;
+struct repository_backup *repository_begin(struct repository *repository, const char *cluster,
+                                           const char *label, struct gb_error *error);
+const char *repository_backup_prefix(const struct repository_backup *backup);
+/* Writes index, then backup.json; durable when it returns true. Frees backup. Fills the manifest's sums and
+   objects from `segments` (by number). */
+bool repository_commit(struct repository_backup *backup, struct index *index, struct manifest *manifest,
+                       const struct object_info *segments, size_t segment_count, struct gb_error *error);
+/* Removes all that was written. Frees backup. */
+void repository_abort(struct repository_backup *backup);
+
+struct verify_report {
+    uint64_t frames, bytes; /* checked, plain */
+    unsigned damaged;       /* objects or frames found bad; each was named through report() */
+};
+/* Reads a backup back. deep false: presence, size and SHA-256 of each object; deep true: also every frame
+   decompressed, its hash, each page's checksum, and the redo parsed from C to L without a gap.
+   report is called from one thread at a time. False only if the check itself could not be done. */
+bool repository_verify(struct repository *repository, const struct manifest *manifest, bool deep,
+                       unsigned threads, void (*report)(void *context, const struct gb_error *problem),
+                       void *context, struct verify_report *result, struct gb_error *error);
+
+#endif

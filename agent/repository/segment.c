@@ -1,0 +1,161 @@
+/* Segments and frames; see segment.h. */
+#include "agent/repository/segment.h"
+#include "common/bytes.h"
+
+#include <inttypes.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#define XXH_STATIC_LINKING_ONLY
+#include <xxhash.h>
+
+#define FRAME_MAGIC 0x47424631u /* "GBF1" */
+#define SEAL_NONE   0u
+
+struct segment_writer {
+    struct storage_writer *writer;
+    EVP_MD_CTX *digest;
+    uint32_t number, frames;
+    uint64_t size;
+    char name[64];
+};
+
+static void hash_pieces(const struct iovec *pieces, int count, uint8_t out[FRAME_HASH_SIZE])
+{
+    XXH3_state_t state;
+    XXH3_INITSTATE(&state);
+    XXH3_128bits_reset(&state);
+    for (int i = 0; i < count; i++)
+        XXH3_128bits_update(&state, pieces[i].iov_base, pieces[i].iov_len);
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&state));
+    memcpy(out, canonical.digest, FRAME_HASH_SIZE);
+}
+
+bool frame_build(struct codec *codec, const struct iovec *pieces, int count, struct frame_buffer *buffer,
+                 struct gb_error *error)
+{
+    size_t plain = 0;
+    for (int i = 0; i < count; i++)
+        plain += pieces[i].iov_len;
+    size_t need = FRAME_HEADER_SIZE + codec_bound(plain);
+    if (plain > FRAME_PLAIN_MAX)
+        return error_set(error, GB_internal, "a frame of %zu bytes is too long", plain);
+    if (buffer->capacity < need) {
+        uint8_t *data = realloc(buffer->data, need);
+        if (!data)
+            return error_set(error, GB_internal, "no memory for a frame");
+        buffer->data = data;
+        buffer->capacity = need;
+    }
+    struct frame *f = &buffer->frame;
+    memset(f, 0, sizeof *f);
+    size_t stored;
+    if (!codec_compress(codec, pieces, count, buffer->data + FRAME_HEADER_SIZE, buffer->capacity - FRAME_HEADER_SIZE, &stored,
+                        &f->codec, error))
+        return false;
+    f->stored_size = (uint32_t)stored;
+    f->plain_size = (uint32_t)plain;
+    hash_pieces(pieces, count, f->hash);
+    return true;
+}
+
+void frame_buffer_free(struct frame_buffer *buffer)
+{
+    free(buffer->data);
+    memset(buffer, 0, sizeof *buffer);
+}
+
+static void put_header(const struct frame *f, uint8_t *out)
+{
+    struct bytes_writer w = bytes_writer(out, FRAME_HEADER_SIZE);
+    bytes_put_u32(&w, FRAME_MAGIC);
+    bytes_put_u32(&w, f->segment);
+    bytes_put_u32(&w, f->number);
+    bytes_put_u32(&w, f->stored_size);
+    bytes_put_u32(&w, f->plain_size);
+    bytes_put_u8(&w, (uint8_t)f->codec);
+    bytes_put_u8(&w, SEAL_NONE);
+    bytes_put_u16(&w, 0);
+    bytes_put(&w, f->hash, FRAME_HASH_SIZE);
+}
+
+bool frame_open(struct codec *codec, const struct frame *f, const uint8_t *stored, uint8_t *plain, struct gb_error *error)
+{
+    uint8_t expected[FRAME_HEADER_SIZE], hash[FRAME_HASH_SIZE];
+    put_header(f, expected);
+    struct gb_error why = {0};
+    if (memcmp(stored, expected, FRAME_HEADER_SIZE))
+        error_set(&why, GB_corrupt_backup, "its header is not what the index says");
+    else if (codec_decompress(codec, f->codec, stored + FRAME_HEADER_SIZE, f->stored_size, plain, f->plain_size, &why)) {
+        struct iovec piece = {plain, f->plain_size};
+        hash_pieces(&piece, 1, hash);
+        if (!memcmp(hash, f->hash, FRAME_HASH_SIZE))
+            return true;
+        error_set(&why, GB_corrupt_backup, "its hash is wrong");
+    }
+    return error_set(error, GB_corrupt_backup, "data/%06u.seg, frame %u at offset %" PRIu64 ": %s", f->segment, f->number,
+                     f->offset, why.what);
+}
+
+struct segment_writer *segment_create(struct storage *storage, const char *prefix, uint32_t number, struct gb_error *error)
+{
+    struct segment_writer *s = calloc(1, sizeof *s);
+    char path[1024];
+    if (s && (s->digest = EVP_MD_CTX_new()) && EVP_DigestInit_ex(s->digest, EVP_sha256(), NULL)) {
+        s->number = number;
+        snprintf(s->name, sizeof s->name, "data/%06u.seg", number);
+        snprintf(path, sizeof path, "%s/%s", prefix, s->name);
+        if ((s->writer = storage_create(storage, path, error)))
+            return s;
+    } else
+        error_set(error, GB_internal, "no memory for a segment");
+    if (s)
+        EVP_MD_CTX_free(s->digest);
+    free(s);
+    return NULL;
+}
+
+bool segment_append(struct segment_writer *s, struct frame_buffer *buffer, struct gb_error *error)
+{
+    struct frame *f = &buffer->frame;
+    f->segment = s->number;
+    f->number = s->frames;
+    f->offset = s->size;
+    put_header(f, buffer->data);
+    size_t size = FRAME_HEADER_SIZE + f->stored_size;
+    EVP_DigestUpdate(s->digest, buffer->data, size);
+    if (!storage_write(s->writer, buffer->data, size, error))
+        return false;
+    s->frames++;
+    s->size += size;
+    return true;
+}
+
+uint64_t segment_size(const struct segment_writer *s)
+{
+    return s->size;
+}
+
+bool segment_close(struct segment_writer *s, struct object_info *info, struct gb_error *error)
+{
+    memset(info, 0, sizeof *info);
+    memcpy(info->name, s->name, sizeof info->name);
+    info->size = s->size;
+    unsigned length;
+    EVP_DigestFinal_ex(s->digest, info->sha256, &length);
+    bool ok = storage_commit(s->writer, error);
+    EVP_MD_CTX_free(s->digest);
+    free(s);
+    return ok;
+}
+
+void segment_abort(struct segment_writer *s)
+{
+    if (!s)
+        return;
+    storage_abort(s->writer);
+    EVP_MD_CTX_free(s->digest);
+    free(s);
+}

@@ -1,0 +1,221 @@
+/* The directory that a restore writes; see target.h. */
+#include "agent/restore/target.h"
+#include "common/redo_writer.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fts.h>
+#include <grp.h>
+#include <inttypes.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static void path_of(char *out, size_t size, const char *datadir, const char *name)
+{
+    snprintf(out, size, "%s/%s", datadir, name);
+}
+
+/* A server that runs holds write locks on ibdata1 and on Aria's control file. */
+static bool locked(const char *datadir, const char *name, pid_t *pid)
+{
+    char path[WIRE_PATH_MAX];
+    path_of(path, sizeof path, datadir, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
+    bool held = !fcntl(fd, F_GETLK, &lock) && lock.l_type != F_UNLCK;
+    *pid = lock.l_pid;
+    close(fd);
+    return held;
+}
+
+static bool refuse_content(const char *datadir, const char *name, struct gb_error *error)
+{
+    char path[WIRE_PATH_MAX], date[32] = "";
+    struct stat st;
+    struct tm tm;
+    static const char *const telling[] = {"ibdata1", "aria_log_control", "mysql"};
+    for (size_t i = 0; i < sizeof telling / sizeof telling[0]; i++) {
+        path_of(path, sizeof path, datadir, telling[i]);
+        if (!stat(path, &st)) {
+            name = telling[i];
+            break;
+        }
+    }
+    path_of(path, sizeof path, datadir, name);
+    if (!stat(path, &st) && gmtime_r(&st.st_mtime, &tm))
+        strftime(date, sizeof date, " of %Y-%m-%d", &tm);
+    error_set(error, GB_target_not_empty, "%s holds %s%s (%" PRIu64 " MB) and no server runs there", datadir, name, date,
+              (uint64_t)(st.st_size >> 20));
+    return false;
+}
+
+bool target_check(const char *datadir, struct gb_error *error)
+{
+    DIR *d = opendir(datadir);
+    if (!d && errno == ENOENT)
+        return true;
+    if (!d)
+        return error_set_errno(error, GB_target_failed, errno, "the directory %s", datadir);
+    char first[256] = "", path[WIRE_PATH_MAX];
+    for (struct dirent *e; (e = readdir(d));)
+        if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && strcmp(e->d_name, "lost+found"))
+            snprintf(first, sizeof first, "%s", e->d_name);
+    closedir(d);
+    if (!first[0])
+        return true;
+    pid_t pid = 0;
+    if (locked(datadir, "ibdata1", &pid) || locked(datadir, "aria_log_control", &pid))
+        return error_set(error, GB_target_in_use, "a server (pid %d) runs in %s", (int)pid, datadir);
+    path_of(path, sizeof path, datadir, RESTORE_MARKER);
+    if (!access(path, F_OK))
+        return error_set(error, GB_target_unfinished, "%s holds a restore that has not ended", datadir);
+    return refuse_content(datadir, first, error);
+}
+
+/* Writes a small file, durable. */
+static bool write_file(const char *path, const void *data, size_t size, mode_t mode, struct gb_error *error)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
+    const char *at = data;
+    bool ok = fd >= 0;
+    while (ok && size) {
+        ssize_t n = write(fd, at, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        ok = n > 0;
+        at += n;
+        size -= ok ? (size_t)n : 0;
+    }
+    ok = ok && !fsync(fd);
+    if (!ok)
+        error_set_errno(error, errno == ENOSPC ? GB_target_no_space : GB_target_failed, errno, "%s can't be written", path);
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+static bool sync_directory(const char *path, struct gb_error *error)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = fd >= 0 && !fsync(fd);
+    if (!ok)
+        error_set_errno(error, GB_target_failed, errno, "%s can't be synced", path);
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+bool target_begin(const char *datadir, const struct manifest *manifest, struct gb_error *error)
+{
+    char path[WIRE_PATH_MAX], text[1024], now[32];
+    struct tm tm;
+    time_t t = time(NULL);
+    gmtime_r(&t, &tm);
+    strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    if (mkdir(datadir, 0700) && errno != EEXIST)
+        return error_set_errno(error, GB_target_failed, errno, "the directory %s can't be made", datadir);
+    int n = snprintf(text, sizeof text,
+                     "This directory is being written by galera-backup restore %s, which began at %s.\n"
+                     "While this file is here the directory is not a database: do not start a server in it.\n"
+                     "If no restore is running, empty the directory and restore again.\n",
+                     manifest->id, now);
+    path_of(path, sizeof path, datadir, RESTORE_MARKER);
+    if (!write_file(path, text, (size_t)n, 0640, error))
+        return false;
+    path_of(path, sizeof path, datadir, "mysql");
+    if (mkdir(path, 0700))
+        return error_set_errno(error, GB_target_failed, errno, "%s can't be made", path);
+    uint8_t *log = malloc(REDO_START_OFFSET);
+    if (!log)
+        return error_set(error, GB_internal, "no memory");
+    redo_writer_unfinished(log);
+    path_of(path, sizeof path, datadir, "ib_logfile0");
+    bool ok = write_file(path, log, REDO_START_OFFSET, 0660, error) && sync_directory(datadir, error);
+    free(log);
+    return ok;
+}
+
+bool target_grastate(const char *datadir, const char *position, bool safe_to_bootstrap, struct gb_error *error)
+{
+    char path[WIRE_PATH_MAX], text[512];
+    const char *colon = strrchr(position, ':');
+    if (!colon || colon - position != 36)
+        return error_set(error, GB_corrupt_backup, "\"%s\" is not a Galera position", position);
+    int n = snprintf(text, sizeof text,
+                     "# GALERA saved state\nversion: 2.1\nuuid:    %.36s\nseqno:   %s\nsafe_to_bootstrap: %d\n", position,
+                     colon + 1, safe_to_bootstrap);
+    path_of(path, sizeof path, datadir, "grastate.dat");
+    return write_file(path, text, (size_t)n, 0660, error);
+}
+
+bool target_end(const char *datadir, const char *log_file, struct gb_error *error)
+{
+    char from[WIRE_PATH_MAX], to[WIRE_PATH_MAX];
+    path_of(from, sizeof from, datadir, log_file);
+    path_of(to, sizeof to, datadir, "ib_logfile0");
+    if (rename(from, to))
+        return error_set_errno(error, GB_target_failed, errno, "%s can't be renamed to %s", from, to);
+    if (!sync_directory(datadir, error))
+        return false;
+    path_of(to, sizeof to, datadir, RESTORE_MARKER);
+    if (unlink(to))
+        return error_set_errno(error, GB_target_failed, errno, "%s can't be removed", to);
+    return sync_directory(datadir, error);
+}
+
+bool target_owner(const struct restore_request *request, uid_t *uid, gid_t *gid, struct gb_error *error)
+{
+    struct stat st;
+    *uid = (uid_t)-1;
+    *gid = (gid_t)-1;
+    if (request->owner) {
+        char name[128];
+        snprintf(name, sizeof name, "%s", request->owner);
+        char *group = strchr(name, ':');
+        if (group)
+            *group++ = '\0';
+        struct passwd *p = getpwnam(name);
+        struct group *g = group ? getgrnam(group) : NULL;
+        if (!p || (group && !g))
+            return error_set(error, GB_bad_value, "--owner %s: there is no such user or group", request->owner);
+        *uid = p->pw_uid;
+        *gid = g ? g->gr_gid : p->pw_gid;
+        return true;
+    }
+    if (geteuid() != 0)
+        return true;
+    if (!stat(request->datadir, &st)) {
+        *uid = st.st_uid;
+        *gid = st.st_gid;
+        return true;
+    }
+    struct passwd *p = getpwnam("mysql");
+    if (p) {
+        *uid = p->pw_uid;
+        *gid = p->pw_gid;
+    }
+    return true;
+}
+
+bool target_chown(const char *datadir, uid_t uid, gid_t gid, struct gb_error *error)
+{
+    if (uid == (uid_t)-1)
+        return true;
+    char *paths[] = {(char *)(uintptr_t)datadir, NULL};
+    FTS *fts = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    bool ok = fts != NULL;
+    for (FTSENT *e; ok && (e = fts_read(fts));)
+        if (e->fts_info != FTS_DP && lchown(e->fts_path, uid, gid))
+            ok = error_set_errno(error, GB_target_failed, errno, "the owner of %s can't be set", e->fts_path);
+    if (fts)
+        fts_close(fts);
+    return ok;
+}

@@ -1,0 +1,24 @@
+/*
+  The directory that a restore writes: is it fit, the guard against starting it too early, owner, what Galera reads.
+*/
+#ifndef GB_AGENT_RESTORE_TARGET_H
+#define GB_AGENT_RESTORE_TARGET_H
+
+#include "agent/restore/restore.h"
+
+#include <sys/types.h>
+
+/* Not there, or empty but for lost+found. Errors: GB_target_not_empty, GB_target_in_use, GB_target_unfinished. */
+bool target_check(const char *datadir, struct gb_error *error);
+/* The guard, durable before it returns: the marker file, mysql/, an ib_logfile0 that InnoDB refuses. */
+bool target_begin(const char *datadir, const struct manifest *manifest, struct gb_error *error);
+/* grastate.dat with uuid and seqno of "uuid:seqno". */
+bool target_grastate(const char *datadir, const char *position, bool safe_to_bootstrap, struct gb_error *error);
+/* Takes the guard away; the directory can be started when this has returned. */
+bool target_end(const char *datadir, const char *log_file, struct gb_error *error);
+/* Owner of all that is written: --owner, else the directory's if it was there, else user mysql; uid -1: leave. */
+bool target_owner(const struct restore_request *request, uid_t *uid, gid_t *gid, struct gb_error *error);
+/* chown of everything below datadir. */
+bool target_chown(const char *datadir, uid_t uid, gid_t gid, struct gb_error *error);
+
+#endif

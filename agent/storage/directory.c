@@ -1,0 +1,401 @@
+/*
+  Objects as files below a directory; see storage.h.
+
+  An object is written under a temporary name and linked to its own when it is whole and on disk, so half an object
+  never has an object's name. Directories are made 0700, files 0600. Names are checked to be relative and free of "..":
+  below the root every directory is opened without following links.
+*/
+#include "agent/storage/storage.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define SPACE_CHECK_EVERY (64u << 20) /* bytes written between two looks at the free space */
+#define TEMPORARY_SUFFIX  ".part"
+
+struct storage {
+    char path[PATH_MAX];
+    int root;
+    unsigned min_free_percent;
+};
+
+struct storage_writer {
+    struct storage *storage;
+    char name[PATH_MAX];
+    char temporary[PATH_MAX];
+    int directory, fd;
+    uint64_t unchecked;
+};
+
+struct storage_lock {
+    int directory, fd;
+    char name[NAME_MAX + 1];
+};
+
+static bool name_clean(const char *name)
+{
+    if (name[0] == '/' || strlen(name) >= PATH_MAX - 16)
+        return false;
+    for (const char *part = name; part;) {
+        const char *slash = strchr(part, '/');
+        size_t n = slash ? (size_t)(slash - part) : strlen(part);
+        if ((!n && *name) || (n == 1 && part[0] == '.') || (n == 2 && part[0] == '.' && part[1] == '.'))
+            return false;
+        part = slash ? slash + 1 : NULL;
+    }
+    return true;
+}
+
+/* Opens the directory that holds `name` below the root; *base is its last part. make: create what is missing. */
+static int open_parent(struct storage *s, const char *name, bool make, const char **base)
+{
+    if (!name_clean(name)) {
+        errno = EINVAL;
+        return -1;
+    }
+    int at = dup(s->root);
+    const char *part = name, *slash;
+    while (at >= 0 && (slash = strchr(part, '/'))) {
+        char one[NAME_MAX + 1];
+        snprintf(one, sizeof one, "%.*s", (int)(slash - part), part);
+        int next = openat(at, one, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (next < 0 && errno == ENOENT && make) {
+            if (!mkdirat(at, one, 0700))
+                fsync(at);
+            next = openat(at, one, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        }
+        int failed = errno;
+        close(at);
+        errno = failed;
+        at = next;
+        part = slash + 1;
+    }
+    *base = part;
+    return at;
+}
+
+struct storage *storage_open_directory(const char *path, unsigned min_free_percent, struct gb_error *error)
+{
+    struct storage *s = calloc(1, sizeof *s);
+    if (!s) {
+        error_set(error, GB_internal, "no memory");
+        return NULL;
+    }
+    snprintf(s->path, sizeof s->path, "%s", path);
+    s->min_free_percent = min_free_percent;
+    s->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (s->root < 0 && errno == ENOENT && !mkdir(path, 0700))
+        s->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (s->root >= 0)
+        return s;
+    error_set_errno(error, GB_repository_unreachable, errno, "the repository directory %s can't be opened", path);
+    free(s);
+    return NULL;
+}
+
+void storage_close(struct storage *s)
+{
+    if (!s)
+        return;
+    close(s->root);
+    free(s);
+}
+
+const char *storage_describe(const struct storage *s)
+{
+    return s->path;
+}
+
+bool storage_check_space(struct storage *s, uint64_t bytes, uint64_t *free_bytes, struct gb_error *error)
+{
+    struct statvfs v;
+    if (fstatvfs(s->root, &v))
+        return error_set_errno(error, GB_repository_unreachable, errno, "%s", s->path);
+    uint64_t available = (uint64_t)v.f_bavail * v.f_frsize, size = (uint64_t)v.f_blocks * v.f_frsize;
+    uint64_t keep = size / 100 * s->min_free_percent;
+    if (free_bytes)
+        *free_bytes = available;
+    if (available >= bytes + keep)
+        return true;
+    return error_set(error, GB_no_space,
+                     "%s has %" PRIu64 " MB free of %" PRIu64 " MB; %" PRIu64 " MB are wanted and min-free keeps %" PRIu64
+                     " MB (%u %%)",
+                     s->path, available >> 20, size >> 20, bytes >> 20, keep >> 20, s->min_free_percent);
+}
+
+static bool write_failed(struct storage_writer *w, int failed, struct gb_error *error)
+{
+    if (failed == ENOSPC || failed == EDQUOT)
+        return error_set_errno(error, GB_no_space, failed, "%s/%s", w->storage->path, w->name);
+    return error_set_errno(error, GB_store_failed, failed, "%s/%s can't be written", w->storage->path, w->name);
+}
+
+struct storage_writer *storage_create(struct storage *s, const char *name, struct gb_error *error)
+{
+    struct storage_writer *w = calloc(1, sizeof *w);
+    if (!w) {
+        error_set(error, GB_internal, "no memory");
+        return NULL;
+    }
+    w->storage = s;
+    w->fd = -1;
+    snprintf(w->name, sizeof w->name, "%s", name);
+    const char *base;
+    w->directory = open_parent(s, name, true, &base);
+    if (w->directory >= 0) {
+        snprintf(w->temporary, sizeof w->temporary, "%s" TEMPORARY_SUFFIX, base);
+        w->fd = openat(w->directory, w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    }
+    if (w->fd >= 0)
+        return w;
+    write_failed(w, errno, error);
+    if (w->directory >= 0)
+        close(w->directory);
+    free(w);
+    return NULL;
+}
+
+bool storage_write(struct storage_writer *w, const void *data, size_t size, struct gb_error *error)
+{
+    const char *at = data;
+    w->unchecked += size;
+    if (w->unchecked >= SPACE_CHECK_EVERY) {
+        w->unchecked = 0;
+        if (!storage_check_space(w->storage, 0, NULL, error))
+            return false;
+    }
+    while (size) {
+        ssize_t n = write(w->fd, at, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return write_failed(w, n < 0 ? errno : EIO, error);
+        at += n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+
+bool storage_commit(struct storage_writer *w, struct gb_error *error)
+{
+    const char *base = strrchr(w->name, '/');
+    base = base ? base + 1 : w->name;
+    bool ok = !fsync(w->fd) && !linkat(w->directory, w->temporary, w->directory, base, 0) &&
+              !unlinkat(w->directory, w->temporary, 0) && !fsync(w->directory);
+    if (!ok) {
+        write_failed(w, errno, error);
+        storage_abort(w);
+        return false;
+    }
+    posix_fadvise(w->fd, 0, 0, POSIX_FADV_DONTNEED);
+    close(w->fd);
+    close(w->directory);
+    free(w);
+    return true;
+}
+
+void storage_abort(struct storage_writer *w)
+{
+    unlinkat(w->directory, w->temporary, 0);
+    close(w->fd);
+    close(w->directory);
+    free(w);
+}
+
+static int open_object(struct storage *s, const char *name, struct gb_error *error)
+{
+    const char *base;
+    int directory = open_parent(s, name, false, &base);
+    int fd = directory < 0 ? -1 : openat(directory, base, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    int failed = errno;
+    if (directory >= 0)
+        close(directory);
+    if (fd < 0)
+        error_set_errno(error, failed == ENOENT ? GB_not_found : GB_repository_unreachable, failed, "%s/%s", s->path, name);
+    return fd;
+}
+
+bool storage_read(struct storage *s, const char *name, uint64_t offset, void *data, size_t size, struct gb_error *error)
+{
+    int fd = open_object(s, name, error);
+    if (fd < 0)
+        return false;
+    size_t have = 0;
+    while (have < size) {
+        ssize_t n = pread(fd, (char *)data + have, size - have, (off_t)(offset + have));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            error_set_errno(error, GB_repository_unreachable, errno, "%s/%s at offset %" PRIu64, s->path, name, offset);
+        else if (n == 0)
+            error_set(error, GB_corrupt_backup, "%s/%s ends before offset %" PRIu64, s->path, name, offset + size);
+        if (n <= 0)
+            break;
+        have += (size_t)n;
+    }
+    posix_fadvise(fd, (off_t)offset, (off_t)size, POSIX_FADV_DONTNEED);
+    close(fd);
+    return have == size;
+}
+
+bool storage_size(struct storage *s, const char *name, uint64_t *size, struct gb_error *error)
+{
+    int fd = open_object(s, name, error);
+    if (fd < 0)
+        return false;
+    struct stat st;
+    bool ok = !fstat(fd, &st) && S_ISREG(st.st_mode);
+    close(fd);
+    *size = ok ? (uint64_t)st.st_size : 0;
+    return ok || error_set(error, GB_corrupt_backup, "%s/%s is not a file", s->path, name);
+}
+
+char *storage_read_all(struct storage *s, const char *name, size_t limit, size_t *size, struct gb_error *error)
+{
+    uint64_t bytes;
+    if (!storage_size(s, name, &bytes, error))
+        return NULL;
+    if (bytes > limit) {
+        error_set(error, GB_corrupt_backup, "%s/%s has %" PRIu64 " bytes, more than %zu", s->path, name, bytes, limit);
+        return NULL;
+    }
+    char *data = malloc((size_t)bytes + 1);
+    if (!data) {
+        error_set(error, GB_internal, "no memory for %s", name);
+        return NULL;
+    }
+    if (!storage_read(s, name, 0, data, (size_t)bytes, error)) {
+        free(data);
+        return NULL;
+    }
+    data[bytes] = '\0';
+    *size = (size_t)bytes;
+    return data;
+}
+
+/* The directory `prefix` below the root, or -1. */
+static int open_prefix(struct storage *s, const char *prefix)
+{
+    if (!*prefix)
+        return dup(s->root);
+    const char *base;
+    int parent = open_parent(s, prefix, false, &base);
+    int fd = parent < 0 ? -1 : openat(parent, base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int failed = errno;
+    if (parent >= 0)
+        close(parent);
+    errno = failed;
+    return fd;
+}
+
+static int is_entry(const struct dirent *e)
+{
+    return e->d_name[0] != '.' && strcmp(e->d_name, "lost+found");
+}
+
+bool storage_list(struct storage *s, const char *prefix, bool (*visit)(void *context, const char *name, bool directory),
+                  void *context, struct gb_error *error)
+{
+    int fd = open_prefix(s, prefix);
+    if (fd < 0)
+        return errno == ENOENT || error_set_errno(error, GB_repository_unreachable, errno, "%s/%s", s->path, prefix);
+    struct dirent **list;
+    int count = scandirat(fd, ".", &list, is_entry, alphasort);
+    if (count < 0) {
+        error_set_errno(error, GB_repository_unreachable, errno, "%s/%s", s->path, prefix);
+        close(fd);
+        return false;
+    }
+    bool go_on = true;
+    for (int i = 0; i < count; i++) {
+        struct stat st;
+        if (go_on && !fstatat(fd, list[i]->d_name, &st, AT_SYMLINK_NOFOLLOW) && (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)))
+            go_on = visit(context, list[i]->d_name, S_ISDIR(st.st_mode));
+        free(list[i]);
+    }
+    free(list);
+    close(fd);
+    return true;
+}
+
+/* Removes all entries of an open directory; takes fd over. */
+static bool remove_entries(int fd)
+{
+    DIR *d = fdopendir(fd);
+    if (!d) {
+        close(fd);
+        return false;
+    }
+    bool ok = true;
+    unlinkat(fd, "backup.json", 0);
+    for (struct dirent *e; (e = readdir(d));) {
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+            continue;
+        if (!unlinkat(fd, e->d_name, 0))
+            continue;
+        int child = openat(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        ok = child >= 0 && remove_entries(child) && !unlinkat(fd, e->d_name, AT_REMOVEDIR) && ok;
+    }
+    closedir(d);
+    return ok;
+}
+
+bool storage_remove_all(struct storage *s, const char *prefix, struct gb_error *error)
+{
+    const char *base;
+    int parent = open_parent(s, prefix, false, &base);
+    int fd = parent < 0 ? -1 : openat(parent, base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    bool ok = fd >= 0 && remove_entries(fd) && !unlinkat(parent, base, AT_REMOVEDIR) && !fsync(parent);
+    bool absent = fd < 0 && errno == ENOENT;
+    if (!ok && !absent)
+        error_set_errno(error, GB_store_failed, errno, "%s/%s can't be removed", s->path, prefix);
+    if (parent >= 0)
+        close(parent);
+    return ok || absent;
+}
+
+struct storage_lock *storage_lock(struct storage *s, const char *name, struct gb_error *error)
+{
+    const char *base;
+    struct storage_lock *l = calloc(1, sizeof *l);
+    if (!l) {
+        error_set(error, GB_internal, "no memory");
+        return NULL;
+    }
+    l->directory = open_parent(s, name, true, &base);
+    l->fd = l->directory < 0 ? -1 : openat(l->directory, base, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (l->fd >= 0 && !flock(l->fd, LOCK_EX | LOCK_NB)) {
+        snprintf(l->name, sizeof l->name, "%s", base);
+        return l;
+    }
+    if (l->fd >= 0 && errno == EWOULDBLOCK)
+        error_set(error, GB_repository_busy, "%s/%s is locked by another process", s->path, name);
+    else
+        error_set_errno(error, GB_store_failed, errno, "%s/%s can't be locked", s->path, name);
+    if (l->fd >= 0)
+        close(l->fd);
+    if (l->directory >= 0)
+        close(l->directory);
+    free(l);
+    return NULL;
+}
+
+void storage_unlock(struct storage_lock *l)
+{
+    if (!l)
+        return;
+    unlinkat(l->directory, l->name, 0);
+    close(l->fd);
+    close(l->directory);
+    free(l);
+}

@@ -1,0 +1,64 @@
+/*
+  The one small interface to where objects are kept: a directory now, S3 and Swift later.
+
+  Objects are named by a path relative to the store's root ("cluster/backups/LABEL/data/000001.seg"), written
+  once, streaming, from start to end, and never changed. An object exists for readers only after
+  storage_commit(). Safe to use from several threads, one writer or reader object per thread.
+*/
+#ifndef GB_AGENT_STORAGE_STORAGE_H
+#define GB_AGENT_STORAGE_STORAGE_H
+
+#include "common/error.h"
+
+#include <stdint.h>
+
+struct storage;
+struct storage_writer;
+
+/* Opens the directory path (created, mode 0700, if it is missing but its parent is there).
+   min_free_percent: 0..99. Errors: GB_repository_unreachable. */
+struct storage *storage_open_directory(const char *path, unsigned min_free_percent, struct gb_error *error);
+void storage_close(struct storage *storage);
+
+/* Whether `bytes` more would leave min-free untouched, as far as the store can tell. free_bytes may be NULL.
+   Errors: GB_no_space (says free, wanted, min-free), GB_repository_unreachable. */
+bool storage_check_space(struct storage *storage, uint64_t bytes, uint64_t *free_bytes, struct gb_error *error);
+
+/* Starts an object; missing directories are made. Errors: GB_store_failed, GB_no_space. */
+struct storage_writer *storage_create(struct storage *storage, const char *name, struct gb_error *error);
+/* Appends. min-free is watched while writing: GB_no_space. */
+bool storage_write(struct storage_writer *writer, const void *data, size_t size, struct gb_error *error);
+/* Makes the object durable (fsync of file and directory) and visible, atomically; frees writer in any case.
+   A name that exists already: GB_store_failed. */
+bool storage_commit(struct storage_writer *writer, struct gb_error *error);
+/* Drops what was written. Frees writer. */
+void storage_abort(struct storage_writer *writer);
+
+/* Reads exactly size bytes at offset. Errors: GB_not_found, GB_corrupt_backup (shorter than that),
+   GB_repository_unreachable. */
+bool storage_read(struct storage *storage, const char *name, uint64_t offset, void *data, size_t size,
+                  struct gb_error *error);
+/* The whole object, malloc'ed, NUL-terminated behind *size bytes. limit bounds *size (GB_corrupt_backup). */
+char *storage_read_all(struct storage *storage, const char *name, size_t limit, size_t *size,
+                       struct gb_error *error);
+/* GB_not_found if it is not there. */
+bool storage_size(struct storage *storage, const char *name, uint64_t *size, struct gb_error *error);
+
+/* Calls visit for each immediate entry below prefix ("" for the root), in order of name; directory tells
+   prefixes from objects. A prefix that does not exist has no entries. Stops when visit answers false. */
+bool storage_list(struct storage *storage, const char *prefix,
+                  bool (*visit)(void *context, const char *name, bool directory), void *context,
+                  struct gb_error *error);
+/* Removes all below a prefix, backup.json first so that a backup that is being removed is none at once. */
+bool storage_remove_all(struct storage *storage, const char *prefix, struct gb_error *error);
+
+/* An exclusive lock named `name` (an object below the root), held until storage_unlock() or the end of the
+   process; false with GB_repository_busy if someone else holds it. */
+struct storage_lock;
+struct storage_lock *storage_lock(struct storage *storage, const char *name, struct gb_error *error);
+void storage_unlock(struct storage_lock *lock);
+
+/* Where it is, for messages: "/var/lib/galera-backup". */
+const char *storage_describe(const struct storage *storage);
+
+#endif

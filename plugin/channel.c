@@ -1,0 +1,777 @@
+/* The channel to the agent; see channel.h. */
+#include "plugin/channel.h"
+#include "plugin/progress.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define POLL_MS    50
+#define US_PER_MS  1000u
+#define SEALS      (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
+
+struct message
+{
+  struct message *next;
+  size_t size;
+  uint8_t bytes[];
+};
+
+struct channel
+{
+  int fd;
+  /* ring */
+  int memfd;
+  uint8_t *map;
+  size_t map_size;
+  unsigned page_slots;
+  /* all below: mutex. Taken last: nothing else is locked under it, nothing is held across I/O. */
+  pthread_mutex_t mutex;
+  pthread_cond_t changed;
+  int *free_page, *free_redo, *reserve;
+  unsigned free_pages, free_redos, reserved;
+  bool *with_agent; /* by slot */
+  unsigned slots_with_agent;
+  struct message *head, **tail;
+  bool stop, dead, committed, sending;
+  struct gb_error error;
+  struct wire_committed committed_message;
+  uint64_t heard_us, freed_us;
+  pthread_t sender, receiver;
+  bool threads;
+};
+
+static uint64_t deadline(unsigned timeout_ms)
+{
+  return now_us() + (uint64_t)timeout_ms * US_PER_MS;
+}
+
+static bool wait_fd(int fd, short events, uint64_t until_us)
+{
+  uint64_t now = now_us();
+  int ms = until_us > now ? (int)((until_us - now) / US_PER_MS) : 0;
+  struct pollfd p = {fd, events, 0};
+  return poll(&p, 1, ms) > 0;
+}
+
+static bool write_all(int fd, const uint8_t *data, size_t size, uint64_t until_us, int pass_fd)
+{
+  while (size)
+  {
+    struct iovec iov = {(void *)(uintptr_t)data, size};
+    union
+    {
+      struct cmsghdr header;
+      char space[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+    if (pass_fd >= 0)
+    {
+      m.msg_control = &control;
+      m.msg_controllen = sizeof control.space;
+      struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+      c->cmsg_level = SOL_SOCKET;
+      c->cmsg_type = SCM_RIGHTS;
+      c->cmsg_len = CMSG_LEN(sizeof(int));
+      memcpy(CMSG_DATA(c), &pass_fd, sizeof pass_fd);
+    }
+    ssize_t n = sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n > 0)
+    {
+      data += n;
+      size -= (size_t)n;
+      pass_fd = -1;
+      continue;
+    }
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK) || !wait_fd(fd, POLLOUT, until_us))
+      return false;
+  }
+  return true;
+}
+
+/* 1 read, 0 end of file or error, -1 nothing until the deadline. */
+static int read_all(int fd, uint8_t *data, size_t size, uint64_t until_us)
+{
+  size_t have = 0;
+  while (have < size)
+  {
+    ssize_t n = recv(fd, data + have, size - have, MSG_DONTWAIT);
+    if (n > 0)
+    {
+      have += (size_t)n;
+      continue;
+    }
+    if (n == 0)
+      return 0;
+    if (errno == EINTR)
+      continue;
+    if (errno != EAGAIN && errno != EWOULDBLOCK)
+      return 0;
+    if (!wait_fd(fd, POLLIN, until_us))
+      return -1;
+  }
+  return 1;
+}
+
+static bool check_peer(int fd, const char *path, struct gb_error *error)
+{
+  struct ucred peer;
+  socklen_t length = sizeof peer;
+  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length))
+    return error_set_errno(error, GB_agent_refused, errno, "the peer at %s has no credentials", path);
+  char directory[sizeof(((struct sockaddr_un *)0)->sun_path)];
+  snprintf(directory, sizeof directory, "%s", path);
+  struct stat st;
+  bool owner = stat(dirname(directory), &st) == 0 && st.st_uid == peer.uid;
+  if (peer.uid == 0 || peer.uid == geteuid() || owner)
+    return true;
+  return error_set(error, GB_agent_refused,
+                   "the process at %s runs as uid %u, which is neither root, nor this server's user, nor the "
+                   "owner of the socket's directory",
+                   path, (unsigned)peer.uid);
+}
+
+static int connect_to(const char *path, uint64_t until_us, struct gb_error *error)
+{
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof address.sun_path)
+  {
+    error_set(error, GB_agent_absent, "the socket path %s is longer than %zu bytes", path,
+              sizeof address.sun_path - 1);
+    return -1;
+  }
+  memcpy(address.sun_path, path, strlen(path) + 1);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0)
+  {
+    error_set_errno(error, GB_agent_absent, errno, "no socket");
+    return -1;
+  }
+  while (connect(fd, (struct sockaddr *)&address, sizeof address))
+  {
+    if ((errno == EAGAIN || errno == EINTR) && now_us() < until_us)
+    {
+      usleep(10 * US_PER_MS);
+      continue;
+    }
+    error_set_errno(error, GB_agent_absent, errno, "no agent answers at %s", path);
+    close(fd);
+    return -1;
+  }
+  if (!check_peer(fd, path, error))
+  {
+    close(fd);
+    return -1;
+  }
+  return fd;
+}
+
+/* Sends one message and waits for its answer; payload and answer share a buffer of WIRE_PAYLOAD_MAX. */
+static bool ask(struct channel *ch, enum wire_type type, uint8_t *buffer, size_t size, enum wire_type wanted,
+                uint32_t *answer_size, uint64_t until_us, struct gb_error *error)
+{
+  uint8_t header[WIRE_HEADER_SIZE];
+  wire_put_header(header, type, size);
+  if (!write_all(ch->fd, header, sizeof header, until_us, -1) || !write_all(ch->fd, buffer, size, until_us, -1))
+    return error_set(error, GB_agent_lost, "the agent closed the connection or takes nothing");
+  int got = read_all(ch->fd, header, sizeof header, until_us);
+  uint16_t got_type;
+  if (got == 1 && !wire_get_header(header, &got_type, answer_size, error))
+    return false;
+  if (got == 1)
+    got = read_all(ch->fd, buffer, *answer_size, until_us);
+  if (got != 1)
+    return error_set(error, GB_agent_lost, got == 0 ? "the agent closed the connection" : "the agent did not answer in time");
+  if (got_type == WIRE_ERROR)
+  {
+    struct wire_error e;
+    if (!wire_get_error(buffer, *answer_size, &e, error))
+      return false;
+    error_set(error, error_from_number(e.code), "%s", e.what);
+    error_hint(error, "%s", e.hint);
+    return false;
+  }
+  if (got_type != wanted)
+    return error_set(error, GB_protocol, "the agent answered with message %u where %u was expected", got_type,
+                     (unsigned)wanted);
+  return true;
+}
+
+struct channel *channel_open(const char *path, const struct wire_hello *hello, unsigned timeout_ms,
+                             struct gb_error *error)
+{
+  uint64_t until = deadline(timeout_ms);
+  struct channel *ch = calloc(1, sizeof *ch);
+  uint8_t *buffer = malloc(WIRE_PAYLOAD_MAX);
+  if (!ch || !buffer)
+  {
+    error_set(error, GB_no_memory, "no memory for the channel");
+    goto fail;
+  }
+  ch->memfd = -1;
+  ch->tail = &ch->head;
+  pthread_mutex_init(&ch->mutex, NULL);
+  pthread_condattr_t monotonic;
+  pthread_condattr_init(&monotonic);
+  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+  pthread_cond_init(&ch->changed, &monotonic);
+  pthread_condattr_destroy(&monotonic);
+  if ((ch->fd = connect_to(path, until, error)) < 0)
+    goto fail;
+  struct bytes_writer w = bytes_writer(buffer, WIRE_PAYLOAD_MAX);
+  wire_put_hello(&w, hello);
+  uint32_t size;
+  struct wire_welcome welcome;
+  if (!ask(ch, WIRE_HELLO, buffer, w.at, WIRE_WELCOME, &size, until, error) ||
+      !wire_get_welcome(buffer, size, &welcome, error))
+    goto fail;
+  if (welcome.version < WIRE_VERSION_MIN || welcome.version > WIRE_VERSION_MAX)
+  {
+    error_set(error, GB_protocol, "agent %s speaks protocol %u, this plugin %u to %u", welcome.agent_version,
+              welcome.version, WIRE_VERSION_MIN, WIRE_VERSION_MAX);
+    goto fail;
+  }
+  free(buffer);
+  return ch;
+fail:
+  free(buffer);
+  channel_close(ch);
+  return NULL;
+}
+
+bool channel_start(struct channel *ch, const struct wire_start *start, struct wire_ready *ready,
+                   unsigned timeout_ms, struct gb_error *error)
+{
+  uint8_t *buffer = malloc(WIRE_PAYLOAD_MAX);
+  if (!buffer)
+    return error_set(error, GB_no_memory, "no memory for a message");
+  struct bytes_writer w = bytes_writer(buffer, WIRE_PAYLOAD_MAX);
+  wire_put_start(&w, start);
+  uint32_t size;
+  bool ok = ask(ch, WIRE_START, buffer, w.at, WIRE_READY, &size, deadline(timeout_ms), error) &&
+            wire_get_ready(buffer, size, ready, error);
+  free(buffer);
+  return ok;
+}
+
+bool channel_check(struct channel *ch, const struct wire_check *check, struct wire_checked *checked,
+                   unsigned timeout_ms, struct gb_error *error)
+{
+  uint8_t *buffer = malloc(WIRE_PAYLOAD_MAX);
+  if (!buffer)
+    return error_set(error, GB_no_memory, "no memory for a message");
+  struct bytes_writer w = bytes_writer(buffer, WIRE_PAYLOAD_MAX);
+  wire_put_check(&w, check);
+  uint32_t size;
+  bool ok = ask(ch, WIRE_CHECK, buffer, w.at, WIRE_CHECKED, &size, deadline(timeout_ms), error) &&
+            wire_get_checked(buffer, size, checked, error);
+  free(buffer);
+  return ok;
+}
+
+/* Under mutex. */
+static void die(struct channel *ch, enum gb_code code, const char *what, const char *hint)
+{
+  if (!ch->dead)
+  {
+    error_set(&ch->error, code, "%s", what);
+    if (hint)
+      error_hint(&ch->error, "%s", hint);
+  }
+  ch->dead = true;
+  pthread_cond_broadcast(&ch->changed);
+}
+
+void channel_give_up(struct channel *ch, const char *why)
+{
+  pthread_mutex_lock(&ch->mutex);
+  die(ch, GB_agent_lost, why, NULL);
+  pthread_mutex_unlock(&ch->mutex);
+}
+
+static void *sender_main(void *argument)
+{
+  struct channel *ch = argument;
+  pthread_mutex_lock(&ch->mutex);
+  for (;;)
+  {
+    while (!ch->head && !ch->stop)
+      pthread_cond_wait(&ch->changed, &ch->mutex);
+    if (ch->stop)
+      break;
+    struct message *m = ch->head;
+    ch->head = m->next;
+    if (!ch->head)
+      ch->tail = &ch->head;
+    ch->sending = true;
+    pthread_mutex_unlock(&ch->mutex);
+    bool ok = false;
+    size_t at = 0;
+    while (!ok)
+    {
+      ssize_t n = send(ch->fd, m->bytes + at, m->size - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (n > 0)
+        ok = (at += (size_t)n) == m->size;
+      else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
+      {
+        wait_fd(ch->fd, POLLOUT, deadline(POLL_MS));
+        pthread_mutex_lock(&ch->mutex);
+        bool stop = ch->stop || ch->dead;
+        pthread_mutex_unlock(&ch->mutex);
+        if (stop)
+          break;
+      }
+      else
+        break;
+    }
+    free(m);
+    pthread_mutex_lock(&ch->mutex);
+    ch->sending = false;
+    if (!ok && !ch->stop)
+      die(ch, GB_agent_lost, "the agent closed the connection", NULL);
+    pthread_cond_broadcast(&ch->changed);
+    if (!ok)
+      break;
+  }
+  pthread_mutex_unlock(&ch->mutex);
+  return NULL;
+}
+
+static bool take_back(struct channel *ch, const struct wire_free *message)
+{
+  for (uint32_t i = 0; i < message->count; i++)
+  {
+    uint32_t slot = message->slot[i];
+    if (slot >= ch->page_slots + RING_REDO_SLOTS || !ch->with_agent[slot])
+      return false;
+    ch->with_agent[slot] = false;
+    ch->slots_with_agent--;
+    if (slot < ch->page_slots)
+      ch->free_page[ch->free_pages++] = (int)slot;
+    else
+      ch->free_redo[ch->free_redos++] = (int)slot;
+  }
+  ch->freed_us = now_us();
+  return true;
+}
+
+union incoming
+{
+  struct wire_free free;
+  struct wire_progress progress;
+  struct wire_committed committed;
+  struct wire_warning warning;
+  struct wire_error error;
+};
+
+static void note_progress(const struct wire_progress *m)
+{
+  struct progress *p = progress_lock();
+  p->bytes_stored = m->bytes_stored;
+  p->store_rate = m->store_rate;
+  p->bottleneck = m->bottleneck == 2 ? BOTTLENECK_STORE : m->bottleneck == 1 ? BOTTLENECK_CPU : BOTTLENECK_NONE;
+  snprintf(p->repositories, sizeof p->repositories, "%.*s", (int)sizeof p->repositories - 1, m->repositories);
+  progress_unlock();
+}
+
+static void note_warning(const char *text)
+{
+  struct progress *p = progress_lock();
+  size_t have = strlen(p->warnings);
+  snprintf(p->warnings + have, sizeof p->warnings - have, "%s%s", have ? "; " : "", text);
+  progress_unlock();
+}
+
+/* One message from the agent. Returns false with error set if it is not one. */
+static bool receive(struct channel *ch, uint16_t type, const uint8_t *payload, uint32_t size, union incoming *in,
+                    struct gb_error *error)
+{
+  bool ok = false;
+  switch (type)
+  {
+  case WIRE_FREE:
+    if (!wire_get_free(payload, size, &in->free, error))
+      return false;
+    pthread_mutex_lock(&ch->mutex);
+    ok = take_back(ch, &in->free);
+    pthread_cond_broadcast(&ch->changed);
+    pthread_mutex_unlock(&ch->mutex);
+    return ok || error_set(error, GB_protocol, "the agent gave back a slot that it does not have");
+  case WIRE_PROGRESS:
+    if ((ok = wire_get_progress(payload, size, &in->progress, error)))
+      note_progress(&in->progress);
+    return ok;
+  case WIRE_WARNING:
+    if ((ok = wire_get_warning(payload, size, &in->warning, error)))
+      note_warning(in->warning.text);
+    return ok;
+  case WIRE_COMMITTED:
+    if (!wire_get_committed(payload, size, &in->committed, error))
+      return false;
+    pthread_mutex_lock(&ch->mutex);
+    ch->committed = true;
+    ch->committed_message = in->committed;
+    pthread_cond_broadcast(&ch->changed);
+    pthread_mutex_unlock(&ch->mutex);
+    return true;
+  case WIRE_ERROR:
+    if (!wire_get_error(payload, size, &in->error, error))
+      return false;
+    error_set(error, error_from_number(in->error.code), "%s", in->error.what);
+    error_hint(error, "%s", in->error.hint);
+    return false;
+  default:
+    return error_set(error, GB_protocol, "the agent sent message %u, which this plugin does not know", type);
+  }
+}
+
+static void *receiver_main(void *argument)
+{
+  struct channel *ch = argument;
+  uint8_t *payload = malloc(WIRE_PAYLOAD_MAX);
+  union incoming *in = malloc(sizeof *in);
+  struct gb_error error = {0};
+  if (!payload || !in)
+    error_set(&error, GB_no_memory, "no memory for messages");
+  while (!error.code)
+  {
+    bool readable = wait_fd(ch->fd, POLLIN, deadline(POLL_MS));
+    pthread_mutex_lock(&ch->mutex);
+    bool stop = ch->stop || ch->dead;
+    pthread_mutex_unlock(&ch->mutex);
+    if (stop)
+      break;
+    if (!readable)
+      continue;
+    uint8_t header[WIRE_HEADER_SIZE];
+    uint16_t type;
+    uint32_t size;
+    /* The rest of a message follows its start at once; a peer that stops in the middle is found by the coordinator,
+       which gives the channel up. */
+    int got;
+    while ((got = read_all(ch->fd, header, sizeof header, deadline(POLL_MS * 20))) == -1 && !ch->stop && !ch->dead)
+      continue;
+    if (got == 1 && !wire_get_header(header, &type, &size, &error))
+      break;
+    if (got == 1)
+      got = read_all(ch->fd, payload, size, deadline(10000));
+    if (got != 1)
+    {
+      error_set(&error, GB_agent_lost, got == 0 ? "the agent closed the connection" : "the agent stopped in the middle of a message");
+      break;
+    }
+    pthread_mutex_lock(&ch->mutex);
+    ch->heard_us = now_us();
+    pthread_mutex_unlock(&ch->mutex);
+    if (!receive(ch, type, payload, size, in, &error))
+      break;
+  }
+  if (error.code)
+  {
+    pthread_mutex_lock(&ch->mutex);
+    die(ch, error.code, error.what, error.hint);
+    pthread_mutex_unlock(&ch->mutex);
+  }
+  free(payload);
+  free(in);
+  return NULL;
+}
+
+static bool make_ring(struct channel *ch, uint64_t bytes, struct gb_error *error)
+{
+  uint64_t slots = bytes / RING_SLOT_SIZE;
+  if (slots > RING_SLOTS_MAX)
+    slots = RING_SLOTS_MAX;
+  if (slots < RING_REDO_SLOTS + RING_PAGE_SLOTS_MIN)
+    slots = RING_REDO_SLOTS + RING_PAGE_SLOTS_MIN;
+  ch->page_slots = (unsigned)slots - RING_REDO_SLOTS;
+  ch->map_size = slots * RING_SLOT_SIZE;
+  ch->free_page = calloc(slots, sizeof(int));
+  ch->free_redo = calloc(slots, sizeof(int));
+  ch->reserve = calloc(slots, sizeof(int));
+  ch->with_agent = calloc(slots, sizeof(bool));
+  if (!ch->free_page || !ch->free_redo || !ch->reserve || !ch->with_agent)
+    return error_set(error, GB_no_memory, "no memory for the ring's tables");
+  ch->memfd = memfd_create("galera_backup ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (ch->memfd < 0)
+    return error_set_errno(error, GB_no_memory, errno, "no memory file for the ring");
+  int failed = posix_fallocate(ch->memfd, 0, (off_t)ch->map_size);
+  if (failed)
+    return error_set_errno(error, GB_no_memory, failed, "no %zu bytes of shared memory for the ring", ch->map_size);
+  ch->map = mmap(NULL, ch->map_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ch->memfd, 0);
+  if (ch->map == MAP_FAILED)
+  {
+    ch->map = NULL;
+    return error_set_errno(error, GB_no_memory, errno, "the ring of %zu bytes can't be mapped", ch->map_size);
+  }
+  madvise(ch->map, ch->map_size, MADV_DONTDUMP);
+  if (fcntl(ch->memfd, F_ADD_SEALS, SEALS))
+    return error_set_errno(error, GB_internal, errno, "the ring can't be sealed");
+  for (unsigned i = ch->page_slots; i-- > 0;)
+    ch->free_page[ch->free_pages++] = (int)i;
+  for (unsigned i = 0; i < RING_REDO_SLOTS; i++)
+    ch->free_redo[ch->free_redos++] = (int)(ch->page_slots + i);
+  return true;
+}
+
+bool channel_begin(struct channel *ch, uint64_t bytes, struct gb_error *error)
+{
+  if (!make_ring(ch, bytes, error))
+    return false;
+  uint8_t message[WIRE_HEADER_SIZE + 64];
+  struct bytes_writer w = bytes_writer(message + WIRE_HEADER_SIZE, sizeof message - WIRE_HEADER_SIZE);
+  struct wire_ring ring = {RING_SLOT_SIZE, ch->page_slots, RING_REDO_SLOTS};
+  wire_put_ring(&w, &ring);
+  wire_put_header(message, WIRE_RING, w.at);
+  if (!write_all(ch->fd, message, WIRE_HEADER_SIZE + w.at, deadline(1000), ch->memfd))
+    return error_set(error, GB_agent_lost, "the agent did not take the ring");
+  ch->heard_us = ch->freed_us = now_us();
+  if (pthread_create(&ch->sender, NULL, sender_main, ch))
+    return error_set(error, GB_no_memory, "no thread for the channel");
+  if (pthread_create(&ch->receiver, NULL, receiver_main, ch))
+  {
+    pthread_mutex_lock(&ch->mutex);
+    ch->stop = true;
+    pthread_cond_broadcast(&ch->changed);
+    pthread_mutex_unlock(&ch->mutex);
+    pthread_join(ch->sender, NULL);
+    return error_set(error, GB_no_memory, "no thread for the channel");
+  }
+  ch->threads = true;
+  return true;
+}
+
+void channel_close(struct channel *ch)
+{
+  if (!ch)
+    return;
+  if (ch->threads)
+  {
+    pthread_mutex_lock(&ch->mutex);
+    ch->stop = true;
+    pthread_cond_broadcast(&ch->changed);
+    pthread_mutex_unlock(&ch->mutex);
+    shutdown(ch->fd, SHUT_RDWR);
+    pthread_join(ch->sender, NULL);
+    pthread_join(ch->receiver, NULL);
+  }
+  if (ch->fd > 0)
+    close(ch->fd);
+  for (struct message *m = ch->head; m;)
+  {
+    struct message *next = m->next;
+    free(m);
+    m = next;
+  }
+  if (ch->map)
+    munmap(ch->map, ch->map_size);
+  if (ch->memfd >= 0)
+    close(ch->memfd);
+  pthread_mutex_destroy(&ch->mutex);
+  pthread_cond_destroy(&ch->changed);
+  free(ch->free_page);
+  free(ch->free_redo);
+  free(ch->reserve);
+  free(ch->with_agent);
+  free(ch);
+}
+
+/* Waits a slice of time for a change. Under mutex. */
+static void wait_slice(struct channel *ch)
+{
+  struct timespec until;
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  until.tv_nsec += POLL_MS * 1000000L;
+  if (until.tv_nsec >= 1000000000L)
+  {
+    until.tv_sec++;
+    until.tv_nsec -= 1000000000L;
+  }
+  pthread_cond_timedwait(&ch->changed, &ch->mutex, &until);
+}
+
+int channel_slot_take(struct channel *ch, enum slot_pool pool, const volatile bool *stop)
+{
+  int slot = -1;
+  pthread_mutex_lock(&ch->mutex);
+  if (pool == SLOT_REDO)
+    slot = ch->free_redos ? ch->free_redo[--ch->free_redos] : -1;
+  else if (pool == SLOT_RESERVE)
+    slot = ch->reserved ? ch->reserve[--ch->reserved] : -1;
+  else
+  {
+    while (!ch->free_pages && !ch->dead && !ch->stop && !*stop)
+      wait_slice(ch);
+    if (ch->free_pages && !ch->dead && !*stop)
+      slot = ch->free_page[--ch->free_pages];
+  }
+  pthread_mutex_unlock(&ch->mutex);
+  return slot;
+}
+
+uint8_t *channel_slot_data(const struct channel *ch, int slot)
+{
+  return ch->map + (size_t)slot * RING_SLOT_SIZE;
+}
+
+void channel_slot_return(struct channel *ch, int slot)
+{
+  pthread_mutex_lock(&ch->mutex);
+  if ((unsigned)slot < ch->page_slots)
+    ch->free_page[ch->free_pages++] = slot;
+  else
+    ch->free_redo[ch->free_redos++] = slot;
+  pthread_cond_broadcast(&ch->changed);
+  pthread_mutex_unlock(&ch->mutex);
+}
+
+bool channel_reserve(struct channel *ch, unsigned count, unsigned timeout_ms)
+{
+  uint64_t until = deadline(timeout_ms);
+  pthread_mutex_lock(&ch->mutex);
+  while (ch->reserved < count && !ch->dead && !ch->stop && now_us() < until)
+  {
+    if (ch->free_pages)
+      ch->reserve[ch->reserved++] = ch->free_page[--ch->free_pages];
+    else
+      wait_slice(ch);
+  }
+  bool ok = ch->reserved >= count;
+  pthread_mutex_unlock(&ch->mutex);
+  return ok;
+}
+
+void channel_unreserve(struct channel *ch)
+{
+  pthread_mutex_lock(&ch->mutex);
+  while (ch->reserved)
+    ch->free_page[ch->free_pages++] = ch->reserve[--ch->reserved];
+  pthread_cond_broadcast(&ch->changed);
+  pthread_mutex_unlock(&ch->mutex);
+}
+
+unsigned channel_page_slots(const struct channel *ch)
+{
+  return ch->page_slots;
+}
+
+static struct message *new_message(size_t capacity)
+{
+  return malloc(sizeof(struct message) + WIRE_HEADER_SIZE + capacity);
+}
+
+/* Queues m, whose payload has been written behind the header's place. slot >= 0: it hands that slot over. */
+static void enqueue(struct channel *ch, struct message *m, enum wire_type type, const struct bytes_writer *w, int slot)
+{
+  pthread_mutex_lock(&ch->mutex);
+  if (!m || w->failed)
+    die(ch, m ? GB_internal : GB_no_memory, m ? "a message is too long" : "no memory for a message", NULL);
+  if (ch->dead || ch->stop)
+  {
+    pthread_mutex_unlock(&ch->mutex);
+    free(m);
+    return;
+  }
+  wire_put_header(m->bytes, type, w->at);
+  m->size = WIRE_HEADER_SIZE + w->at;
+  m->next = NULL;
+  *ch->tail = m;
+  ch->tail = &m->next;
+  if (slot >= 0)
+  {
+    if (!ch->slots_with_agent)
+      ch->freed_us = now_us();
+    ch->with_agent[slot] = true;
+    ch->slots_with_agent++;
+  }
+  pthread_cond_broadcast(&ch->changed);
+  pthread_mutex_unlock(&ch->mutex);
+}
+
+/* Room that any message but a slot's needs, and what an extent adds. */
+#define MESSAGE_ROOM 4096u
+#define SMALL_ROOM   64u
+#define EXTENT_ROOM  24u
+#define FACTS_ROOM   (160u << 10)
+
+#define DEFINE_SEND(name, TYPE, shape, room, slot)                                                  \
+  void channel_send_##name(struct channel *channel, const shape *message)                          \
+  {                                                                                                \
+    size_t size = (room);                                                                          \
+    struct message *m = new_message(size);                                                         \
+    struct bytes_writer w = bytes_writer(m ? m->bytes + WIRE_HEADER_SIZE : NULL, m ? size : 0);    \
+    if (m)                                                                                         \
+      wire_put_##name(&w, message);                                                                \
+    enqueue(channel, m, TYPE, &w, (slot));                                                         \
+  }
+
+DEFINE_SEND(redo, WIRE_REDO, struct wire_redo, MESSAGE_ROOM, -1)
+DEFINE_SEND(file, WIRE_FILE, struct wire_file, SMALL_ROOM + strlen(message->path), -1)
+DEFINE_SEND(slot, WIRE_SLOT, struct wire_slot, SMALL_ROOM + message->count * EXTENT_ROOM, (int)message->slot)
+DEFINE_SEND(file_done, WIRE_FILE_DONE, struct wire_file_done, SMALL_ROOM, -1)
+DEFINE_SEND(file_drop, WIRE_FILE_DROP, struct wire_file_no, SMALL_ROOM, -1)
+DEFINE_SEND(file_name, WIRE_FILE_NAME, struct wire_file_name, SMALL_ROOM + strlen(message->path), -1)
+DEFINE_SEND(log, WIRE_LOG, struct wire_log, MESSAGE_ROOM, -1)
+DEFINE_SEND(node_progress, WIRE_NODE_PROGRESS, struct wire_node_progress, MESSAGE_ROOM, -1)
+DEFINE_SEND(finish, WIRE_FINISH, struct wire_facts, FACTS_ROOM, -1)
+DEFINE_SEND(abort, WIRE_ABORT, struct wire_abort, MESSAGE_ROOM, -1)
+DEFINE_SEND(resynced, WIRE_RESYNCED, struct wire_facts, FACTS_ROOM, -1)
+
+bool channel_flush(struct channel *ch, unsigned timeout_ms)
+{
+  uint64_t until = deadline(timeout_ms);
+  pthread_mutex_lock(&ch->mutex);
+  while ((ch->head || ch->sending) && !ch->dead && now_us() < until)
+    wait_slice(ch);
+  bool ok = !ch->head && !ch->sending;
+  pthread_mutex_unlock(&ch->mutex);
+  return ok;
+}
+
+bool channel_failed(struct channel *ch, struct gb_error *error)
+{
+  pthread_mutex_lock(&ch->mutex);
+  bool failed = ch->dead;
+  if (failed)
+    error_copy(error, &ch->error);
+  pthread_mutex_unlock(&ch->mutex);
+  return failed;
+}
+
+uint64_t channel_silence_us(struct channel *ch)
+{
+  pthread_mutex_lock(&ch->mutex);
+  uint64_t us = now_us() - ch->heard_us;
+  pthread_mutex_unlock(&ch->mutex);
+  return us;
+}
+
+uint64_t channel_stall_us(struct channel *ch)
+{
+  pthread_mutex_lock(&ch->mutex);
+  uint64_t us = ch->slots_with_agent ? now_us() - ch->freed_us : 0;
+  pthread_mutex_unlock(&ch->mutex);
+  return us;
+}
+
+bool channel_committed(struct channel *ch, struct wire_committed *committed)
+{
+  pthread_mutex_lock(&ch->mutex);
+  bool yes = ch->committed;
+  if (yes && committed)
+    *committed = ch->committed_message;
+  pthread_mutex_unlock(&ch->mutex);
+  return yes;
+}

@@ -1,0 +1,433 @@
+/* The command variable; see command.h. */
+#include "plugin/server.h"
+#include "plugin/command.h"
+#include "plugin/coordinator.h"
+#include "common/nearest.h"
+#include "plugin/log.h"
+
+#include <mysqld_error.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define AGENT_TIMEOUT_MS 1000u
+#define SQL_NUMBER_BASE  30000 /* SQL error number of GBnnnn */
+#define THREADS_MAX      64u
+
+struct json
+{
+  const char *at, *end;
+};
+
+/* What check has accepted and update will run. One at a time: the server serialises neither, so the mutex does. */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct
+{
+  bool set;
+  struct backup_options options;
+  struct channel *channel;
+  struct wire_checked *agent;
+} accepted;
+
+static void raise_sql(const struct gb_error *error)
+{
+  char text[GB_ERROR_TEXT_MAX + GB_ERROR_HINT_MAX + 32];
+  snprintf(text, sizeof text, "GB%04d %s: %s; do: %s", (int)error->code, error_name(error->code), error->what, error->hint);
+  my_printf_error(SQL_NUMBER_BASE + (unsigned)error->code, "%s", MYF(0), text);
+}
+
+/* ---- JSON: the server's own service ---- */
+
+static bool get(struct json object, const char *key, enum json_types *type, struct json *value)
+{
+  const char *at;
+  int length;
+  *type = json_get_object_key(object.at, object.end, key, &at, &length);
+  if (*type == JSV_NOTHING || *type == JSV_BAD_JSON || *type == JSV_NULL)
+    return false;
+  *value = (struct json){at, at + length};
+  return true;
+}
+
+static bool unescape(struct json value, char *out, size_t size)
+{
+  int n = json_unescape_json(value.at, value.end, out, out + size - 1);
+  out[n < 0 ? 0 : n] = '\0';
+  return n >= 0;
+}
+
+static bool bad(struct gb_error *error, const char *key, struct json value, const char *want)
+{
+  return error_set(error, GB_bad_value, "%s cannot be \"%.*s\": %s", key,
+                   (int)(value.end - value.at > 80 ? 80 : value.end - value.at), value.at, want);
+}
+
+static bool get_text(struct json options, const char *key, char *out, size_t size, struct gb_error *error)
+{
+  enum json_types type;
+  struct json v;
+  if (!get(options, key, &type, &v))
+    return true;
+  if (type != JSV_STRING || !unescape(v, out, size))
+    return bad(error, key, v, "it must be a text, and not too long");
+  return true;
+}
+
+static bool get_bool(struct json options, const char *key, bool *out, struct gb_error *error)
+{
+  enum json_types type;
+  struct json v;
+  if (!get(options, key, &type, &v))
+    return true;
+  if (type != JSV_TRUE && type != JSV_FALSE)
+    return bad(error, key, v, "it must be true or false");
+  *out = type == JSV_TRUE;
+  return true;
+}
+
+/* A number, or a text with a unit: K M G (1024) for bytes; ms s m h for times, in milliseconds. */
+static bool get_number(struct json options, const char *key, bool time, uint64_t base, uint64_t least, uint64_t most,
+                       uint64_t *out, struct gb_error *error)
+{
+  enum json_types type;
+  struct json v;
+  if (!get(options, key, &type, &v))
+    return true;
+  char text[32];
+  if ((type != JSV_NUMBER && type != JSV_STRING) || v.end - v.at >= (ptrdiff_t)sizeof text || v.end == v.at)
+    return bad(error, key, v, "it must be a number, or a text with a unit");
+  memcpy(text, v.at, (size_t)(v.end - v.at));
+  text[v.end - v.at] = '\0';
+  char *unit;
+  double number = strtod(text, &unit);
+  double factor = (double)base;
+  if (*unit && time)
+    factor = !strcmp(unit, "ms") ? 1 : !strcmp(unit, "s") ? 1000 : !strcmp(unit, "m") ? 60000 : !strcmp(unit, "h") ? 3600000 : -1;
+  else if (*unit)
+    factor = !strcmp(unit, "K") ? 1024.0 : !strcmp(unit, "M") ? 1048576.0 : !strcmp(unit, "G") ? 1073741824.0 : -1;
+  if (unit == text || factor < 0 || number < 0)
+    return bad(error, key, v, time ? "units are ms, s, m and h" : "units are K, M and G");
+  double value = number * factor;
+  char range[96];
+  snprintf(range, sizeof range, "it must be from %llu to %llu%s", (unsigned long long)least, (unsigned long long)most,
+           time ? " ms" : "");
+  if (value < (double)least || value > (double)most)
+    return bad(error, key, v, range);
+  *out = (uint64_t)value;
+  return true;
+}
+
+/* A name or an array of names, joined by commas. */
+static bool get_names(struct json options, const char *key, char *out, size_t size, struct gb_error *error)
+{
+  enum json_types type;
+  struct json v;
+  if (!get(options, key, &type, &v))
+    return true;
+  if (type == JSV_STRING)
+    return unescape(v, out, size) || bad(error, key, v, "it is too long");
+  if (type != JSV_ARRAY)
+    return bad(error, key, v, "it must be a name or an array of names");
+  size_t used = 0;
+  for (int i = 0;; i++)
+  {
+    const char *at;
+    int length;
+    enum json_types item = json_get_array_item(v.at, v.end, i, &at, &length);
+    if (item == JSV_NOTHING)
+      return true;
+    char name[256];
+    if (item != JSV_STRING || !unescape((struct json){at, at + length}, name, sizeof name) ||
+        used + strlen(name) + 2 > size)
+      return bad(error, key, v, "it must be a name or an array of names");
+    used += (size_t)snprintf(out + used, size - used, "%s%s", used ? "," : "", name);
+  }
+}
+
+/* ---- keys ---- */
+
+/* Every key of the object must be one of known (NULL-terminated). */
+static bool check_keys(struct json object, const char *const *known, const char *what, struct gb_error *error)
+{
+  for (int i = 0;; i++)
+  {
+    const char *name, *name_end, *value;
+    int length;
+    if (json_get_object_nkey(object.at, object.end, i, &name, &name_end, &value, &length) == JSV_NOTHING)
+      return true;
+    char key[64];
+    snprintf(key, sizeof key, "%.*s", (int)(name_end - name), name);
+    const char *nearest = NULL;
+    unsigned least = NEAREST_MAX + 1;
+    bool found = false;
+    for (const char *const *k = known; *k && !found; k++)
+    {
+      unsigned d = nearest_distance(key, *k);
+      found = d == 0;
+      if (d < least)
+      {
+        least = d;
+        nearest = *k;
+      }
+    }
+    if (found)
+      continue;
+    error_set(error, GB_unknown_option, "%s has no option \"%s\"", what, key);
+    if (nearest)
+      error_hint(error, "perhaps \"%s\" was meant", nearest);
+    return false;
+  }
+}
+
+static const char *const start_keys[] = {"type",        "repository",    "node",         "writer",         "require",
+                                         "label_suffix", "comment",      "hold",         "wait",           "rate",
+                                         "threads",     "lock_wait",     "block_timeout", "max_duration",  "resync_timeout",
+                                         "verify",      "dry_run",       "idempotency_key", NULL};
+static const char *const set_keys[] = {"rate", "threads", NULL};
+static const char *const check_keys_known[] = {"repository", NULL};
+
+/* Options that a later release brings: refused by name where they ask for something that is not done. */
+static bool refuse_later(struct json options, struct gb_error *error)
+{
+  static const struct
+  {
+    const char *key, *allowed;
+  } later[] = {{"type", "full auto"}, {"writer", "refuse"}, {"verify", "none"}, {"require", "node cluster"}};
+  for (size_t i = 0; i < sizeof later / sizeof later[0]; i++)
+  {
+    char text[64] = "";
+    if (!get_text(options, later[i].key, text, sizeof text, error))
+      return false;
+    const char *at = text[0] ? strstr(later[i].allowed, text) : later[i].allowed;
+    if (!at)
+      return error_set(error, GB_not_supported, "%s \"%s\" is not supported by this release", later[i].key, text);
+  }
+  static const char *const absent[] = {"hold", "label_suffix", "idempotency_key"};
+  for (size_t i = 0; i < sizeof absent / sizeof absent[0]; i++)
+  {
+    enum json_types type;
+    struct json v;
+    if (get(options, absent[i], &type, &v) && type != JSV_FALSE)
+      return error_set(error, GB_not_supported, "the option %s is not supported by this release", absent[i]);
+  }
+  return true;
+}
+
+static bool parse_start(struct json options, struct backup_options *o, struct gb_error *error)
+{
+  uint64_t threads = o->threads, lock_wait = o->lock_wait_s * 1000ull, block = o->block_timeout_ms,
+           duration = o->max_duration_s * 1000ull, resync = o->resync_timeout_s * 1000ull;
+  bool ignored = false;
+  bool ok = check_keys(options, start_keys, "BACKUP_START", error) && refuse_later(options, error) &&
+            get_text(options, "comment", o->comment, sizeof o->comment, error) &&
+            get_names(options, "repository", o->repositories, sizeof o->repositories, error) &&
+            get_bool(options, "dry_run", &o->dry_run, error) && get_bool(options, "wait", &ignored, error) &&
+            get_number(options, "rate", false, 1, 0, UINT64_MAX / 2, &o->rate, error) &&
+            get_number(options, "threads", false, 1, 1, THREADS_MAX, &threads, error) &&
+            get_number(options, "lock_wait", true, 1000, 0, 86400000, &lock_wait, error) &&
+            get_number(options, "block_timeout", true, 1000, 10, 60000, &block, error) &&
+            get_number(options, "max_duration", true, 1000, 1000, 31536000000ull, &duration, error) &&
+            get_number(options, "resync_timeout", true, 1000, 1000, 86400000, &resync, error);
+  o->threads = (unsigned)threads;
+  o->lock_wait_s = (unsigned)((lock_wait + 999) / 1000);
+  o->block_timeout_ms = (unsigned)block;
+  o->max_duration_s = (unsigned)(duration / 1000);
+  o->resync_timeout_s = (unsigned)(resync / 1000);
+  return ok;
+}
+
+/* ---- operations ---- */
+
+/* node and cluster come with the command: the procedure can read them without borrowing this thread's session. */
+static void hello_of(const struct backup_options *o, struct wire_hello *h)
+{
+  memset(h, 0, sizeof *h);
+  h->version_min = WIRE_VERSION_MIN;
+  h->version_max = WIRE_VERSION_MAX;
+  snprintf(h->server_version, sizeof h->server_version, "%s", server_version);
+  snprintf(h->node, sizeof h->node, "%s", o->node);
+  snprintf(h->cluster, sizeof h->cluster, "%s", o->cluster);
+}
+
+static void drop_accepted(void)
+{
+  channel_close(accepted.channel);
+  free(accepted.agent);
+  memset(&accepted, 0, sizeof accepted);
+}
+
+static bool accept_command(const struct backup_options *o, struct channel *channel, struct wire_checked *agent)
+{
+  pthread_mutex_lock(&mutex);
+  drop_accepted();
+  accepted.set = true;
+  accepted.options = *o;
+  accepted.channel = channel;
+  accepted.agent = agent;
+  pthread_mutex_unlock(&mutex);
+  return true;
+}
+
+static bool op_start(struct json options, struct backup_options *o, const struct command_defaults *d,
+                     struct gb_error *error)
+{
+  if (!o->id[0])
+    return error_set(error, GB_bad_value, "start needs an id");
+  if (options.at && !parse_start(options, o, error))
+    return false;
+  if (!d->enabled)
+    return error_set(error, GB_disabled, "backups are switched off on this node (galera_backup_enabled=OFF)");
+  if (!coordinator_idle(error))
+    return false;
+  struct wire_hello hello;
+  hello_of(o, &hello);
+  struct channel *ch = channel_open(d->socket, &hello, AGENT_TIMEOUT_MS, error);
+  if (!ch)
+    return false;
+  if (o->dry_run)
+  {
+    channel_close(ch);
+    return accept_command(o, NULL, NULL);
+  }
+  struct wire_start start = {.bytes_estimate = 0};
+  snprintf(start.id, sizeof start.id, "%s", o->id);
+  snprintf(start.type, sizeof start.type, "full");
+  snprintf(start.repositories, sizeof start.repositories, "%s", o->repositories);
+  snprintf(start.comment, sizeof start.comment, "%s", o->comment);
+  snprintf(start.user, sizeof start.user, "%s", o->user);
+  struct wire_ready ready;
+  if (!channel_start(ch, &start, &ready, AGENT_TIMEOUT_MS, error))
+  {
+    channel_close(ch);
+    return false;
+  }
+  my_printf_error(ER_UNKNOWN_ERROR, "repositories|%.400s", MYF(ME_WARNING), ready.repositories);
+  return accept_command(o, ch, NULL);
+}
+
+static bool op_check(struct json options, struct backup_options *o, const struct command_defaults *d,
+                     struct gb_error *error)
+{
+  if (options.at && (!check_keys(options, check_keys_known, "BACKUP_CHECK", error) ||
+                     !get_names(options, "repository", o->repositories, sizeof o->repositories, error)))
+    return false;
+  if (!coordinator_idle(error))
+    return false;
+  struct wire_hello hello;
+  struct wire_check check = {.bytes_estimate = 0};
+  struct wire_checked *agent = calloc(1, sizeof *agent);
+  if (!agent)
+    return error_set(error, GB_no_memory, "no memory for the check");
+  hello_of(o, &hello);
+  snprintf(check.repositories, sizeof check.repositories, "%s", o->repositories);
+  struct gb_error problem = {0};
+  struct channel *ch = channel_open(d->socket, &hello, AGENT_TIMEOUT_MS, &problem);
+  if (!ch || !channel_check(ch, &check, agent, AGENT_TIMEOUT_MS, &problem))
+  {
+    agent->count = 1;
+    snprintf(agent->row[0].check, sizeof agent->row[0].check, "agent");
+    snprintf(agent->row[0].result, sizeof agent->row[0].result, "FAIL");
+    snprintf(agent->row[0].detail, sizeof agent->row[0].detail, "%s", problem.what);
+    snprintf(agent->row[0].remedy, sizeof agent->row[0].remedy, "%s", problem.hint);
+  }
+  channel_close(ch);
+  o->check = true;
+  return accept_command(o, NULL, agent);
+}
+
+static bool op_check_rows(const char *id, struct gb_error *error)
+{
+  struct wire_checked *rows = calloc(1, sizeof *rows);
+  bool ok = rows && coordinator_check_rows(id, rows);
+  for (uint32_t i = 0; ok && i < rows->count; i++)
+  {
+    for (char *c = rows->row[i].detail; *c; c++)
+      if (*c == '|')
+        *c = '/';
+    my_printf_error(ER_UNKNOWN_ERROR, "%s|%s|%.200s|%.200s", MYF(ME_WARNING), rows->row[i].check, rows->row[i].result,
+                    rows->row[i].detail, rows->row[i].remedy);
+  }
+  free(rows);
+  return ok || error_set(error, GB_not_found, "there is no check %s", id);
+}
+
+static bool op_set(struct json options, struct gb_error *error)
+{
+  uint64_t rate = UINT64_MAX, threads = 0;
+  if (!options.at || !check_keys(options, set_keys, "BACKUP_SET", error) ||
+      !get_number(options, "rate", false, 1, 0, UINT64_MAX / 4, &rate, error) ||
+      !get_number(options, "threads", false, 1, 1, THREADS_MAX, &threads, error))
+    return error->code ? false : error_set(error, GB_bad_value, "BACKUP_SET needs rate or threads");
+  return coordinator_set(rate == UINT64_MAX ? -1 : (int64_t)rate, (int)threads, error);
+}
+
+static bool run(struct json command, const struct command_defaults *d, struct gb_error *error)
+{
+  char op[32] = "";
+  struct backup_options o = {.rate = d->rate,
+                             .threads = d->threads,
+                             .lock_wait_s = d->lock_wait_s,
+                             .block_timeout_ms = d->block_timeout_ms,
+                             .resync_timeout_s = d->resync_timeout_s,
+                             .max_recv_queue = d->max_recv_queue,
+                             .ring_size = d->ring_size};
+  struct json options = {0};
+  enum json_types type;
+  if (!get_text(command, "op", op, sizeof op, error) || !get_text(command, "id", o.id, sizeof o.id, error) ||
+      !get_text(command, "user", o.user, sizeof o.user, error) || !get_text(command, "node", o.node, sizeof o.node, error) ||
+      !get_text(command, "cluster", o.cluster, sizeof o.cluster, error))
+    return false;
+  if (get(command, "options", &type, &options) && type != JSV_OBJECT)
+    return bad(error, "options", options, "they must be a JSON object");
+  if (!strcmp(op, "start"))
+    return op_start(options, &o, d, error);
+  if (!strcmp(op, "check"))
+    return op_check(options, &o, d, error);
+  if (!strcmp(op, "check_rows"))
+    return op_check_rows(o.id, error);
+  if (!strcmp(op, "cancel"))
+    return coordinator_cancel(o.id, error);
+  if (!strcmp(op, "set"))
+    return op_set(options, error);
+  return error_set(error, GB_bad_value, "there is no operation \"%s\"", op);
+}
+
+bool command_check(const char *json, int length, const struct command_defaults *defaults)
+{
+  struct gb_error error = {0};
+  const char *at = NULL;
+  int size = 0;
+  struct json command = {json, json + length};
+  if (json_type(json, json + length, &at, &size) != JSV_OBJECT)
+    error_set(&error, GB_bad_value, "the command is not a JSON object");
+  else if (run(command, defaults, &error))
+    return true;
+  raise_sql(&error);
+  return false;
+}
+
+bool command_update(void)
+{
+  pthread_mutex_lock(&mutex);
+  bool set = accepted.set;
+  struct backup_options o = accepted.options;
+  struct channel *ch = accepted.channel;
+  struct wire_checked *agent = accepted.agent;
+  memset(&accepted, 0, sizeof accepted);
+  pthread_mutex_unlock(&mutex);
+  if (!set)
+    return true;
+  struct gb_error error = {0};
+  bool ok = coordinator_start(&o, ch, agent, &error);
+  free(agent);
+  if (!ok)
+    raise_sql(&error);
+  return ok;
+}
+
+void command_drop(void)
+{
+  pthread_mutex_lock(&mutex);
+  drop_accepted();
+  pthread_mutex_unlock(&mutex);
+}

@@ -1,0 +1,548 @@
+/* The stage plan; see coordinator.h. Reads top to bottom from run_backup() at the end. */
+#include "plugin/coordinator.h"
+#include "plugin/files.h"
+#include "plugin/image.h"
+#include "plugin/log.h"
+#include "plugin/preflight.h"
+#include "plugin/progress.h"
+#include "plugin/reader.h"
+#include "plugin/throttle.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TICK_MS           20u
+#define RESYNC_RETRY_MS   500u
+#define RESYNC_QUEUE      10u   /* write-sets: the receive queue counts as empty below this */
+#define SYNCED_WAIT_S     60u
+#define COMMIT_SILENCE_US 60000000u
+#define ABORT_FLUSH_MS    1000u
+
+/* The thread and what may be asked of it from other threads. */
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static struct
+{
+  bool running, joinable, cancel;
+  pthread_t thread;
+  char id[WIRE_ID_MAX];
+  struct readers *readers; /* while they run */
+  struct wire_checked check;
+  char check_id[WIRE_ID_MAX];
+} current;
+
+bool backup_cancelled(void)
+{
+  pthread_mutex_lock(&mutex);
+  bool cancel = current.cancel;
+  pthread_mutex_unlock(&mutex);
+  return cancel;
+}
+
+void backup_publish_readers(struct readers *readers)
+{
+  pthread_mutex_lock(&mutex);
+  current.readers = readers;
+  pthread_mutex_unlock(&mutex);
+}
+
+void backup_set_stage(struct backup *b, const char *stage)
+{
+  uint64_t now = now_us();
+  struct progress *p = progress_lock();
+  snprintf(p->stage, sizeof p->stage, "%s", stage);
+  p->stage_us = now;
+  p->waiting_for[0] = '\0';
+  progress_unlock();
+  /* Inside the window nothing is sent and nothing is logged: the summary has its times. */
+  if (!b->window)
+  {
+    log_line(LOG_LEVEL_NOTE, "%s stage %s", b->options.id, stage);
+    if (b->channel && b->channel_begun)
+    {
+      struct wire_log m = {.level = 0};
+      snprintf(m.stage, sizeof m.stage, "%s", stage);
+      snprintf(m.message, sizeof m.message, "stage %s after %" PRIu64 " ms", stage, (now - b->started_us) / 1000);
+      channel_send_log(b->channel, &m);
+    }
+  }
+#ifdef GB_TEST_HOOKS
+  backup_test_hold(b, stage);
+#endif
+}
+
+#ifdef GB_TEST_HOOKS
+#define HOLD_MAX_US 60000000u
+static char hold_at[16]; /* under mutex */
+
+const char *coordinator_test_hold(const char *stage)
+{
+  pthread_mutex_lock(&mutex);
+  snprintf(hold_at, sizeof hold_at, "%s", stage ? stage : "");
+  pthread_mutex_unlock(&mutex);
+  return hold_at;
+}
+
+/* Waits here while the test says so. Whatever ends a backup ends the hold. */
+void backup_test_hold(struct backup *b, const char *stage)
+{
+  uint64_t until = now_us() + HOLD_MAX_US;
+  bool held = false;
+  for (;;)
+  {
+    struct gb_error ignored = {0};
+    pthread_mutex_lock(&mutex);
+    bool hold = !strcmp(hold_at, stage) && !current.cancel;
+    pthread_mutex_unlock(&mutex);
+    if (hold != held)
+    {
+      struct progress *p = progress_lock();
+      p->test_held = held = hold;
+      progress_unlock();
+    }
+    if (!hold || server_stopping() || now_us() > until || (b->channel_begun && channel_failed(b->channel, &ignored)))
+      break;
+    usleep(1000);
+  }
+  struct progress *p = progress_lock();
+  p->test_held = false;
+  progress_unlock();
+}
+#endif
+
+void backup_warn(const char *text)
+{
+  struct progress *p = progress_lock();
+  size_t n = strlen(p->warnings);
+  snprintf(p->warnings + n, sizeof p->warnings - n, "%s%s", n ? "; " : "", text);
+  progress_unlock();
+}
+
+/* PREFLIGHT: the node untouched. */
+static bool run_preflight(struct backup *b, const struct wire_checked *agent)
+{
+  struct check_rows rows = {0};
+  if (agent)
+    rows.list = *agent;
+  if (!(b->sql = sql_open(&b->error)) || !stage_prepare(b->sql, &b->galera, &b->error))
+    return false;
+  bool ok = preflight(b->sql, &b->facts, &b->node, &rows, &b->error);
+  b->base_desync = b->node.desync_count;
+  pthread_mutex_lock(&mutex);
+  current.check = rows.list;
+  snprintf(current.check_id, sizeof current.check_id, "%s", b->options.id);
+  pthread_mutex_unlock(&mutex);
+  struct progress *p = progress_lock();
+  snprintf(p->node, sizeof p->node, "%s", b->facts.node);
+  snprintf(p->cluster, sizeof p->cluster, "%s", b->facts.cluster);
+  progress_unlock();
+  if (!ok || b->options.check || b->options.dry_run)
+    return ok;
+  p = progress_lock();
+  p->bytes_total = files_estimate(b->facts.datadir);
+  progress_unlock();
+  b->channel_begun = true;
+  if (!channel_begin(b->channel, b->options.ring_size, &b->error))
+  {
+    b->channel_begun = false;
+    return false;
+  }
+  return true;
+}
+
+static bool enter_desync(struct backup *b)
+{
+  if (!b->galera)
+    return true;
+  backup_set_stage(b, "DESYNC");
+  if (!backup_tick(b))
+    return false;
+  if (b->node.desync_count > 0)
+  {
+    log_line(LOG_LEVEL_NOTE, "%s the node is desynced already; it is left so", b->options.id);
+    return true;
+  }
+  if (!stage_desync(b->sql, true, &b->error))
+    return false;
+  b->desync_ours = true;
+  struct progress *p = progress_lock();
+  p->desynced = true;
+  p->desynced_us = now_us();
+  p->resynced_us = 0;
+  snprintf(p->resync, sizeof p->resync, "waiting");
+  progress_unlock();
+  return true;
+}
+
+static void note_resync(const char *how)
+{
+  struct progress *p = progress_lock();
+  p->desynced = false;
+  p->resynced_us = now_us();
+  snprintf(p->resync, sizeof p->resync, "%s", how);
+  progress_unlock();
+}
+
+/* One step towards Synced: true when nothing more is to be done. until_us: the deadline for the receive queue. */
+static bool resync_step(struct backup *b, uint64_t until_us)
+{
+  if (!b->desync_ours)
+    return true;
+  if (server_stopping())
+  {
+    b->desync_ours = false;
+    note_resync("shutdown");
+    return true;
+  }
+  struct gb_error ignored = {0};
+  struct node_state s;
+  bool late = now_us() > until_us;
+  if (!stage_node_state(b->sql, b->galera, &s, &ignored))
+    return false;
+  struct progress *p = progress_lock();
+  p->recv_queue = s.recv_queue;
+  if (s.recv_queue > p->recv_queue_max)
+    p->recv_queue_max = s.recv_queue;
+  progress_unlock();
+  if (s.recv_queue > RESYNC_QUEUE && !late)
+    return false;
+  if (!stage_desync(b->sql, false, &ignored))
+    return false; /* not Primary: again until it is accepted or the server stops */
+  b->desync_ours = false;
+  if (late)
+  {
+    backup_warn("the receive queue was not empty in time: flow control may follow");
+    log_line(LOG_LEVEL_WARNING, "%s resync_timeout passed with %" PRIu64 " write-sets queued; flow control may follow",
+             b->options.id, s.recv_queue);
+  }
+  note_resync(late ? "timeout" : "done");
+  return true;
+}
+
+static void fill_facts(struct backup *b, struct wire_facts *f)
+{
+  struct progress p;
+  progress_get(&p);
+  wire_add_fact(f, "position", "%s", b->position);
+  wire_add_fact(f, "uuid", "%s", b->node.uuid);
+  wire_add_fact(f, "seqno", "%" PRId64, b->galera ? b->node.last_committed : -1);
+  wire_add_fact(f, "lsn_start", "%" PRIu64, follower_log(b->follower)->checkpoint_lsn);
+  wire_add_fact(f, "lsn_checkpoint_end", "%" PRIu64, follower_log(b->follower)->end_lsn);
+  wire_add_fact(f, "lsn_end", "%" PRIu64, b->lsn_end);
+  wire_add_fact(f, "gtid", "%.1000s", b->gtid);
+  wire_add_fact(f, "gtid_slave_pos", "%.1000s", b->gtid_slave_pos);
+  wire_add_fact(f, "binlog_file", "%s", p.binlog_file);
+  wire_add_fact(f, "binlog_pos", "%" PRIu64, p.binlog_pos);
+  wire_add_fact(f, "server_version", "%s", b->facts.version);
+  wire_add_fact(f, "datadir", "%s", b->facts.datadir);
+  wire_add_fact(f, "innodb_page_size", "%s", b->facts.page_size);
+  wire_add_fact(f, "innodb_log_file_size", "%s", b->facts.log_file_size);
+  wire_add_fact(f, "innodb_data_file_path", "%.1000s", b->facts.innodb_files);
+  wire_add_fact(f, "innodb_checksum_algorithm", "%s", b->facts.checksum);
+  wire_add_fact(f, "ddl_blocked_ms", "%" PRIu64, p.ddl_blocked_us / 1000);
+  wire_add_fact(f, "commit_blocked_ms", "%" PRIu64, p.commit_blocked_us / 1000);
+  wire_add_fact(f, "blocked_ms", "%" PRIu64, p.blocked_us / 1000);
+  wire_add_fact(f, "recv_queue_max", "%" PRIu64, p.recv_queue_max);
+  wire_add_fact(f, "flow_control_sent", "%" PRIu64, p.flow_control_sent);
+}
+
+/* RESYNC beside COMMIT: neither waits for the other. */
+static bool finish(struct backup *b)
+{
+  struct wire_facts *facts = calloc(1, sizeof *facts);
+  if (!facts)
+    return error_set(&b->error, GB_no_memory, "no memory for the manifest");
+  fill_facts(b, facts);
+  channel_send_finish(b->channel, facts);
+  backup_set_stage(b, "COMMIT");
+  uint64_t resync_until = now_us() + (uint64_t)b->options.resync_timeout_s * 1000000;
+  uint64_t next_resync = 0;
+  bool resynced = false, committed = false, told = false;
+  struct wire_committed *message = calloc(1, sizeof *message);
+  while ((!resynced || !committed) && message)
+  {
+    if (!resynced && now_us() >= next_resync)
+    {
+      resynced = resync_step(b, resync_until);
+      next_resync = now_us() + RESYNC_RETRY_MS * 100;
+    }
+    if (resynced && !told)
+    {
+      struct progress p;
+      progress_get(&p);
+      memset(facts, 0, sizeof *facts);
+      wire_add_fact(facts, "resync", "%s", b->galera ? p.resync : "not needed");
+      wire_add_fact(facts, "desync_s", "%" PRIu64, p.desynced_us ? (p.resynced_us - p.desynced_us) / 1000000 : 0);
+      wire_add_fact(facts, "recv_queue_max", "%" PRIu64, p.recv_queue_max);
+      channel_send_resynced(b->channel, facts);
+      told = true;
+    }
+    if (!committed && !(committed = channel_committed(b->channel, message)))
+    {
+      /* Resync first: a dead agent does not keep the node desynced, and its death is reported below. */
+      if (resynced && !backup_tick(b))
+        break;
+      if (!b->failed_at && channel_failed(b->channel, &b->error))
+        b->failed_at = now_us();
+      if (resynced && b->error.code)
+        break;
+    }
+    if (!resynced || !committed)
+      usleep(TICK_MS * 1000);
+    if (server_stopping() && !committed)
+    {
+      error_set(&b->error, GB_server_shutdown, "the server is shutting down");
+      break;
+    }
+  }
+  if (committed)
+  {
+    struct progress *p = progress_lock();
+    p->bytes_stored = message->bytes_stored;
+    snprintf(p->repositories, sizeof p->repositories, "%.*s", (int)sizeof p->repositories - 1, message->repositories);
+    progress_unlock();
+  }
+  free(message);
+  free(facts);
+  return committed;
+}
+
+/* Whatever ended the backup: stage, desync, threads, ring, agent, report; in this order (design section 4). */
+static void leave(struct backup *b, bool ok)
+{
+  struct gb_error ignored = {0};
+  if (b->sql && b->stage_held)
+    stage_end(b->sql, &ignored);
+  b->stage_held = false;
+  b->window = false;
+  backup_publish_readers(NULL);
+  if (!ok && b->channel_begun)
+  {
+    struct wire_abort m = {.cancelled = b->error.code == GB_cancelled, .code = (uint16_t)b->error.code};
+    snprintf(m.what, sizeof m.what, "%s", b->error.what);
+    snprintf(m.hint, sizeof m.hint, "%s", b->error.hint);
+    channel_send_abort(b->channel, &m);
+  }
+  uint64_t until = now_us() + (uint64_t)b->options.resync_timeout_s * 1000000;
+  while (b->sql && !resync_step(b, until))
+    usleep(RESYNC_RETRY_MS * 100);
+  sql_close(b->sql);
+  readers_stop(b->readers);
+  follower_close(b->follower);
+  inventory_free(b->inventory);
+  files_reset(&b->files);
+  if (b->channel_begun)
+    channel_flush(b->channel, ABORT_FLUSH_MS);
+  channel_close(b->channel);
+}
+
+static void report(struct backup *b, bool ok)
+{
+  char text[GB_ERROR_TEXT_MAX + GB_ERROR_HINT_MAX + 64];
+  struct progress p;
+  progress_get(&p);
+  if (!ok)
+  {
+    error_format(&b->error, text, sizeof text);
+    log_line(b->error.code == GB_cancelled ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, "%s %s: %s", b->options.id,
+             b->error.code == GB_cancelled ? "cancelled" : "failed", text);
+  }
+  else if (!b->options.check && !b->options.dry_run)
+    log_line(LOG_LEVEL_NOTE,
+             "%s succeeded: %.1f MB read, %.1f MB stored, %.1f s, commits blocked %" PRIu64 " ms, desynced %" PRIu64
+             " s, receive queue at most %" PRIu64 ", position %s",
+             b->options.id, (double)p.bytes_done / 1e6, (double)p.bytes_stored / 1e6,
+             (double)(now_us() - b->started_us) / 1e6, p.commit_blocked_us / 1000,
+             p.desynced_us ? (p.resynced_us - p.desynced_us) / 1000000 : 0, p.recv_queue_max, p.position);
+  struct progress *q = progress_lock();
+  if (b->options.check)
+    q->check_done = true;
+  else
+  {
+    q->error = b->error;
+    q->finished_us = now_us();
+    snprintf(q->stage, sizeof q->stage, "DONE");
+    snprintf(q->state, sizeof q->state, "%s", ok ? "succeeded" : b->error.code == GB_cancelled ? "cancelled" : "failed");
+    q->redo_headroom_s = -1;
+    q->waiting_for[0] = '\0';
+  }
+  progress_unlock();
+}
+
+struct start
+{
+  struct backup_options options;
+  struct channel *channel;
+  struct wire_checked *agent;
+};
+
+static bool run_backup(struct backup *b, const struct wire_checked *agent)
+{
+  if (!b->options.check)
+    backup_set_stage(b, "PREFLIGHT");
+  if (!run_preflight(b, agent))
+    return false;
+  if (b->options.check || b->options.dry_run)
+    return true;
+  return enter_desync(b) && image_take(b) && finish(b);
+}
+
+static void *coordinator_main(void *argument)
+{
+  struct start *start = argument;
+  struct backup *b = calloc(1, sizeof *b);
+  if (b && sql_thread_begin())
+  {
+    b->options = start->options;
+    b->channel = start->channel;
+    b->started_us = now_us();
+    bool ok = run_backup(b, start->agent);
+    leave(b, ok);
+    sql_thread_end();
+    report(b, ok);
+  }
+  else
+    channel_close(start->channel);
+  free(b);
+  free(start->agent);
+  free(start);
+  pthread_mutex_lock(&mutex);
+  current.running = false;
+  pthread_mutex_unlock(&mutex);
+  return NULL;
+}
+
+static unsigned percent_of(const struct progress *p)
+{
+  return p->bytes_total ? (unsigned)(p->bytes_done >= p->bytes_total ? 99 : p->bytes_done * 100 / p->bytes_total) : 0;
+}
+
+bool coordinator_idle(struct gb_error *error)
+{
+  pthread_mutex_lock(&mutex);
+  bool running = current.running;
+  pthread_mutex_unlock(&mutex);
+  if (!running)
+    return true;
+  struct progress p;
+  progress_get(&p);
+  return error_set(error, GB_busy, "%s is running on %s (%s, %u %%)", p.id[0] ? p.id : "a check", p.node, p.stage,
+                   percent_of(&p));
+}
+
+static void reset_progress(const struct backup_options *o)
+{
+  struct progress *p = progress_lock();
+  if (o->check)
+  {
+    snprintf(p->check_id, sizeof p->check_id, "%s", o->id);
+    p->check_done = false;
+  }
+  else
+  {
+    memset(p, 0, sizeof *p);
+    snprintf(p->id, sizeof p->id, "%s", o->id);
+    snprintf(p->type, sizeof p->type, "full");
+    snprintf(p->state, sizeof p->state, "running");
+    snprintf(p->stage, sizeof p->stage, "PREFLIGHT");
+    snprintf(p->user, sizeof p->user, "%s", o->user);
+    snprintf(p->comment, sizeof p->comment, "%s", o->comment);
+    p->started_at = time(NULL);
+    p->started_us = p->stage_us = now_us();
+    p->rate_limit = o->rate;
+    p->threads = o->threads;
+    p->redo_headroom_s = -1;
+  }
+  progress_unlock();
+}
+
+bool coordinator_start(const struct backup_options *options, struct channel *channel, const struct wire_checked *agent,
+                       struct gb_error *error)
+{
+  struct start *start = calloc(1, sizeof *start);
+  struct wire_checked *copy = agent ? malloc(sizeof *copy) : NULL;
+  bool ok = start && (!agent || copy) && coordinator_idle(error);
+  if (ok)
+  {
+    pthread_mutex_lock(&mutex);
+    if (current.joinable)
+      pthread_join(current.thread, NULL); /* it has ended: running is false */
+    start->options = *options;
+    start->channel = channel;
+    if (agent)
+      *copy = *agent;
+    start->agent = copy;
+    current.cancel = false;
+    snprintf(current.id, sizeof current.id, "%s", options->id);
+    reset_progress(options);
+    throttle_set(options->rate);
+    current.running = true;
+    ok = !pthread_create(&current.thread, NULL, coordinator_main, start);
+    current.running = current.joinable = ok;
+    pthread_mutex_unlock(&mutex);
+  }
+  if (!ok)
+  {
+    error_set(error, GB_no_memory, "no memory for the coordinator");
+    free(start);
+    free(copy);
+    channel_close(channel);
+  }
+  return ok;
+}
+
+bool coordinator_cancel(const char *id, struct gb_error *error)
+{
+  pthread_mutex_lock(&mutex);
+  bool ok = current.running && (!id[0] || !strcmp(id, current.id));
+  if (ok)
+    current.cancel = true;
+  pthread_mutex_unlock(&mutex);
+  return ok || error_set(error, GB_not_running, id[0] ? "backup %s is not running on this node" : "no backup is running%s",
+                         id);
+}
+
+bool coordinator_set(int64_t rate, int threads, struct gb_error *error)
+{
+  pthread_mutex_lock(&mutex);
+  bool ok = current.running;
+  if (ok && rate >= 0)
+    throttle_set((uint64_t)rate);
+  if (ok && threads > 0 && current.readers)
+    readers_set_threads(current.readers, (unsigned)threads);
+  pthread_mutex_unlock(&mutex);
+  if (!ok)
+    return error_set(error, GB_not_running, "no backup is running on this node");
+  struct progress *p = progress_lock();
+  if (rate >= 0)
+    p->rate_limit = (uint64_t)rate;
+  if (threads > 0)
+    p->threads = (uint32_t)threads;
+  progress_unlock();
+  return true;
+}
+
+bool coordinator_check_rows(const char *id, struct wire_checked *rows)
+{
+  pthread_mutex_lock(&mutex);
+  bool ok = !strcmp(current.check_id, id);
+  if (ok)
+    *rows = current.check;
+  pthread_mutex_unlock(&mutex);
+  return ok;
+}
+
+void coordinator_shutdown(void)
+{
+  pthread_mutex_lock(&mutex);
+  current.cancel = true;
+  bool joinable = current.joinable;
+  pthread_mutex_unlock(&mutex);
+  if (joinable)
+    pthread_join(current.thread, NULL);
+  pthread_mutex_lock(&mutex);
+  current.joinable = false;
+  pthread_mutex_unlock(&mutex);
+}

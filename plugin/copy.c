@@ -1,0 +1,620 @@
+/* How one file gets into slots; see copy.h. */
+#include "plugin/copy.h"
+#include "plugin/aria.h"
+#include "plugin/progress.h"
+#include "plugin/throttle.h"
+#include "common/page.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ALIGNMENT        4096u
+#define PAGE_TRIES       10     /* rule 2 of the design's section 3: a floor */
+#define PAGE_RETRY_US    100000u
+#define ZERO_PAGE_0_TRIES 10
+#define EXTENTS_FULL     (WIRE_EXTENTS_MAX - 256u)
+#define ROOM_MIN         (64u << 10) /* a slot with less room left is handed over */
+#define DEFINITION_TRIES 10
+
+static uint32_t align_up(uint32_t n)
+{
+  return (n + ALIGNMENT - 1) & ~(ALIGNMENT - 1);
+}
+
+bool copier_init(struct copier *c, struct copy_shared *shared)
+{
+  memset(c, 0, sizeof *c);
+  c->shared = shared;
+  c->slot = -1;
+  c->message = malloc(sizeof *c->message);
+  return c->message && !posix_memalign((void **)&c->scratch, ALIGNMENT, SPACE_PAGE_SIZE_MAX);
+}
+
+void copier_free(struct copier *c)
+{
+  if (c->slot >= 0)
+    channel_slot_return(c->shared->channel, c->slot);
+  free(c->message);
+  free(c->scratch);
+  free(c->second);
+}
+
+void copier_flush(struct copier *c)
+{
+  if (c->slot < 0)
+    return;
+  if (c->message->count)
+  {
+    c->message->slot = (uint32_t)c->slot;
+    channel_send_slot(c->shared->channel, c->message);
+  }
+  else
+    channel_slot_return(c->shared->channel, c->slot);
+  c->slot = -1;
+}
+
+/* Room for at least ROOM_MIN bytes in the current slot, or a new one. NULL: none to be had (stop, death, reserve
+   used up). */
+static uint8_t *room(struct copier *c, uint32_t *size)
+{
+  struct copy_shared *s = c->shared;
+  if (c->slot >= 0 && (RING_SLOT_SIZE - c->at < ROOM_MIN || c->message->count >= EXTENTS_FULL))
+    copier_flush(c);
+  if (c->slot < 0)
+  {
+    uint64_t before = now_us();
+    c->slot = channel_slot_take(s->channel, s->window ? SLOT_RESERVE : SLOT_PAGE, &s->stop);
+    __atomic_fetch_add(&s->slot_wait_us, now_us() - before, __ATOMIC_RELAXED);
+    if (c->slot < 0)
+    {
+      if (s->window)
+        __atomic_store_n(&s->overflow, true, __ATOMIC_RELAXED);
+      return NULL;
+    }
+    c->at = 0;
+    c->message->count = 0;
+  }
+  *size = RING_SLOT_SIZE - c->at;
+  return channel_slot_data(s->channel, c->slot) + c->at;
+}
+
+/* Bytes [offset, offset+length) of the file stand at `at` in the slot. */
+static void extent(struct copier *c, uint32_t number, uint64_t offset, uint32_t length, uint32_t at)
+{
+  struct wire_slot *m = c->message;
+  struct wire_extent *last = m->count ? &m->extents[m->count - 1] : NULL;
+  if (last && last->file_no == number && last->offset + last->length == offset && last->at + last->length == at)
+    last->length += length;
+  else if (m->count < WIRE_EXTENTS_MAX)
+    m->extents[m->count++] = (struct wire_extent){number, offset, length, at};
+}
+
+static void announce(struct copier *c, const struct item *item, uint32_t number, const char *path, uint32_t page_size,
+                     mode_t mode)
+{
+  struct wire_file m = {.file_no = number, .kind = item->kind, .space_id = item->space_id, .page_size = page_size,
+                        .mode = mode & 0777};
+  snprintf(m.path, sizeof m.path, "%s", path);
+  channel_send_file(c->shared->channel, &m);
+}
+
+static void done(struct copier *c, uint32_t number, uint64_t size, bool unverifiable)
+{
+  struct wire_file_done m = {.file_no = number, .size = size, .unverifiable = unverifiable};
+  channel_send_file_done(c->shared->channel, &m);
+}
+
+static void absolute(const struct copier *c, const char *path, char *out, size_t size)
+{
+  snprintf(out, size, "%s%s", path[0] == '/' ? "" : c->shared->datadir, path);
+}
+
+static int open_file(const char *path, bool direct)
+{
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (direct ? O_DIRECT : 0));
+  if (fd < 0 && direct && errno == EINVAL)
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  return fd;
+}
+
+/* pread until size or end of file; -1 on error. */
+static ssize_t read_at(int fd, void *data, size_t size, uint64_t offset)
+{
+  size_t have = 0;
+  while (have < size)
+  {
+    ssize_t n = pread(fd, (uint8_t *)data + have, size - have, (off_t)(offset + have));
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0)
+      return -1;
+    if (n == 0)
+      break;
+    have += (size_t)n;
+    if (have % ALIGNMENT)
+      break; /* end of file: a further read would not be aligned */
+  }
+  return (ssize_t)have;
+}
+
+static void throttle(struct copier *c, size_t bytes)
+{
+  struct copy_shared *s = c->shared;
+  if (s->window)
+    return;
+  uint64_t before = now_us();
+  if (throttle_take(bytes, &s->stop))
+    __atomic_fetch_add(&s->throttle_wait_us, now_us() - before, __ATOMIC_RELAXED);
+}
+
+/* Reads one page again into `page`, which stands in a slot or in scratch; aligned as O_DIRECT wants it. */
+static bool read_page(struct copier *c, int fd, uint32_t page_size, uint64_t offset, uint8_t *page)
+{
+  uint64_t start = offset & ~(uint64_t)(ALIGNMENT - 1);
+  uint32_t size = align_up((uint32_t)(offset - start) + page_size);
+  ssize_t n = read_at(fd, c->scratch, size, start);
+  if (n < (ssize_t)(offset - start + page_size))
+    return false;
+  if (page != c->scratch)
+    memcpy(page, c->scratch + (offset - start), page_size);
+  return true;
+}
+
+/* Whether the extent descriptors, verified, call the page free. */
+static bool page_is_free(struct copier *c, int fd, const struct space_info *info, uint32_t first_page, uint32_t page_no)
+{
+  const struct space_format *f = &info->format;
+  uint32_t xdes = space_xdes_page(f, page_no);
+  if (xdes < first_page || xdes == page_no)
+    return false;
+  uint8_t *copy = malloc(f->page_size);
+  bool free_page = copy && read_page(c, fd, f->page_size, (uint64_t)(xdes - first_page) * f->page_size, copy) &&
+                   page_verify(f, xdes, copy) == PAGE_WHOLE && space_page_free(f, copy, page_no);
+  free(copy);
+  return free_page;
+}
+
+struct space_read
+{
+  int fd;
+  uint32_t number, first_page;
+  uint64_t size; /* bytes, when it was opened */
+  struct space_info info;
+  const char *path;
+  bool unverifiable;
+};
+
+/* State of a page that did not verify: read again until it does. */
+static enum page_state retry_page(struct copier *c, const struct space_read *s, uint32_t page_no, uint64_t offset,
+                                  uint8_t *page)
+{
+  enum page_state state = PAGE_CORRUPT;
+  for (int i = 0; i < PAGE_TRIES && state == PAGE_CORRUPT && !c->shared->stop; i++)
+  {
+    usleep(i ? PAGE_RETRY_US : 1000);
+    if (!read_page(c, s->fd, s->info.format.page_size, offset, page))
+      break;
+    state = page_verify(&s->info.format, page_no, page);
+  }
+  return state;
+}
+
+/* Pages without a checksum: two equal reads at least PAGE_RETRY_US apart (rule 14). */
+static bool settle(struct copier *c, const struct space_read *s, uint8_t *data, uint32_t size, uint64_t offset)
+{
+  if (!c->second && posix_memalign((void **)&c->second, ALIGNMENT, RING_SLOT_SIZE))
+  {
+    c->second = NULL;
+    return false;
+  }
+  for (int i = 0; i < PAGE_TRIES && !c->shared->stop; i++)
+  {
+    usleep(PAGE_RETRY_US);
+    if (read_at(s->fd, c->second, size, offset) != (ssize_t)size)
+      return false;
+    if (!memcmp(c->second, data, size))
+      return true;
+    memcpy(data, c->second, size);
+  }
+  return false;
+}
+
+static bool in_doublewrite(const struct copy_shared *s, uint32_t page_no)
+{
+  for (int i = 0; i < 2; i++)
+    if (s->dblwr_pages && page_no >= s->dblwr_first[i] && page_no < s->dblwr_first[i] + s->dblwr_pages)
+      return true;
+  return false;
+}
+
+/* Verifies the pages of a chunk read to `at` in the slot and makes extents of those that hold something. */
+static enum copy_result take_pages(struct copier *c, struct space_read *s, uint8_t *data, uint32_t size, uint64_t offset,
+                                   struct gb_error *error)
+{
+  const struct space_format *f = &s->info.format;
+  bool settled = false;
+  for (uint32_t at = 0; at < size; at += f->page_size)
+  {
+    uint32_t page_no = s->first_page + (uint32_t)((offset + at) / f->page_size);
+    if (!s->info.id && in_doublewrite(c->shared, page_no))
+      continue;
+    uint8_t *page = data + at;
+    enum page_state state = page_verify(f, page_no, page);
+    if (state == PAGE_CORRUPT)
+      state = retry_page(c, s, page_no, offset + at, page);
+    if (state == PAGE_UNVERIFIABLE && !settled)
+    {
+      if (!settle(c, s, data, size, offset))
+        return c->shared->stop ? COPY_AGAIN : COPY_MISSING;
+      s->unverifiable = settled = true;
+      state = page_verify(f, page_no, page);
+    }
+    if (state == PAGE_ZERO)
+      continue;
+    if (state == PAGE_CORRUPT)
+    {
+      if (c->shared->stop)
+        return COPY_AGAIN;
+      if (page_is_free(c, s->fd, &s->info, s->first_page, page_no))
+        continue;
+      error_set(error, GB_corrupt_page, "page %u of %s (offset %llu, space %u) has a wrong checksum in %d reads",
+                page_no, s->path, (unsigned long long)(offset + at), s->info.id, PAGE_TRIES + 1);
+      return COPY_FAILED;
+    }
+    extent(c, s->number, offset + at, f->page_size, c->at + at);
+  }
+  return COPY_DONE;
+}
+
+/* Page 0 of a tablespace. COPY_GONE: it is all zero. */
+static enum copy_result read_page_0(struct copier *c, const struct item *item, struct space_read *s,
+                                    struct gb_error *error)
+{
+  for (int i = 0; i < ZERO_PAGE_0_TRIES; i++)
+  {
+    bool zero = false;
+    struct gb_error problem = {0};
+    ssize_t n = read_at(s->fd, c->scratch, SPACE_PAGE_SIZE_MAX, 0);
+    if (n < 0)
+    {
+      error_set_errno(error, GB_io_error, errno, "%s can't be read", s->path);
+      return COPY_FAILED;
+    }
+    bool parsed = n >= 1024 && space_parse(c->scratch, (size_t)n, &s->info, &zero, &problem);
+    if (parsed && s->info.id != item->space_id)
+      return COPY_MISSING;
+    if (parsed && (size_t)n >= s->info.format.page_size &&
+        page_verify(&s->info.format, 0, c->scratch) != PAGE_CORRUPT)
+      return COPY_DONE;
+    if (n < 1024 || zero)
+      zero = true;
+    if (i + 1 == ZERO_PAGE_0_TRIES || c->shared->stop)
+    {
+      if (zero)
+        return COPY_GONE;
+      if (parsed)
+        error_set(error, GB_corrupt_page, "page 0 of %s (space %u) has a wrong checksum in %d reads", s->path,
+                  item->space_id, ZERO_PAGE_0_TRIES);
+      else
+        error_copy(error, &problem);
+      return c->shared->stop ? COPY_AGAIN : COPY_FAILED;
+    }
+    usleep(c->shared->window ? 1000 : PAGE_RETRY_US);
+  }
+  return COPY_FAILED;
+}
+
+static enum copy_result copy_pages(struct copier *c, struct space_read *s, struct item *item, struct gb_error *error)
+{
+  uint32_t page_size = s->info.format.page_size;
+  uint64_t pages = s->size / page_size;
+  uint64_t limit = s->info.free_limit > s->first_page ? s->info.free_limit - s->first_page : 0;
+  uint64_t end = (pages < limit ? pages : limit) * page_size;
+  for (uint64_t offset = 0; offset < end;)
+  {
+    uint32_t space_left;
+    if (c->shared->stop)
+      return COPY_AGAIN;
+    uint8_t *data = room(c, &space_left);
+    if (!data)
+      return COPY_AGAIN;
+    uint32_t unit = page_size < ALIGNMENT ? ALIGNMENT : page_size;
+    uint32_t want = space_left - space_left % unit;
+    if (end - offset < want)
+      want = (uint32_t)(end - offset);
+    throttle(c, want);
+    ssize_t n = read_at(s->fd, data, align_up(want), offset);
+    if (n < 0)
+    {
+      error_set_errno(error, GB_io_error, errno, "%s can't be read at offset %llu", s->path, (unsigned long long)offset);
+      return COPY_FAILED;
+    }
+    uint32_t got = (uint32_t)n < want ? (uint32_t)n - (uint32_t)n % page_size : want;
+    enum copy_result result = take_pages(c, s, data, got, offset, error);
+    if (result != COPY_DONE)
+      return result;
+    c->at += align_up(got);
+    __atomic_fetch_add(&c->shared->bytes, got, __ATOMIC_RELAXED);
+    offset += got;
+    if (got < want)
+    {
+      if (item->kind != WIRE_KIND_UNDO)
+        return COPY_MISSING;
+      inventory_note_shrunk(c->shared->inventory, item);
+      s->size = offset;
+      break;
+    }
+  }
+  return COPY_DONE;
+}
+
+/* A tablespace file. Every page is read after checkpoint C was chosen; a page that does not verify is read again
+   PAGE_TRIES times; then it is a hole if the extent descriptors call it free, else the backup fails. */
+static enum copy_result copy_space(struct copier *c, struct item *item, uint32_t number, const char *path,
+                                   struct gb_error *error)
+{
+  char full[WIRE_PATH_MAX];
+  absolute(c, path, full, sizeof full);
+  struct space_read s = {.number = number, .first_page = item->first_page, .path = path};
+  s.fd = open_file(full, c->shared->direct);
+  struct stat st;
+  if (s.fd < 0 || fstat(s.fd, &st))
+  {
+    int failed = errno;
+    if (s.fd >= 0)
+      close(s.fd);
+    if (failed == ENOENT || failed == ENOTDIR)
+      return COPY_MISSING;
+    error_set_errno(error, GB_io_error, failed, "%s can't be opened", path);
+    return COPY_FAILED;
+  }
+  s.size = (uint64_t)st.st_size;
+  enum copy_result result = COPY_DONE;
+  if (!item->space_id)
+    s.info = c->shared->system;
+  else
+    result = read_page_0(c, item, &s, error);
+  if (result == COPY_GONE)
+  {
+    /* Page 0 has not been written since the file was made. All of it is in the redo, behind FILE_CREATE. */
+    s.info.format = c->shared->system.format;
+    s.info.free_limit = 0;
+    result = COPY_DONE;
+  }
+  if (result == COPY_DONE)
+  {
+    announce(c, item, number, path, s.info.format.page_size, st.st_mode);
+    result = copy_pages(c, &s, item, error);
+    if (result == COPY_DONE)
+      done(c, number, s.size, s.unverifiable);
+  }
+  close(s.fd);
+  return result;
+}
+
+bool copy_read_system(struct copy_shared *shared, const char *path, struct gb_error *error)
+{
+  struct copier c;
+  bool ok = copier_init(&c, shared) || error_set(error, GB_no_memory, "no memory for a reader");
+  char full[WIRE_PATH_MAX];
+  absolute(&c, path, full, sizeof full);
+  int fd = ok ? open_file(full, shared->direct) : -1;
+  if (ok && fd < 0)
+    ok = error_set_errno(error, GB_io_error, errno, "%s can't be opened", full);
+  struct space_read s = {.fd = fd, .path = path};
+  struct item item = {.space_id = 0};
+  if (ok)
+  {
+    enum copy_result result = read_page_0(&c, &item, &s, error);
+    if ((ok = result == COPY_DONE))
+      shared->system = s.info;
+    else
+      error_set(error, GB_corrupt_page, "page 0 of %s is not that of a system tablespace", path);
+  }
+  const uint32_t trx_sys_page = 5;
+  uint32_t page_size = s.info.format.page_size;
+  if (ok)
+  {
+    enum page_state state = PAGE_CORRUPT;
+    for (int i = 0; i < PAGE_TRIES && state != PAGE_WHOLE; i++)
+    {
+      if (i)
+        usleep(PAGE_RETRY_US);
+      if (read_page(&c, fd, page_size, (uint64_t)trx_sys_page * page_size, c.scratch))
+        state = page_verify(&s.info.format, trx_sys_page, c.scratch);
+      if (state == PAGE_UNVERIFIABLE)
+        break;
+    }
+    if (state == PAGE_CORRUPT)
+      ok = error_set(error, GB_corrupt_page, "page %u of %s has a wrong checksum", trx_sys_page, path);
+    else if (!space_doublewrite(&s.info.format, c.scratch, &shared->dblwr_first[0], &shared->dblwr_first[1],
+                                &shared->dblwr_pages))
+      shared->dblwr_pages = 0;
+  }
+  if (fd >= 0)
+    close(fd);
+  copier_free(&c);
+  return ok;
+}
+
+/* Aria pages of a chunk: read again until whole. */
+static enum copy_result check_aria(struct copier *c, const struct aria_table *table, bool index, int fd, uint8_t *data,
+                                   uint32_t size, uint64_t offset, const char *path, struct gb_error *error)
+{
+  for (uint32_t at = 0; at + table->block_size <= size; at += table->block_size)
+  {
+    uint64_t block = (offset + at) / table->block_size;
+    for (int i = 0; !aria_page_whole(table, index, block, data + at); i++)
+    {
+      if (c->shared->stop)
+        return COPY_AGAIN;
+      if (i == PAGE_TRIES)
+      {
+        error_set(error, GB_corrupt_page, "block %llu of %s (offset %llu) has a wrong checksum in %d reads",
+                  (unsigned long long)block, path, (unsigned long long)(offset + at), PAGE_TRIES + 1);
+        return COPY_FAILED;
+      }
+      usleep(i ? PAGE_RETRY_US : 1000);
+      if (read_at(fd, data + at, table->block_size, offset + at) < 0)
+        return COPY_MISSING;
+    }
+  }
+  return COPY_DONE;
+}
+
+/* Bytes [from, upto) of an open file as they are; table: verify Aria pages. */
+static enum copy_result copy_range(struct copier *c, uint32_t number, int fd, const char *path, uint64_t from,
+                                   uint64_t upto, const struct aria_table *table, bool index, struct gb_error *error)
+{
+  for (uint64_t offset = from; offset < upto;)
+  {
+    uint32_t space_left;
+    if (c->shared->stop)
+      return COPY_AGAIN;
+    uint8_t *data = room(c, &space_left);
+    if (!data)
+      return COPY_AGAIN;
+    uint32_t want = upto - offset < space_left ? (uint32_t)(upto - offset) : space_left;
+    if (table && upto - offset > want)
+      want -= want % table->block_size;
+    throttle(c, want);
+    ssize_t n = read_at(fd, data, want, offset);
+    if (n < 0)
+    {
+      error_set_errno(error, GB_io_error, errno, "%s can't be read at offset %llu", path, (unsigned long long)offset);
+      return COPY_FAILED;
+    }
+    if (n < (ssize_t)want)
+      return COPY_MISSING; /* shorter than it was: being dropped or truncated */
+    enum copy_result result =
+        table && !table->encrypted ? check_aria(c, table, index, fd, data, want, offset, path, error) : COPY_DONE;
+    if (result != COPY_DONE)
+      return result;
+    extent(c, number, offset, want, c->at);
+    c->at += align_up(want);
+    __atomic_fetch_add(&c->shared->bytes, want, __ATOMIC_RELAXED);
+    offset += want;
+  }
+  return COPY_DONE;
+}
+
+/* The header of the Aria table that a .MAI or .MAD belongs to. */
+static bool aria_table_of(const char *full, struct aria_table *table)
+{
+  char index[WIRE_PATH_MAX];
+  snprintf(index, sizeof index, "%s", full);
+  size_t n = strlen(index);
+  if (n < 4)
+    return false;
+  memcpy(index + n - 3, "MAI", 3);
+  int fd = open_file(index, false);
+  if (fd < 0)
+    return false;
+  uint8_t head[ALIGNMENT];
+  ssize_t got = read_at(fd, head, sizeof head, 0);
+  close(fd);
+  return got > 0 && aria_parse_header(head, (size_t)got, table);
+}
+
+static void stamp(struct item *item, const struct stat *st)
+{
+  item->stamp = (struct item_stamp){.inode = st->st_ino, .size = st->st_size, .mtime = st->st_mtim, .ctime = st->st_ctim};
+  clock_gettime(CLOCK_REALTIME, &item->stamp.read_at);
+}
+
+static bool same_stat(const struct stat *a, const struct stat *b)
+{
+  return a->st_ino == b->st_ino && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+         a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
+         a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+}
+
+static enum copy_result copy_file(struct copier *c, struct item *item, uint32_t number, const char *path,
+                                  struct gb_error *error)
+{
+  char full[WIRE_PATH_MAX];
+  absolute(c, path, full, sizeof full);
+  struct stat st, after;
+  int fd = open_file(full, false);
+  if (fd < 0 || fstat(fd, &st))
+  {
+    int failed = errno;
+    if (fd >= 0)
+      close(fd);
+    if (failed == ENOENT || failed == ENOTDIR)
+      return COPY_GONE;
+    error_set_errno(error, GB_io_error, failed, "%s can't be opened", path);
+    return COPY_FAILED;
+  }
+  enum copy_result result = COPY_DONE;
+  bool further = item->class == ITEM_ARIA_LOG && item->file_no && item->from;
+  if (!further)
+    announce(c, item, number, path, 0, st.st_mode);
+  if (item->class == ITEM_ARIA_LOG)
+  {
+    uint64_t end = item->more && item->upto < (uint64_t)st.st_size ? item->upto : (uint64_t)st.st_size;
+    result = copy_range(c, number, fd, path, item->from, end, NULL, false, error);
+    if (result == COPY_DONE && !item->more && item->from)
+      result = copy_range(c, number, fd, path, 0, ARIA_LOG_PAGE, NULL, false, error);
+  }
+  else
+  {
+    struct aria_table table;
+    bool online = item->class == ITEM_ARIA_ONLINE;
+    if (online && !aria_table_of(full, &table))
+      result = COPY_GONE;
+    else
+      result = copy_range(c, number, fd, path, 0, (uint64_t)st.st_size, online ? &table : NULL,
+                          !strcmp(path + strlen(path) - 4, ".MAI"), error);
+  }
+  /* Only DDL writes these: unchanged around the read means that the read is of one version. */
+  if (result == COPY_DONE && item->class == ITEM_DEFINITION)
+  {
+    if (fstat(fd, &after) || !same_stat(&st, &after))
+      result = COPY_MISSING;
+    else
+      stamp(item, &st);
+  }
+  if (result == COPY_DONE && !item->more)
+    done(c, number, (uint64_t)st.st_size, false);
+  close(fd);
+  return result == COPY_MISSING && item->class != ITEM_DEFINITION ? COPY_GONE : result;
+}
+
+enum copy_result copy_item(struct copier *c, struct item *item, uint32_t number, const char *path,
+                           struct gb_error *error)
+{
+  if (item->class == ITEM_SPACE)
+    return copy_space(c, item, number, path, error);
+  if (item->class != ITEM_DIRECTORY)
+    return copy_file(c, item, number, path, error);
+  char full[WIRE_PATH_MAX];
+  absolute(c, path, full, sizeof full);
+  struct stat st;
+  if (stat(full, &st) || !S_ISDIR(st.st_mode))
+    return COPY_GONE;
+  announce(c, item, number, path, 0, st.st_mode);
+  done(c, number, 0, false);
+  return COPY_DONE;
+}
+
+bool copy_bytes(struct copier *c, uint8_t kind, const char *path, uint32_t mode, const void *data, uint32_t size,
+                uint32_t number)
+{
+  uint32_t space_left;
+  uint8_t *to = room(c, &space_left);
+  if (!to || size > space_left)
+    return false;
+  struct item item = {.kind = kind, .space_id = SPACE_ID_NONE};
+  announce(c, &item, number, path, 0, mode);
+  memcpy(to, data, size);
+  extent(c, number, 0, size, c->at);
+  c->at += align_up(size);
+  done(c, number, size, false);
+  return true;
+}

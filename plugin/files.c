@@ -1,0 +1,581 @@
+/* Everything that is not InnoDB; see files.h. */
+#include "plugin/files.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CTIME_SLACK_S  2 /* rule 16: a file changed so shortly before its read counts as changed */
+#define DDL_FIELDS     12u
+#define HEAD_SIZE      4096u
+
+struct extension
+{
+  const char *suffix;
+  enum item_class class;
+};
+
+static const struct extension extensions[] = {
+    {".frm", ITEM_DEFINITION}, {".par", ITEM_DEFINITION}, {".opt", ITEM_DEFINITION}, {".TRG", ITEM_DEFINITION},
+    {".TRN", ITEM_DEFINITION}, {".isl", ITEM_DEFINITION}, {".MYD", ITEM_CLOSED},     {".MYI", ITEM_CLOSED},
+    {".MRG", ITEM_CLOSED},     {".ARM", ITEM_CLOSED},     {".ARZ", ITEM_CLOSED},     {".CSM", ITEM_CLOSED},
+    {".CSV", ITEM_CLOSED},     {".MAI", ITEM_CLOSED},     {".MAD", ITEM_CLOSED},
+};
+
+/* Files of the data directory itself that belong to the data; all else there is the server's own. */
+static const char *const root_files[] = {"ib_buffer_pool", "mysql_upgrade_info", "mariadb_upgrade_info"};
+#define ROOT_FLAG_PREFIX "debian-"
+#define ROOT_FLAG_SUFFIX ".flag"
+
+/* Tables written under every lock but BLOCK_COMMIT's. */
+static const char *const log_tables[] = {"general_log", "slow_log", "table_stats", "column_stats", "index_stats"};
+
+#define COUNT(a) (sizeof(a) / sizeof(a)[0])
+
+void files_reset(struct files *f)
+{
+  for (size_t i = 0; i < f->in_use_count; i++)
+    free(f->in_use[i]);
+  free(f->in_use);
+  f->in_use = NULL;
+  f->in_use_count = 0;
+  f->ddl_log_at = 0;
+  f->complex = false;
+}
+
+static bool ends_with(const char *text, const char *suffix)
+{
+  size_t n = strlen(text), m = strlen(suffix);
+  return n >= m && !strcmp(text + n - m, suffix);
+}
+
+static bool is_log_table(const char *path)
+{
+  if (strncmp(path, "mysql/", 6))
+    return false;
+  const char *name = path + 6, *dot = strrchr(name, '.');
+  for (size_t i = 0; dot && i < COUNT(log_tables); i++)
+    if (strlen(log_tables[i]) == (size_t)(dot - name) && !strncmp(name, log_tables[i], (size_t)(dot - name)))
+      return true;
+  return false;
+}
+
+/* Whether the Aria table of this .MAI or .MAD may be copied while it changes. */
+static bool aria_online(const struct files *f, const char *path)
+{
+  char full[WIRE_PATH_MAX];
+  snprintf(full, sizeof full, "%s%s", f->datadir, path);
+  memcpy(full + strlen(full) - 3, "MAI", 3);
+  int fd = open(full, O_RDONLY | O_CLOEXEC);
+  uint8_t head[HEAD_SIZE];
+  ssize_t n = fd < 0 ? -1 : pread(fd, head, sizeof head, 0);
+  if (fd >= 0)
+    close(fd);
+  struct aria_table table;
+  return n > 0 && aria_parse_header(head, (size_t)n, &table) && table.online;
+}
+
+/* The item of a file in a database's directory, or NULL if it is none of ours. */
+static struct item *classify(struct files *f, const char *path, const struct stat *st)
+{
+  const char *dot = strrchr(path, '.');
+  for (size_t i = 0; dot && i < COUNT(extensions); i++)
+  {
+    if (strcmp(dot, extensions[i].suffix))
+      continue;
+    enum item_class class = extensions[i].class;
+    uint8_t kind = WIRE_KIND_OTHER;
+    bool aria = !strcmp(dot, ".MAI") || !strcmp(dot, ".MAD");
+    if (aria)
+      kind = WIRE_KIND_ARIA;
+    if (class == ITEM_CLOSED && is_log_table(path))
+      class = ITEM_LOG_TABLE;
+    else if (aria && aria_online(f, path))
+      class = ITEM_ARIA_ONLINE;
+    struct item *item = inventory_file(f->inventory, class, kind, path);
+    if (item)
+      item->size = (uint64_t)st->st_size;
+    return item;
+  }
+  return NULL;
+}
+
+static bool same_stamp(const struct item_stamp *s, const struct stat *st)
+{
+  return s->inode == st->st_ino && s->size == st->st_size && s->mtime.tv_sec == st->st_mtim.tv_sec &&
+         s->mtime.tv_nsec == st->st_mtim.tv_nsec && s->ctime.tv_sec == st->st_ctim.tv_sec &&
+         s->ctime.tv_nsec == st->st_ctim.tv_nsec && st->st_ctim.tv_sec + CTIME_SLACK_S < s->read_at.tv_sec;
+}
+
+static void see(struct files *f, struct item *item, const struct stat *st)
+{
+  if (!item)
+    return;
+  item->seen = true;
+  bool copied = item->state == ITEM_COPIED;
+  if (item->state == ITEM_BUSY || item->state == ITEM_QUEUED)
+    return;
+  if (item->class == ITEM_DEFINITION ? !copied || !same_stamp(&item->stamp, st)
+                                     : (item->class == ITEM_ARIA_ONLINE || item->class == ITEM_DIRECTORY) && !copied)
+    inventory_queue(f->inventory, item);
+}
+
+static bool skip_directory(const char *name)
+{
+  return name[0] == '.' || name[0] == '#' || !strcmp(name, "lost+found");
+}
+
+static void scan_database(struct files *f, const char *database)
+{
+  char full[WIRE_PATH_MAX], path[WIRE_PATH_MAX];
+  snprintf(full, sizeof full, "%s%s", f->datadir, database);
+  DIR *directory = opendir(full);
+  if (!directory)
+    return;
+  for (struct dirent *e; (e = readdir(directory));)
+  {
+    if (e->d_name[0] == '.' || !strncmp(e->d_name, "#sql", 4))
+      continue;
+    struct stat st;
+    snprintf(path, sizeof path, "%s/%s", database, e->d_name);
+    snprintf(full, sizeof full, "%s%s", f->datadir, path);
+    if (ends_with(path, ".ibd") ? inventory_is_space_path(f->inventory, path) : !strrchr(path, '.'))
+      continue;
+    if (stat(full, &st) || !S_ISREG(st.st_mode))
+      continue;
+    /* A tablespace file that InnoDB does not know: waiting for IMPORT; copied by name (rule 11). */
+    if (ends_with(path, ".ibd"))
+      see(f, inventory_file(f->inventory, ITEM_DEFINITION, WIRE_KIND_OTHER, path), &st);
+    else
+      see(f, classify(f, path, &st), &st);
+  }
+  closedir(directory);
+}
+
+static bool is_root_file(const char *name)
+{
+  for (size_t i = 0; i < COUNT(root_files); i++)
+    if (!strcmp(name, root_files[i]))
+      return true;
+  return !strncmp(name, ROOT_FLAG_PREFIX, strlen(ROOT_FLAG_PREFIX)) && ends_with(name, ROOT_FLAG_SUFFIX);
+}
+
+static void unsee(struct item *item, void *context)
+{
+  (void)context;
+  item->seen = false;
+}
+
+static void forget_unseen(struct item *item, void *context)
+{
+  (void)context;
+  if (!item->seen && item->kind != WIRE_KIND_ARIA_LOG && item->kind != WIRE_KIND_ARIA_CONTROL &&
+      item->state != ITEM_BUSY)
+    item->state = ITEM_GONE;
+}
+
+/* ddl.log from f->ddl_log_at to its end, malloc'ed; NULL if there is nothing new. */
+static char *read_ddl_log(struct files *f)
+{
+  char path[WIRE_PATH_MAX];
+  snprintf(path, sizeof path, "%sddl.log", f->datadir);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  struct stat st;
+  char *text = NULL;
+  if (fd >= 0 && !fstat(fd, &st) && st.st_size > f->ddl_log_at)
+  {
+    size_t size = (size_t)(st.st_size - f->ddl_log_at);
+    text = malloc(size + 1);
+    ssize_t n = text ? pread(fd, text, size, f->ddl_log_at) : -1;
+    if (n < 0)
+    {
+      free(text);
+      text = NULL;
+    }
+    else
+    {
+      text[n] = '\0';
+      f->ddl_log_at += n;
+    }
+  }
+  if (fd >= 0)
+    close(fd);
+  return text;
+}
+
+struct ddl_entry /* pointers into the line; fields by number as the server writes them */
+{
+  char *field[DDL_FIELDS];
+};
+
+enum ddl_field
+{
+  DDL_QUERY = 1,
+  DDL_ORG_ENGINE = 2,
+  DDL_ORG_PARTITIONED = 3,
+  DDL_ORG_DB = 4,
+  DDL_ORG_TABLE = 5,
+  DDL_NEW_ENGINE = 7,
+  DDL_NEW_PARTITIONED = 8,
+  DDL_NEW_DB = 9,
+  DDL_NEW_TABLE = 10,
+};
+
+static bool split(char *line, struct ddl_entry *e)
+{
+  unsigned n = 0;
+  for (char *at = line; at && n < DDL_FIELDS; n++)
+  {
+    e->field[n] = at;
+    at = strchr(at, '\t');
+    if (at)
+      *at++ = '\0';
+  }
+  return n == DDL_FIELDS;
+}
+
+struct prefix
+{
+  struct files *files;
+  const char *database, *table; /* table "": the whole database */
+};
+
+static bool belongs(const char *path, const struct prefix *p)
+{
+  size_t n = strlen(p->database), m = strlen(p->table);
+  if (!n || strncmp(path, p->database, n) || path[n] != '/')
+    return false;
+  const char *name = path + n + 1;
+  return !m || (!strncmp(name, p->table, m) && (name[m] == '.' || !strncmp(name + m, "#P#", 3)));
+}
+
+static void spoil(struct item *item, void *context)
+{
+  if (!belongs(item->path, context))
+    return;
+  if (item->state == ITEM_COPIED)
+    item->state = ITEM_IDLE;
+  else if (item->state == ITEM_BUSY)
+    item->again = true;
+}
+
+void files_scan(void *argument)
+{
+  struct files *f = argument;
+  /* What ddl.log names was perhaps copied before; the scan queues it again. An unknown verb is no exception. */
+  char *log = read_ddl_log(f);
+  for (char *line = log, *next; line && *line; line = next)
+  {
+    next = strchr(line, '\n');
+    if (next)
+      *next++ = '\0';
+    struct ddl_entry e;
+    if (!split(line, &e))
+      continue;
+    bool database = !strcmp(e.field[DDL_ORG_ENGINE], "DATABASE");
+    struct prefix org = {f, e.field[DDL_ORG_DB], database ? "" : e.field[DDL_ORG_TABLE]};
+    struct prefix new = {f, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]};
+    inventory_each_file(f->inventory, spoil, &org);
+    if (new.table[0])
+      inventory_each_file(f->inventory, spoil, &new);
+  }
+  free(log);
+
+  inventory_each_file(f->inventory, unsee, NULL);
+  DIR *directory = opendir(f->datadir);
+  if (!directory)
+  {
+    error_set_errno(&f->error, GB_io_error, errno, "the data directory %s can't be read", f->datadir);
+    return;
+  }
+  for (struct dirent *e; (e = readdir(directory));)
+  {
+    char full[WIRE_PATH_MAX];
+    struct stat st;
+    if (e->d_name[0] == '.')
+      continue;
+    snprintf(full, sizeof full, "%s%s", f->datadir, e->d_name);
+    if (stat(full, &st))
+      continue;
+    if (S_ISREG(st.st_mode) && is_root_file(e->d_name))
+      see(f, inventory_file(f->inventory, ITEM_DEFINITION, WIRE_KIND_OTHER, e->d_name), &st);
+    else if (S_ISDIR(st.st_mode) && !skip_directory(e->d_name))
+    {
+      see(f, inventory_file(f->inventory, ITEM_DIRECTORY, WIRE_KIND_DIRECTORY, e->d_name), &st);
+      scan_database(f, e->d_name);
+    }
+  }
+  closedir(directory);
+  inventory_each_file(f->inventory, forget_unseen, NULL);
+}
+
+static int compare(const void *a, const void *b)
+{
+  return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* "db/table" of a path: up to the extension or the partition. */
+static void table_of(const char *path, char *out, size_t size)
+{
+  snprintf(out, size, "%s", path);
+  char *end = strstr(out, "#P#");
+  if (!end)
+    end = strrchr(out, '.');
+  if (end)
+    *end = '\0';
+}
+
+static void queue_closed(struct item *item, void *context)
+{
+  struct files *f = context;
+  if (item->class != ITEM_CLOSED || item->state == ITEM_GONE)
+    return;
+  char table[WIRE_PATH_MAX];
+  const char *key = table;
+  table_of(item->path, table, sizeof table);
+  item->in_use = f->in_use_count && bsearch(&key, f->in_use, f->in_use_count, sizeof *f->in_use, compare);
+  if (!item->in_use && item->state == ITEM_IDLE)
+    item->state = ITEM_QUEUED;
+}
+
+void files_queue_closed(struct files *f)
+{
+  if (f->in_use_count)
+    qsort(f->in_use, f->in_use_count, sizeof *f->in_use, compare);
+  inventory_each_file(f->inventory, queue_closed, f);
+}
+
+/* The files of one table, now; in the window, so no directory is read. */
+static void probe_table(struct files *f, const char *database, const char *table)
+{
+  struct prefix p = {f, database, table};
+  inventory_each_file(f->inventory, spoil, &p);
+  for (size_t i = 0; i < COUNT(extensions); i++)
+  {
+    char path[WIRE_PATH_MAX], full[WIRE_PATH_MAX];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/%s%s", database, table, extensions[i].suffix);
+    snprintf(full, sizeof full, "%s%s", f->datadir, path);
+    if (!stat(full, &st) && S_ISREG(st.st_mode))
+    {
+      struct item *item = classify(f, path, &st);
+      if (item)
+        inventory_queue(f->inventory, item);
+    }
+  }
+}
+
+static void probe_database(struct files *f, const char *database)
+{
+  char full[WIRE_PATH_MAX], path[WIRE_PATH_MAX];
+  struct stat st;
+  snprintf(full, sizeof full, "%s%s", f->datadir, database);
+  struct item *item = inventory_file(f->inventory, ITEM_DIRECTORY, WIRE_KIND_DIRECTORY, database);
+  if (stat(full, &st) || !S_ISDIR(st.st_mode))
+  {
+    if (item)
+      inventory_gone(f->inventory, item);
+    return;
+  }
+  if (item)
+    inventory_queue(f->inventory, item);
+  snprintf(path, sizeof path, "%s/db.opt", database);
+  snprintf(full, sizeof full, "%s%s", f->datadir, path);
+  if (!stat(full, &st) && (item = classify(f, path, &st)))
+    inventory_queue(f->inventory, item);
+}
+
+static bool not_innodb(const char *engine)
+{
+  return engine[0] && strcasecmp(engine, "InnoDB");
+}
+
+static void idle_is_gone(struct item *item, void *context)
+{
+  (void)context;
+  /* Spoiled by ddl.log and not found again: dropped or renamed away. */
+  if (item->state == ITEM_IDLE && (item->class == ITEM_DEFINITION || item->class == ITEM_ARIA_ONLINE ||
+                                   (item->class == ITEM_CLOSED && !item->in_use)))
+    item->state = ITEM_GONE;
+}
+
+static void queue_in_use(struct item *item, void *context)
+{
+  (void)context;
+  if (item->class == ITEM_CLOSED && item->in_use && item->state == ITEM_IDLE)
+    item->state = ITEM_QUEUED;
+}
+
+void files_window_ddl(void *argument)
+{
+  struct files *f = argument;
+  char *log = read_ddl_log(f);
+  for (char *line = log, *next; line && *line; line = next)
+  {
+    next = strchr(line, '\n');
+    if (next)
+      *next++ = '\0';
+    struct ddl_entry e;
+    if (!split(line, &e))
+    {
+      f->complex = true;
+      break;
+    }
+    const char *engine = e.field[DDL_ORG_ENGINE];
+    bool partitioned = e.field[DDL_ORG_PARTITIONED][0] == '1' || e.field[DDL_NEW_PARTITIONED][0] == '1';
+    if (!strcmp(engine, "TRIGGER") ||
+        (partitioned && (not_innodb(engine) || not_innodb(e.field[DDL_NEW_ENGINE]))))
+    {
+      f->complex = true; /* names that only a scan finds */
+      break;
+    }
+    if (!strcmp(engine, "DATABASE"))
+    {
+      probe_database(f, e.field[DDL_ORG_DB]);
+      continue;
+    }
+    probe_table(f, e.field[DDL_ORG_DB], e.field[DDL_ORG_TABLE]);
+    if (e.field[DDL_NEW_TABLE][0])
+      probe_table(f, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]);
+  }
+  free(log);
+  inventory_each_file(f->inventory, idle_is_gone, NULL);
+  inventory_each_file(f->inventory, queue_in_use, NULL);
+}
+
+static void queue_log_tables(struct item *item, void *context)
+{
+  (void)context;
+  if (item->class == ITEM_LOG_TABLE && item->state == ITEM_IDLE)
+    item->state = ITEM_QUEUED;
+}
+
+/* Visits the files aria_log.NNNNNNNN. */
+static void each_aria_log(struct files *f, void (*visit)(struct files *f, struct item *item, uint64_t size))
+{
+  DIR *directory = opendir(f->aria_dir);
+  if (!directory)
+  {
+    error_set_errno(&f->error, GB_io_error, errno, "Aria's log directory %s can't be read", f->aria_dir);
+    return;
+  }
+  for (struct dirent *e; (e = readdir(directory));)
+  {
+    if (strncmp(e->d_name, "aria_log.", 9) || strspn(e->d_name + 9, "0123456789") != strlen(e->d_name + 9))
+      continue;
+    char full[WIRE_PATH_MAX], path[WIRE_PATH_MAX];
+    struct stat st;
+    snprintf(full, sizeof full, "%s%s", f->aria_dir, e->d_name);
+    inventory_clean_path(path, sizeof path, full, f->datadir);
+    if (stat(full, &st))
+      continue;
+    struct item *item = inventory_file(f->inventory, ITEM_ARIA_LOG, WIRE_KIND_ARIA_LOG, path);
+    if (item)
+      visit(f, item, (uint64_t)st.st_size);
+  }
+  closedir(directory);
+}
+
+static void queue_bulk(struct files *f, struct item *item, uint64_t size)
+{
+  /* The first page is rewritten when the next file starts; the tail is still being written. */
+  uint64_t stable = size > ARIA_LOG_TAIL ? (size - ARIA_LOG_TAIL) & ~(uint64_t)(ARIA_LOG_PAGE - 1) : 0;
+  if (stable <= ARIA_LOG_PAGE || item->file_no)
+    return;
+  item->from = ARIA_LOG_PAGE;
+  item->upto = stable;
+  item->more = true;
+  item->size = stable;
+  inventory_queue(f->inventory, item);
+}
+
+void files_queue_aria_logs(void *argument)
+{
+  each_aria_log(argument, queue_bulk);
+}
+
+static void queue_tail(struct files *f, struct item *item, uint64_t size)
+{
+  if (item->more)
+  {
+    item->from = item->upto;
+    item->more = false;
+  }
+  else
+    item->from = 0;
+  item->upto = size;
+  item->size = size;
+  inventory_queue(f->inventory, item);
+}
+
+void files_window_commit(void *argument)
+{
+  struct files *f = argument;
+  inventory_each_file(f->inventory, queue_log_tables, NULL);
+  each_aria_log(f, queue_tail);
+}
+
+struct sum
+{
+  uint64_t bytes, largest;
+  char *name;
+  size_t size;
+};
+
+static void add_window_bytes(struct item *item, void *context)
+{
+  struct sum *s = context;
+  if ((item->class != ITEM_CLOSED || !item->in_use) && item->class != ITEM_LOG_TABLE)
+    return;
+  if (item->state == ITEM_GONE)
+    return;
+  s->bytes += item->size;
+  if (item->size >= s->largest)
+  {
+    s->largest = item->size;
+    snprintf(s->name, s->size, "%s", item->path);
+  }
+}
+
+uint64_t files_window_bytes(struct files *f, char *largest, size_t size)
+{
+  struct sum s = {.name = largest, .size = size};
+  inventory_each_file(f->inventory, add_window_bytes, &s);
+  return s.bytes;
+}
+
+uint64_t files_estimate(const char *datadir)
+{
+  uint64_t bytes = 0;
+  DIR *root = opendir(datadir);
+  for (struct dirent *e; root && (e = readdir(root));)
+  {
+    char full[WIRE_PATH_MAX];
+    struct stat st;
+    if (e->d_name[0] == '.')
+      continue;
+    snprintf(full, sizeof full, "%s%s", datadir, e->d_name);
+    if (stat(full, &st))
+      continue;
+    if (S_ISREG(st.st_mode) && (!strncmp(e->d_name, "ibdata", 6) || !strncmp(e->d_name, "undo", 4)))
+      bytes += (uint64_t)st.st_size;
+    DIR *database = S_ISDIR(st.st_mode) ? opendir(full) : NULL;
+    for (struct dirent *file; database && (file = readdir(database));)
+    {
+      char name[WIRE_PATH_MAX];
+      snprintf(name, sizeof name, "%s/%s", full, file->d_name);
+      if (file->d_name[0] != '.' && !stat(name, &st) && S_ISREG(st.st_mode))
+        bytes += (uint64_t)st.st_size;
+    }
+    if (database)
+      closedir(database);
+  }
+  if (root)
+    closedir(root);
+  return bytes;
+}

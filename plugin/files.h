@@ -1,0 +1,48 @@
+/*
+  Everything that is not InnoDB, by the rules of its engine: which files there are, what class each belongs to,
+  what ddl.log says has changed (rule 16).
+
+  All of it does I/O and runs in reader threads, never in the coordinator.
+*/
+#ifndef GB_PLUGIN_FILES_H
+#define GB_PLUGIN_FILES_H
+
+#include "plugin/aria.h"
+#include "plugin/inventory.h"
+
+struct files
+{
+  struct inventory *inventory;
+  char datadir[1024];  /* with a trailing slash */
+  char aria_dir[1024]; /* with a trailing slash */
+  off_t ddl_log_at;    /* how much of ddl.log has been taken into account */
+  bool complex;        /* ddl.log named something that only a scan can follow: start over */
+  bool control_changed;
+  struct aria_control control_first, control_last;
+  struct gb_error error;
+  /* in use, as SHOW OPEN TABLES says: "db/table" in the file name's charset, sorted */
+  char **in_use;
+  size_t in_use_count;
+};
+
+void files_reset(struct files *files); /* frees in_use, forgets ddl.log */
+
+/* Scans the data directory: adds what is new, marks what is gone, queues definitions, online Aria tables and
+   directories that are new or changed. Sets ddl_log_at to where ddl.log ended before the scan. Errors in files->error. */
+void files_scan(void *files);
+/* After FLUSH: queues closed tables that are not in use. in_use must be set. */
+void files_queue_closed(struct files *files);
+/* In the window: what ddl.log says since; tables that were in use. Sets complex. */
+void files_window_ddl(void *files);
+/* In the window, commits blocked: log tables, the tails of Aria's logs. */
+void files_window_commit(void *files);
+/* Before the window: the bulk of Aria's logs. */
+void files_queue_aria_logs(void *files);
+
+/* Sum of the sizes of closed tables in use and of log tables: what the window will have to copy. */
+uint64_t files_window_bytes(struct files *files, char *largest, size_t size);
+
+/* Estimate of all bytes in the data directory, for progress and free space. */
+uint64_t files_estimate(const char *datadir);
+
+#endif

@@ -1,0 +1,55 @@
+/*
+  The thread that follows the redo log.
+
+  From checkpoint C it reads ib_logfile0, parses it mini-transaction by mini-transaction, hands FILE_* records to
+  the inventory and the bytes to the agent through the redo slots. It never waits for a slot: what can't be handed
+  over stays in its own bounded queue, so that it can always say, also inside the paused window with the agent
+  stopped, which FILE_* records there are (rules 3, 12). Only when that queue is full it stops reading; the lag then
+  grows until the coordinator ends the backup (rule 18).
+
+  One thread; follower_*() may be called from the coordinator.
+*/
+#ifndef GB_PLUGIN_FOLLOWER_H
+#define GB_PLUGIN_FOLLOWER_H
+
+#include "common/redo.h"
+#include "plugin/channel.h"
+
+struct follower;
+
+/* A FILE_* record or an undo truncation, in LSN order. Called from the follower's thread. */
+struct follower_event
+{
+  enum redo_op op; /* REDO_FILE_CREATE, _DELETE, _RENAME, _MODIFY; 0: undo tablespace truncated */
+  uint32_t space_id;
+  char path[1024]; /* RENAME: the new one; as logged, with "./" removed */
+  uint64_t lsn;
+};
+typedef void follower_sink(void *context, const struct follower_event *event);
+
+/* Opens the log in directory, reads header and checkpoint. direct: the server writes it with O_DIRECT.
+   Errors: GB_redo_corrupt, GB_unsupported_server, GB_unsupported_config (encrypted), GB_io_error. */
+struct follower *follower_open(const char *directory, bool direct, follower_sink *sink, void *context,
+                               struct gb_error *error);
+const struct redo_log *follower_log(const struct follower *follower);
+/* Starts to follow from C, sending REDO and slots over channel. */
+bool follower_start(struct follower *follower, struct channel *channel, struct gb_error *error);
+/* Stops and frees. NULL is allowed. */
+void follower_close(struct follower *follower);
+
+/* LSN up to which everything has been parsed; and handed to the agent. */
+uint64_t follower_parsed(struct follower *follower);
+uint64_t follower_sent(struct follower *follower);
+/* Bytes parsed but not handed over. */
+uint64_t follower_queued(struct follower *follower);
+
+/* Reads to what is the end of the file now, at most timeout_ms. False on timeout or failure. */
+bool follower_catch_up(struct follower *follower, unsigned timeout_ms);
+/* From now on nothing beyond lsn is read; follower_sent() reaches it. */
+void follower_set_end(struct follower *follower, uint64_t lsn);
+/* What the server says its current LSN is: lets the follower tell "nothing new" from "lost". */
+void follower_set_current(struct follower *follower, uint64_t lsn);
+/* True if it has failed; copies the error. */
+bool follower_failed(struct follower *follower, struct gb_error *error);
+
+#endif

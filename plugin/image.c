@@ -1,0 +1,707 @@
+/* The crash image; see image.h. Reads top to bottom from image_take() at the end. */
+#include "plugin/image.h"
+#include "plugin/log.h"
+#include "plugin/progress.h"
+#include "plugin/throttle.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WAIT_MS              20u
+#define SAMPLE_US            1000000u
+#define AGENT_SILENCE_US     15000000u /* COPY: a living agent speaks once a second */
+#define FLUSH_SILENCE_US     3000000u  /* from FLUSH on writes may be blocked */
+#define FLUSH_STALL_US       1000000u  /* no slot came back for so long while FLUSH is held: let go, try later */
+#define RESERVE_SLOTS        16u
+#define RESERVE_WAIT_MS      2000u
+#define PENDING_MAX          (8u << 20) /* bytes of new tablespaces that may be left to the window */
+#define PENDING_ROUNDS       50u
+#define LAG_MAX              (16u << 20) /* redo follower: before the window */
+#define LAG_FAIL             0.7         /* of the log's capacity */
+#define MISSING_TRIES        50u
+#define BACKOFF_MAX_S        8u
+#define CATCH_UP_MS          10000u
+#define JOB_MS               600000u
+#define REDO_END_US          30000000u
+#define OLD_STATEMENT_S      1u
+
+enum outcome
+{
+  TAKEN,
+  BUSY,   /* let go of everything, wait, start a new round */
+  FAILED, /* backup->error is set */
+};
+
+/* ---- figures ---- */
+
+static void sample(struct backup *b)
+{
+  uint64_t now = now_us();
+  double seconds = b->rate_us ? (double)(now - b->rate_us) / 1e6 : 0;
+  uint64_t bytes = b->readers ? readers_bytes(b->readers) : 0;
+  struct gb_error ignored = {0};
+  uint64_t lsn = b->follower ? sql_status_number(b->sql, "Innodb_lsn_current", &ignored) : 0;
+  if (b->galera)
+    stage_node_state(b->sql, true, &b->node, &ignored);
+  if (!b->flow_control_known && b->galera && !ignored.code)
+  {
+    b->flow_control_base = b->node.flow_control_sent;
+    b->flow_control_known = true;
+  }
+  if (seconds > 0 && lsn && b->redo_lsn)
+  {
+    double rate = (double)(lsn - b->redo_lsn) / seconds;
+    b->redo_rate = b->redo_rate > 0 ? 0.7 * b->redo_rate + 0.3 * rate : rate;
+  }
+  uint64_t slot_us = 0, throttle_us = 0;
+  if (b->readers)
+    readers_waits(b->readers, &slot_us, &throttle_us);
+  struct progress *p = progress_lock();
+  if (seconds > 0)
+    p->read_rate = (uint64_t)((double)(bytes - b->rate_bytes) / seconds);
+  p->bytes_done = bytes;
+  if (p->bytes_total < bytes)
+    p->bytes_total = bytes;
+  if (b->galera)
+  {
+    p->recv_queue = b->node.recv_queue;
+    if (p->recv_queue > p->recv_queue_max)
+      p->recv_queue_max = p->recv_queue;
+    p->flow_control_sent = b->node.flow_control_sent - b->flow_control_base;
+  }
+  if (b->follower)
+  {
+    const struct redo_log *log = follower_log(b->follower);
+    p->redo_bytes = follower_sent(b->follower) - log->checkpoint_lsn;
+    uint64_t parsed = follower_parsed(b->follower);
+    double room = LAG_FAIL * (double)log->capacity - (double)(lsn > parsed ? lsn - parsed : 0);
+    p->redo_headroom_s = b->redo_rate > 1 ? (int64_t)(room / b->redo_rate) : -1;
+    if (room < 0 && lsn)
+      error_set(&b->error, GB_redo_overrun,
+                "the redo follower is %" PRIu64 " bytes behind, more than 70 %% of innodb_log_file_size (%" PRIu64 ")",
+                lsn - parsed, log->file_size);
+  }
+  if (throttle_us > slot_us)
+    p->bottleneck = BOTTLENECK_THROTTLE;
+  else if (b->readers && slot_us < (now - b->started_us) / 10)
+    p->bottleneck = BOTTLENECK_SOURCE;
+  struct wire_node_progress m = {.bytes_total = p->bytes_total, .bytes_done = p->bytes_done, .redo_bytes = p->redo_bytes};
+  snprintf(m.stage, sizeof m.stage, "%s", p->stage);
+  m.percent = p->bytes_total ? (uint32_t)(p->bytes_done * 100 / p->bytes_total) : 0;
+  m.eta_s = p->read_rate ? (uint32_t)((p->bytes_total - p->bytes_done) / p->read_rate) : 0;
+  progress_unlock();
+  channel_send_node_progress(b->channel, &m);
+  b->rate_bytes = bytes;
+  b->rate_us = now;
+  b->redo_lsn = lsn;
+}
+
+bool backup_tick(struct backup *b)
+{
+  if (b->error.code)
+    return false;
+  if (server_stopping())
+    return error_set(&b->error, GB_server_shutdown, "the server is shutting down");
+  if (backup_cancelled())
+    return error_set(&b->error, GB_cancelled, "cancelled");
+  if (channel_failed(b->channel, &b->error) || (b->follower && follower_failed(b->follower, &b->error)) ||
+      (b->readers && readers_failed(b->readers, &b->error)))
+    return false;
+  uint64_t now = now_us();
+  if (b->options.max_duration_s && now - b->started_us > (uint64_t)b->options.max_duration_s * 1000000)
+    return error_set(&b->error, GB_max_duration, "the backup has taken longer than max_duration (%u s)",
+                     b->options.max_duration_s);
+  uint64_t silence = channel_silence_us(b->channel);
+  if (silence > (b->stage_held && b->files.in_use ? FLUSH_SILENCE_US : AGENT_SILENCE_US))
+  {
+    channel_give_up(b->channel, "the agent has stopped answering");
+    return error_set(&b->error, GB_agent_lost, "the agent has not said anything for %.1f s", (double)silence / 1e6);
+  }
+  if (!b->window && now - b->sampled_us > SAMPLE_US)
+  {
+    b->sampled_us = now;
+    sample(b);
+  }
+  return !b->error.code;
+}
+
+/* ---- waiting outside the window ---- */
+
+/* Until all that is queued has been copied. holding: FLUSH is held, so the agent must keep taking. */
+static enum outcome wait_copies(struct backup *b, bool holding)
+{
+  for (;;)
+  {
+    if (!backup_tick(b))
+      return FAILED;
+    bool idle = readers_idle(b->readers, WAIT_MS);
+    struct inventory_load load;
+    inventory_load(b->inventory, &load);
+    if (load.missing && !inventory_retry_missing(b->inventory, MISSING_TRIES, &b->error))
+      return FAILED;
+    if (idle && !load.missing)
+      return TAKEN;
+    if (holding && channel_stall_us(b->channel) > FLUSH_STALL_US)
+      return BUSY;
+  }
+}
+
+/* Runs function(files) in a reader thread. */
+static bool run_job(struct backup *b, void (*function)(void *))
+{
+  readers_run(b->readers, function, &b->files);
+  for (unsigned waited = 0; !readers_ran(b->readers, WAIT_MS); waited += WAIT_MS)
+    if (!backup_tick(b) || waited > JOB_MS)
+      return b->error.code ? false : error_set(&b->error, GB_io_error, "the data directory could not be scanned in time");
+  error_copy(&b->error, &b->files.error);
+  return !b->error.code;
+}
+
+static void drop_copy(uint32_t file_no, void *context)
+{
+  struct backup *b = context;
+  struct wire_file_no m = {file_no};
+  channel_send_file_drop(b->channel, &m);
+}
+
+static void rename_copy(uint32_t file_no, const char *path, void *context)
+{
+  struct backup *b = context;
+  struct wire_file_name m = {.file_no = file_no};
+  snprintf(m.path, sizeof m.path, "%s", path);
+  channel_send_file_name(b->channel, &m);
+}
+
+static enum outcome enter(struct backup *b, const char *stage)
+{
+  switch (stage_enter(b->sql, stage, &b->error))
+  {
+  case STAGE_OK:
+    b->stage_held = true;
+    return TAKEN;
+  case STAGE_BUSY:
+    b->stage_held = true; /* a failed BLOCK_DDL leaves the provider paused: END must follow (rule 1) */
+    return BUSY;
+  case STAGE_FAILED:
+    break;
+  }
+  b->stage_held = true;
+  return FAILED;
+}
+
+static bool let_go(struct backup *b)
+{
+  bool ok = stage_end(b->sql, &b->error);
+  b->stage_held = false;
+  return ok;
+}
+
+/* ---- COPY ---- */
+
+static bool add_listed(void *context, char **column, unsigned count)
+{
+  struct backup *b = context;
+  if (count < 3 || !column[0] || !column[1])
+    return true;
+  uint32_t id = (uint32_t)strtoul(column[0], NULL, 10);
+  if (id == 0 || id >= 0xFFFFFFFEu)
+    return true;
+  char path[1024];
+  inventory_clean_path(path, sizeof path, column[1], b->facts.datadir);
+  bool undo = column[2] && !strncmp(column[2], "innodb_undo", 11);
+  inventory_add_space(b->inventory, undo ? WIRE_KIND_UNDO : WIRE_KIND_TABLESPACE, id, 0, path,
+                      count > 3 && column[3] ? strtoull(column[3], NULL, 10) : 0);
+  return true;
+}
+
+/* InnoDB's own list; undo tablespaces have ids that are given once and names of their own. */
+static bool list_spaces(struct backup *b)
+{
+  return sql_rows(b->sql, add_listed, b, &b->error,
+                  "SELECT SPACE, FILENAME, NAME, FILE_SIZE FROM information_schema.INNODB_SYS_TABLESPACES");
+}
+
+/* The files of the system tablespace: innodb_data_file_path, "name:size[;name:size...][:autoextend]". */
+static bool add_system(struct backup *b, char *first, size_t first_size)
+{
+  char list[1024], *save = NULL;
+  snprintf(list, sizeof list, "%s", b->facts.innodb_files);
+  uint32_t page = 0, page_size = (uint32_t)strtoul(b->facts.page_size, NULL, 10);
+  bool any = false;
+  for (char *part = strtok_r(list, ";", &save); part; part = strtok_r(NULL, ";", &save))
+  {
+    char *colon = strchr(part, ':');
+    if (!colon || !page_size)
+      return error_set(&b->error, GB_unsupported_config, "innodb_data_file_path \"%s\" is not understood",
+                       b->facts.innodb_files);
+    *colon = '\0';
+    char *unit, full[2200], path[1024];
+    uint64_t size = strtoull(colon + 1, &unit, 10);
+    size <<= *unit == 'G' || *unit == 'g' ? 30 : *unit == 'M' || *unit == 'm' ? 20 : *unit == 'K' || *unit == 'k' ? 10 : 0;
+    snprintf(full, sizeof full, "%s%s", part[0] == '/' ? "" : b->facts.innodb_home, part);
+    inventory_clean_path(path, sizeof path, full, b->facts.datadir);
+    inventory_add_space(b->inventory, WIRE_KIND_SYSTEM, 0, page, path, size);
+    if (!any)
+      snprintf(first, first_size, "%s", path);
+    any = true;
+    page += (uint32_t)(size / page_size);
+  }
+  return any;
+}
+
+/* Follower first, so that nothing happens between the list and the log; then the list; then the readers. */
+static bool begin_copy(struct backup *b)
+{
+  struct reader_setup setup = {.channel = b->channel, .direct = true};
+  if (!(b->inventory = inventory_new()))
+    return error_set(&b->error, GB_no_memory, "no memory for the inventory");
+  b->follower = follower_open(b->facts.innodb_log, b->facts.log_direct, inventory_event, b->inventory, &b->error);
+  if (!b->follower || !follower_start(b->follower, b->channel, &b->error))
+    return false;
+  struct progress *p = progress_lock();
+  p->lsn_start = follower_log(b->follower)->checkpoint_lsn;
+  progress_unlock();
+  setup.inventory = b->inventory;
+  snprintf(setup.datadir, sizeof setup.datadir, "%s", b->facts.datadir);
+  if (!add_system(b, setup.system_file, sizeof setup.system_file) || !list_spaces(b))
+    return false;
+  inventory_list_complete(b->inventory);
+  b->files.inventory = b->inventory;
+  snprintf(b->files.datadir, sizeof b->files.datadir, "%s", b->facts.datadir);
+  snprintf(b->files.aria_dir, sizeof b->files.aria_dir, "%s", b->facts.aria_dir);
+  if (!(b->readers = readers_start(&setup, b->options.threads, &b->error)))
+    return false;
+  backup_publish_readers(b->readers);
+  return true;
+}
+
+static enum outcome copy(struct backup *b)
+{
+  backup_set_stage(b, "COPY");
+  enum outcome o = enter(b, "START");
+  if (o != TAKEN)
+    return o;
+  if (!b->follower && !begin_copy(b))
+    return FAILED;
+  /* Before any Aria file (rule 17). */
+  if (!aria_read_control(b->facts.aria_dir, &b->files.control_first, &b->error))
+    return FAILED;
+  files_reset(&b->files);
+  if (!run_job(b, files_scan))
+    return FAILED;
+  /* Rounds for what was born meanwhile; bounded (rule 12). */
+  struct inventory_load load;
+  for (unsigned round = 0;; round++)
+  {
+    if ((o = wait_copies(b, false)) != TAKEN)
+      return o;
+    if (!follower_catch_up(b->follower, CATCH_UP_MS))
+      return backup_tick(b) ? BUSY : FAILED;
+    if (!list_spaces(b))
+      return FAILED;
+    inventory_load(b->inventory, &load);
+    if (load.queued_bytes < PENDING_MAX)
+      return TAKEN;
+    if (round == PENDING_ROUNDS)
+    {
+      error_set(&b->error, GB_ddl_storm, "new tablespaces appear as fast as they are copied, %s the largest", load.largest);
+      return FAILED;
+    }
+  }
+}
+
+/* ---- FLUSH ---- */
+
+/* A name as it stands in file names. Plain names are the same; the server converts the others. */
+static void file_name_of(struct backup *b, const char *name, char *out, size_t size)
+{
+  bool plain = true;
+  for (const char *c = name; *c; c++)
+    plain = plain && ((*c >= '0' && *c <= '9') || (*c >= 'A' && *c <= 'Z') || (*c >= 'a' && *c <= 'z') || *c == '_');
+  snprintf(out, size, "%s", name);
+  if (plain)
+    return;
+  char hex[1024];
+  size_t n = 0;
+  for (const char *c = name; *c && n + 3 < sizeof hex; c++)
+    n += (size_t)snprintf(hex + n, sizeof hex - n, "%02x", (unsigned char)*c);
+  struct gb_error ignored = {0};
+  sql_value(b->sql, 0, out, size, &ignored, "SELECT CAST(CONVERT(_utf8mb3 0x%s USING filename) AS BINARY)", hex);
+}
+
+struct name_list
+{
+  char **name;
+  size_t count;
+};
+
+static bool take_open_table(void *context, char **column, unsigned count)
+{
+  struct name_list *l = context;
+  if (count < 3 || !column[0] || !column[1] || !column[2] || !strcmp(column[2], "0"))
+    return true;
+  char **more = realloc(l->name, (l->count + 2) * sizeof *more);
+  if (!more)
+    return false;
+  l->name = more;
+  l->name[l->count] = strdup(column[0]);
+  l->name[l->count + 1] = strdup(column[1]);
+  l->count += 2;
+  return true;
+}
+
+static bool find_in_use(struct backup *b)
+{
+  struct name_list l = {0};
+  bool ok = sql_rows(b->sql, take_open_table, &l, &b->error, "SHOW OPEN TABLES WHERE In_use > 0");
+  struct files *f = &b->files;
+  for (size_t i = 0; i < f->in_use_count; i++)
+    free(f->in_use[i]);
+  free(f->in_use);
+  f->in_use_count = 0;
+  f->in_use = calloc(l.count / 2 + 1, sizeof *f->in_use);
+  for (size_t i = 0; i < l.count; i += 2)
+  {
+    char database[1024], table[1024], both[2100];
+    if (f->in_use && l.name[i] && l.name[i + 1])
+    {
+      file_name_of(b, l.name[i], database, sizeof database);
+      file_name_of(b, l.name[i + 1], table, sizeof table);
+      snprintf(both, sizeof both, "%s/%s", database, table);
+      f->in_use[f->in_use_count++] = strdup(both);
+    }
+    free(l.name[i]);
+    free(l.name[i + 1]);
+  }
+  free(l.name);
+  return ok && (f->in_use || error_set(&b->error, GB_no_memory, "no memory for the list of open tables"));
+}
+
+static bool take_old_statement(void *context, char **column, unsigned count)
+{
+  char *out = context;
+  if (count >= 4 && column[0] && column[1])
+    snprintf(out, 256, "%.120s (thread %s, user %s, %s s)", column[3] && column[3][0] ? column[3] : "a session", column[0],
+             column[1], column[2] ? column[2] : "?");
+  return false;
+}
+
+/* The oldest statement that could be what we wait for; "" if there is none. */
+static void find_blocker(struct backup *b, bool appliers_only, char out[256])
+{
+  struct gb_error ignored = {0};
+  out[0] = '\0';
+  sql_rows(b->sql, take_old_statement, out, &ignored,
+           "SELECT ID, USER, TIME, IFNULL(INFO, STATE) FROM information_schema.PROCESSLIST WHERE TIME >= %u AND "
+           "COMMAND NOT IN ('Sleep','Daemon','Binlog Dump') AND %s ORDER BY TIME DESC LIMIT 1",
+           OLD_STATEMENT_S,
+           appliers_only ? "USER = 'system user' AND STATE NOT LIKE '%%wsrep%%idle%%' AND STATE NOT LIKE "
+                           "'%%committed%%' AND INFO IS NOT NULL"
+                         : "USER <> 'system user'");
+  if (!out[0] && !appliers_only)
+    sql_rows(b->sql, take_old_statement, out, &ignored,
+             "SELECT ID, USER, TIME, 'an idle session, perhaps with LOCK TABLES' FROM "
+             "information_schema.PROCESSLIST WHERE COMMAND = 'Sleep' ORDER BY TIME DESC LIMIT 1");
+}
+
+/* What must hold right before BLOCK_DDL, so that pause() ends soon (rule 2). reason: why not. */
+static bool fit_for_pause(struct backup *b, char reason[256])
+{
+  reason[0] = '\0';
+  uint64_t lsn = sql_status_number(b->sql, "Innodb_lsn_current", &b->error);
+  uint64_t parsed = follower_parsed(b->follower);
+  if (lsn > parsed + LAG_MAX)
+    snprintf(reason, 256, "the redo follower, %" PRIu64 " bytes behind", lsn - parsed);
+  if (follower_queued(b->follower) > LAG_MAX / 2)
+    snprintf(reason, 256, "the agent to take the redo");
+  if (b->galera && stage_node_state(b->sql, true, &b->node, &b->error))
+  {
+    if (strcmp(b->node.cluster_status, "Primary"))
+      snprintf(reason, 256, "the node to be Primary again (%s)", b->node.cluster_status);
+    else if (b->node.desync_count != b->base_desync + b->desync_ours)
+      snprintf(reason, 256, "another desync of this node to end");
+    else if (b->node.recv_queue > b->options.max_recv_queue)
+      snprintf(reason, 256, "the receive queue (%" PRIu64 ")", b->node.recv_queue);
+    else
+      find_blocker(b, true, reason);
+  }
+  return !b->error.code && !reason[0];
+}
+
+static void waiting_for(const char *what)
+{
+  struct progress *p = progress_lock();
+  snprintf(p->waiting_for, sizeof p->waiting_for, "%s", what);
+  progress_unlock();
+}
+
+static enum outcome flush(struct backup *b)
+{
+  char reason[256];
+  unsigned reserve = channel_page_slots(b->channel) / 2;
+  if (!channel_reserve(b->channel, reserve < RESERVE_SLOTS ? reserve : RESERVE_SLOTS, RESERVE_WAIT_MS))
+    return backup_tick(b) ? BUSY : FAILED;
+  if (!fit_for_pause(b, reason))
+  {
+    waiting_for(reason);
+    return b->error.code ? FAILED : BUSY;
+  }
+  backup_set_stage(b, "FLUSH");
+  enum outcome o = enter(b, "FLUSH");
+  if (o != TAKEN)
+    return o;
+  if (!find_in_use(b) || !run_job(b, files_scan))
+    return FAILED;
+  files_queue_closed(&b->files);
+  if (!run_job(b, files_queue_aria_logs))
+    return FAILED;
+  if ((o = wait_copies(b, true)) != TAKEN)
+    return o;
+  char largest[256] = "";
+  uint64_t bytes = files_window_bytes(&b->files, largest, sizeof largest);
+  if (bytes > (uint64_t)(RESERVE_SLOTS - 4) * RING_SLOT_SIZE)
+  {
+    snprintf(reason, sizeof reason, "tables in use that only a pause can copy (%" PRIu64 " bytes, %.150s)", bytes, largest);
+    waiting_for(reason);
+    return BUSY;
+  }
+  if (!follower_catch_up(b->follower, CATCH_UP_MS))
+    return backup_tick(b) ? BUSY : FAILED;
+  struct inventory_load load;
+  inventory_load(b->inventory, &load);
+  if (load.queued_bytes > PENDING_MAX)
+    return BUSY;
+  return backup_tick(b) ? TAKEN : FAILED;
+}
+
+/* ---- the window: nothing here waits for agent, store or disk beyond the deadline (rule 3) ---- */
+
+static unsigned left_ms(uint64_t until_us)
+{
+  uint64_t now = now_us();
+  return until_us > now ? (unsigned)((until_us - now) / 1000) : 0;
+}
+
+static bool window_job(struct backup *b, void (*function)(void *), uint64_t until)
+{
+  readers_run(b->readers, function, &b->files);
+  return readers_ran(b->readers, left_ms(until)) && !b->files.error.code;
+}
+
+static void write_control(void *argument)
+{
+  struct backup *b = argument;
+  struct aria_control now, merged;
+  if (!aria_read_control(b->facts.aria_dir, &now, &b->files.error))
+    return;
+  b->files.control_changed = now.last_log != b->files.control_last.last_log;
+  aria_merge_control(&b->files.control_first, &now, &merged);
+  char full[1100], path[1024];
+  snprintf(full, sizeof full, "%saria_log_control", b->facts.aria_dir);
+  inventory_clean_path(path, sizeof path, full, b->facts.datadir);
+  struct item *item = inventory_file(b->inventory, ITEM_ARIA_LOG, WIRE_KIND_ARIA_CONTROL, path);
+  uint32_t number, replaced;
+  if (item && inventory_number(b->inventory, item, &number) &&
+      readers_emit(b->readers, WIRE_KIND_ARIA_CONTROL, path, merged.bytes, merged.size, number))
+    inventory_done(b->inventory, item, number, path, ITEM_COPIED, &replaced);
+}
+
+static void note_control(void *argument)
+{
+  struct files *f = argument;
+  aria_read_control(f->aria_dir, &f->control_last, &f->error);
+  files_window_commit(f);
+}
+
+static bool take_master(void *context, char **column, unsigned count)
+{
+  (void)context;
+  struct progress *p = progress_lock();
+  if (count >= 2 && column[0] && column[1])
+  {
+    snprintf(p->binlog_file, sizeof p->binlog_file, "%s", column[0]);
+    p->binlog_pos = strtoull(column[1], NULL, 10);
+  }
+  progress_unlock();
+  return false;
+}
+
+/* Galera, GTID and binary log positions, while commits are blocked. */
+static bool take_position(struct backup *b)
+{
+  if (b->galera)
+    snprintf(b->position, sizeof b->position, "%s:%" PRId64, b->node.uuid, b->node.last_committed);
+  if (b->facts.binlog && !sql_rows(b->sql, take_master, NULL, &b->error, "SHOW MASTER STATUS"))
+    return false;
+  return sql_value(b->sql, 0, b->gtid, sizeof b->gtid, &b->error, "SELECT @@global.gtid_current_pos") &&
+         sql_value(b->sql, 0, b->gtid_slave_pos, sizeof b->gtid_slave_pos, &b->error, "SELECT @@global.gtid_slave_pos");
+}
+
+/* Proof of the pause (rule 4): our own desync counted once more, same uuid and seqno as before, Primary. */
+static bool paused(struct backup *b, const struct node_state *before)
+{
+  struct node_state now;
+  if (!b->galera)
+    return true;
+  if (!stage_node_state(b->sql, true, &now, &b->error))
+    return false;
+  if (now.desync_count != b->base_desync + b->desync_ours + 1)
+    return error_set(&b->error, GB_not_paused, "the provider was not paused: wsrep_desync_count is %" PRId64 ", not %" PRId64,
+                     now.desync_count, b->base_desync + b->desync_ours + 1);
+  if (strcmp(now.cluster_status, "Primary"))
+    return error_set(&b->error, GB_node_not_fit, "the node is in a %s component", now.cluster_status);
+  if (before && (strcmp(before->uuid, now.uuid) || before->last_committed != now.last_committed))
+    return error_set(&b->error, GB_not_paused, "the position moved from %" PRId64 " to %" PRId64 " while paused",
+                     before->last_committed, now.last_committed);
+  b->node = now;
+  return true;
+}
+
+static enum outcome inside(struct backup *b, uint64_t *commit_us)
+{
+  enum outcome o = enter(b, "BLOCK_DDL");
+  if (o != TAKEN)
+    return o;
+  uint64_t until = now_us() + (uint64_t)b->options.block_timeout_ms * 1000;
+  backup_set_stage(b, "BLOCK_DDL");
+  if (!paused(b, NULL))
+    return FAILED;
+  struct node_state first = b->node;
+  /* FILE_* records of all DDL are durable before the DDL ends: what the file holds now is all of it. */
+  if (!follower_catch_up(b->follower, left_ms(until)) || !window_job(b, files_window_ddl, until) || b->files.complex)
+    return BUSY;
+  *commit_us = now_us();
+  if ((o = enter(b, "BLOCK_COMMIT")) != TAKEN)
+    return o;
+  if (!take_position(b))
+    return FAILED;
+  backup_set_stage(b, "BLOCK_COMMIT");
+  if (!window_job(b, note_control, until) || !readers_idle(b->readers, left_ms(until)))
+    return BUSY;
+  readers_run(b->readers, write_control, b);
+  if (!readers_ran(b->readers, left_ms(until)) || b->files.control_changed || b->files.error.code ||
+      readers_overflowed(b->readers))
+    return BUSY;
+  /* The last page has been read: no page lies above this LSN (rule 9). */
+  b->lsn_end = sql_status_number(b->sql, "Innodb_lsn_current", &b->error);
+  if (b->error.code || !paused(b, &first) || server_stopping())
+    return FAILED;
+  follower_set_end(b->follower, b->lsn_end);
+  return TAKEN;
+}
+
+static enum outcome window(struct backup *b)
+{
+  uint64_t commit_us = 0, began_us = now_us();
+  readers_window(b->readers, true);
+  b->window = true;
+  enum outcome o = inside(b, &commit_us);
+  bool ended = let_go(b);
+  uint64_t now = now_us();
+  b->window = false;
+  readers_window(b->readers, false);
+  channel_unreserve(b->channel);
+  struct progress *p = progress_lock();
+  p->blocked_us = now - began_us;
+  p->ddl_blocked_us = now - began_us;
+  p->commit_blocked_us = commit_us ? now - commit_us : 0;
+  if (o == TAKEN)
+  {
+    snprintf(p->position, sizeof p->position, "%.63s", b->position);
+    snprintf(p->gtid, sizeof p->gtid, "%s", b->gtid);
+    p->lsn_end = b->lsn_end;
+  }
+  progress_unlock();
+  if (!ended)
+    return FAILED;
+  if (o == FAILED && !b->error.code)
+    backup_tick(b);
+  if (o == FAILED && !b->error.code)
+    error_set(&b->error, GB_internal, "the window failed without saying why");
+  return o;
+}
+
+/* ---- after END ---- */
+
+static bool copy_redo_to_end(struct backup *b)
+{
+  backup_set_stage(b, "REDO");
+  uint64_t until = now_us() + REDO_END_US;
+  while (follower_sent(b->follower) < b->lsn_end)
+  {
+    if (!backup_tick(b))
+      return false;
+    if (follower_parsed(b->follower) < b->lsn_end && now_us() > until)
+      return error_set(&b->error, GB_redo_corrupt, "the redo log could not be read from LSN %" PRIu64 " up to %" PRIu64,
+                       follower_parsed(b->follower), b->lsn_end);
+    usleep(WAIT_MS * 100);
+  }
+  sample(b);
+  return inventory_finish(b->inventory, drop_copy, rename_copy, b, &b->error);
+}
+
+/* ---- rounds ---- */
+
+static enum outcome round_once(struct backup *b)
+{
+  enum outcome o = copy(b);
+  if (o == TAKEN)
+    o = flush(b);
+#ifdef GB_TEST_HOOKS
+  if (o == TAKEN)
+    backup_test_hold(b, "WINDOW");
+#endif
+  if (o == TAKEN)
+    return window(b);
+  if (b->stage_held && !let_go(b))
+    o = FAILED;
+  return o;
+}
+
+bool image_take(struct backup *b)
+{
+  uint64_t busy_since = 0, budget_us = (uint64_t)b->options.lock_wait_s * 1000000;
+  char blocker[256] = "";
+  for (unsigned pause_s = 1;; pause_s = pause_s < BACKOFF_MAX_S ? pause_s * 2 : BACKOFF_MAX_S)
+  {
+    uint64_t began = now_us();
+    switch (round_once(b))
+    {
+    case TAKEN:
+      return copy_redo_to_end(b);
+    case FAILED:
+      return false;
+    case BUSY:
+      break;
+    }
+    channel_unreserve(b->channel);
+    char found[256];
+    find_blocker(b, false, found);
+    if (found[0])
+      snprintf(blocker, sizeof blocker, "%s", found);
+    struct progress p;
+    progress_get(&p);
+    if (p.waiting_for[0])
+      snprintf(blocker, sizeof blocker, "%s", p.waiting_for);
+    waiting_for(blocker);
+    log_line(LOG_LEVEL_NOTE, "%s stage %s had to wait for: %s; trying again in %u s", b->options.id, p.stage,
+             blocker[0] ? blocker : "a lock", pause_s);
+    if (b->inventory)
+      inventory_discard_files(b->inventory, drop_copy, b);
+    uint64_t until = now_us() + (uint64_t)pause_s * 1000000;
+    while (now_us() < until)
+    {
+      if (b->follower ? !backup_tick(b) : server_stopping() || backup_cancelled() || channel_failed(b->channel, &b->error))
+        return backup_tick(b);
+      usleep(WAIT_MS * 1000);
+    }
+    if (!busy_since)
+      busy_since = began;
+    if (now_us() - busy_since >= budget_us)
+      return error_set(&b->error, GB_lock_wait, "%s kept %s from being granted for %u s",
+                       blocker[0] ? blocker : "a lock that nobody shows", p.stage, b->options.lock_wait_s);
+  }
+}

@@ -1,0 +1,55 @@
+/*
+  The crash image: from BACKUP STAGE START to the last redo byte before L. Stages COPY to END of the plan.
+
+  image_take() goes round COPY, FLUSH and the window until a window has succeeded (rule 1): page copies and the redo
+  follower carry on across rounds, every copy that is not a tablespace is made anew.
+*/
+#ifndef GB_PLUGIN_IMAGE_H
+#define GB_PLUGIN_IMAGE_H
+
+#include "plugin/coordinator.h"
+#include "plugin/files.h"
+#include "plugin/preflight.h"
+#include "plugin/reader.h"
+
+/* The backup under way; belongs to the coordinator's thread. */
+struct backup
+{
+  struct backup_options options;
+  struct channel *channel;
+  bool channel_begun;
+  struct sql *sql;
+  struct facts facts;
+  bool galera;
+  struct node_state node;   /* as last read; after the window: the position */
+  int64_t base_desync;      /* wsrep_desync_count before we did anything */
+  bool desync_ours, stage_held, window;
+  struct inventory *inventory;
+  struct follower *follower;
+  struct readers *readers;
+  struct files files;
+  uint64_t started_us, sampled_us, failed_at;
+  uint64_t rate_bytes, rate_us;  /* of the last sample */
+  uint64_t redo_lsn;             /* server's LSN at the last sample */
+  double redo_rate;              /* bytes a second, smoothed */
+  uint64_t flow_control_base;
+  bool flow_control_known;
+  uint64_t lsn_end;
+  char position[128], gtid[1024], gtid_slave_pos[1024];
+  struct gb_error error;
+};
+
+bool image_take(struct backup *backup);
+
+/* Every wait of the coordinator calls this at least each 50 ms: is there a reason to stop? Refreshes the figures once a
+   second, not inside the window. False: backup->error is set. */
+bool backup_tick(struct backup *backup);
+
+/* From coordinator.c */
+bool backup_cancelled(void);
+void backup_set_stage(struct backup *backup, const char *stage);
+void backup_warn(const char *text);
+void backup_publish_readers(struct readers *readers);
+void backup_test_hold(struct backup *backup, const char *stage);
+
+#endif

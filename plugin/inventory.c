@@ -1,0 +1,499 @@
+/* What there is to copy; see inventory.h. */
+#include "plugin/inventory.h"
+#include "plugin/progress.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BUCKETS 16384u
+
+struct pending_event
+{
+  struct pending_event *next;
+  struct follower_event event;
+};
+
+struct inventory
+{
+  pthread_mutex_t mutex;
+  pthread_cond_t changed;
+  struct item *by_key[BUCKETS];   /* tablespaces by id, other files by path: item.next_hash */
+  struct item *space_path[BUCKETS]; /* tablespaces by path: item.next_path */
+  struct item *first, **last;
+  bool complete;
+  struct pending_event *events, **events_last;
+  uint32_t next_number;
+};
+
+struct inventory *inventory_new(void)
+{
+  struct inventory *inv = calloc(1, sizeof *inv);
+  if (!inv)
+    return NULL;
+  pthread_mutex_init(&inv->mutex, NULL);
+  pthread_condattr_t monotonic;
+  pthread_condattr_init(&monotonic);
+  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+  pthread_cond_init(&inv->changed, &monotonic);
+  pthread_condattr_destroy(&monotonic);
+  inv->last = &inv->first;
+  inv->events_last = &inv->events;
+  inv->next_number = 1;
+  return inv;
+}
+
+void inventory_free(struct inventory *inv)
+{
+  if (!inv)
+    return;
+  for (struct item *i = inv->first; i;)
+  {
+    struct item *next = i->next;
+    free(i->path);
+    free(i->announced);
+    free(i);
+    i = next;
+  }
+  for (struct pending_event *e = inv->events; e;)
+  {
+    struct pending_event *next = e->next;
+    free(e);
+    e = next;
+  }
+  pthread_mutex_destroy(&inv->mutex);
+  pthread_cond_destroy(&inv->changed);
+  free(inv);
+}
+
+void inventory_clean_path(char *out, size_t size, const char *path, const char *datadir)
+{
+  size_t n = strlen(datadir);
+  if (n > 1 && !strncmp(path, datadir, n))
+    path += n;
+  while (path[0] == '.' && path[1] == '/')
+    for (path += 2; *path == '/';)
+      path++;
+  size_t at = 0;
+  for (; *path && at + 1 < size; path++)
+    if (*path != '/' || path[1] != '/')
+      out[at++] = *path;
+  out[at] = '\0';
+}
+
+static uint32_t hash_number(uint32_t space_id, uint32_t first_page)
+{
+  return (space_id * 2654435761u ^ first_page * 40503u) >> 7 & (BUCKETS - 1);
+}
+
+static uint32_t hash_path(const char *path)
+{
+  uint32_t h = 2166136261u;
+  for (; *path; path++)
+    h = (h ^ (uint8_t)*path) * 16777619u;
+  return h >> 5 & (BUCKETS - 1);
+}
+
+/* Under mutex, all of these. */
+static struct item *find_space(struct inventory *inv, uint32_t space_id, uint32_t first_page)
+{
+  struct item *i = inv->by_key[hash_number(space_id, first_page)];
+  while (i && (i->class != ITEM_SPACE || i->space_id != space_id || i->first_page != first_page))
+    i = i->next_hash;
+  return i;
+}
+
+static struct item *find_file(struct inventory *inv, const char *path)
+{
+  struct item *i = inv->by_key[hash_path(path)];
+  while (i && (i->class == ITEM_SPACE || strcmp(i->path, path)))
+    i = i->next_hash;
+  return i;
+}
+
+static void link_path(struct inventory *inv, struct item *i)
+{
+  uint32_t bucket = hash_path(i->path);
+  i->next_path = inv->space_path[bucket];
+  inv->space_path[bucket] = i;
+}
+
+static void set_path(struct inventory *inv, struct item *i, const char *path)
+{
+  char *copy = strcmp(i->path, path) ? strdup(path) : NULL;
+  if (!copy)
+    return;
+  struct item **at = &inv->space_path[hash_path(i->path)];
+  while (*at && *at != i)
+    at = &(*at)->next_path;
+  if (*at)
+    *at = i->next_path;
+  free(i->path);
+  i->path = copy;
+  link_path(inv, i);
+}
+
+static struct item *add(struct inventory *inv, enum item_class class, uint8_t kind, const char *path, uint32_t bucket)
+{
+  struct item *i = calloc(1, sizeof *i);
+  if (!i || !(i->path = strdup(path)))
+  {
+    free(i);
+    return NULL;
+  }
+  i->class = class;
+  i->kind = kind;
+  i->space_id = 0xFFFFFFFFu;
+  i->next_hash = inv->by_key[bucket];
+  inv->by_key[bucket] = i;
+  if (class == ITEM_SPACE)
+    link_path(inv, i);
+  *inv->last = i;
+  inv->last = &i->next;
+  return i;
+}
+
+static void queue(struct inventory *inv, struct item *i)
+{
+  i->dropped = false;
+  i->tries = 0;
+  if (i->state == ITEM_BUSY)
+    i->again = true;
+  else
+    i->state = ITEM_QUEUED;
+  pthread_cond_broadcast(&inv->changed);
+}
+
+/* What a reader is copying is dropped when it is done. */
+static void gone(struct item *i)
+{
+  i->again = false;
+  i->dropped = true;
+  if (i->state != ITEM_BUSY)
+    i->state = ITEM_GONE;
+}
+
+static void apply(struct inventory *inv, const struct follower_event *e)
+{
+  struct item *i = find_space(inv, e->space_id, 0);
+  if (e->op == 0)
+  {
+    if (i)
+      i->trimmed = true;
+    return;
+  }
+  if (e->op == REDO_FILE_DELETE)
+  {
+    if (i)
+      gone(i);
+    return;
+  }
+  if (!e->space_id || (i && i->kind != WIRE_KIND_TABLESPACE))
+    return;
+  if (!i)
+  {
+    if ((i = add(inv, ITEM_SPACE, WIRE_KIND_TABLESPACE, e->path, hash_number(e->space_id, 0))))
+    {
+      i->space_id = e->space_id;
+      queue(inv, i);
+    }
+    return;
+  }
+  set_path(inv, i, e->path);
+  /* Back after its FILE_DELETE: created again or imported. Its old copy is worth nothing (rule 11). */
+  if (i->dropped || i->state == ITEM_MISSING)
+    queue(inv, i);
+}
+
+void inventory_add_space(struct inventory *inv, uint8_t kind, uint32_t space_id, uint32_t first_page, const char *path,
+                         uint64_t size)
+{
+  pthread_mutex_lock(&inv->mutex);
+  struct item *i = find_space(inv, space_id, first_page);
+  if (!i && (i = add(inv, ITEM_SPACE, kind, path, hash_number(space_id, first_page))))
+  {
+    i->space_id = space_id;
+    i->first_page = first_page;
+    i->size = size;
+    queue(inv, i);
+  }
+  else if (i && i->dropped)
+  {
+    set_path(inv, i, path);
+    queue(inv, i);
+  }
+  pthread_mutex_unlock(&inv->mutex);
+}
+
+void inventory_list_complete(struct inventory *inv)
+{
+  pthread_mutex_lock(&inv->mutex);
+  struct pending_event *e = inv->events;
+  inv->events = NULL;
+  inv->events_last = &inv->events;
+  inv->complete = true;
+  while (e)
+  {
+    struct pending_event *next = e->next;
+    apply(inv, &e->event);
+    free(e);
+    e = next;
+  }
+  pthread_cond_broadcast(&inv->changed);
+  pthread_mutex_unlock(&inv->mutex);
+}
+
+void inventory_event(void *context, const struct follower_event *event)
+{
+  struct inventory *inv = context;
+  pthread_mutex_lock(&inv->mutex);
+  if (inv->complete)
+    apply(inv, event);
+  else
+  {
+    struct pending_event *e = malloc(sizeof *e);
+    if (e)
+    {
+      e->event = *event;
+      e->next = NULL;
+      *inv->events_last = e;
+      inv->events_last = &e->next;
+    }
+  }
+  pthread_mutex_unlock(&inv->mutex);
+}
+
+struct item *inventory_file(struct inventory *inv, enum item_class class, uint8_t kind, const char *path)
+{
+  pthread_mutex_lock(&inv->mutex);
+  struct item *i = find_file(inv, path);
+  if (i)
+  {
+    i->class = class;
+    i->kind = kind;
+  }
+  else
+    i = add(inv, class, kind, path, hash_path(path));
+  pthread_mutex_unlock(&inv->mutex);
+  return i;
+}
+
+static bool space_has_path(struct inventory *inv, const char *path)
+{
+  for (struct item *i = inv->space_path[hash_path(path)]; i; i = i->next_path)
+    if (!i->dropped && !strcmp(i->path, path))
+      return true;
+  return false;
+}
+
+bool inventory_is_space_path(struct inventory *inv, const char *path)
+{
+  pthread_mutex_lock(&inv->mutex);
+  bool yes = space_has_path(inv, path);
+  pthread_mutex_unlock(&inv->mutex);
+  return yes;
+}
+
+void inventory_each_file(struct inventory *inv, void (*visit)(struct item *item, void *context), void *context)
+{
+  pthread_mutex_lock(&inv->mutex);
+  for (struct item *i = inv->first; i; i = i->next)
+    if (i->class != ITEM_SPACE)
+      visit(i, context);
+  pthread_cond_broadcast(&inv->changed);
+  pthread_mutex_unlock(&inv->mutex);
+}
+
+void inventory_queue(struct inventory *inv, struct item *i)
+{
+  pthread_mutex_lock(&inv->mutex);
+  queue(inv, i);
+  pthread_mutex_unlock(&inv->mutex);
+}
+
+void inventory_gone(struct inventory *inv, struct item *i)
+{
+  pthread_mutex_lock(&inv->mutex);
+  gone(i);
+  pthread_mutex_unlock(&inv->mutex);
+}
+
+struct item *inventory_take(struct inventory *inv, unsigned wait_ms, uint32_t *number)
+{
+  struct timespec until;
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  until.tv_nsec += (long)wait_ms * 1000000L;
+  while (until.tv_nsec >= 1000000000L)
+  {
+    until.tv_sec++;
+    until.tv_nsec -= 1000000000L;
+  }
+  struct item *best = NULL;
+  pthread_mutex_lock(&inv->mutex);
+  for (int waited = 0;;)
+  {
+    for (struct item *i = inv->complete ? inv->first : NULL; i; i = i->next)
+      if (i->state == ITEM_QUEUED && (!best || i->size > best->size))
+        best = i;
+    if (best || waited)
+      break;
+    waited = pthread_cond_timedwait(&inv->changed, &inv->mutex, &until);
+  }
+  if (best)
+  {
+    best->state = ITEM_BUSY;
+    best->again = false;
+    *number = inv->next_number++;
+  }
+  pthread_mutex_unlock(&inv->mutex);
+  return best;
+}
+
+bool inventory_done(struct inventory *inv, struct item *i, uint32_t number, const char *announced,
+                    enum item_state state, uint32_t *replaced)
+{
+  pthread_mutex_lock(&inv->mutex);
+  bool keep = state == ITEM_COPIED && !i->dropped && !i->again;
+  *replaced = keep && i->file_no != number ? i->file_no : 0;
+  if (i->dropped)
+    i->state = ITEM_GONE;
+  else if (i->again)
+    i->state = ITEM_QUEUED;
+  else
+    i->state = state;
+  i->again = false;
+  if (keep)
+  {
+    i->file_no = number;
+    free(i->announced);
+    i->announced = strdup(announced);
+  }
+  pthread_cond_broadcast(&inv->changed);
+  pthread_mutex_unlock(&inv->mutex);
+  return keep;
+}
+
+bool inventory_number(struct inventory *inv, struct item *i, uint32_t *number)
+{
+  pthread_mutex_lock(&inv->mutex);
+  bool ok = i->state != ITEM_BUSY;
+  i->state = ITEM_BUSY;
+  i->again = i->dropped = false;
+  *number = inv->next_number++;
+  pthread_mutex_unlock(&inv->mutex);
+  return ok;
+}
+
+void inventory_put_back(struct inventory *inv, struct item *i)
+{
+  pthread_mutex_lock(&inv->mutex);
+  i->state = i->dropped ? ITEM_GONE : ITEM_QUEUED;
+  pthread_cond_broadcast(&inv->changed);
+  pthread_mutex_unlock(&inv->mutex);
+}
+
+void inventory_path(struct inventory *inv, const struct item *i, char *out, size_t size)
+{
+  pthread_mutex_lock(&inv->mutex);
+  snprintf(out, size, "%s", i->path);
+  pthread_mutex_unlock(&inv->mutex);
+}
+
+void inventory_note_shrunk(struct inventory *inv, struct item *i)
+{
+  pthread_mutex_lock(&inv->mutex);
+  i->shrunk = true;
+  pthread_mutex_unlock(&inv->mutex);
+}
+
+void inventory_load(struct inventory *inv, struct inventory_load *load)
+{
+  memset(load, 0, sizeof *load);
+  uint64_t largest = 0;
+  pthread_mutex_lock(&inv->mutex);
+  for (struct item *i = inv->first; i; i = i->next)
+  {
+    if (i->state == ITEM_QUEUED)
+    {
+      uint64_t bytes = i->class == ITEM_ARIA_LOG ? i->upto - i->from : i->size;
+      load->queued++;
+      load->queued_bytes += bytes;
+      if (bytes >= largest)
+      {
+        largest = bytes;
+        snprintf(load->largest, sizeof load->largest, "%s", i->path);
+      }
+    }
+    load->busy += i->state == ITEM_BUSY;
+    load->missing += i->state == ITEM_MISSING;
+  }
+  pthread_mutex_unlock(&inv->mutex);
+}
+
+bool inventory_retry_missing(struct inventory *inv, unsigned max_tries, struct gb_error *error)
+{
+  bool ok = true;
+  pthread_mutex_lock(&inv->mutex);
+  for (struct item *i = inv->first; ok && i; i = i->next)
+    if (i->state == ITEM_MISSING)
+    {
+      if (i->tries >= max_tries)
+        ok = error_set(error, GB_file_vanished,
+                       "%s (space %u) can't be found under this name and the redo log does not say why", i->path,
+                       i->space_id);
+      i->tries++;
+      i->state = ITEM_QUEUED;
+    }
+  pthread_cond_broadcast(&inv->changed);
+  pthread_mutex_unlock(&inv->mutex);
+  return ok;
+}
+
+void inventory_discard_files(struct inventory *inv, void (*drop)(uint32_t file_no, void *context), void *context)
+{
+  pthread_mutex_lock(&inv->mutex);
+  for (struct item *i = inv->first; i; i = i->next)
+    if (i->class != ITEM_SPACE && i->state != ITEM_GONE)
+    {
+      if (i->file_no)
+        drop(i->file_no, context);
+      i->file_no = 0;
+      i->from = i->upto = 0;
+      i->more = false;
+      if (i->state != ITEM_BUSY)
+        i->state = ITEM_IDLE;
+      else
+        i->again = true;
+    }
+  pthread_mutex_unlock(&inv->mutex);
+}
+
+bool inventory_finish(struct inventory *inv, void (*drop)(uint32_t file_no, void *context),
+                      void (*name)(uint32_t file_no, const char *path, void *context), void *context,
+                      struct gb_error *error)
+{
+  bool ok = true;
+  pthread_mutex_lock(&inv->mutex);
+  for (struct item *i = inv->first; i && ok; i = i->next)
+  {
+    if (i->state == ITEM_GONE || (i->state == ITEM_IDLE && !i->file_no))
+    {
+      if (i->file_no)
+        drop(i->file_no, context);
+      continue;
+    }
+    if (i->state != ITEM_COPIED)
+      ok = error_set(error, i->class == ITEM_SPACE ? GB_ddl_storm : GB_internal,
+                     "%s (space %u) appeared or changed too late to be copied", i->path, i->space_id);
+    else if (i->shrunk && !i->trimmed)
+      ok = error_set(error, GB_file_vanished, "%s became shorter and the redo log does not say why", i->path);
+    else if (i->class == ITEM_DEFINITION && i->kind == WIRE_KIND_OTHER && strlen(i->path) > 4 &&
+             !strcmp(i->path + strlen(i->path) - 4, ".ibd") && space_has_path(inv, i->path))
+      drop(i->file_no, context); /* an orphan that was imported meanwhile: the tablespace has its place */
+    else if (i->announced && strcmp(i->announced, i->path))
+      name(i->file_no, i->path, context);
+  }
+  pthread_mutex_unlock(&inv->mutex);
+  return ok;
+}

@@ -1,0 +1,135 @@
+/*
+  What there is to copy: InnoDB's own list of tablespaces, kept true by the FILE_* records that the follower
+  reads, and the files of everything else.
+
+  A tablespace is known by its space id, never by its path (rule 13): records applied in the order of the log leave
+  the path that it has at L, whatever the scan saw in between. A file of another kind is known by its path.
+
+  Readers take items and say how it went; the coordinator waits for the queue to run empty and asks what is left.
+  One mutex guards all of it and is never held across I/O or messages.
+*/
+#ifndef GB_PLUGIN_INVENTORY_H
+#define GB_PLUGIN_INVENTORY_H
+
+#include "common/error.h"
+#include "plugin/follower.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <time.h>
+
+enum item_class
+{
+  ITEM_SPACE,       /* a tablespace file: from COPY on, pages verified */
+  ITEM_DEFINITION,  /* .frm and friends, written by DDL alone: COPY, checked again in FLUSH and by ddl.log */
+  ITEM_ARIA_ONLINE, /* transactional Aria: COPY, pages verified, made right by Aria's log */
+  ITEM_CLOSED,      /* MyISAM, CSV, Archive, MERGE, other Aria: after FLUSH, when not in use */
+  ITEM_LOG_TABLE,   /* mysql.general_log and the like: under BLOCK_COMMIT */
+  ITEM_ARIA_LOG,    /* aria_log.NNNNNNNN: under BLOCK_COMMIT */
+  ITEM_DIRECTORY,   /* a database's directory: no bytes */
+  ITEM_CLASSES
+};
+
+enum item_state
+{
+  ITEM_IDLE,    /* known, not to be copied now */
+  ITEM_QUEUED,
+  ITEM_BUSY,    /* a reader has it */
+  ITEM_COPIED,  /* the copy numbered file_no is good so far */
+  ITEM_MISSING, /* could not be opened under this name and id; right only if the log says why (rule 13) */
+  ITEM_GONE,    /* dropped, renamed away, or never was */
+};
+
+struct item_stamp /* of a file that only DDL writes */
+{
+  ino_t inode;
+  off_t size;
+  struct timespec mtime, ctime, read_at;
+};
+
+struct item
+{
+  enum item_class class;
+  uint8_t kind;  /* enum wire_file_kind */
+  enum item_state state;
+  bool again;    /* changed while a reader had it: copy once more */
+  bool dropped;  /* its FILE_DELETE has been read, or a scan or ddl.log said so */
+  bool seen;     /* by the scan under way */
+  bool in_use;   /* ITEM_CLOSED: open in some session */
+  bool shrunk;   /* undo: shorter than it was; right only with `trimmed` */
+  bool trimmed;  /* undo: the log holds its truncation */
+  uint32_t space_id;
+  uint32_t first_page; /* of this file, in a system tablespace of several */
+  uint32_t file_no;    /* of the copy announced to the agent, 0: none */
+  uint64_t size;       /* bytes, when last looked at: for the order and the estimate */
+  uint64_t from, upto; /* ITEM_ARIA_LOG: byte range to read next */
+  bool more;           /* ITEM_ARIA_LOG: another range follows, the file is not done */
+  unsigned tries;
+  struct item_stamp stamp;
+  char *path;          /* relative to the data directory, or absolute */
+  char *announced;     /* path under which file_no was announced */
+  struct item *next_hash, *next_path, *next;
+};
+
+struct inventory;
+
+struct inventory *inventory_new(void);
+void inventory_free(struct inventory *inventory);
+
+/* A relative path without "./" and "//", as the agent wants it: absolute only if outside datadir (which ends in /). */
+void inventory_clean_path(char *out, size_t size, const char *path, const char *datadir);
+
+/* Adds a tablespace from InnoDB's list (or the configuration: system tablespace) and queues it. */
+void inventory_add_space(struct inventory *inventory, uint8_t kind, uint32_t space_id, uint32_t first_page,
+                         const char *path, uint64_t size);
+/* From here on records are applied; those that came before are applied now. */
+void inventory_list_complete(struct inventory *inventory);
+/* A follower_sink. */
+void inventory_event(void *inventory, const struct follower_event *event);
+
+/* The item of that path that is not a tablespace, made if it is new. */
+struct item *inventory_file(struct inventory *inventory, enum item_class class, uint8_t kind, const char *path);
+bool inventory_is_space_path(struct inventory *inventory, const char *path);
+/* Locks for a walk over all items that are not tablespaces; visit may change state. Newly found items are
+   appended and are not visited. */
+void inventory_each_file(struct inventory *inventory, void (*visit)(struct item *item, void *context), void *context);
+
+/* Under the mutex or before readers start: marks for copying. An item that is busy is copied again after. */
+void inventory_queue(struct inventory *inventory, struct item *item);
+void inventory_gone(struct inventory *inventory, struct item *item);
+
+/* The largest queued item, BUSY from now on; NULL if there is none within wait_ms. *number is a fresh file number. */
+struct item *inventory_take(struct inventory *inventory, unsigned wait_ms, uint32_t *number);
+/* How it went. state: ITEM_COPIED, ITEM_MISSING or ITEM_GONE; announced: the path that the agent was told.
+   Returns false if this copy must be dropped (changed meanwhile, or gone); *replaced is the number of an older
+   copy that this one takes the place of, or 0. */
+bool inventory_done(struct inventory *inventory, struct item *item, uint32_t number, const char *announced,
+                    enum item_state state, uint32_t *replaced);
+/* Takes an item out of turn: BUSY, with a fresh number. False if a reader has it. */
+bool inventory_number(struct inventory *inventory, struct item *item, uint32_t *number);
+/* Gives an item back as it was taken (window with no room, stop). */
+void inventory_put_back(struct inventory *inventory, struct item *item);
+/* Path of an item, now. */
+void inventory_path(struct inventory *inventory, const struct item *item, char *out, size_t size);
+void inventory_note_shrunk(struct inventory *inventory, struct item *item);
+
+struct inventory_load
+{
+  unsigned queued, busy, missing;
+  uint64_t queued_bytes;
+  char largest[256]; /* path of the largest queued */
+};
+void inventory_load(struct inventory *inventory, struct inventory_load *load);
+/* Queues MISSING items once more; false, naming it, if one has been tried max_tries times. */
+bool inventory_retry_missing(struct inventory *inventory, unsigned max_tries, struct gb_error *error);
+/* Forgets all copies that are not tablespaces (rule 1); calls drop for each number. */
+void inventory_discard_files(struct inventory *inventory, void (*drop)(uint32_t file_no, void *context), void *context);
+
+/* After L: final names. Calls drop for copies that are not part of the image, rename where the name has changed.
+   False, naming it, if a tablespace of the image has no good copy or a truncation is not explained. */
+bool inventory_finish(struct inventory *inventory, void (*drop)(uint32_t file_no, void *context),
+                      void (*name)(uint32_t file_no, const char *path, void *context), void *context,
+                      struct gb_error *error);
+
+#endif

@@ -1,0 +1,61 @@
+/*
+  One struct of figures about the running backup, or the last one: what BACKUP_STATUS shows. Written by the
+  coordinator and, for the counters, by readers and follower; copied out whole for status.
+*/
+#ifndef GB_PLUGIN_PROGRESS_H
+#define GB_PLUGIN_PROGRESS_H
+
+#include "common/error.h"
+#include "common/wire.h"
+
+#include <pthread.h>
+#include <time.h>
+
+struct progress
+{
+  char id[WIRE_ID_MAX], cluster[WIRE_NAME_MAX], node[WIRE_NAME_MAX], type[16];
+  char state[16], stage[16];
+  char user[WIRE_NAME_MAX], comment[WIRE_TEXT_MAX];
+  time_t started_at;
+  uint64_t started_us, stage_us, finished_us; /* monotonic microseconds; 0: not yet */
+  uint64_t bytes_total, bytes_done, bytes_stored;
+  uint64_t read_rate, store_rate, rate_limit, redo_bytes;
+  int64_t redo_headroom_s; /* -1: not known */
+  uint32_t threads;
+  uint8_t bottleneck; /* enum bottleneck */
+  char waiting_for[256];
+  bool desynced;
+  uint64_t desynced_us, resynced_us;
+  uint64_t recv_queue, recv_queue_max, flow_control_sent;
+  uint64_t ddl_blocked_us, commit_blocked_us, blocked_us;
+  char position[64], gtid[WIRE_TEXT_MAX];
+  char binlog_file[256];
+  uint64_t binlog_pos, lsn_start, lsn_end;
+  char repositories[WIRE_TEXT_MAX];
+  char resync[16];
+  char warnings[WIRE_TEXT_MAX];
+  struct gb_error error;
+  char check_id[WIRE_ID_MAX];
+  bool check_done;
+  bool test_held;
+};
+
+enum bottleneck
+{
+  BOTTLENECK_NONE,
+  BOTTLENECK_SOURCE,
+  BOTTLENECK_CPU,
+  BOTTLENECK_STORE,
+  BOTTLENECK_THROTTLE,
+  BOTTLENECK_LOCK,
+};
+
+uint64_t now_us(void); /* CLOCK_MONOTONIC, microseconds */
+
+/* The one instance, locked. Hold it for assignments only. */
+struct progress *progress_lock(void);
+void progress_unlock(void);
+/* A copy. */
+void progress_get(struct progress *out);
+
+#endif

@@ -1,0 +1,130 @@
+"""The two tools, each with a full backup to a directory and a restore to a server that answers.
+
+mariadb-backup is run as its manual says: streamed, compressed by zstd with two threads, flushed to disk at the end as
+ours is; restored by unpacking, --prepare, --move-back.
+"""
+import os
+import resource
+import shutil
+import time
+
+from gbtest import backups, processes
+from gbtest.agent import Agent
+from gbtest.server import Server
+from gbtest.waiting import wait_for
+
+POOL = os.environ.get('BENCH_POOL', '512M')
+THREADS = os.environ.get('BENCH_THREADS', '2')
+BACKUP_DEADLINE_S = 3600
+
+
+class Took:
+    def __init__(self, seconds, cpu, stored=0, ready=None, blocked_ms=None):
+        self.seconds, self.cpu, self.stored, self.ready, self.blocked_ms = seconds, cpu, stored, ready, blocked_ms
+
+
+def children_cpu():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def size_of(path):
+    return sum(os.lstat(os.path.join(directory, name)).st_size for directory, _, names in os.walk(path)
+               for name in names)
+
+
+class Tool:
+    def __init__(self, node):
+        self.node = node
+        self.directory = processes.new_dir(f'{node.cluster.name}-{self.name}')
+        self.count = 0
+
+    def start_restored(self, datadir, begin):
+        """Starts a plain server on the directory; seconds from begin to its first answer."""
+        server = Server(f'{self.node.cluster.name}-{self.name}-back{self.count}', {
+            'innodb-buffer-pool-size': POOL, 'innodb-log-file-size': '512M'}, plugin=False)
+        os.rename(datadir, server.datadir)
+        server.start(deadline_s=600)
+        ready = time.monotonic() - begin
+        cpu = processes.cpu_seconds(server.process.pid)
+        server.kill()
+        shutil.rmtree(server.base)
+        return ready, cpu
+
+    def forget(self):
+        """Removes what the last backup stored."""
+
+    def end(self):
+        pass
+
+
+class GaleraBackup(Tool):
+    name = 'galera-backup'
+
+    def __init__(self, node):
+        super().__init__(node)
+        self.agent = Agent(node, repository=self.directory).start()
+
+    def cpu(self):
+        return processes.cpu_seconds(self.node.process.pid) + processes.cpu_seconds(self.agent.process.pid)
+
+    def backup(self):
+        before, begin = self.cpu(), time.monotonic()
+        figures = backups.take(self.node, BACKUP_DEADLINE_S, threads=int(THREADS))
+        seconds = time.monotonic() - begin
+        self.id = figures['id']
+        return Took(seconds, self.cpu() - before, size_of(self.directory), blocked_ms=int(figures['blocked_ms']))
+
+    def restore(self):
+        self.count += 1
+        target = os.path.join(self.directory + '-back', str(self.count))
+        before, begin = children_cpu(), time.monotonic()
+        self.agent.restore(self.id, target, timeout=BACKUP_DEADLINE_S)
+        seconds, cpu = time.monotonic() - begin, children_cpu() - before
+        ready, server_cpu = self.start_restored(target, begin)
+        return Took(seconds, cpu + server_cpu, ready=ready)
+
+    def forget(self):
+        root = os.path.join(self.directory, self.node.cluster.name, 'backups', self.id)
+        if os.path.isdir(root):
+            shutil.rmtree(root)
+
+    def end(self):
+        self.agent.kill()
+
+
+class MariadbBackup(Tool):
+    name = 'mariadb-backup'
+
+    def backup(self):
+        path = os.path.join(self.directory, 'backup.mbs.zst')
+        command = (f'set -o pipefail; mariadb-backup --defaults-file={self.node.base}/my.cnf --backup --user=root '
+                   f'--socket={self.node.socket} --galera-info --parallel={THREADS} --stream=mbstream '
+                   f'--target-dir={self.directory} 2>{self.directory}/log | zstd -q -1 -T2 -f -o {path} && sync {path}')
+        before = processes.cpu_seconds(self.node.process.pid) + children_cpu()
+        begin = time.monotonic()
+        processes.run(['bash', '-c', command], timeout=BACKUP_DEADLINE_S)
+        seconds = time.monotonic() - begin
+        cpu = processes.cpu_seconds(self.node.process.pid) + children_cpu() - before
+        wait_for(self.node.synced, 120, 'the node to be Synced')
+        return Took(seconds, cpu, os.path.getsize(path))
+
+    def restore(self):
+        self.count += 1
+        work = os.path.join(self.directory, f'unpacked{self.count}')
+        target = os.path.join(self.directory, f'back{self.count}')
+        os.makedirs(work)
+        os.makedirs(target)
+        log = os.path.join(self.directory, 'restore.log')
+        command = (f'set -o pipefail; exec 2>{log}; zstd -q -dc {self.directory}/backup.mbs.zst | mbstream -x -p {THREADS} -C '
+                   f'{work} && mariadb-backup --prepare --use-memory={POOL} --target-dir={work} && '
+                   f'mariadb-backup --move-back --parallel={THREADS} --target-dir={work} --datadir={target}')
+        before, begin = children_cpu(), time.monotonic()
+        processes.run(['bash', '-c', command], timeout=BACKUP_DEADLINE_S)
+        seconds, cpu = time.monotonic() - begin, children_cpu() - before
+        ready, server_cpu = self.start_restored(target, begin)
+        shutil.rmtree(work)
+        return Took(seconds, cpu + server_cpu, ready=ready)
+
+    def forget(self):
+        os.remove(os.path.join(self.directory, 'backup.mbs.zst'))

@@ -1,0 +1,224 @@
+#!/usr/bin/python3
+"""A plain server: everything in it comes back, and what must not happen is refused."""
+import glob
+import os
+import shutil
+import signal
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
+from gbtest import backups, checks, load, processes, restored  # noqa: E402
+from gbtest.agent import Agent  # noqa: E402
+from gbtest.server import Server, as_root  # noqa: E402
+from gbtest.suite import Suite, say  # noqa: E402
+from gbtest.waiting import wait_for  # noqa: E402
+
+NOT_FOUND, CORRUPT, TARGET_REFUSED = 14, 13, 15
+
+KINDS = '''
+CREATE DATABASE kinds;
+CREATE TABLE kinds.plain (id INT PRIMARY KEY, v VARCHAR(200), KEY (v)) ENGINE=InnoDB;
+INSERT INTO kinds.plain SELECT seq, REPEAT(MD5(seq), 5) FROM seq_1_to_3000;
+CREATE TABLE kinds.zipped ENGINE=InnoDB ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=4 AS SELECT * FROM kinds.plain;
+CREATE TABLE kinds.page_compressed ENGINE=InnoDB PAGE_COMPRESSED=1 AS SELECT * FROM kinds.plain;
+CREATE TABLE kinds.redundant ENGINE=InnoDB ROW_FORMAT=REDUNDANT AS SELECT * FROM kinds.plain;
+CREATE TABLE kinds.parts (id INT PRIMARY KEY, v VARCHAR(200)) ENGINE=InnoDB PARTITION BY HASH (id) PARTITIONS 4;
+INSERT INTO kinds.parts SELECT * FROM kinds.plain;
+CREATE TABLE kinds.words (id INT PRIMARY KEY, v TEXT, FULLTEXT KEY (v)) ENGINE=InnoDB;
+INSERT INTO kinds.words SELECT seq, CONCAT('word', seq, ' common') FROM seq_1_to_500;
+CREATE TABLE kinds.parent (id INT PRIMARY KEY) ENGINE=InnoDB;
+CREATE TABLE kinds.child (id INT PRIMARY KEY, parent INT, FOREIGN KEY (parent) REFERENCES kinds.parent (id)) ENGINE=InnoDB;
+INSERT INTO kinds.parent SELECT seq FROM seq_1_to_50;
+INSERT INTO kinds.child SELECT seq, 1 + seq % 50 FROM seq_1_to_500;
+CREATE TABLE kinds.blobs (id INT PRIMARY KEY, b LONGBLOB, g INT AS (id * 2) STORED, w INT AS (id + 1) VIRTUAL, KEY (w)) ENGINE=InnoDB;
+INSERT INTO kinds.blobs (id, b) SELECT seq, REPEAT(MD5(seq), 2000) FROM seq_1_to_60;
+CREATE TABLE kinds.versioned (id INT PRIMARY KEY, n INT) ENGINE=InnoDB WITH SYSTEM VERSIONING;
+INSERT INTO kinds.versioned SELECT seq, 0 FROM seq_1_to_100;
+UPDATE kinds.versioned SET n = n + 1;
+CREATE TABLE kinds.myisam (id INT PRIMARY KEY, v VARCHAR(200)) ENGINE=MyISAM;
+INSERT INTO kinds.myisam SELECT * FROM kinds.plain;
+CREATE TABLE kinds.merged (id INT PRIMARY KEY, v VARCHAR(200)) ENGINE=MERGE UNION=(kinds.myisam);
+CREATE TABLE kinds.aria ENGINE=Aria TRANSACTIONAL=1 AS SELECT * FROM kinds.plain;
+CREATE TABLE kinds.csv (id INT NOT NULL, v VARCHAR(200) NOT NULL) ENGINE=CSV;
+INSERT INTO kinds.csv SELECT seq, 'csv' FROM seq_1_to_100;
+CREATE TABLE kinds.archive (id INT, v VARCHAR(200)) ENGINE=ARCHIVE;
+INSERT INTO kinds.archive SELECT seq, 'archive' FROM seq_1_to_1000;
+CREATE SEQUENCE kinds.numbers START WITH 100;
+CREATE VIEW kinds.seen AS SELECT id, v FROM kinds.plain WHERE id < 10;
+CREATE TRIGGER kinds.before_insert BEFORE INSERT ON kinds.parent FOR EACH ROW SET NEW.id = NEW.id + 1000;
+CREATE PROCEDURE kinds.hello() SELECT 'hello';
+CREATE EVENT kinds.nightly ON SCHEDULE EVERY 1 DAY DO DELETE FROM kinds.plain WHERE id < 0;
+CREATE DATABASE `odd-näme @1`;
+CREATE TABLE `odd-näme @1`.`täble/x` (id INT PRIMARY KEY) ENGINE=InnoDB;
+INSERT INTO `odd-näme @1`.`täble/x` VALUES (1);
+CREATE DATABASE empty_one;
+CREATE USER reader@localhost IDENTIFIED BY 'secret';
+GRANT SELECT ON kinds.* TO reader@localhost
+'''
+
+suite = Suite()
+
+
+class Scene:
+    def __init__(self):
+        self.server = Server('alone', {'log-bin': 'binlog', 'server-id': '7', 'gtid-strict-mode': 'ON',
+                                       'plugin-load-add': 'galera_backup.so;ha_archive.so'})
+        self.server.create()
+        self.server.start()
+        self.agent = Agent(self.server).start()
+        backups.install(self.server)
+        self.server.execute(*[sql for sql in KINDS.split(';\n') if sql.strip()])
+        self.loads = [load.Transfers(self.server, 1), load.Sequence(self.server, 2), load.Unlogged(self.server, 3),
+                      load.Ddl(self.server, 4)]
+        for each in self.loads:
+            each.prepare(self.server)
+        load.bulk(self.server, 'sbtest', 1, 30 << 20)
+
+
+scene = None
+
+
+def shared():
+    global scene
+    if scene is None:
+        scene = Scene()
+    return scene
+
+
+@suite.test
+def everything_comes_back():
+    s = shared()
+    session = s.server.connect()
+    with load.running(s.loads):
+        for each in s.loads:
+            wait_for(lambda one=each: one.done > 5 or one.failure, 60, 'the loads to write')
+        s.server.execute('SET GLOBAL galera_backup_block_timeout = 60000')
+        backups.hold(s.server, 'BLOCK_COMMIT')
+        try:
+            backup = backups.start(s.server)
+            backups.wait_held(s.server, 'BLOCK_COMMIT')
+            expected = checks.checksums(session)
+            binlog = checks.query(session, 'SHOW MASTER STATUS')[0][:2]
+            gtid = checks.query(session, 'SELECT @@gtid_current_pos')[0][0]
+        finally:
+            backups.release(s.server)
+        figures = backups.wait_end(s.server, backup)
+    assert figures['state'] == 'succeeded', f'{figures["state"]}: {figures["error"]}'
+    assert (figures['binlog_file'], int(figures['binlog_pos'])) == binlog, f'{figures}, {binlog}'
+    assert figures['gtid'] == gtid, f'{figures["gtid"]}, {gtid}'
+    back = restored.Restored(s.agent, backup)
+    try:
+        back.check_image()
+        back.server.options['plugin-load-add'] = 'ha_archive.so'
+        server = back.start()
+        back.check_lsn(server.log_text())
+        tables = back.check_data(expected)
+        assert server.value('SELECT COUNT(*) FROM kinds.seen') == 9
+        assert server.value('SELECT NEXT VALUE FOR kinds.numbers') >= 100
+        assert server.value('SELECT COUNT(*) FROM kinds.words WHERE MATCH (v) AGAINST ("word77")') == 1
+        assert server.rows('CALL kinds.hello()') == [('hello',)]
+        server.execute('INSERT INTO kinds.parent VALUES (5000)')
+        assert server.value('SELECT MAX(id) FROM kinds.parent') == 6000, 'the trigger'
+        assert server.value('SELECT COUNT(*) FROM information_schema.events WHERE event_schema = "kinds"') == 1
+        assert 'empty_one' in [row[0] for row in server.rows('SHOW DATABASES')]
+        reader = server.connect(user='reader', password='secret', database='kinds')
+        assert checks.query(reader, 'SELECT COUNT(*) FROM kinds.plain')[0][0] == 3000
+        reader.close()
+        files = back.check_pages_after()
+        say(f'  {tables} tables, {files} tablespaces; binary log {binlog[0]}:{binlog[1]}')
+    finally:
+        back.remove()
+
+
+@suite.test
+def the_command_line_takes_lists_verifies_and_finds_damage():
+    s = shared()
+    s.agent.cli('backup', '--progress', 'plain')
+    listed = s.agent.listed()
+    backup = listed[0]
+    assert backup == backups.state(s.server)['id']
+    assert backup in s.agent.cli('list').stdout
+    assert backups.call(s.server, 'BACKUP_LIST', None)[0]['id'] == backup
+    s.agent.cli('verify', backup)
+    segment = sorted(glob.glob(os.path.join(s.agent.repository, '*', 'backups', backup, 'data', '*')))[0]
+    with open(segment, 'r+b') as f:
+        f.seek(os.path.getsize(segment) // 2)
+        byte = f.read(1)
+        f.seek(-1, os.SEEK_CUR)
+        f.write(bytes([byte[0] ^ 0x10]))
+    damaged = s.agent.cli('verify', backup, check=False)
+    assert damaged.returncode == CORRUPT, f'status {damaged.returncode}: {damaged.stdout}{damaged.stderr}'
+    target = os.path.join(processes.run_dir(), 'damaged')
+    result = s.agent.cli('restore', backup, '--datadir', target, '--yes', check=False)
+    assert result.returncode == CORRUPT, f'status {result.returncode}: {result.stdout}{result.stderr}'
+    assert refuses_to_boot(target), 'mariadbd started on a failed restore'
+    shutil.rmtree(target)
+    shutil.rmtree(os.path.dirname(os.path.dirname(segment)))
+
+
+def refuses_to_boot(datadir):
+    """mariadbd ends with an error on that directory instead of serving it."""
+    log = datadir + '.boot.err'
+    try:
+        result = subprocess.run(['mariadbd', '--no-defaults'] + as_root() + [
+            f'--datadir={datadir}', f'--log-error={log}', f'--socket={datadir}.sock', '--skip-networking',
+            f'--pid-file={datadir}.pid'], timeout=20, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        return False
+    return result.returncode != 0
+
+
+@suite.test
+def an_unfinished_restore_does_not_boot():
+    s = shared()
+    backup = backups.take(s.server)['id']
+    target = os.path.join(processes.run_dir(), 'unfinished')
+    restore = processes.start(s.agent.argv('restore', backup, '--datadir', target, '--yes', '--limit-rate', '2M'))
+    marker = os.path.join(target, 'galera-backup-restore.incomplete')
+    wait_for(lambda: os.path.exists(marker) and os.path.exists(os.path.join(target, 'ibdata1')), 30,
+             'the restore to be under way')
+    assert processes.end(restore, signal.SIGKILL) == -signal.SIGKILL, 'the restore had ended'
+    assert refuses_to_boot(target), 'mariadbd started on an unfinished restore'
+    assert os.path.isdir(os.path.join(target, 'mysql')), 'an entrypoint script would initialise over it'
+    shutil.rmtree(target)
+
+
+@suite.test
+def restores_that_must_not_be_are_refused():
+    s = shared()
+    backup = backups.take(s.server)['id']
+
+    def refused(status, *arguments):
+        result = s.agent.cli('restore', *arguments, '--yes', check=False)
+        assert result.returncode == status, f'{arguments}: {result.returncode}: {result.stdout}{result.stderr}'
+        say(f'  {(result.stderr or result.stdout).strip().splitlines()[-1]}')
+
+    refused(TARGET_REFUSED, backup, '--datadir', s.server.datadir)
+    other = processes.new_dir('other')
+    with open(os.path.join(other, 'precious'), 'w', encoding='ascii') as f:
+        f.write('data')
+    refused(TARGET_REFUSED, backup, '--datadir', other)
+    assert os.listdir(other) == ['precious']
+    refused(NOT_FOUND, '20000101T000000Z-full-00000000', '--datadir', os.path.join(processes.run_dir(), 'nothing'))
+    s.server.value('SELECT 1')
+
+
+@suite.test
+def latest_restores_and_recovers_at_once():
+    s = shared()
+    backup = backups.take(s.server)['id']
+    target = os.path.join(processes.run_dir(), 'latest')
+    result = s.agent.cli('restore', 'latest', '--datadir', target, '--yes', '--recover')
+    assert backup in result.stdout + result.stderr, result.stdout + result.stderr
+    server = Server('recovered', {'plugin-load-add': 'ha_archive.so'}, plugin=False)
+    os.rename(target, server.datadir)
+    server.start()
+    assert 'Starting crash recovery' not in server.log_text(), 'it was not recovered'
+    load.Transfers.check(server)
+    load.Sequence.check(server)
+    server.stop()
+
+
+suite.main()

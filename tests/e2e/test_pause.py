@@ -1,0 +1,141 @@
+#!/usr/bin/python3
+"""The pause: as short with a stopped agent or a stalled repository as with a fast one; it does not grow with tables.
+
+Times on a shared machine are noisy, so each figure is taken five times; the least one is held against the limits
+(noise only ever adds), medians are told.
+"""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
+from gbtest import backups, load, measure, processes  # noqa: E402
+from gbtest.agent import Agent  # noqa: E402
+from gbtest.cluster import Cluster  # noqa: E402
+from gbtest.suite import Suite, say  # noqa: E402
+from gbtest.waiting import wait_for  # noqa: E402
+
+TIMES = 5
+LIMIT_MS = 50      # on an idle cluster
+SAME_MS = 5        # what two figures may differ in, whatever their ratio: a scheduler's time slice
+TABLES = (50, 3000)
+AFTER_WINDOW = ('REDO', 'COMMIT', 'DONE')
+
+suite = Suite()
+
+
+class Scene:
+    def __init__(self):
+        self.cluster = Cluster(2, name='pause').create().start()
+        self.node = self.cluster[1]
+        self.stall_file = os.path.join(processes.run_dir(), 'stall')
+        library = os.path.join(processes.run_dir(), 'stall_store.so')
+        source = os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib', 'stall_store.c')
+        processes.run(['cc', '-shared', '-fPIC', '-O1', '-o', library, source, '-ldl'])
+        self.repository = processes.new_dir('repository')
+        self.agent = Agent(self.node, repository=self.repository)
+        self.agent.environment = {**os.environ, 'LD_PRELOAD': library, 'GB_STALL_FILE': self.stall_file,
+                                  'GB_STALL_DIR': self.repository}
+        self.agent.start()
+        backups.install(self.cluster[0])
+        load.bulk(self.cluster[0], 'sbtest', 2, 10 << 20)
+        self.tables = 0
+
+    def make_tables(self, count):
+        """So many small tables in all, each open in the table cache of the node."""
+        writer = self.cluster[0]
+        writer.execute('CREATE DATABASE IF NOT EXISTS many')
+        for number in range(self.tables + 1, count + 1):
+            writer.execute(f'CREATE TABLE many.t{number} (id INT PRIMARY KEY, v VARCHAR(40)) ENGINE=InnoDB',
+                           f'INSERT INTO many.t{number} VALUES (1, "one")')
+        self.tables = count
+        self.cluster.wait_caught_up()
+        for number in range(1, count + 1):
+            self.node.value(f'SELECT v FROM many.t{number}')
+
+    def blocked(self, before_window=None, after_window=None):
+        """blocked_ms of one backup; the functions are called right before the pause begins and after it has ended."""
+        if before_window is None:
+            return int(backups.take(self.node)['blocked_ms'])
+        backups.hold(self.node, 'WINDOW')
+        backup = backups.start(self.node)
+        try:
+            wait_for(lambda: backups.state(self.node)['test_held'] == '1', 60, 'the hold before the window')
+            before_window()
+            backups.release(self.node)
+            wait_for(lambda: backups.state(self.node)['stage'] in AFTER_WINDOW, 60, 'the end of the window')
+        finally:
+            backups.release(self.node)
+            after_window()
+        figures = backups.wait_end(self.node, backup)
+        assert figures['state'] == 'succeeded', f'{figures["state"]}: {figures["error"]}'
+        return int(figures['blocked_ms'])
+
+    def stall(self):
+        with open(self.stall_file, 'w', encoding='ascii'):
+            pass
+
+    def unstall(self):
+        if os.path.exists(self.stall_file):
+            os.remove(self.stall_file)
+
+
+scene = None
+
+
+def shared():
+    global scene
+    if scene is None:
+        scene = Scene()
+    return scene
+
+
+@suite.test
+def neither_a_stopped_agent_nor_a_stalled_repository_shows_in_it():
+    s = shared()
+    s.make_tables(TABLES[0])
+    fast, stopped, stalled = [], [], []
+    for _ in range(TIMES):
+        fast.append(s.blocked())
+        stopped.append(s.blocked(s.agent.freeze, s.agent.thaw))
+        stalled.append(s.blocked(s.stall, s.unstall))
+    say(f'  blocked_ms: fast {measure.spread(fast, "{:.0f}")}, agent stopped {measure.spread(stopped, "{:.0f}")}, '
+        f'repository stalled {measure.spread(stalled, "{:.0f}")}')
+    limit = max(2 * min(fast), min(fast) + SAME_MS)
+    assert min(stopped) <= limit and min(stalled) <= limit, f'{fast}, {stopped}, {stalled}'
+
+
+@suite.test
+def it_does_not_grow_with_the_tables():
+    s = shared()
+    least = {}
+    for count in TABLES:
+        s.make_tables(count)
+        taken = [s.blocked() for _ in range(TIMES)]
+        least[count] = min(taken)
+        say(f'  {count} tables: blocked_ms {measure.spread(taken, "{:.0f}")}')
+    few, many = least[TABLES[0]], least[TABLES[1]]
+    assert max(few, many) < LIMIT_MS, f'{least}'
+    assert many <= max(2 * few, few + SAME_MS), f'{least}'
+
+
+@suite.test
+def no_flow_control_is_sent():
+    s = shared()
+    s.make_tables(TABLES[0])
+    writer = s.cluster[0]
+    loads = [load.Transfers(writer, 1), load.Sequence(writer, 2)]
+    for each in loads:
+        each.prepare(writer)
+        each.pace_s = 0.001
+    with load.running(loads):
+        wait_for(lambda: loads[0].done > 50, 30, 'the loads to write')
+        with measure.StandStill(s.node) as still:
+            figures = backups.take(s.node)
+            wait_for(s.node.synced, 60, 'the node to be Synced')
+    say(f'  wsrep_last_committed stood still for {still.longest_ms:.0f} ms at most, blocked_ms {figures["blocked_ms"]}, '
+        f'{loads[0].done + loads[1].done} transactions')
+    assert still.flow_control_sent == 0, f'{still.flow_control_sent} flow control messages'
+    assert figures['flow_control_sent'] == '0', figures['flow_control_sent']
+
+
+suite.main()

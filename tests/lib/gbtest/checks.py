@@ -1,0 +1,146 @@
+"""What must hold of a restored directory and of servers that should be alike."""
+import os
+import re
+
+from . import processes
+from .cluster import PROVIDER
+from .server import as_root, query
+
+# what each node keeps for itself, or what statistics and logs write at their own time
+LOCAL_TABLES = {'mysql.innodb_index_stats', 'mysql.innodb_table_stats', 'mysql.gtid_slave_pos', 'mysql.general_log',
+                'mysql.slow_log', 'mysql.transaction_registry', 'mysql.wsrep_cluster', 'mysql.wsrep_cluster_members',
+                'mysql.wsrep_streaming_log', 'mysql.wsrep_allowlist', 'mysql.index_stats', 'mysql.table_stats',
+                'mysql.column_stats', 'mysql.plugin'}
+VIRTUAL_SCHEMAS = ('information_schema', 'performance_schema', 'sys')
+RECOVER_DEADLINE_S = 300
+
+
+def tables(connection, local=False):
+    """Sorted schema.table of all base tables; local: those that may differ between nodes too."""
+    marks = ', '.join(['%s'] * len(VIRTUAL_SCHEMAS))
+    names = [f'{schema}.{table}' for schema, table in query(
+        connection, 'SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = "BASE TABLE" '
+        f'AND table_schema NOT IN ({marks})', VIRTUAL_SCHEMAS)]
+    return sorted(name for name in names if local or name not in LOCAL_TABLES)
+
+
+def quoted(name):
+    schema, table = name.split('.', 1)
+    return f'`{schema}`.`{table}`'
+
+
+def checksums(connection, only=None):
+    """{schema.table: checksum}, all rows read."""
+    names = only if only is not None else tables(connection)
+    result = {}
+    for name in names:
+        result[name] = query(connection, f'CHECKSUM TABLE {quoted(name)} EXTENDED')[0][1]
+    return result
+
+
+def differences(one, two):
+    """What differs between two results of checksums(), as text; '' when nothing does."""
+    words = []
+    for name in sorted(set(one) | set(two)):
+        if name not in one or name not in two:
+            words.append(f'{name} is missing on the {"first" if name not in one else "second"}')
+        elif one[name] != two[name]:
+            words.append(f'{name}: {one[name]} and {two[name]}')
+    return '; '.join(words)
+
+
+def assert_alike(servers):
+    """Every table has the same checksum everywhere; returns {table: checksum}. For a moment without writes."""
+    first = checksums(servers[0].connection())
+    assert all(value is not None for value in first.values()), f'not readable: {first}'
+    for server in servers[1:]:
+        found = differences(first, checksums(server.connection()))
+        assert not found, f'{servers[0].name} and {server.name}: {found}'
+    return first
+
+
+def check_tables(server):
+    """CHECK TABLE ... EXTENDED on every table; returns how many."""
+    names = tables(server.connection(), local=True)
+    bad = []
+    for name in names:
+        for row in server.rows(f'CHECK TABLE {quoted(name)} EXTENDED'):
+            kind, text = row[2], row[3]
+            if kind in ('error', 'warning', 'Error', 'Warning') or (kind == 'status' and text not in (
+                    'OK', 'Table is already up to date')):
+                bad.append(f'{name}: {kind} {text}')
+    assert not bad, '; '.join(bad)
+    return len(names)
+
+
+def tablespaces(datadir):
+    """Paths of all InnoDB tablespaces in the directory."""
+    found = []
+    for directory, _, names in os.walk(datadir):
+        for name in names:
+            if name.endswith('.ibd') or (directory == datadir and re.fullmatch(r'ibdata\d+|undo\d{3}', name)):
+                found.append(os.path.join(directory, name))
+    return sorted(found)
+
+
+def innochecksum(datadir):
+    """innochecksum of every tablespace; returns how many files."""
+    files = tablespaces(datadir)
+    assert any(os.path.basename(path) == 'ibdata1' for path in files), f'no ibdata1 in {datadir}'
+    for path in files:
+        if os.path.basename(path) == 'ibdata1':
+            begin, end = doublewrite(path)
+            if begin:
+                processes.run(['innochecksum', '-e', str(begin - 1), path])
+                processes.run(['innochecksum', '-s', str(end), path])
+                continue
+        processes.run(['innochecksum', path])
+    return len(files)
+
+
+def doublewrite(ibdata, page_size=16384):
+    """(first page, page after the last) of the doublewrite area, as the TRX_SYS page (5) names it; (0, 0) if there is
+    none. Its pages are copies of any table's, of compressed ones too: innochecksum can't judge them."""
+    with open(ibdata, 'rb') as f:
+        f.seek(5 * page_size + page_size - 200 + 10)
+        magic, first, second = (int.from_bytes(f.read(4), 'big') for _ in range(3))
+    if magic != 536853855:
+        return 0, 0
+    assert second == first + 64, f'doublewrite blocks at {first} and {second}'
+    return first, second + 64
+
+
+def recover(datadir, options=()):
+    """Runs mariadbd --wsrep-recover on the directory: {'position': uuid:seqno or None, 'lsn': end of log, 'log'}.
+    'lsn' is None when the log was empty (a clean directory)."""
+    log = os.path.join(os.path.dirname(datadir.rstrip('/')), os.path.basename(datadir.rstrip('/')) + '.recover.err')
+    if os.path.exists(log):
+        os.remove(log)
+    processes.run(['mariadbd', '--no-defaults'] + as_root() + [
+        f'--datadir={datadir}', '--wsrep-recover', '--wsrep-on=ON', f'--wsrep-provider={PROVIDER}',
+        '--wsrep-cluster-address=gcomm://', '--binlog-format=ROW', f'--log-error={log}',
+        '--innodb-buffer-pool-size=64M', '--skip-networking', f'--socket={log}.sock', f'--pid-file={log}.pid'] +
+        list(options), timeout=RECOVER_DEADLINE_S)
+    with open(log, encoding='utf-8', errors='replace') as f:
+        text = f.read()
+    position = re.findall(r'WSREP: Recovered position: ?(\S+)', text)
+    end = re.findall(r'InnoDB: End of log at LSN=(\d+)', text)
+    return {'position': position[-1] if position else None, 'lsn': int(end[0]) if end else None, 'log': text}
+
+
+def fact(info, *names):
+    """The value of the first of these keys in galera-backup info's JSON, at any depth."""
+    def search(node, name):
+        if isinstance(node, dict):
+            if name in node:
+                return node[name]
+            for value in node.values():
+                found = search(value, name)
+                if found is not None:
+                    return found
+        return None
+    for name in names:
+        found = search(info, name)
+        if found is not None:
+            return found
+    raise AssertionError(f'none of {names} in {info}')

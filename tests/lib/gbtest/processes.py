@@ -1,0 +1,216 @@
+"""Processes and directories of a test run, and their end.
+
+Every process is started here, in a session of its own (Ctrl-C reaches the test only) and with a parent-death
+signal, so that nothing outlives even a killed test. Exit, error, SIGINT, SIGTERM and SIGHUP all lead to one clean-up
+that ends the processes by id, then whatever they left behind (this process is their subreaper), then unmounts and
+removes the run's directory. Never by name: other servers on the machine are none of our business.
+
+The parent-death signal fires when the THREAD that started the process ends: start() is for the main thread.
+"""
+import atexit
+import ctypes
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+
+from .waiting import wait_for
+
+PR_SET_CHILD_SUBREAPER = 36
+KILL_DEADLINE_S = 20
+
+# mariadbd is in a directory that a user's PATH may leave out
+os.environ['PATH'] = os.environ.get('PATH', '/usr/bin:/bin') + ':/usr/sbin:/sbin'
+
+_processes = []
+_mounts = []
+_cleanups = []
+_run_dir = None
+_owner = os.getpid()
+_done = False
+
+
+class Interrupted(BaseException):
+    """SIGINT, SIGTERM or SIGHUP reached the test."""
+
+
+def _on_signal(number, frame):
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
+    raise Interrupted(signal.Signals(number).name)
+
+
+def run_dir():
+    """The directory of this run: short (socket paths), on a disk (redo on a tmpfs is written otherwise), removed at
+    the end unless GB_TEST_KEEP is set. GB_TEST_DIR names another parent than /var/tmp."""
+    global _run_dir
+    if _run_dir is None:
+        _run_dir = tempfile.mkdtemp(prefix='gbt-', dir=os.environ.get('GB_TEST_DIR', '/var/tmp'))
+        os.chmod(_run_dir, 0o755)
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        atexit.register(cleanup)
+        for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(each, _on_signal)
+    return _run_dir
+
+
+def new_dir(name):
+    path = os.path.join(run_dir(), name)
+    os.makedirs(path)
+    return path
+
+
+def on_cleanup(function):
+    """Called first at the end, newest first; for threads that must not see their server go."""
+    _cleanups.append(function)
+
+
+def start(argv, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, env=None, cwd=None, stdin=subprocess.DEVNULL):
+    """Starts a process that ends with us. From the main thread only."""
+    assert threading.current_thread() is threading.main_thread(), 'start() is for the main thread'
+    run_dir()
+    process = subprocess.Popen(['setpriv', '--pdeathsig', 'KILL', '--'] + list(argv), stdout=stdout, stderr=stderr,
+                               stdin=stdin, env=env, cwd=cwd, start_new_session=True)
+    _processes.append(process)
+    return process
+
+
+def run(argv, timeout=300, check=True, env=None, stdin=None):
+    """Runs a command to its end; returns CompletedProcess with text output. A failure shows what it printed."""
+    result = subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=timeout, env=env,
+                            errors='replace', stdin=stdin or subprocess.DEVNULL, start_new_session=True)
+    if check and result.returncode != 0:
+        raise AssertionError(f'{" ".join(map(str, argv))} ended with status {result.returncode}: '
+                             f'{(result.stdout + result.stderr)[-4000:]}')
+    return result
+
+
+def end(process, number=signal.SIGTERM, deadline_s=60):
+    """Sends the signal and waits for the end; a process that does not end in time is a failure (and is killed)."""
+    if process.poll() is None:
+        process.send_signal(number)
+    try:
+        status = process.wait(deadline_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(KILL_DEADLINE_S)
+        raise AssertionError(f'process {process.pid} did not end within {deadline_s} s of {number!r}') from None
+    finally:
+        if process.poll() is not None and process in _processes:
+            _processes.remove(process)
+    return status
+
+
+def descendants(pid):
+    """Ids of all processes below pid, children first."""
+    children = {}
+    for name in os.listdir('/proc'):
+        if name.isdigit():
+            try:
+                with open(f'/proc/{name}/stat', encoding='utf-8', errors='replace') as f:
+                    parent = int(f.read().rsplit(')', 1)[1].split()[1])
+            except (OSError, IndexError):
+                continue
+            children.setdefault(parent, []).append(int(name))
+    found, queue = [], [pid]
+    while queue:
+        below = children.get(queue.pop(0), [])
+        found += below
+        queue += below
+    return found
+
+
+def cpu_seconds(pid):
+    """User and system time of a process with its ended children, seconds."""
+    with open(f'/proc/{pid}/stat', encoding='utf-8', errors='replace') as f:
+        fields = f.read().rsplit(')', 1)[1].split()
+    return sum(int(fields[i]) for i in (11, 12, 13, 14)) / os.sysconf('SC_CLK_TCK')
+
+
+def mount_tmpfs(path, size):
+    """A small file system of its own, for "repository full"; needs root. False if the machine does not let us."""
+    os.makedirs(path, exist_ok=True)
+    result = run(['mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', path], check=False)
+    if result.returncode == 0:
+        _mounts.append(path)
+    return result.returncode == 0
+
+
+def umount(path):
+    run(['umount', '-l', path], check=False)
+    if path in _mounts:
+        _mounts.remove(path)
+
+
+def free_ports(count):
+    """Ports of 127.0.0.1 that nobody listens on, below the range that outgoing connections use. The run's own id
+    picks where to look first, so that two runs at a time rarely look at the same."""
+    ports, port = [], 10000 + (os.getpid() * 37) % 20000
+    for _ in range(20000):
+        port = port + 1 if port < 30000 else 10000
+        if port in free_ports.given:
+            continue
+        with socket.socket() as s:
+            try:
+                s.bind(('127.0.0.1', port))
+            except OSError:
+                continue
+        free_ports.given.add(port)
+        ports.append(port)
+        if len(ports) == count:
+            return ports
+    raise AssertionError('no free ports')
+
+
+free_ports.given = set()
+
+
+def cleanup():
+    """Ends everything this run has started. Runs once, in the process that started it."""
+    global _done
+    if _done or os.getpid() != _owner:
+        return
+    _done = True
+    for function in reversed(_cleanups):
+        try:
+            function()
+        except Exception as error:
+            print(f'clean-up: {error}', file=sys.stderr)
+    for process in _processes:
+        if process.poll() is None:
+            process.kill()
+    for process in _processes:
+        try:
+            process.wait(KILL_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            print(f'clean-up: process {process.pid} does not end', file=sys.stderr)
+
+    def none_left():
+        while True:
+            try:
+                if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                    break
+            except ChildProcessError:
+                return True
+        for pid in descendants(os.getpid()):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        return False
+
+    try:
+        wait_for(none_left, KILL_DEADLINE_S, 'the end of left-over processes')
+    except AssertionError as error:
+        print(f'clean-up: {error}', file=sys.stderr)
+    for path in list(_mounts):
+        umount(path)
+    if _run_dir:
+        if os.environ.get('GB_TEST_KEEP'):
+            print(f'kept: {_run_dir}', file=sys.stderr)
+        else:
+            shutil.rmtree(_run_dir, ignore_errors=True)

@@ -1,0 +1,94 @@
+"""A backup, restored into a fresh directory and held against what was true when it was taken."""
+import os
+import re
+import shutil
+
+from . import checks, load
+from .server import Server
+
+COUNTER = [0]
+
+
+class Restored:
+    """A restored directory and, when it runs, its server: a standalone one, whatever was backed up."""
+
+    def __init__(self, agent, backup, log_file_size='96M', options=()):
+        COUNTER[0] += 1
+        self.agent, self.backup = agent, backup
+        self.info = agent.json('info', backup)
+        self.server = Server(f'restored{COUNTER[0]}', {'innodb-log-file-size': log_file_size}, plugin=False)
+        self.log_file_size = log_file_size
+        agent.restore(backup, self.server.datadir, *options)
+
+    def fact(self, *names):
+        return checks.fact(self.info, *names)
+
+    def position(self):
+        return self.fact('position')
+
+    def lsn_end(self):
+        return int(self.fact('lsn_end', 'end_lsn'))
+
+    def check_image(self):
+        """Before anything has written to it: every page whole."""
+        return checks.innochecksum(self.server.datadir)
+
+    def check_recovery(self):
+        """Crash recovery ends exactly at the manifest's position and LSN."""
+        found = checks.recover(self.server.datadir, [f'--innodb-log-file-size={self.log_file_size}'])
+        assert found['position'] == self.position(), \
+            f'--wsrep-recover: {found["position"]}, the manifest says {self.position()}'
+        self.check_lsn(found['log'])
+        return found
+
+    def check_lsn(self, log):
+        end = re.findall(r'InnoDB: End of log at LSN=(\d+)', log)
+        assert end, f'no end of log: ...{log[-2000:]}'
+        assert int(end[0]) == self.lsn_end(), f'end of log at {end[0]}, the manifest says {self.lsn_end()}'
+
+    def start(self):
+        self.server.start()
+        return self.server
+
+    def check_data(self, expected=None):
+        """expected: checksums taken on the paused node. CHECK TABLE comes after them: it may repair counters."""
+        found = checks.checksums(self.server.connection())
+        unread = [name for name, value in found.items() if value is None]
+        assert not unread, f'not readable: {unread}'
+        if expected is not None:
+            difference = checks.differences(expected, found)
+            assert not difference, f'paused node and restored: {difference}'
+        count = checks.check_tables(self.server)
+        load.Transfers.check(self.server)
+        load.Sequence.check(self.server)
+        errors = [line for line in self.server.log_text().splitlines()
+                  if re.search(r'\[ERROR\]', line) and not re.search(r'event_scheduler|mysql.user', line)]
+        assert not errors, f'the error log: {errors[:5]}'
+        return count
+
+    def check_pages_after(self):
+        """After recovery and a clean shutdown."""
+        self.server.stop()
+        return checks.innochecksum(self.server.datadir)
+
+    def remove(self):
+        self.server.kill()
+        if not os.environ.get('GB_TEST_KEEP'):
+            shutil.rmtree(self.server.base, ignore_errors=True)
+
+
+def verify(agent, backup, expected=None, log_file_size='96M', galera=True):
+    """All of it; returns a few words of what was seen."""
+    restored = Restored(agent, backup, log_file_size)
+    try:
+        files = restored.check_image()
+        if galera:
+            restored.check_recovery()
+        server = restored.start()
+        if not galera:
+            restored.check_lsn(server.log_text())
+        count = restored.check_data(expected)
+        restored.check_pages_after()
+        return f'{files} tablespaces, {count} tables, position {restored.position() or "none"}, LSN {restored.lsn_end()}'
+    finally:
+        restored.remove()
