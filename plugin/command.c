@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define AGENT_TIMEOUT_MS 1000u
-#define SQL_NUMBER_BASE  30000 /* SQL error number of GBnnnn */
+#define SQL_NUMBER_BASE  20000 /* SQL error number of GBnnnn */
 #define THREADS_MAX      64u
 
 struct json
@@ -146,17 +146,20 @@ static bool get_names(struct json options, const char *key, char *out, size_t si
 
 /* ---- keys ---- */
 
-/* Every key of the object must be one of known (NULL-terminated). */
-static bool check_keys(struct json object, const char *const *known, const char *what, struct gb_error *error)
+/* Every name in the array must be one of known (NULL-terminated). The procedure sends the keys of its options beside
+   them: the server's JSON service can look a key up but not list them. */
+static bool check_keys(struct json keys, const char *const *known, const char *what, struct gb_error *error)
 {
-  for (int i = 0;; i++)
+  for (int i = 0; keys.at; i++)
   {
-    const char *name, *name_end, *value;
+    const char *at;
     int length;
-    if (json_get_object_nkey(object.at, object.end, i, &name, &name_end, &value, &length) == JSV_NOTHING)
+    enum json_types type = json_get_array_item(keys.at, keys.end, i, &at, &length);
+    if (type == JSV_NOTHING)
       return true;
-    char key[64];
-    snprintf(key, sizeof key, "%.*s", (int)(name_end - name), name);
+    char key[64] = "";
+    if (type != JSV_STRING || !unescape((struct json){at, at + length}, key, sizeof key))
+      return error_set(error, GB_unknown_option, "%s has options that are no names", what);
     const char *nearest = NULL;
     unsigned least = NEAREST_MAX + 1;
     bool found = false;
@@ -177,6 +180,7 @@ static bool check_keys(struct json object, const char *const *known, const char 
       error_hint(error, "perhaps \"%s\" was meant", nearest);
     return false;
   }
+  return true;
 }
 
 static const char *const start_keys[] = {"type",        "repository",    "node",         "writer",         "require",
@@ -213,12 +217,12 @@ static bool refuse_later(struct json options, struct gb_error *error)
   return true;
 }
 
-static bool parse_start(struct json options, struct backup_options *o, struct gb_error *error)
+static bool parse_start(struct json options, struct json keys, struct backup_options *o, struct gb_error *error)
 {
   uint64_t threads = o->threads, lock_wait = o->lock_wait_s * 1000ull, block = o->block_timeout_ms,
            duration = o->max_duration_s * 1000ull, resync = o->resync_timeout_s * 1000ull;
   bool ignored = false;
-  bool ok = check_keys(options, start_keys, "BACKUP_START", error) && refuse_later(options, error) &&
+  bool ok = check_keys(keys, start_keys, "BACKUP_START", error) && refuse_later(options, error) &&
             get_text(options, "comment", o->comment, sizeof o->comment, error) &&
             get_names(options, "repository", o->repositories, sizeof o->repositories, error) &&
             get_bool(options, "dry_run", &o->dry_run, error) && get_bool(options, "wait", &ignored, error) &&
@@ -268,12 +272,12 @@ static bool accept_command(const struct backup_options *o, struct channel *chann
   return true;
 }
 
-static bool op_start(struct json options, struct backup_options *o, const struct command_defaults *d,
+static bool op_start(struct json options, struct json keys, struct backup_options *o, const struct command_defaults *d,
                      struct gb_error *error)
 {
   if (!o->id[0])
     return error_set(error, GB_bad_value, "start needs an id");
-  if (options.at && !parse_start(options, o, error))
+  if (options.at && !parse_start(options, keys, o, error))
     return false;
   if (!d->enabled)
     return error_set(error, GB_disabled, "backups are switched off on this node (galera_backup_enabled=OFF)");
@@ -305,10 +309,10 @@ static bool op_start(struct json options, struct backup_options *o, const struct
   return accept_command(o, ch, NULL);
 }
 
-static bool op_check(struct json options, struct backup_options *o, const struct command_defaults *d,
+static bool op_check(struct json options, struct json keys, struct backup_options *o, const struct command_defaults *d,
                      struct gb_error *error)
 {
-  if (options.at && (!check_keys(options, check_keys_known, "BACKUP_CHECK", error) ||
+  if (options.at && (!check_keys(keys, check_keys_known, "BACKUP_CHECK", error) ||
                      !get_names(options, "repository", o->repositories, sizeof o->repositories, error)))
     return false;
   if (!coordinator_idle(error))
@@ -351,10 +355,10 @@ static bool op_check_rows(const char *id, struct gb_error *error)
   return ok || error_set(error, GB_not_found, "there is no check %s", id);
 }
 
-static bool op_set(struct json options, struct gb_error *error)
+static bool op_set(struct json options, struct json keys, struct gb_error *error)
 {
   uint64_t rate = UINT64_MAX, threads = 0;
-  if (!options.at || !check_keys(options, set_keys, "BACKUP_SET", error) ||
+  if (!options.at || !check_keys(keys, set_keys, "BACKUP_SET", error) ||
       !get_number(options, "rate", false, 1, 0, UINT64_MAX / 4, &rate, error) ||
       !get_number(options, "threads", false, 1, 1, THREADS_MAX, &threads, error))
     return error->code ? false : error_set(error, GB_bad_value, "BACKUP_SET needs rate or threads");
@@ -371,7 +375,7 @@ static bool run(struct json command, const struct command_defaults *d, struct gb
                              .resync_timeout_s = d->resync_timeout_s,
                              .max_recv_queue = d->max_recv_queue,
                              .ring_size = d->ring_size};
-  struct json options = {0};
+  struct json options = {0}, keys = {0};
   enum json_types type;
   if (!get_text(command, "op", op, sizeof op, error) || !get_text(command, "id", o.id, sizeof o.id, error) ||
       !get_text(command, "user", o.user, sizeof o.user, error) || !get_text(command, "node", o.node, sizeof o.node, error) ||
@@ -379,16 +383,18 @@ static bool run(struct json command, const struct command_defaults *d, struct gb
     return false;
   if (get(command, "options", &type, &options) && type != JSV_OBJECT)
     return bad(error, "options", options, "they must be a JSON object");
+  if (get(command, "keys", &type, &keys) && type != JSV_ARRAY)
+    return bad(error, "keys", keys, "they must be an array");
   if (!strcmp(op, "start"))
-    return op_start(options, &o, d, error);
+    return op_start(options, keys, &o, d, error);
   if (!strcmp(op, "check"))
-    return op_check(options, &o, d, error);
+    return op_check(options, keys, &o, d, error);
   if (!strcmp(op, "check_rows"))
     return op_check_rows(o.id, error);
   if (!strcmp(op, "cancel"))
     return coordinator_cancel(o.id, error);
   if (!strcmp(op, "set"))
-    return op_set(options, error);
+    return op_set(options, keys, error);
   return error_set(error, GB_bad_value, "there is no operation \"%s\"", op);
 }
 

@@ -16,7 +16,7 @@
 #define ALIGNMENT        4096u
 #define PAGE_TRIES       10     /* rule 2 of the design's section 3: a floor */
 #define PAGE_RETRY_US    100000u
-#define ZERO_PAGE_0_TRIES 10
+#define PAGE_0_TRIES 10
 #define EXTENTS_FULL     (WIRE_EXTENTS_MAX - 256u)
 #define ROOM_MIN         (64u << 10) /* a slot with less room left is handed over */
 #define DEFINITION_TRIES 10
@@ -271,11 +271,11 @@ static enum copy_result take_pages(struct copier *c, struct space_read *s, uint8
   return COPY_DONE;
 }
 
-/* Page 0 of a tablespace. COPY_GONE: it is all zero. */
+/* Page 0 of a tablespace. COPY_GONE: nothing of the file's start has been written yet. */
 static enum copy_result read_page_0(struct copier *c, const struct item *item, struct space_read *s,
                                     struct gb_error *error)
 {
-  for (int i = 0; i < ZERO_PAGE_0_TRIES; i++)
+  for (int i = 0; i < PAGE_0_TRIES; i++)
   {
     bool zero = false;
     struct gb_error problem = {0};
@@ -291,17 +291,15 @@ static enum copy_result read_page_0(struct copier *c, const struct item *item, s
     if (parsed && (size_t)n >= s->info.format.page_size &&
         page_verify(&s->info.format, 0, c->scratch) != PAGE_CORRUPT)
       return COPY_DONE;
-    if (n < 1024 || zero)
-      zero = true;
-    if (i + 1 == ZERO_PAGE_0_TRIES || c->shared->stop)
+    if (n < 1024 || (zero && page_is_zero(c->scratch, (size_t)n & ~(size_t)63)))
+      return COPY_GONE;
+    if (i + 1 == PAGE_0_TRIES || c->shared->stop)
     {
-      if (zero)
-        return COPY_GONE;
-      if (parsed)
+      if (parsed || zero)
         error_set(error, GB_corrupt_page, "page 0 of %s (space %u) has a wrong checksum in %d reads", s->path,
-                  item->space_id, ZERO_PAGE_0_TRIES);
+                  item->space_id, PAGE_0_TRIES);
       else
-        error_copy(error, &problem);
+        error_set(error, GB_corrupt_page, "%s (space %u): %s", s->path, item->space_id, problem.what);
       return c->shared->stop ? COPY_AGAIN : COPY_FAILED;
     }
     usleep(c->shared->window ? 1000 : PAGE_RETRY_US);
@@ -381,7 +379,9 @@ static enum copy_result copy_space(struct copier *c, struct item *item, uint32_t
     result = read_page_0(c, item, &s, error);
   if (result == COPY_GONE)
   {
-    /* Page 0 has not been written since the file was made. All of it is in the redo, behind FILE_CREATE. */
+    /* Not written since the file was made: then it was made after C, and all of it is in the redo behind its
+       FILE_CREATE, which inventory_finish() asks for. */
+    inventory_note_unwritten(c->shared->inventory, item);
     s.info.format = c->shared->system.format;
     s.info.free_limit = 0;
     result = COPY_DONE;

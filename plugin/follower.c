@@ -18,7 +18,7 @@
 #define QUEUE_SIZE       (16u << 20) /* parsed, not yet handed over */
 #define SEND_MIN         (256u << 10) /* a slot waits for this much, unless... */
 #define SEND_AFTER_US    500000u     /* ...it has waited this long */
-#define IDLE_US          10000
+#define IDLE_US          20000
 #define CHECK_EVERY_US   200000u     /* inode and checkpoint while idle */
 #define HEADER_TRIES     20
 #define LOST_TRIES       50          /* idle rounds with the server far ahead before the place is given up */

@@ -196,10 +196,12 @@ static void apply(struct inventory *inv, const struct follower_event *e)
     if ((i = add(inv, ITEM_SPACE, WIRE_KIND_TABLESPACE, e->path, hash_number(e->space_id, 0))))
     {
       i->space_id = e->space_id;
+      i->created = e->op == REDO_FILE_CREATE;
       queue(inv, i);
     }
     return;
   }
+  i->created = i->created || e->op == REDO_FILE_CREATE;
   set_path(inv, i, e->path);
   /* Back after its FILE_DELETE: created again or imported. Its old copy is worth nothing (rule 11). */
   if (i->dropped || i->state == ITEM_MISSING)
@@ -343,7 +345,7 @@ struct item *inventory_take(struct inventory *inv, unsigned wait_ms, uint32_t *n
   if (best)
   {
     best->state = ITEM_BUSY;
-    best->again = false;
+    best->again = best->unwritten = false;
     *number = inv->next_number++;
   }
   pthread_mutex_unlock(&inv->mutex);
@@ -404,6 +406,13 @@ void inventory_note_shrunk(struct inventory *inv, struct item *i)
 {
   pthread_mutex_lock(&inv->mutex);
   i->shrunk = true;
+  pthread_mutex_unlock(&inv->mutex);
+}
+
+void inventory_note_unwritten(struct inventory *inv, struct item *i)
+{
+  pthread_mutex_lock(&inv->mutex);
+  i->unwritten = true;
   pthread_mutex_unlock(&inv->mutex);
 }
 
@@ -488,6 +497,9 @@ bool inventory_finish(struct inventory *inv, void (*drop)(uint32_t file_no, void
                      "%s (space %u) appeared or changed too late to be copied", i->path, i->space_id);
     else if (i->shrunk && !i->trimmed)
       ok = error_set(error, GB_file_vanished, "%s became shorter and the redo log does not say why", i->path);
+    else if (i->unwritten && !i->created)
+      ok = error_set(error, GB_corrupt_page, "page 0 of %s (space %u) is all zero and the redo log does not say why", i->path,
+                     i->space_id);
     else if (i->class == ITEM_DEFINITION && i->kind == WIRE_KIND_OTHER && strlen(i->path) > 4 &&
              !strcmp(i->path + strlen(i->path) - 4, ".ibd") && space_has_path(inv, i->path))
       drop(i->file_no, context); /* an orphan that was imported meanwhile: the tablespace has its place */

@@ -59,6 +59,8 @@ struct item
   bool in_use;   /* ITEM_CLOSED: open in some session */
   bool shrunk;   /* undo: shorter than it was; right only with `trimmed` */
   bool trimmed;  /* undo: the log holds its truncation */
+  bool created;  /* the log holds its FILE_CREATE */
+  bool unwritten; /* nothing of it was on disk: right only with `created` */
   uint32_t space_id;
   uint32_t first_page; /* of this file, in a system tablespace of several */
   uint32_t file_no;    /* of the copy announced to the agent, 0: none */
@@ -113,6 +115,7 @@ void inventory_put_back(struct inventory *inventory, struct item *item);
 /* Path of an item, now. */
 void inventory_path(struct inventory *inventory, const struct item *item, char *out, size_t size);
 void inventory_note_shrunk(struct inventory *inventory, struct item *item);
+void inventory_note_unwritten(struct inventory *inventory, struct item *item);
 
 struct inventory_load
 {

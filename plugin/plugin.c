@@ -61,7 +61,7 @@ static int check_command(MYSQL_THD thd, struct st_mysql_sys_var *var, void *save
   struct command_defaults d = defaults();
   if (!supported)
   {
-    my_printf_error(32012, "GB2012 unsupported_server: galera_backup does not support MariaDB %s; do: use 10.11 or 11.8",
+    my_printf_error(22012, "GB2012 unsupported_server: galera_backup does not support MariaDB %s; do: use 10.11 or 11.8",
                     MYF(0), server_version);
     return 1;
   }

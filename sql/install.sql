@@ -115,7 +115,7 @@ CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_b
   SQL SECURITY DEFINER
   COMMENT 'raises GBnnnn'
 BEGIN
-  DECLARE number INT DEFAULT 30000 + code;
+  DECLARE number INT DEFAULT 20000 + code;
   DECLARE message VARCHAR(512) DEFAULT LEFT(CONCAT('GB', LPAD(code, 4, '0'), ' ', text), 512);
   SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = number, MESSAGE_TEXT = message;
 END//
@@ -126,16 +126,17 @@ CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_b
   COMMENT 'hands a command to the plugin; told is the last warning it raised'
 BEGIN
   DECLARE message LONGTEXT;
+  DECLARE given LONGTEXT DEFAULT IF(options IS NULL OR options = '', '{}', options);
   DECLARE warnings_raised INT DEFAULT 0;
   DECLARE EXIT HANDLER FOR 1193
     CALL galera_backup.fail(2001, CONCAT('plugin_missing: plugin galera_backup is not loaded on ', galera_backup.node_name(),
       '; do: INSTALL SONAME ''galera_backup'' there or install the package'));
-  IF options IS NOT NULL AND options <> '' AND (NOT JSON_VALID(options) OR JSON_TYPE(options) <> 'OBJECT') THEN
+  IF NOT JSON_VALID(given) OR JSON_TYPE(given) <> 'OBJECT' THEN
     CALL galera_backup.fail(1003, CONCAT('bad_value: "', LEFT(options, 80), '" is not a JSON object; do: give options like ''{"comment": "before the upgrade"}'''));
   END IF;
   SET message = JSON_OBJECT('op', op, 'id', backup_id, 'user', caller, 'node', galera_backup.node_name(),
     'cluster', galera_backup.cluster_name(),
-    'options', IF(options IS NULL OR options = '', JSON_OBJECT(), JSON_COMPACT(options)));
+    'options', JSON_COMPACT(given), 'keys', JSON_COMPACT(JSON_KEYS(given)));
   EXECUTE IMMEDIATE 'SET GLOBAL galera_backup_command = ?' USING message;
   GET DIAGNOSTICS warnings_raised = NUMBER;
   IF warnings_raised > 0 THEN

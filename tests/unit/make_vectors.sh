@@ -40,7 +40,7 @@ start() {
         --innodb-stats-persistent=OFF --innodb-fast-shutdown=0 --innodb-buffer-pool-dump-at-shutdown=OFF \
         --innodb-data-file-path=ibdata1:12M:autoextend --innodb-flush-log-at-trx-commit=1 \
         --plugin-load-add=file_key_management --file-key-management-filename="$work/keys" \
-        --innodb-encryption-threads=0 --log-error="$data/err" "$@" &
+        --innodb-encryption-threads=0 --log-error="$data/log.err" "$@" &
     server=$!
     for _ in $(seq 300); do
         if sql 'SELECT 1' >/dev/null 2>&1; then
@@ -51,7 +51,7 @@ start() {
         fi
         sleep 0.1
     done
-    tail -20 "$data/err" >&2
+    tail -20 "$data/log.err" >&2
     exit 1
 }
 

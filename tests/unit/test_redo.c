@@ -161,7 +161,6 @@ static void a_real_log_to_its_end(void **state)
     assert_int_equal(s.checkpoints, 1);
     assert_true(s.checkpoint == real.log.checkpoint_lsn && s.checkpoint_at == real.log.end_lsn);
     expect_file(&s, &at, REDO_FILE_CREATE, "./r/born.ibd", "");
-    expect_file(&s, &at, REDO_FILE_MODIFY, "./r/born.ibd", "");
     expect_file(&s, &at, REDO_FILE_RENAME, "./r/born.ibd", "./r/renamed.ibd");
     uint32_t before = s.file[at - 1].space_id;
     expect_file(&s, &at, REDO_FILE_CREATE, "./r/renamed.ibd", ""); /* TRUNCATE makes a new file */
@@ -541,7 +540,7 @@ static void file_records(void **state)
     assert_int_equal(s.file[0].op, REDO_FILE_CREATE);
     assert_int_equal(s.file[0].space_id, 5);
     assert_string_equal(s.file[0].path, "./a.ibd");
-    assert_int_equal(MADE("\xa0\x02\x05\x00./a.ibd\0./b.ibd"
+    assert_int_equal(MADE("\xa0\x03\x05\x00./a.ibd\0./b.ibd"
                           "\xb9\x05\x00./b.ibd"
                           "\x12\x05\x03"
                           "\xb5\x7f\x23\x34\x56\x78", /* the same page: no FILE_MODIFY */
@@ -610,9 +609,9 @@ static void records_without_sense(void **state)
         BAD("\x82\x05\x00"),                       /* of none */
         BAD("\x8a\x05\x00./a\0.ibd"),              /* FILE_CREATE with two names */
         BAD("\xa9\x05\x00./a.ibd"),                /* FILE_RENAME with one */
-        BAD("\xa0\x03\x05\x00./a.ibd\0./b.ibd\0"), /* with three */
-        BAD("\xa0\x02\x05\x00./a.ibd\0./b.txt"),   /* to another kind of file */
-        BAD("\xa0\x02\x05\x00./a.txt\0./b.ibd"),   /* from one */
+        BAD("\xa0\x04\x05\x00./a.ibd\0./b.ibd\0"), /* with three */
+        BAD("\xa0\x03\x05\x00./a.ibd\0./b.txt"),   /* to another kind of file */
+        BAD("\xa0\x03\x05\x00./a.txt\0./b.ibd"),   /* from one */
         BAD("\xc9\x05\x00./a.ibd"),                /* an operation that does not exist */
         BAD("\xd9\x05\x00./a.ibd"),
         BAD("\xe9\x05\x00./a.ibd"),

@@ -119,5 +119,5 @@ class Caller:
         assert any(name in self.text for name in names), f'expected {names}, got {self.number}: {self.text}'
         for name in names:
             if name.startswith('GB') and name in self.text:
-                assert self.number == 30000 + int(name[2:]), f'{self.number} is not the number of {self.text}'
+                assert self.number == 20000 + int(name[2:]), f'{self.number} is not the number of {self.text}'
         return self.text
