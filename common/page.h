@@ -8,10 +8,11 @@
   buf0buf.cc buf_page_is_corrupted(), page0zip.cc page_zip_verify_checksum(), fil0crypt.cc
   fil_space_verify_crypt_checksum(), fil0pagecompress.cc.
 
-  What no checksum covers, and so no test here can see: in older formats bytes 26 to 37 (flush LSN
-  or key version, space id), in ROW_FORMAT=COMPRESSED bytes 16 to 23 (the LSN) and 26 to 33 besides,
-  in encrypted older pages also the first and the last eight bytes but for the low half of the LSN;
-  behind the payload of a compressed full_crc32 page everything.
+  What no checksum covers, so that damage to it is not seen: bytes 26 to 37 of pages in older
+  formats (flush LSN, space id); bytes 16 to 23 (the LSN) and 26 to 33 of ROW_FORMAT=COMPRESSED
+  pages; in both, when encrypted, bytes 0 to 3 and 26 to 29 (the key version) but not 30 to 33, and
+  four bytes before the last four; in compressed full_crc32 pages all that stands behind the
+  payload.
 */
 #ifndef GB_COMMON_PAGE_H
 #define GB_COMMON_PAGE_H

@@ -50,12 +50,9 @@ static const char FILE_SUFFIX[] = {'.', 'i', 'b', 'd'};
 
 /* ---- header ---- */
 
-static bool parse_checkpoint(struct bytes_reader *r, uint64_t first_lsn, uint64_t *lsn,
-                             uint64_t *end_lsn)
+static bool parse_checkpoint(const uint8_t block[CHECKPOINT_SIZE], uint64_t first_lsn,
+                             uint64_t *lsn, uint64_t *end_lsn)
 {
-    const uint8_t *block = bytes_take(r, CHECKPOINT_SIZE);
-    if (!block)
-        return false;
     *lsn = bytes_u64_at(block, CHECKPOINT_SIZE, 0);
     *end_lsn = bytes_u64_at(block, CHECKPOINT_SIZE, 8);
     for (unsigned at = CHECKPOINT_ZERO_AT; at < CHECKPOINT_CRC_AT; at++)
@@ -105,7 +102,8 @@ bool redo_parse_header(const uint8_t *data, uint64_t file_size, struct redo_log 
     for (size_t i = 0; i < sizeof blocks / sizeof blocks[0]; i++) {
         uint64_t lsn, end_lsn;
         bytes_seek(&r, blocks[i]);
-        if (parse_checkpoint(&r, log->first_lsn, &lsn, &end_lsn) && lsn >= log->checkpoint_lsn) {
+        if (parse_checkpoint(bytes_take(&r, CHECKPOINT_SIZE), log->first_lsn, &lsn, &end_lsn) &&
+            lsn >= log->checkpoint_lsn) {
             log->checkpoint_lsn = lsn;
             log->end_lsn = end_lsn;
         }

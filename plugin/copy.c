@@ -573,13 +573,10 @@ static enum copy_result copy_file(struct copier *c, struct item *item, uint32_t 
                           !strcmp(path + strlen(path) - 4, ".MAI"), error);
   }
   /* Only DDL writes these: unchanged around the read means that the read is of one version. */
-  if (result == COPY_DONE && item->class == ITEM_DEFINITION)
-  {
-    if (fstat(fd, &after) || !same_stat(&st, &after))
-      result = COPY_MISSING;
-    else
-      stamp(item, &st);
-  }
+  if (result == COPY_DONE && item->class == ITEM_DEFINITION && (fstat(fd, &after) || !same_stat(&st, &after)))
+    result = COPY_MISSING;
+  if (result == COPY_DONE)
+    stamp(item, &st);
   if (result == COPY_DONE && !item->more)
     done(c, number, (uint64_t)st.st_size, false);
   close(fd);

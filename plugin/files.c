@@ -37,13 +37,19 @@ static const char *const log_tables[] = {"general_log", "slow_log", "table_stats
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
+static void free_names(char ***names, size_t *count)
+{
+  for (size_t i = 0; i < *count; i++)
+    free((*names)[i]);
+  free(*names);
+  *names = NULL;
+  *count = 0;
+}
+
 void files_reset(struct files *f)
 {
-  for (size_t i = 0; i < f->in_use_count; i++)
-    free(f->in_use[i]);
-  free(f->in_use);
-  f->in_use = NULL;
-  f->in_use_count = 0;
+  free_names(&f->in_use, &f->in_use_count);
+  free_names(&f->to_close, &f->to_close_count);
   f->ddl_log_at = 0;
   f->complex = false;
 }
@@ -407,8 +413,60 @@ static void idle_is_gone(struct item *item, void *context)
 static void queue_in_use(struct item *item, void *context)
 {
   (void)context;
-  if (item->class == ITEM_CLOSED && item->in_use && item->state == ITEM_IDLE)
+  if (item->class == ITEM_CLOSED && item->in_use && item->state != ITEM_GONE && item->state != ITEM_BUSY)
     item->state = ITEM_QUEUED;
+}
+
+static void add_to_close(struct files *f, const char *table)
+{
+  if (f->to_close_count && !strcmp(f->to_close[f->to_close_count - 1], table))
+    return;
+  char **more = realloc(f->to_close, (f->to_close_count + 1) * sizeof *more);
+  if (!more)
+  {
+    f->complex = true;
+    return;
+  }
+  f->to_close = more;
+  if (!(f->to_close[f->to_close_count] = strdup(table)))
+    f->complex = true;
+  else
+    f->to_close_count++;
+}
+
+/* Each statement of an applier ends with its blocks written, so a table without a change since its copy is unchanged. */
+static void find_changed(struct item *item, void *context)
+{
+  struct files *f = context;
+  char full[WIRE_PATH_MAX], table[WIRE_PATH_MAX];
+  struct stat st;
+  if (item->class != ITEM_CLOSED || item->state == ITEM_GONE)
+    return;
+  snprintf(full, sizeof full, "%s%s", f->datadir, item->path);
+  if (item->state == ITEM_COPIED && !item->in_use && !stat(full, &st) && same_stamp(&item->stamp, &st))
+    return;
+  table_of(item->path, table, sizeof table);
+  add_to_close(f, table);
+}
+
+static void use_to_close(struct item *item, void *context)
+{
+  struct files *f = context;
+  char table[WIRE_PATH_MAX];
+  const char *key = table;
+  if (item->class != ITEM_CLOSED || item->state == ITEM_GONE)
+    return;
+  table_of(item->path, table, sizeof table);
+  if (f->to_close_count && bsearch(&key, f->to_close, f->to_close_count, sizeof *f->to_close, compare))
+    item->in_use = true;
+}
+
+void files_window_tables(struct files *f)
+{
+  if (f->to_close_count)
+    qsort(f->to_close, f->to_close_count, sizeof *f->to_close, compare);
+  inventory_each_file(f->inventory, use_to_close, f);
+  inventory_each_file(f->inventory, queue_in_use, NULL);
 }
 
 void files_window_ddl(void *argument)
@@ -445,7 +503,8 @@ void files_window_ddl(void *argument)
   }
   free(log);
   inventory_each_file(f->inventory, idle_is_gone, NULL);
-  inventory_each_file(f->inventory, queue_in_use, NULL);
+  if (f->replicated)
+    inventory_each_file(f->inventory, find_changed, f);
 }
 
 static void queue_log_tables(struct item *item, void *context)

@@ -18,11 +18,15 @@ struct files
   off_t ddl_log_at;    /* how much of ddl.log has been taken into account */
   bool complex;        /* ddl.log named something that only a scan can follow: start over */
   bool control_changed;
+  bool replicated;     /* appliers write non-transactional tables, whatever stage is held (wsrep_mode) */
   struct aria_control control_first, control_last;
   struct gb_error error;
   /* in use, as SHOW OPEN TABLES says: "db/table" in the file name's charset, sorted */
   char **in_use;
   size_t in_use_count;
+  /* tables to be closed by FLUSH LOCAL TABLES before they are copied in the window: "db/table" */
+  char **to_close;
+  size_t to_close_count;
 };
 
 void files_reset(struct files *files); /* frees in_use, forgets ddl.log */
@@ -32,8 +36,11 @@ void files_reset(struct files *files); /* frees in_use, forgets ddl.log */
 void files_scan(void *files);
 /* After FLUSH: queues closed tables that are not in use. in_use must be set. */
 void files_queue_closed(struct files *files);
-/* In the window: what ddl.log says since; tables that were in use. Sets complex. */
+/* In the window: what ddl.log says since. Where appliers write non-transactional tables, fills to_close with those that
+   have changed since their copy: FLUSH does not stop appliers, only the pause does. Sets complex. */
 void files_window_ddl(void *files);
+/* In the window, after to_close has been closed: queues these and the tables that were in use. */
+void files_window_tables(struct files *files);
 /* In the window, commits blocked: log tables, the tails of Aria's logs. */
 void files_window_commit(void *files);
 /* Before the window: the bulk of Aria's logs. */

@@ -272,6 +272,7 @@ static bool begin_copy(struct backup *b)
   b->files.inventory = b->inventory;
   snprintf(b->files.datadir, sizeof b->files.datadir, "%s", b->facts.datadir);
   snprintf(b->files.aria_dir, sizeof b->files.aria_dir, "%s", b->facts.aria_dir);
+  b->files.replicated = b->galera && strstr(b->facts.wsrep_mode, "REPLICATE_");
   if (!(b->readers = readers_start(&setup, b->options.threads, &b->error)))
     return false;
   backup_publish_readers(b->readers);
@@ -315,19 +316,44 @@ static enum outcome copy(struct backup *b)
 
 /* ---- FLUSH ---- */
 
-/* A name as it stands in file names. Plain names are the same; the server converts the others. */
+/* Names that are the same in SQL and on disk; the server converts the others. */
+static bool plain_name(const char *name)
+{
+  for (const char *c = name; *c; c++)
+    if (!((*c >= '0' && *c <= '9') || (*c >= 'A' && *c <= 'Z') || (*c >= 'a' && *c <= 'z') || *c == '_'))
+      return false;
+  return true;
+}
+
+static void to_hex(const char *text, char *hex, size_t size)
+{
+  size_t n = 0;
+  hex[0] = '\0';
+  for (const char *c = text; *c && n + 3 < size; c++)
+    n += (size_t)snprintf(hex + n, size - n, "%02x", (unsigned char)*c);
+}
+
+/* The other way; for use between backquotes. */
+static void sql_name_of(struct backup *b, const char *file_name, char *out, size_t size)
+{
+  char hex[1024];
+  struct gb_error ignored = {0};
+  snprintf(out, size, "%s", file_name);
+  if (plain_name(file_name))
+    return;
+  to_hex(file_name, hex, sizeof hex);
+  sql_value(b->sql, 0, out, size, &ignored, "SELECT REPLACE(CONVERT(CONVERT(CAST(0x%s AS BINARY) USING filename) USING utf8mb3), '`', '``')",
+            hex);
+}
+
+/* A name as it stands in file names. */
 static void file_name_of(struct backup *b, const char *name, char *out, size_t size)
 {
-  bool plain = true;
-  for (const char *c = name; *c; c++)
-    plain = plain && ((*c >= '0' && *c <= '9') || (*c >= 'A' && *c <= 'Z') || (*c >= 'a' && *c <= 'z') || *c == '_');
   snprintf(out, size, "%s", name);
-  if (plain)
+  if (plain_name(name))
     return;
   char hex[1024];
-  size_t n = 0;
-  for (const char *c = name; *c && n + 3 < sizeof hex; c++)
-    n += (size_t)snprintf(hex + n, sizeof hex - n, "%02x", (unsigned char)*c);
+  to_hex(name, hex, sizeof hex);
   struct gb_error ignored = {0};
   sql_value(b->sql, 0, out, size, &ignored, "SELECT CAST(CONVERT(_utf8mb3 0x%s USING filename) AS BINARY)", hex);
 }
@@ -540,6 +566,24 @@ static bool take_position(struct backup *b)
          sql_value(b->sql, 0, b->gtid_slave_pos, sizeof b->gtid_slave_pos, &b->error, "SELECT @@global.gtid_slave_pos");
 }
 
+/* Closes tables that appliers wrote after BLOCK_DDL had closed them: what is in memory only goes to their files. LOCAL:
+   nothing is replicated. */
+static bool close_tables(struct backup *b)
+{
+  for (size_t i = 0; i < b->files.to_close_count; i++)
+  {
+    char database[1024], *table = strchr(b->files.to_close[i], '/'), names[2][1024];
+    if (!table)
+      continue;
+    snprintf(database, sizeof database, "%.*s", (int)(table - b->files.to_close[i]), b->files.to_close[i]);
+    sql_name_of(b, database, names[0], sizeof names[0]);
+    sql_name_of(b, table + 1, names[1], sizeof names[1]);
+    if (!sql_run(b->sql, &b->error, "FLUSH LOCAL TABLES `%s`.`%s`", names[0], names[1]))
+      return false;
+  }
+  return true;
+}
+
 /* Proof of the pause (rule 4): our own desync counted once more, same uuid and seqno as before, Primary. */
 static bool paused(struct backup *b, const struct node_state *before)
 {
@@ -573,6 +617,9 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
   /* FILE_* records of all DDL are durable before the DDL ends: what the file holds now is all of it. */
   if (!follower_catch_up(b->follower, left_ms(until)) || !window_job(b, files_window_ddl, until) || b->files.complex)
     return BUSY;
+  if (!close_tables(b))
+    return FAILED;
+  files_window_tables(&b->files);
   *commit_us = now_us();
   if ((o = enter(b, "BLOCK_COMMIT")) != TAKEN)
     return o;

@@ -85,7 +85,8 @@ unsigned sql_errno(const struct sql *sql)
   return sql->last_errno;
 }
 
-static bool query(struct sql *sql, struct gb_error *error, const char *format, va_list args)
+static bool __attribute__((format(printf, 3, 0)))
+query(struct sql *sql, struct gb_error *error, const char *format, va_list args)
 {
   char text[STATEMENT_MAX];
   int length = vsnprintf(text, sizeof text, format, args);

@@ -333,6 +333,39 @@ static void unchecked_pages_need_equal_lsns(void **state)
     }
 }
 
+/* A checksum over a page whose two LSNs differ: nothing that a server writes, but it must not pass.
+ */
+static void a_right_checksum_does_not_make_up_for_the_lsn(void **state)
+{
+    (void)state;
+    struct vector v;
+    struct space_format f;
+    open_vector(&v, &f, "plain_full.16k.vec");
+    uint8_t *page = v.block[1].data;
+    page[f.page_size - 8] ^= 1;
+    struct bytes_writer w = bytes_writer(page, f.page_size);
+    bytes_writer_seek(&w, f.page_size - 4);
+    bytes_put_u32(&w, page_crc32c(0, page, f.page_size - 4));
+    assert_int_equal(page_verify(&f, 3, page), PAGE_CORRUPT);
+    vector_close(&v);
+}
+
+static void encrypted_pages_without_a_checksum(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"crypt_crc.16k.vec", "zipcrypt8_crc.16k.vec"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        struct vector v;
+        struct space_format f;
+        open_vector(&v, &f, names[i]);
+        struct bytes_writer w = bytes_writer(v.block[1].data, f.page_size);
+        bytes_writer_seek(&w, KEY_VERSION_AT + 4);
+        bytes_put_u32(&w, 0xDEADBEEF);
+        assert_int_equal(page_verify(&f, 3, v.block[1].data), PAGE_UNVERIFIABLE);
+        vector_close(&v);
+    }
+}
+
 static void damage_under_older_checksums(void **state)
 {
     (void)state;
@@ -409,6 +442,8 @@ int main(void)
         cmocka_unit_test(impossible_sizes_of_compressed_pages),
         cmocka_unit_test(implausible_old_compressed_pages),
         cmocka_unit_test(unchecked_pages_need_equal_lsns),
+        cmocka_unit_test(a_right_checksum_does_not_make_up_for_the_lsn),
+        cmocka_unit_test(encrypted_pages_without_a_checksum),
         cmocka_unit_test(damage_under_older_checksums),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -6,7 +6,7 @@ import threading
 import pymysql
 
 from .server import SOURCE, query_dicts
-from .waiting import wait_for
+from .waiting import WaitTimeout, wait_for
 
 BACKUP_DEADLINE_S = 300
 RUNNING = 'running'
@@ -45,7 +45,12 @@ def ended(server, backup):
 
 
 def wait_end(server, backup, deadline_s=BACKUP_DEADLINE_S):
-    return wait_for(lambda: ended(server, backup), deadline_s, f'backup {backup} to end', while_true=server.alive)
+    try:
+        return wait_for(lambda: ended(server, backup), deadline_s, f'backup {backup} to end', while_true=server.alive)
+    except WaitTimeout as error:
+        figures = {name: value for name, value in state(server).items() if value not in ('', '0')}
+        said = [line for line in server.log_text().splitlines() if 'galera_backup' in line][-8:]
+        raise WaitTimeout(f'{error}; {figures}; its log: {said}') from None
 
 
 def take(server, deadline_s=BACKUP_DEADLINE_S, **options):
