@@ -185,7 +185,7 @@ static bool ask(struct channel *ch, enum wire_type type, uint8_t *buffer, size_t
   uint8_t header[WIRE_HEADER_SIZE];
   wire_put_header(header, type, size);
   if (!write_all(ch->fd, header, sizeof header, until_us, -1) || !write_all(ch->fd, buffer, size, until_us, -1))
-    return error_set(error, GB_agent_lost, "the agent closed the connection or takes nothing");
+    return error_set(error, GB_agent_absent, "the agent closed the connection or takes nothing");
   int got = read_all(ch->fd, header, sizeof header, until_us);
   uint16_t got_type;
   if (got == 1 && !wire_get_header(header, &got_type, answer_size, error))
@@ -193,7 +193,7 @@ static bool ask(struct channel *ch, enum wire_type type, uint8_t *buffer, size_t
   if (got == 1)
     got = read_all(ch->fd, buffer, *answer_size, until_us);
   if (got != 1)
-    return error_set(error, GB_agent_lost, got == 0 ? "the agent closed the connection" : "the agent did not answer in time");
+    return error_set(error, GB_agent_absent, got == 0 ? "the agent closed the connection" : "the agent did not answer in time");
   if (got_type == WIRE_ERROR)
   {
     struct wire_error e;
@@ -279,6 +279,12 @@ bool channel_check(struct channel *ch, const struct wire_check *check, struct wi
             wire_get_checked(buffer, size, checked, error);
   free(buffer);
   return ok;
+}
+
+bool channel_closed(const struct channel *ch)
+{
+  char byte;
+  return recv(ch->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
 /* Under mutex. */

@@ -18,7 +18,7 @@
 #define RESYNC_RETRY_MS   500u
 #define RESYNC_QUEUE      10u   /* write-sets: the receive queue counts as empty below this */
 #define SYNCED_WAIT_S     60u
-#define COMMIT_SILENCE_US 60000000u
+#define COMMIT_SILENCE_US 15000000u
 #define ABORT_FLUSH_MS    1000u
 
 /* The thread and what may be asked of it from other threads. */
@@ -102,7 +102,8 @@ void backup_test_hold(struct backup *b, const char *stage)
       p->test_held = held = hold;
       progress_unlock();
     }
-    if (!hold || server_stopping() || now_us() > until || (b->channel_begun && channel_failed(b->channel, &ignored)))
+    if (!hold || server_stopping() || now_us() > until ||
+        (b->channel_begun ? channel_failed(b->channel, &ignored) : b->channel && channel_closed(b->channel)))
       break;
     usleep(1000);
   }
@@ -248,18 +249,52 @@ static void fill_facts(struct backup *b, struct wire_facts *f)
   wire_add_fact(f, "flow_control_sent", "%" PRIu64, p.flow_control_sent);
 }
 
+static void send_abort(struct backup *b)
+{
+  struct wire_abort m = {.cancelled = b->error.code == GB_cancelled, .code = (uint16_t)b->error.code};
+  snprintf(m.what, sizeof m.what, "%s", b->error.what);
+  snprintf(m.hint, sizeof m.hint, "%s", b->error.hint);
+  channel_send_abort(b->channel, &m);
+}
+
+/* Between FINISH and COMMITTED the agent alone knows whether the backup exists. A cancel asks it to stop, and its
+   answer decides: COMMITTED, then the cancel came too late; or the end of the connection. */
+static bool still_committing(struct backup *b, bool *abort_sent)
+{
+  struct gb_error lost = {0};
+  if (channel_failed(b->channel, &lost))
+  {
+    if (lost.code == GB_agent_lost && !*abort_sent)
+      error_hint(&lost, "galera-backup list shows whether the backup was committed; else start it again");
+    error_copy(&b->error, &lost);
+    return false;
+  }
+  if (*abort_sent || backup_tick(b))
+    return !*abort_sent || channel_silence_us(b->channel) < COMMIT_SILENCE_US;
+  if (b->error.code != GB_cancelled)
+    return false;
+  send_abort(b);
+  *abort_sent = true;
+  return true;
+}
+
 /* RESYNC beside COMMIT: neither waits for the other. */
 static bool finish(struct backup *b)
 {
   struct wire_facts *facts = calloc(1, sizeof *facts);
   if (!facts)
     return error_set(&b->error, GB_no_memory, "no memory for the manifest");
+  backup_set_stage(b, "COMMIT");
+  if (!backup_tick(b))
+  {
+    free(facts);
+    return false;
+  }
   fill_facts(b, facts);
   channel_send_finish(b->channel, facts);
-  backup_set_stage(b, "COMMIT");
   uint64_t resync_until = now_us() + (uint64_t)b->options.resync_timeout_s * 1000000;
   uint64_t next_resync = 0;
-  bool resynced = false, committed = false, told = false;
+  bool resynced = false, committed = false, told = false, abort_sent = false;
   struct wire_committed *message = calloc(1, sizeof *message);
   while ((!resynced || !committed) && message)
   {
@@ -282,11 +317,7 @@ static bool finish(struct backup *b)
     if (!committed && !(committed = channel_committed(b->channel, message)))
     {
       /* Resync first: a dead agent does not keep the node desynced, and its death is reported below. */
-      if (resynced && !backup_tick(b))
-        break;
-      if (!b->failed_at && channel_failed(b->channel, &b->error))
-        b->failed_at = now_us();
-      if (resynced && b->error.code)
+      if (resynced && !still_committing(b, &abort_sent))
         break;
     }
     if (!resynced || !committed)
@@ -299,6 +330,9 @@ static bool finish(struct backup *b)
   }
   if (committed)
   {
+    if (abort_sent)
+      backup_warn("the cancel came too late: the backup was committed");
+    error_clear(&b->error);
     struct progress *p = progress_lock();
     p->bytes_stored = message->bytes_stored;
     snprintf(p->repositories, sizeof p->repositories, "%.*s", (int)sizeof p->repositories - 1, message->repositories);
@@ -319,12 +353,7 @@ static void leave(struct backup *b, bool ok)
   b->window = false;
   backup_publish_readers(NULL);
   if (!ok && b->channel_begun)
-  {
-    struct wire_abort m = {.cancelled = b->error.code == GB_cancelled, .code = (uint16_t)b->error.code};
-    snprintf(m.what, sizeof m.what, "%s", b->error.what);
-    snprintf(m.hint, sizeof m.hint, "%s", b->error.hint);
-    channel_send_abort(b->channel, &m);
-  }
+    send_abort(b);
   uint64_t until = now_us() + (uint64_t)b->options.resync_timeout_s * 1000000;
   while (b->sql && !resync_step(b, until))
     usleep(RESYNC_RETRY_MS * 100);

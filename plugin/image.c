@@ -26,7 +26,7 @@
 #define CATCH_UP_MS          10000u
 #define JOB_MS               600000u
 #define REDO_END_US          30000000u
-#define OLD_STATEMENT_S      1u
+#define ISOLATED_MS          300u /* DDL or an applier's statement this old keeps us from pausing */
 
 enum outcome
 {
@@ -415,22 +415,31 @@ static bool take_old_statement(void *context, char **column, unsigned count)
   return false;
 }
 
-/* The oldest statement that could be what we wait for; "" if there is none. */
-static void find_blocker(struct backup *b, bool appliers_only, char out[256])
+/* Statements that hold what BACKUP STAGE waits for, by how they begin. */
+#define DDL_WORDS "^[[:space:](]*(ALTER|CREATE|DROP|RENAME|TRUNCATE|OPTIMIZE|REPAIR|ANALYZE|LOCK|FLUSH|BACKUP)"
+#define OTHERS    "USER NOT IN ('galera_backup_definer','event_scheduler') AND COMMAND NOT IN ('Daemon','Binlog Dump')"
+
+/* An applier's statement, or DDL (on a Galera node in total order isolation), that has run for a while: pause() would wait
+   for its end. "" if there is none. */
+static void find_isolated(struct backup *b, char out[256])
+{
+  out[0] = '\0';
+  sql_rows(b->sql, take_old_statement, out, &b->error,
+           "SELECT ID, USER, TIME, IFNULL(INFO, STATE) FROM information_schema.PROCESSLIST WHERE TIME_MS >= %u AND " OTHERS
+           " AND INFO IS NOT NULL AND COMMAND <> 'Sleep' AND (INFO REGEXP '" DDL_WORDS "' OR (USER = 'system user' AND STATE NOT "
+           "LIKE '%%wsrep%%idle%%' AND STATE NOT LIKE '%%committed%%')) ORDER BY TIME_MS DESC LIMIT 1",
+           ISOLATED_MS);
+}
+
+/* What probably keeps a lock from us: DDL first, then the oldest statement, then a session that may hold LOCK TABLES. */
+static void find_blocker(struct backup *b, char out[256])
 {
   struct gb_error ignored = {0};
   out[0] = '\0';
   sql_rows(b->sql, take_old_statement, out, &ignored,
-           "SELECT ID, USER, TIME, IFNULL(INFO, STATE) FROM information_schema.PROCESSLIST WHERE TIME >= %u AND "
-           "COMMAND NOT IN ('Sleep','Daemon','Binlog Dump') AND %s ORDER BY TIME DESC LIMIT 1",
-           OLD_STATEMENT_S,
-           appliers_only ? "USER = 'system user' AND STATE NOT LIKE '%%wsrep%%idle%%' AND STATE NOT LIKE "
-                           "'%%committed%%' AND INFO IS NOT NULL"
-                         : "USER <> 'system user'");
-  if (!out[0] && !appliers_only)
-    sql_rows(b->sql, take_old_statement, out, &ignored,
-             "SELECT ID, USER, TIME, 'an idle session, perhaps with LOCK TABLES' FROM "
-             "information_schema.PROCESSLIST WHERE COMMAND = 'Sleep' ORDER BY TIME DESC LIMIT 1");
+           "SELECT ID, USER, TIME, IF(COMMAND = 'Sleep', 'an idle session, perhaps with LOCK TABLES,', IFNULL(INFO, STATE)) "
+           "FROM information_schema.PROCESSLIST WHERE TIME_MS >= 500 AND USER <> 'system user' AND " OTHERS
+           " ORDER BY IFNULL(INFO, '') REGEXP '" DDL_WORDS "' DESC, COMMAND = 'Sleep', TIME_MS DESC LIMIT 1");
 }
 
 /* What must hold right before BLOCK_DDL, so that pause() ends soon (rule 2). reason: why not. */
@@ -452,7 +461,7 @@ static bool fit_for_pause(struct backup *b, char reason[256])
     else if (b->node.recv_queue > b->options.max_recv_queue)
       snprintf(reason, 256, "the receive queue (%" PRIu64 ")", b->node.recv_queue);
     else
-      find_blocker(b, true, reason);
+      find_isolated(b, reason);
   }
   return !b->error.code && !reason[0];
 }
@@ -726,7 +735,7 @@ bool image_take(struct backup *b)
     }
     channel_unreserve(b->channel);
     char found[256];
-    find_blocker(b, false, found);
+    find_blocker(b, found);
     if (found[0])
       snprintf(blocker, sizeof blocker, "%s", found);
     struct progress p;

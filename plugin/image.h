@@ -28,7 +28,7 @@ struct backup
   struct follower *follower;
   struct readers *readers;
   struct files files;
-  uint64_t started_us, sampled_us, failed_at;
+  uint64_t started_us, sampled_us;
   uint64_t rate_bytes, rate_us;  /* of the last sample */
   uint64_t redo_lsn;             /* server's LSN at the last sample */
   double redo_rate;              /* bytes a second, smoothed */
