@@ -26,7 +26,8 @@
 #define CATCH_UP_MS          10000u
 #define JOB_MS               600000u
 #define REDO_END_US          30000000u
-#define ISOLATED_MS          300u /* DDL or an applier's statement this old keeps us from pausing */
+#define FIT_WAIT_US          3000000u  /* for a moment without DDL, before FLUSH */
+#define FIT_WAIT_FLUSH_US    1000000u  /* and once more while FLUSH is held */
 
 enum outcome
 {
@@ -419,16 +420,15 @@ static bool take_old_statement(void *context, char **column, unsigned count)
 #define DDL_WORDS "^[[:space:](]*(ALTER|CREATE|DROP|RENAME|TRUNCATE|OPTIMIZE|REPAIR|ANALYZE|LOCK|FLUSH|BACKUP)"
 #define OTHERS    "USER NOT IN ('galera_backup_definer','event_scheduler') AND COMMAND NOT IN ('Daemon','Binlog Dump')"
 
-/* An applier's statement, or DDL (on a Galera node in total order isolation), that has run for a while: pause() would wait
-   for its end. "" if there is none. */
+/* DDL (on a Galera node in total order isolation) or an applier's statement, however young: pause() would wait for its
+   end, and nothing bounds that. "" if there is none. */
 static void find_isolated(struct backup *b, char out[256])
 {
   out[0] = '\0';
   sql_rows(b->sql, take_old_statement, out, &b->error,
-           "SELECT ID, USER, TIME, IFNULL(INFO, STATE) FROM information_schema.PROCESSLIST WHERE TIME_MS >= %u AND " OTHERS
+           "SELECT ID, USER, TIME, IFNULL(INFO, STATE) FROM information_schema.PROCESSLIST WHERE " OTHERS
            " AND INFO IS NOT NULL AND COMMAND <> 'Sleep' AND (INFO REGEXP '" DDL_WORDS "' OR (USER = 'system user' AND STATE NOT "
-           "LIKE '%%wsrep%%idle%%' AND STATE NOT LIKE '%%committed%%')) ORDER BY TIME_MS DESC LIMIT 1",
-           ISOLATED_MS);
+           "LIKE '%%wsrep%%idle%%' AND STATE NOT LIKE '%%committed%%')) ORDER BY TIME_MS DESC LIMIT 1");
 }
 
 /* What probably keeps a lock from us: DDL first, then the oldest statement, then a session that may hold LOCK TABLES. */
@@ -466,6 +466,19 @@ static bool fit_for_pause(struct backup *b, char reason[256])
   return !b->error.code && !reason[0];
 }
 
+/* Waits for a moment in which the node is fit. */
+static bool wait_fit(struct backup *b, uint64_t most_us, char reason[256])
+{
+  uint64_t until = now_us() + most_us;
+  while (!fit_for_pause(b, reason))
+  {
+    if (now_us() > until || !backup_tick(b))
+      return false;
+    usleep(WAIT_MS * 1000);
+  }
+  return true;
+}
+
 static void waiting_for(const char *what)
 {
   struct progress *p = progress_lock();
@@ -479,7 +492,7 @@ static enum outcome flush(struct backup *b)
   unsigned reserve = channel_page_slots(b->channel) / 2;
   if (!channel_reserve(b->channel, reserve < RESERVE_SLOTS ? reserve : RESERVE_SLOTS, RESERVE_WAIT_MS))
     return backup_tick(b) ? BUSY : FAILED;
-  if (!fit_for_pause(b, reason))
+  if (!wait_fit(b, FIT_WAIT_US, reason))
   {
     waiting_for(reason);
     return b->error.code ? FAILED : BUSY;
@@ -509,6 +522,11 @@ static enum outcome flush(struct backup *b)
   inventory_load(b->inventory, &load);
   if (load.queued_bytes > PENDING_MAX)
     return BUSY;
+  if (!wait_fit(b, FIT_WAIT_FLUSH_US, reason))
+  {
+    waiting_for(reason);
+    return b->error.code ? FAILED : BUSY;
+  }
   return backup_tick(b) ? TAKEN : FAILED;
 }
 
