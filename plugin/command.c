@@ -358,10 +358,12 @@ static bool op_check_rows(const char *id, struct gb_error *error)
 static bool op_set(struct json options, struct json keys, struct gb_error *error)
 {
   uint64_t rate = UINT64_MAX, threads = 0;
-  if (!options.at || !check_keys(keys, set_keys, "BACKUP_SET", error) ||
-      !get_number(options, "rate", false, 1, 0, UINT64_MAX / 4, &rate, error) ||
-      !get_number(options, "threads", false, 1, 1, THREADS_MAX, &threads, error))
-    return error->code ? false : error_set(error, GB_bad_value, "BACKUP_SET needs rate or threads");
+  if (options.at && (!check_keys(keys, set_keys, "BACKUP_SET", error) ||
+                     !get_number(options, "rate", false, 1, 0, UINT64_MAX / 4, &rate, error) ||
+                     !get_number(options, "threads", false, 1, 1, THREADS_MAX, &threads, error)))
+    return false;
+  if (rate == UINT64_MAX && !threads)
+    return error_set(error, GB_bad_value, "BACKUP_SET needs rate or threads");
   return coordinator_set(rate == UINT64_MAX ? -1 : (int64_t)rate, (int)threads, error);
 }
 

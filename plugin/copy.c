@@ -580,7 +580,7 @@ static enum copy_result copy_file(struct copier *c, struct item *item, uint32_t 
   if (result == COPY_DONE && !item->more)
     done(c, number, (uint64_t)st.st_size, false);
   close(fd);
-  return result == COPY_MISSING && item->class != ITEM_DEFINITION ? COPY_GONE : result;
+  return result;
 }
 
 enum copy_result copy_item(struct copier *c, struct item *item, uint32_t number, const char *path,

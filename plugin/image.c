@@ -21,7 +21,9 @@
 #define PENDING_ROUNDS       50u
 #define LAG_MAX              (16u << 20) /* redo follower: before the window */
 #define LAG_FAIL             0.7         /* of the log's capacity */
-#define MISSING_TRIES        50u
+#define MISSING_TRIES        20u
+#define MISSING_WAIT_MS      1000u
+#define MISSING_PAUSE_US     50000u
 #define BACKOFF_MAX_S        8u
 #define CATCH_UP_MS          10000u
 #define JOB_MS               600000u
@@ -141,8 +143,13 @@ static enum outcome wait_copies(struct backup *b, bool holding)
     bool idle = readers_idle(b->readers, WAIT_MS);
     struct inventory_load load;
     inventory_load(b->inventory, &load);
-    if (load.missing && !inventory_retry_missing(b->inventory, MISSING_TRIES, &b->error))
-      return FAILED;
+    /* The record that explains a missing file is durable before the file goes: read up to it, then look again. */
+    if (load.missing && follower_catch_up(b->follower, MISSING_WAIT_MS))
+    {
+      usleep(MISSING_PAUSE_US);
+      if (!inventory_retry_missing(b->inventory, MISSING_TRIES, &b->error))
+        return FAILED;
+    }
     if (idle && !load.missing)
       return TAKEN;
     if (holding && channel_stall_us(b->channel) > FLUSH_STALL_US)
@@ -631,6 +638,13 @@ static bool paused(struct backup *b, const struct node_state *before)
   return true;
 }
 
+/* Why the window has to be tried again; shown by status and log. */
+static enum outcome again(const char *why)
+{
+  waiting_for(why);
+  return BUSY;
+}
+
 static enum outcome inside(struct backup *b, uint64_t *commit_us)
 {
   enum outcome o = enter(b, "BLOCK_DDL");
@@ -642,8 +656,12 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
     return FAILED;
   struct node_state first = b->node;
   /* FILE_* records of all DDL are durable before the DDL ends: what the file holds now is all of it. */
-  if (!follower_catch_up(b->follower, left_ms(until)) || !window_job(b, files_window_ddl, until) || b->files.complex)
-    return BUSY;
+  if (!follower_catch_up(b->follower, left_ms(until)))
+    return again("the redo follower in the pause");
+  if (!window_job(b, files_window_ddl, until))
+    return again("ddl.log to be read in the pause");
+  if (b->files.complex)
+    return again("DDL between FLUSH and the pause that needs a new scan");
   if (!close_tables(b))
     return FAILED;
   files_window_tables(&b->files);
@@ -653,12 +671,20 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
   if (!take_position(b))
     return FAILED;
   backup_set_stage(b, "BLOCK_COMMIT");
-  if (!window_job(b, note_control, until) || !readers_idle(b->readers, left_ms(until)))
-    return BUSY;
+  if (!window_job(b, note_control, until))
+    return again("Aria's log in the pause");
+  if (!readers_idle(b->readers, left_ms(until)))
+    return again(readers_overflowed(b->readers) ? "fewer changed files in the pause (more than its reserved memory)"
+                                                : "the readers in the pause (block_timeout)");
   readers_run(b->readers, write_control, b);
-  if (!readers_ran(b->readers, left_ms(until)) || b->files.control_changed || b->files.error.code ||
-      readers_overflowed(b->readers))
-    return BUSY;
+  struct inventory_load load;
+  inventory_load(b->inventory, &load);
+  if (!readers_ran(b->readers, left_ms(until)) || b->files.error.code || readers_overflowed(b->readers))
+    return again("Aria's control file in the pause");
+  if (b->files.control_changed)
+    return again("Aria's log, which started a new file in the pause");
+  if (load.missing)
+    return again("a file that changed in the pause");
   /* The last page has been read: no page lies above this LSN (rule 9). */
   b->lsn_end = sql_status_number(b->sql, "Innodb_lsn_current", &b->error);
   if (b->error.code || !paused(b, &first) || server_stopping())

@@ -449,8 +449,10 @@ bool inventory_retry_missing(struct inventory *inv, unsigned max_tries, struct g
     {
       if (i->tries >= max_tries)
         ok = error_set(error, GB_file_vanished,
-                       "%s (space %u) can't be found under this name and the redo log does not say why", i->path,
-                       i->space_id);
+                       i->class == ITEM_SPACE
+                           ? "%s (space %u) can't be found under this name and the redo log does not say why"
+                           : "%s changes at each read",
+                       i->path, i->space_id);
       i->tries++;
       i->state = ITEM_QUEUED;
     }

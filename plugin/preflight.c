@@ -180,6 +180,19 @@ static bool check_engines(struct sql *sql, struct check_rows *rows, struct gb_er
   return true;
 }
 
+/* InnoDB's list of its tablespaces is a plugin of information_schema that can be switched off. */
+static bool check_list(struct sql *sql, struct check_rows *rows, struct gb_error *first, struct gb_error *error)
+{
+  char status[16] = "";
+  if (!sql_value(sql, 0, status, sizeof status, error,
+                 "SELECT PLUGIN_STATUS FROM information_schema.PLUGINS WHERE PLUGIN_NAME = 'INNODB_SYS_TABLESPACES'"))
+    return false;
+  if (strcmp(status, "ACTIVE"))
+    fail(rows, "innodb", GB_unsupported_config, first, "information_schema.INNODB_SYS_TABLESPACES is switched off",
+         "start the server with innodb-sys-tablespaces=ON");
+  return true;
+}
+
 bool preflight(struct sql *sql, struct facts *facts, struct node_state *state, struct check_rows *rows,
                struct gb_error *error)
 {
@@ -193,7 +206,7 @@ bool preflight(struct sql *sql, struct facts *facts, struct node_state *state, s
          "SET innodb_encrypt_log=OFF and restart: this release can't follow an encrypted redo log");
   else
     check_add(rows, "redo_log", "OK", facts->log_file_size, "");
-  if (!check_engines(sql, rows, error))
+  if (!check_list(sql, rows, &first, error) || !check_engines(sql, rows, error))
     return false;
   error_copy(error, &first);
   return !error->code;

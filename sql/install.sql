@@ -1,9 +1,25 @@
--- galera-backup: schema, procedures, accounts. Run it as a privileged user; safe to run again, and on a cluster where
--- some node has no plugin: no statement here names a variable of the plugin (docs/sql.md).
-SET @gb_old_mode = @@SESSION.sql_mode;
-SET SESSION sql_mode = 'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO';
+-- galera-backup: the schema galera_backup with its catalog and procedures, and the accounts and roles that use them.
+--
+--   mariadb < install.sql
+--
+-- Run it once for a cluster, as an account that may create users. Running it again upgrades what is there and keeps the
+-- catalog's rows and everyone's grants; a session that waits in a CALL holds it up. No statement here names a variable of
+-- the plugin: one that did would succeed on some nodes of a cluster and fail on others, and Galera evicts nodes for that.
+-- So the procedures reach the plugin by EXECUTE IMMEDIATE of constant texts and by information_schema.GLOBAL_STATUS.
+-- They never build SQL from their input. docs/sql.md describes all of it, its section "Security" the accounts.
+--
+-- What is written in capitals is for callers; the rest serves it and is granted to nobody.
+
+SET @galera_backup_mode = @@SESSION.sql_mode, @galera_backup_client = @@SESSION.character_set_client,
+    @galera_backup_results = @@SESSION.character_set_results, @galera_backup_collation = @@SESSION.collation_connection;
+SET SESSION sql_mode = 'STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_AUTO_CREATE_USER,NO_ENGINE_SUBSTITUTION';
+SET NAMES utf8mb4 COLLATE utf8mb4_bin;
 
 CREATE DATABASE IF NOT EXISTS galera_backup CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+ALTER DATABASE galera_backup CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+-- ---- the catalog: written by the agents alone, read by the procedures. Times are UTC. A column that comes later is
+-- added here and by an ALTER TABLE ... ADD COLUMN IF NOT EXISTS below the table.
 
 CREATE TABLE IF NOT EXISTS galera_backup.backups (
   cluster VARCHAR(128) NOT NULL,
@@ -51,104 +67,59 @@ CREATE TABLE IF NOT EXISTS galera_backup.backups (
   error_code INT UNSIGNED NOT NULL DEFAULT 0,
   error TEXT NOT NULL DEFAULT '',
   hint TEXT NOT NULL DEFAULT '',
-  as_of DATETIME(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6),
+  as_of DATETIME(6) NOT NULL,
   PRIMARY KEY (cluster, id)
-) ENGINE=InnoDB;
+) ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin COMMENT='backups and failed runs; docs/sql.md';
 
 CREATE TABLE IF NOT EXISTS galera_backup.backup_log (
   cluster VARCHAR(128) NOT NULL,
   id VARCHAR(64) NOT NULL,
   seq INT UNSIGNED NOT NULL,
   at DATETIME(6) NOT NULL,
-  stage VARCHAR(32) NOT NULL,
-  level VARCHAR(8) NOT NULL,
-  message TEXT NOT NULL,
+  stage VARCHAR(32) NOT NULL DEFAULT '',
+  level VARCHAR(8) NOT NULL DEFAULT 'note',
+  message TEXT NOT NULL DEFAULT '',
   PRIMARY KEY (cluster, id, seq)
-) ENGINE=InnoDB;
+) ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin COMMENT='what happened in a backup; docs/sql.md';
 
--- The account that the procedures run as: nobody can log in with it. SUPER is what setting a plugin's variable takes.
+-- ---- accounts
+
+-- As whom the procedures run. Nobody can log in as it. SUPER is what setting a plugin's variable takes.
 CREATE USER IF NOT EXISTS 'galera_backup_definer'@'localhost' IDENTIFIED VIA mysql_native_password USING 'invalid' ACCOUNT LOCK;
+ALTER USER 'galera_backup_definer'@'localhost' ACCOUNT LOCK;
 GRANT SUPER ON *.* TO 'galera_backup_definer'@'localhost';
-GRANT EXECUTE, SELECT, INSERT, UPDATE, DELETE ON galera_backup.* TO 'galera_backup_definer'@'localhost';
+GRANT SELECT, INSERT, UPDATE, DELETE, EXECUTE ON galera_backup.* TO 'galera_backup_definer'@'localhost';
 
--- The account of the agent, by the operating system's user of that name.
+-- The agent: whoever is galera-backup in the operating system.
 CREATE USER IF NOT EXISTS 'galera-backup'@'localhost' IDENTIFIED VIA unix_socket;
-GRANT EXECUTE, SELECT, INSERT, UPDATE, DELETE ON galera_backup.* TO 'galera-backup'@'localhost';
+GRANT SELECT, INSERT, UPDATE, DELETE ON galera_backup.backups TO 'galera-backup'@'localhost';
+GRANT SELECT, INSERT, UPDATE, DELETE ON galera_backup.backup_log TO 'galera-backup'@'localhost';
+GRANT EXECUTE ON galera_backup.* TO 'galera-backup'@'localhost';
 
 CREATE ROLE IF NOT EXISTS galera_backup_operator;
 CREATE ROLE IF NOT EXISTS galera_backup_monitor;
 
 DELIMITER //
 
-CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.node_name() RETURNS VARCHAR(255)
-  READS SQL DATA SQL SECURITY DEFINER
-  COMMENT 'wsrep_node_name, else the host name'
+-- ---- errors
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_backup.fail(number INT, what TEXT, remedy TEXT)
+  NO SQL SQL SECURITY DEFINER COMMENT 'raises GBnnnn'
 BEGIN
-  DECLARE name VARCHAR(255) DEFAULT NULL;
-  SELECT MAX(IF(VARIABLE_NAME = 'WSREP_NODE_NAME', VARIABLE_VALUE, NULL)) INTO name
-    FROM information_schema.GLOBAL_VARIABLES
-    WHERE VARIABLE_NAME = 'WSREP_NODE_NAME' AND
-      EXISTS (SELECT 1 FROM information_schema.GLOBAL_VARIABLES WHERE VARIABLE_NAME = 'WSREP_ON' AND VARIABLE_VALUE = 'ON');
-  RETURN IF(name IS NULL OR name = '', @@GLOBAL.hostname, name);
+  DECLARE sql_number INT DEFAULT 20000 + number;
+  DECLARE line TEXT DEFAULT CONCAT('GB', LPAD(number, 4, '0'), ' ', galera_backup.error_name(number), ': ', what, '; do: ', remedy);
+  -- The server keeps 511 bytes of a message and would cut a character in two.
+  SET line = LEFT(line, 511);
+  WHILE LENGTH(line) > 511 DO
+    SET line = LEFT(line, CHAR_LENGTH(line) - 1);
+  END WHILE;
+  SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = sql_number, MESSAGE_TEXT = line;
 END//
 
-CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.cluster_name() RETURNS VARCHAR(255)
-  READS SQL DATA SQL SECURITY DEFINER
-  COMMENT 'wsrep_cluster_name, empty on a standalone server'
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.error_name(number INT) RETURNS VARCHAR(32)
+  DETERMINISTIC NO SQL SQL SECURITY DEFINER COMMENT 'the word after GBnnnn, as in common/errors.def'
 BEGIN
-  DECLARE name VARCHAR(255) DEFAULT '';
-  SELECT IFNULL(MAX(VARIABLE_VALUE), '') INTO name
-    FROM information_schema.GLOBAL_VARIABLES
-    WHERE VARIABLE_NAME = 'WSREP_CLUSTER_NAME' AND
-      EXISTS (SELECT 1 FROM information_schema.GLOBAL_VARIABLES WHERE VARIABLE_NAME = 'WSREP_ON' AND VARIABLE_VALUE = 'ON');
-  RETURN name;
-END//
-
-CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.status_value(name VARCHAR(64))
-  RETURNS TEXT READS SQL DATA SQL SECURITY DEFINER
-  COMMENT 'one status variable of the plugin; NULL where it is not loaded'
-BEGIN
-  RETURN (SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = CONCAT('GALERA_BACKUP_', UPPER(name)));
-END//
-
-CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_backup.fail(code INT, text VARCHAR(500))
-  SQL SECURITY DEFINER
-  COMMENT 'raises GBnnnn'
-BEGIN
-  DECLARE number INT DEFAULT 20000 + code;
-  DECLARE message VARCHAR(512) DEFAULT LEFT(CONCAT('GB', LPAD(code, 4, '0'), ' ', text), 512);
-  SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = number, MESSAGE_TEXT = message;
-END//
-
-CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_backup.command(IN op VARCHAR(16), IN backup_id VARCHAR(64),
-  IN caller VARCHAR(255), IN options LONGTEXT, OUT told TEXT)
-  SQL SECURITY DEFINER
-  COMMENT 'hands a command to the plugin; told is the last warning it raised'
-BEGIN
-  DECLARE message LONGTEXT;
-  DECLARE given LONGTEXT DEFAULT IF(options IS NULL OR options = '', '{}', options);
-  DECLARE warnings_raised INT DEFAULT 0;
-  DECLARE EXIT HANDLER FOR 1193
-    CALL galera_backup.fail(2001, CONCAT('plugin_missing: plugin galera_backup is not loaded on ', galera_backup.node_name(),
-      '; do: INSTALL SONAME ''galera_backup'' there or install the package'));
-  IF NOT JSON_VALID(given) OR JSON_TYPE(given) <> 'OBJECT' THEN
-    CALL galera_backup.fail(1003, CONCAT('bad_value: "', LEFT(options, 80), '" is not a JSON object; do: give options like ''{"comment": "before the upgrade"}'''));
-  END IF;
-  SET message = JSON_OBJECT('op', op, 'id', backup_id, 'user', caller, 'node', galera_backup.node_name(),
-    'cluster', galera_backup.cluster_name(),
-    'options', JSON_COMPACT(given), 'keys', JSON_COMPACT(JSON_KEYS(given)));
-  EXECUTE IMMEDIATE 'SET GLOBAL galera_backup_command = ?' USING message;
-  GET DIAGNOSTICS warnings_raised = NUMBER;
-  IF warnings_raised > 0 THEN
-    GET DIAGNOSTICS CONDITION warnings_raised told = MESSAGE_TEXT;
-  END IF;
-END//
-
-CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.error_name(code INT) RETURNS VARCHAR(32)
-  DETERMINISTIC NO SQL SQL SECURITY DEFINER
-  COMMENT 'short name of GBnnnn (common/errors.def)'
-BEGIN
-  RETURN CASE code
+  RETURN CASE number
     WHEN 1001 THEN 'usage'
     WHEN 1002 THEN 'unknown_option'
     WHEN 1003 THEN 'bad_value'
@@ -206,293 +177,569 @@ BEGIN
     ELSE 'internal' END;
 END//
 
-CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_backup.BACKUP_STATUS(backup_id VARCHAR(64))
-  SQL SECURITY DEFINER
-  COMMENT 'one row: the running backup, or the last one of this node (NULL), or the one of that id'
+-- ---- this node
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.galera_variable(name VARCHAR(64)) RETURNS VARCHAR(255)
+  READS SQL DATA SQL SECURITY DEFINER COMMENT 'a wsrep variable; empty on a server without Galera'
 BEGIN
-  DECLARE here VARCHAR(64) DEFAULT galera_backup.status_value('id');
-  DECLARE wanted VARCHAR(64) DEFAULT backup_id;
-  IF here IS NOT NULL AND here <> '' AND (wanted IS NULL OR wanted = here) THEN
-    SELECT
-      MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_ID', s.VARIABLE_VALUE, NULL)) AS id,
-      MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_CLUSTER', s.VARIABLE_VALUE, NULL)) AS cluster,
-      MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_NODE', s.VARIABLE_VALUE, NULL)) AS node,
-      MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_TYPE', s.VARIABLE_VALUE, NULL)) AS type,
-      MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_PARENT', s.VARIABLE_VALUE, NULL)) AS parent,
-      MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_STATE', s.VARIABLE_VALUE, NULL)) AS state,
-      MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_STAGE', s.VARIABLE_VALUE, NULL)) AS stage,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_PERCENT', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS percent,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_ETA_S', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS eta_s,
-      CAST(NULLIF(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_STARTED_AT', s.VARIABLE_VALUE, NULL)), '') AS DATETIME) AS started_at,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_ELAPSED_S', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS elapsed_s,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_STAGE_S', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS stage_s,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_BYTES_TOTAL', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS bytes_total,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_BYTES_DONE', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS bytes_done,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_BYTES_STORED', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS bytes_stored,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_READ_RATE', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS read_rate,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_STORE_RATE', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS store_rate,
-      MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_BOTTLENECK', s.VARIABLE_VALUE, NULL)) AS bottleneck,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_RATE_LIMIT', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS rate_limit,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_REDO_BYTES', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS redo_bytes,
-      NULLIF(CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_REDO_HEADROOM_S', s.VARIABLE_VALUE, NULL)) AS SIGNED), -1) AS redo_headroom_s,
-      MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_WAITING_FOR', s.VARIABLE_VALUE, NULL)) AS waiting_for,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_DESYNCED', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS desynced,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_DESYNC_S', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS desync_s,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_RECV_QUEUE', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS recv_queue,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_RECV_QUEUE_MAX', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS recv_queue_max,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_FLOW_CONTROL_SENT', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS flow_control_sent,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_DDL_BLOCKED_MS', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS ddl_blocked_ms,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_COMMIT_BLOCKED_MS', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS commit_blocked_ms,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_BLOCKED_MS', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS blocked_ms,
-      MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_POSITION', s.VARIABLE_VALUE, NULL)) AS position,
-      MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_GTID', s.VARIABLE_VALUE, NULL)) AS gtid,
-      MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_BINLOG_FILE', s.VARIABLE_VALUE, NULL)) AS binlog_file,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_BINLOG_POS', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS binlog_pos,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_LSN_START', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS lsn_start,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_LSN_END', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS lsn_end,
-      MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_REPOSITORIES', s.VARIABLE_VALUE, NULL)) AS repositories,
-      MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_RESYNC', s.VARIABLE_VALUE, NULL)) AS resync,
-      MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_WARNINGS', s.VARIABLE_VALUE, NULL)) AS warnings,
-      CAST(MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_ERROR_CODE', s.VARIABLE_VALUE, NULL)) AS SIGNED) AS error_code,
-      MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_ERROR', s.VARIABLE_VALUE, NULL)) AS error,
-      MAX(IF(s.VARIABLE_NAME = 'GALERA_BACKUP_HINT', s.VARIABLE_VALUE, NULL)) AS hint,
-      UTC_TIMESTAMP(6) AS as_of
-    FROM information_schema.GLOBAL_STATUS s WHERE s.VARIABLE_NAME LIKE 'GALERA\\_BACKUP\\_%';
-  ELSE
-    IF wanted IS NULL THEN
-      SELECT MAX(b.id) INTO wanted FROM galera_backup.backups b WHERE b.node = galera_backup.node_name();
-      IF wanted IS NULL THEN
-        CALL galera_backup.fail(2004, 'not_running: no backup was ever started on this node; do: CALL galera_backup.BACKUP_LIST(NULL)');
-      END IF;
-    ELSEIF NOT EXISTS (SELECT 1 FROM galera_backup.backups b WHERE b.id = wanted) THEN
-      CALL galera_backup.fail(3005, CONCAT('not_found: there is no backup ', LEFT(wanted, 64), '; do: CALL galera_backup.BACKUP_LIST(NULL)'));
+  RETURN IFNULL((SELECT MAX(v.VARIABLE_VALUE) FROM information_schema.GLOBAL_VARIABLES v WHERE v.VARIABLE_NAME = name AND EXISTS
+    (SELECT 1 FROM information_schema.GLOBAL_VARIABLES o WHERE o.VARIABLE_NAME = 'WSREP_ON' AND o.VARIABLE_VALUE = 'ON')), '');
+END//
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.node_name() RETURNS VARCHAR(255)
+  READS SQL DATA SQL SECURITY DEFINER COMMENT 'wsrep_node_name, else the host name'
+BEGIN
+  DECLARE name VARCHAR(255) DEFAULT galera_backup.galera_variable('WSREP_NODE_NAME');
+  RETURN IF(name = '', @@GLOBAL.hostname, name);
+END//
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.cluster_name() RETURNS VARCHAR(255)
+  READS SQL DATA SQL SECURITY DEFINER COMMENT 'wsrep_cluster_name, empty on a standalone server'
+BEGIN
+  RETURN galera_backup.galera_variable('WSREP_CLUSTER_NAME');
+END//
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.plugin_status() RETURNS LONGTEXT
+  READS SQL DATA SQL SECURITY DEFINER
+  COMMENT 'the status variables of the plugin, of one moment, as a JSON object; NULL where it is not loaded'
+BEGIN
+  RETURN (SELECT JSON_OBJECTAGG(LOWER(SUBSTRING(s.VARIABLE_NAME, 15)), s.VARIABLE_VALUE)
+    FROM information_schema.GLOBAL_STATUS s WHERE s.VARIABLE_NAME LIKE 'GALERA|_BACKUP|_%' ESCAPE '|');
+END//
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.running_elsewhere(wanted VARCHAR(64)) RETURNS TEXT
+  READS SQL DATA SQL SECURITY DEFINER
+  COMMENT 'what runs on another node of this cluster, as a JSON object {id, node, text}; wanted: its id or NULL'
+BEGIN
+  DECLARE here VARCHAR(255) DEFAULT galera_backup.node_name();
+  DECLARE this_cluster VARCHAR(255) DEFAULT galera_backup.cluster_name();
+  IF this_cluster = '' THEN
+    RETURN NULL;
+  END IF;
+  -- An agent may be configured with another name for the cluster: then this node's own rows tell it.
+  RETURN (SELECT JSON_OBJECT('id', b.id, 'node', b.node, 'text', CONCAT(b.id, ' is running on ', b.node, ' (', b.stage, ', ',
+      b.percent, ' %', IF(b.eta_s > 0, CONCAT(', ETA ', galera_backup.duration_text(b.eta_s)), ''), ')'))
+    FROM galera_backup.backups b
+    WHERE b.state = 'running' AND b.node <> here AND (wanted IS NULL OR b.id = wanted)
+      AND b.as_of BETWEEN UTC_TIMESTAMP(6) - INTERVAL 30 SECOND AND UTC_TIMESTAMP(6) + INTERVAL 30 SECOND
+      AND (b.cluster = this_cluster OR b.cluster IN (SELECT o.cluster FROM galera_backup.backups o WHERE o.node = here))
+    ORDER BY b.id DESC LIMIT 1);
+END//
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.duration_text(seconds BIGINT UNSIGNED) RETURNS VARCHAR(32)
+  DETERMINISTIC NO SQL SQL SECURITY DEFINER COMMENT '45s, 6m, 2h05m: for messages'
+BEGIN
+  RETURN CASE
+    WHEN seconds < 100 THEN CONCAT(seconds, 's')
+    WHEN seconds < 6000 THEN CONCAT(ROUND(seconds / 60), 'm')
+    ELSE CONCAT(seconds DIV 3600, 'h', LPAD(seconds MOD 3600 DIV 60, 2, '0'), 'm') END;
+END//
+
+-- ---- options
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.options_object(options LONGTEXT) RETURNS LONGTEXT
+  NO SQL SQL SECURITY DEFINER COMMENT 'options as a JSON object; NULL and the empty text are {}'
+BEGIN
+  IF options IS NULL OR TRIM(options) = '' THEN
+    RETURN '{}';
+  END IF;
+  IF NOT JSON_VALID(options) THEN
+    CALL galera_backup.fail(1003, CONCAT('"', LEFT(options, 80), '" is not valid JSON'),
+      'give a JSON object like {"comment": "before the upgrade"}, or NULL');
+  ELSEIF JSON_TYPE(options) <> 'OBJECT' THEN
+    CALL galera_backup.fail(1003, CONCAT('"', LEFT(options, 80), '" is valid JSON, but not an object'),
+      'give a JSON object like {"comment": "before the upgrade"}, or NULL');
+  END IF;
+  RETURN options;
+END//
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.edit_distance(a VARCHAR(32), b VARCHAR(32)) RETURNS INT
+  DETERMINISTIC NO SQL SQL SECURITY DEFINER COMMENT 'edits (Levenshtein) from one short word to another'
+BEGIN
+  DECLARE m INT DEFAULT CHAR_LENGTH(b);
+  DECLARE above, line VARBINARY(40) DEFAULT ''; -- a row of the table, a number in each byte
+  DECLARE i, j, best INT DEFAULT 0;
+  WHILE j <= m DO
+    SET above = CONCAT(above, CHAR(j)), j = j + 1;
+  END WHILE;
+  SET i = 1;
+  WHILE i <= CHAR_LENGTH(a) DO
+    SET line = CHAR(i), best = i, j = 1;
+    WHILE j <= m DO
+      SET best = LEAST(best + 1, ORD(SUBSTRING(above, j + 1, 1)) + 1,
+        ORD(SUBSTRING(above, j, 1)) + (SUBSTRING(a, i, 1) <> SUBSTRING(b, j, 1)));
+      SET line = CONCAT(line, CHAR(best)), j = j + 1;
+    END WHILE;
+    SET above = line, i = i + 1;
+  END WHILE;
+  RETURN ORD(SUBSTRING(above, m + 1, 1));
+END//
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.nearest(word TEXT, known TEXT) RETURNS VARCHAR(64)
+  DETERMINISTIC NO SQL SQL SECURITY DEFINER COMMENT 'the word of a JSON array that is at most three edits from word, or NULL'
+BEGIN
+  DECLARE i, distance INT DEFAULT 0;
+  DECLARE least_distance INT DEFAULT 4;
+  DECLARE one, found VARCHAR(64) DEFAULT NULL;
+  WHILE i < JSON_LENGTH(known) DO
+    SET one = JSON_VALUE(known, CONCAT('$[', i, ']')), distance = galera_backup.edit_distance(LEFT(LOWER(word), 32), one), i = i + 1;
+    IF distance < least_distance THEN
+      SET least_distance = distance, found = one;
     END IF;
-    SELECT
-      b.id AS id,
-      b.cluster AS cluster,
-      b.node AS node,
-      b.type AS type,
-      b.parent AS parent,
-      b.state AS state,
-      b.stage AS stage,
-      b.percent AS percent,
-      b.eta_s AS eta_s,
-      b.started_at AS started_at,
-      IFNULL(b.duration_s, TIMESTAMPDIFF(SECOND, b.started_at, UTC_TIMESTAMP())) AS elapsed_s,
-      0 AS stage_s,
-      b.bytes_total AS bytes_total,
-      b.bytes_done AS bytes_done,
-      b.stored_bytes AS bytes_stored,
-      0 AS read_rate,
-      0 AS store_rate,
-      '' AS bottleneck,
-      0 AS rate_limit,
-      b.lsn_end - b.lsn_start AS redo_bytes,
-      NULL AS redo_headroom_s,
-      '' AS waiting_for,
-      0 AS desynced,
-      b.desync_s AS desync_s,
-      0 AS recv_queue,
-      b.recv_queue_max AS recv_queue_max,
-      b.flow_control_sent AS flow_control_sent,
-      b.ddl_blocked_ms AS ddl_blocked_ms,
-      b.commit_blocked_ms AS commit_blocked_ms,
-      b.blocked_ms AS blocked_ms,
-      b.position AS position,
-      b.gtid AS gtid,
-      b.binlog_file AS binlog_file,
-      b.binlog_pos AS binlog_pos,
-      b.lsn_start AS lsn_start,
-      b.lsn_end AS lsn_end,
-      b.repositories AS repositories,
-      b.resync AS resync,
-      b.warnings AS warnings,
-      b.error_code AS error_code,
-      b.error AS error,
-      b.hint AS hint,
-      b.as_of AS as_of
-    FROM galera_backup.backups b WHERE b.id = wanted LIMIT 1;
+  END WHILE;
+  RETURN found;
+END//
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.words_text(words TEXT) RETURNS TEXT
+  DETERMINISTIC NO SQL SQL SECURITY DEFINER COMMENT 'the words of a compact JSON array, for messages'
+BEGIN
+  RETURN REPLACE(TRIM(BOTH '"' FROM TRIM(TRAILING ']' FROM TRIM(LEADING '[' FROM words))), '","', ', ');
+END//
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_backup.check_keys(options LONGTEXT, known TEXT, what VARCHAR(64))
+  NO SQL SQL SECURITY DEFINER COMMENT 'refuses options with a key that is not in the JSON array known'
+BEGIN
+  DECLARE names LONGTEXT DEFAULT JSON_KEYS(options);
+  DECLARE i INT DEFAULT 0;
+  DECLARE one TEXT;
+  DECLARE meant VARCHAR(64);
+  WHILE i < JSON_LENGTH(names) DO
+    SET one = JSON_VALUE(names, CONCAT('$[', i, ']')), i = i + 1;
+    IF NOT JSON_CONTAINS(known, JSON_QUOTE(one)) THEN
+      SET meant = galera_backup.nearest(one, known);
+      CALL galera_backup.fail(1002, CONCAT(what, ' has no option "', LEFT(one, 64), '"'),
+        IF(meant IS NULL, CONCAT('there is ', galera_backup.words_text(known)), CONCAT('perhaps "', meant, '" was meant')));
+    END IF;
+  END WHILE;
+END//
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_backup.bad_value(options LONGTEXT, name VARCHAR(64), wanted TEXT)
+  NO SQL SQL SECURITY DEFINER COMMENT 'refuses the value of an option'
+BEGIN
+  CALL galera_backup.fail(1003, CONCAT(name, ' cannot be ', LEFT(JSON_COMPACT(JSON_EXTRACT(options, CONCAT('$.', name))), 80)), wanted);
+END//
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.option_text(options LONGTEXT, name VARCHAR(64)) RETURNS TEXT
+  NO SQL SQL SECURITY DEFINER COMMENT 'an option that is a text; NULL: not given'
+BEGIN
+  DECLARE value LONGTEXT DEFAULT JSON_EXTRACT(options, CONCAT('$.', name));
+  IF value IS NULL OR JSON_TYPE(value) = 'NULL' THEN
+    RETURN NULL;
+  END IF;
+  IF JSON_TYPE(value) <> 'STRING' OR CHAR_LENGTH(value) > 1000 THEN
+    CALL galera_backup.bad_value(options, name, 'give a text');
+  END IF;
+  RETURN JSON_UNQUOTE(value);
+END//
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.option_flag(options LONGTEXT, name VARCHAR(64)) RETURNS BOOLEAN
+  NO SQL SQL SECURITY DEFINER COMMENT 'an option that is true or false; not given: false'
+BEGIN
+  DECLARE value LONGTEXT DEFAULT JSON_EXTRACT(options, CONCAT('$.', name));
+  IF value IS NULL OR JSON_TYPE(value) = 'NULL' THEN
+    RETURN FALSE;
+  END IF;
+  IF JSON_TYPE(value) <> 'BOOLEAN' THEN
+    CALL galera_backup.bad_value(options, name, 'give true or false');
+  END IF;
+  RETURN value = 'true';
+END//
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.option_word(options LONGTEXT, name VARCHAR(64), words TEXT) RETURNS VARCHAR(64)
+  NO SQL SQL SECURITY DEFINER COMMENT 'an option that is one of the words of a JSON array; NULL: not given'
+BEGIN
+  DECLARE value TEXT DEFAULT galera_backup.option_text(options, name);
+  IF value IS NOT NULL AND NOT JSON_CONTAINS(words, JSON_QUOTE(value)) THEN
+    CALL galera_backup.bad_value(options, name, CONCAT('give one of ', galera_backup.words_text(words)));
+  END IF;
+  RETURN value;
+END//
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.option_count(options LONGTEXT, name VARCHAR(64), usual INT, most INT) RETURNS INT
+  NO SQL SQL SECURITY DEFINER COMMENT 'an option that is a number from 1 to most; not given: usual'
+BEGIN
+  DECLARE value LONGTEXT DEFAULT JSON_EXTRACT(options, CONCAT('$.', name));
+  IF value IS NULL OR JSON_TYPE(value) = 'NULL' THEN
+    RETURN usual;
+  END IF;
+  SET value = JSON_UNQUOTE(value);
+  IF value NOT REGEXP '^[0-9]{1,9}$' OR CAST(value AS UNSIGNED) NOT BETWEEN 1 AND most THEN
+    CALL galera_backup.bad_value(options, name, CONCAT('give a number from 1 to ', most));
+  END IF;
+  RETURN CAST(value AS UNSIGNED);
+END//
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.option_time(options LONGTEXT, name VARCHAR(64)) RETURNS DATETIME(6)
+  NO SQL SQL SECURITY DEFINER COMMENT 'an option that is a time in UTC, or a duration ago; NULL: not given'
+BEGIN
+  DECLARE value TEXT DEFAULT galera_backup.option_text(options, name);
+  DECLARE moment DATETIME(6) DEFAULT NULL;
+  IF value IS NULL THEN
+    RETURN NULL;
+  END IF;
+  IF value REGEXP '^[0-9]{1,6}[smhd]$' THEN
+    RETURN UTC_TIMESTAMP(6) - INTERVAL LEFT(value, CHAR_LENGTH(value) - 1) *
+      CASE RIGHT(value, 1) WHEN 's' THEN 1 WHEN 'm' THEN 60 WHEN 'h' THEN 3600 ELSE 86400 END SECOND;
+  END IF;
+  IF value REGEXP '^[0-9]{4}-[0-9]{2}-[0-9]{2}([ T][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,6})?)?Z?)?$' THEN
+    BEGIN
+      DECLARE CONTINUE HANDLER FOR SQLEXCEPTION SET moment = NULL;
+      SET moment = CAST(REPLACE(REPLACE(value, 'T', ' '), 'Z', '') AS DATETIME(6));
+    END;
+  END IF;
+  IF moment IS NULL THEN
+    CALL galera_backup.bad_value(options, name, 'give a time in UTC like "2026-11-21 02:00:00", or how long ago like "12h" (units s, m, h, d)');
+  END IF;
+  RETURN moment;
+END//
+
+-- ---- the way to the plugin
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_backup.command(IN op VARCHAR(16), IN backup_id VARCHAR(64),
+    IN options LONGTEXT, OUT answer LONGTEXT)
+  MODIFIES SQL DATA SQL SECURITY DEFINER
+  COMMENT 'sets the command variable; answer: the warnings that the plugin raised, as a JSON array of texts'
+BEGIN
+  DECLARE message LONGTEXT;
+  DECLARE number, count, i INT DEFAULT 0;
+  DECLARE line TEXT DEFAULT '';
+  DECLARE EXIT HANDLER FOR 1193
+    CALL galera_backup.fail(2001, CONCAT('plugin galera_backup is not loaded on ', galera_backup.node_name()),
+      'INSTALL SONAME ''galera_backup'' there or install the package');
+  DECLARE EXIT HANDLER FOR 1227
+    CALL galera_backup.fail(5003, 'galera_backup_definer@localhost, as whom the procedures run, has lost the privilege SUPER', 'run install.sql again');
+  DECLARE EXIT HANDLER FOR SQLEXCEPTION
+  BEGIN
+    GET DIAGNOSTICS CONDITION 1 number = MYSQL_ERRNO, line = MESSAGE_TEXT;
+    IF line LIKE 'GB____ %' THEN
+      SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = number, MESSAGE_TEXT = line;
+    END IF;
+    RESIGNAL;
+  END;
+  SET message = JSON_OBJECT('op', op, 'id', backup_id, 'user', USER(), 'node', galera_backup.node_name(),
+    'cluster', galera_backup.cluster_name(), 'options', JSON_COMPACT(options), 'keys', JSON_COMPACT(JSON_KEYS(options)));
+  SET answer = '[]';
+  -- The session may have set max_error_count to 0: then no warning would arrive.
+  EXECUTE IMMEDIATE 'SET STATEMENT max_error_count = 64 FOR SET GLOBAL galera_backup_command = ?' USING message;
+  GET DIAGNOSTICS count = NUMBER;
+  WHILE i < count DO
+    SET i = i + 1;
+    GET DIAGNOSTICS CONDITION i line = MESSAGE_TEXT;
+    SET answer = JSON_ARRAY_APPEND(answer, '$', line);
+  END WHILE;
+END//
+
+-- ---- BACKUP_STATUS
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.catalog_status(wanted VARCHAR(64)) RETURNS LONGTEXT
+  READS SQL DATA SQL SECURITY DEFINER
+  COMMENT 'a row of the catalog under the names of plugin_status(); wanted NULL: the newest of this node. NULL: there is none'
+BEGIN
+  DECLARE here VARCHAR(255) DEFAULT galera_backup.node_name();
+  RETURN (SELECT JSON_OBJECT('id', b.id, 'cluster', b.cluster, 'node', b.node, 'type', b.type, 'parent', b.parent, 'state', b.state,
+      'stage', b.stage, 'percent', b.percent, 'eta_s', b.eta_s, 'started_at', b.started_at,
+      'elapsed_s', IFNULL(b.duration_s, TIMESTAMPDIFF(SECOND, b.started_at, b.as_of)), 'bytes_total', b.bytes_total,
+      'bytes_done', b.bytes_done, 'bytes_stored', b.stored_bytes, 'redo_bytes', IF(b.lsn_end > b.lsn_start, b.lsn_end - b.lsn_start, NULL),
+      'desync_s', b.desync_s, 'recv_queue_max', b.recv_queue_max, 'flow_control_sent', b.flow_control_sent,
+      'ddl_blocked_ms', b.ddl_blocked_ms, 'commit_blocked_ms', b.commit_blocked_ms, 'blocked_ms', b.blocked_ms,
+      'position', b.position, 'gtid', b.gtid, 'binlog_file', b.binlog_file, 'binlog_pos', b.binlog_pos, 'lsn_start', b.lsn_start,
+      'lsn_end', b.lsn_end, 'repositories', b.repositories, 'resync', b.resync, 'warnings', b.warnings,
+      'error_code', b.error_code, 'error', b.error, 'hint', b.hint, 'as_of', b.as_of)
+    FROM galera_backup.backups b WHERE b.id = wanted OR (wanted IS NULL AND b.node = here) ORDER BY b.id DESC LIMIT 1);
+END//
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_backup.BACKUP_STATUS(backup_id VARCHAR(64))
+  READS SQL DATA SQL SECURITY DEFINER
+  COMMENT 'one row: the backup with that id; NULL: the one that runs on this node, or its last one'
+BEGIN
+  DECLARE figures LONGTEXT DEFAULT galera_backup.plugin_status();
+  IF IFNULL(JSON_VALUE(figures, '$.id'), '') = '' OR (backup_id IS NOT NULL AND backup_id <> JSON_VALUE(figures, '$.id')) THEN
+    SET figures = galera_backup.catalog_status(backup_id);
+  ELSE
+    SET figures = JSON_SET(figures, '$.as_of', UTC_TIMESTAMP(6));
+  END IF;
+  IF figures IS NULL AND backup_id IS NULL THEN
+    CALL galera_backup.fail(2004, CONCAT('no backup was ever started on ', galera_backup.node_name()),
+      'CALL galera_backup.BACKUP_LIST(NULL) shows what there is');
+  ELSEIF figures IS NULL THEN
+    CALL galera_backup.fail(3005, CONCAT('there is no backup ', backup_id), 'CALL galera_backup.BACKUP_LIST(NULL) shows what there is');
+  END IF;
+  SELECT t.id, t.cluster, t.node, t.type, NULLIF(t.parent, '') AS parent, t.state, t.stage, t.percent, t.eta_s,
+    CAST(NULLIF(t.started_at, '') AS DATETIME(6)) AS started_at, t.elapsed_s, t.stage_s, t.bytes_total, t.bytes_done,
+    t.bytes_stored, t.read_rate, t.store_rate, t.bottleneck, t.rate_limit, t.redo_bytes,
+    NULLIF(t.redo_headroom_s, -1) AS redo_headroom_s, t.waiting_for, t.desynced, t.desync_s, t.recv_queue, t.recv_queue_max,
+    t.flow_control_sent, t.ddl_blocked_ms, t.commit_blocked_ms, t.blocked_ms, t.position, t.gtid, t.binlog_file, t.binlog_pos,
+    t.lsn_start, t.lsn_end, t.repositories, t.resync, t.warnings, t.error_code, t.error, t.hint, CAST(t.as_of AS DATETIME(6)) AS as_of
+  FROM JSON_TABLE(figures, '$' COLUMNS (
+    id VARCHAR(64) PATH '$.id', cluster VARCHAR(255) PATH '$.cluster', node VARCHAR(255) PATH '$.node', type VARCHAR(16) PATH '$.type',
+    parent VARCHAR(64) PATH '$.parent', state VARCHAR(16) PATH '$.state', stage VARCHAR(32) PATH '$.stage',
+    percent INT PATH '$.percent', eta_s BIGINT PATH '$.eta_s', started_at VARCHAR(32) PATH '$.started_at',
+    elapsed_s BIGINT PATH '$.elapsed_s', stage_s BIGINT PATH '$.stage_s', bytes_total BIGINT PATH '$.bytes_total',
+    bytes_done BIGINT PATH '$.bytes_done', bytes_stored BIGINT PATH '$.bytes_stored', read_rate BIGINT PATH '$.read_rate',
+    store_rate BIGINT PATH '$.store_rate', bottleneck VARCHAR(16) PATH '$.bottleneck', rate_limit BIGINT PATH '$.rate_limit',
+    redo_bytes BIGINT PATH '$.redo_bytes', redo_headroom_s BIGINT PATH '$.redo_headroom_s', waiting_for TEXT PATH '$.waiting_for',
+    desynced INT PATH '$.desynced', desync_s BIGINT PATH '$.desync_s', recv_queue BIGINT PATH '$.recv_queue',
+    recv_queue_max BIGINT PATH '$.recv_queue_max', flow_control_sent BIGINT PATH '$.flow_control_sent',
+    ddl_blocked_ms BIGINT PATH '$.ddl_blocked_ms', commit_blocked_ms BIGINT PATH '$.commit_blocked_ms',
+    blocked_ms BIGINT PATH '$.blocked_ms', position VARCHAR(128) PATH '$.position', gtid TEXT PATH '$.gtid',
+    binlog_file VARCHAR(255) PATH '$.binlog_file', binlog_pos BIGINT PATH '$.binlog_pos', lsn_start BIGINT PATH '$.lsn_start',
+    lsn_end BIGINT PATH '$.lsn_end', repositories TEXT PATH '$.repositories', resync VARCHAR(16) PATH '$.resync',
+    warnings TEXT PATH '$.warnings', error_code INT PATH '$.error_code', error TEXT PATH '$.error', hint TEXT PATH '$.hint',
+    as_of VARCHAR(32) PATH '$.as_of')) t;
+END//
+
+-- ---- BACKUP_START
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_backup.refuse_locked()
+  READS SQL DATA SQL SECURITY DEFINER COMMENT 'refuses a caller whose own locks the backup would wait for'
+BEGIN
+  DECLARE locked BOOLEAN DEFAULT FALSE;
+  IF @@in_transaction THEN
+    CALL galera_backup.fail(1006, 'with wait the backup would wait for its own caller, who has a transaction open',
+      'COMMIT or ROLLBACK first, or call without wait');
+  END IF;
+  BEGIN
+    -- Under LOCK TABLES a session can use no table, and no alias of one, but those it has locked.
+    DECLARE CONTINUE HANDLER FOR 1100 SET locked = TRUE;
+    DO (SELECT COUNT(*) FROM galera_backup.backup_log under_lock_tables WHERE FALSE);
+  END;
+  IF locked THEN
+    CALL galera_backup.fail(1006, 'with wait the backup would wait for its own caller, who holds LOCK TABLES',
+      'UNLOCK TABLES first, or call without wait');
   END IF;
 END//
 
-CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_backup.BACKUP_LIST(options LONGTEXT)
-  SQL SECURITY DEFINER
-  COMMENT 'backups and failed runs, newest first; filters: state, since, until, node, repository, type, limit'
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_backup.find_end(IN backup_id VARCHAR(64), IN own_transaction BOOLEAN, OUT figures LONGTEXT)
+  READS SQL DATA SQL SECURITY DEFINER
+  COMMENT 'the end of a backup that the plugin no longer shows: from the catalog, which an agent writes a moment later'
 BEGIN
-  DECLARE given LONGTEXT DEFAULT IF(options IS NULL OR options = '', '{}', options);
-  DECLARE key_names LONGTEXT;
-  DECLARE i INT DEFAULT 0;
-  DECLARE name TEXT;
-  DECLARE most INT DEFAULT 100;
-  IF NOT JSON_VALID(given) OR JSON_TYPE(given) <> 'OBJECT' THEN
-    CALL galera_backup.fail(1003, CONCAT('bad_value: "', LEFT(given, 80), '" is not a JSON object; do: give filters like ''{"state": "succeeded"}'''));
-  END IF;
-  SET key_names = JSON_KEYS(given);
-  WHILE i < JSON_LENGTH(key_names) DO
-    SET name = JSON_UNQUOTE(JSON_EXTRACT(key_names, CONCAT('$[', i, ']')));
-    IF name NOT IN ('state', 'since', 'until', 'node', 'repository', 'type', 'limit') THEN
-      CALL galera_backup.fail(1002, CONCAT('unknown_option: BACKUP_LIST has no filter "', LEFT(name, 64), '"; do: ',
-        IFNULL((SELECT CONCAT('perhaps "', k.word, '" was meant') FROM (SELECT 'state' AS word UNION SELECT 'since' UNION SELECT 'until'
-          UNION SELECT 'node' UNION SELECT 'repository' UNION SELECT 'type' UNION SELECT 'limit') k
-          WHERE LEFT(k.word, 2) = LEFT(name, 2) OR SOUNDEX(k.word) = SOUNDEX(name) LIMIT 1), 'use state, since, until, node, repository, type or limit')));
+  DECLARE tries INT DEFAULT 0;
+  REPEAT
+    IF tries > 0 THEN
+      DO SLEEP(0.25);
     END IF;
-    SET i = i + 1;
-  END WHILE;
-  IF JSON_VALUE(given, '$.limit') IS NOT NULL THEN
-    IF JSON_VALUE(given, '$.limit') NOT REGEXP '^[0-9]{1,6}$' THEN
-      CALL galera_backup.fail(1003, CONCAT('bad_value: limit cannot be "', LEFT(JSON_VALUE(given, '$.limit'), 40), '"; do: give a number'));
+    SET figures = galera_backup.catalog_status(backup_id), tries = tries + 1;
+    IF own_transaction THEN
+      COMMIT AND NO CHAIN NO RELEASE; -- else a session with autocommit=0 would never see a newer row
     END IF;
-    SET most = JSON_VALUE(given, '$.limit');
+  UNTIL tries > 40 OR JSON_VALUE(figures, '$.state') <> 'running' END REPEAT;
+  IF NOT JSON_VALUE(figures, '$.state') <> 'running' THEN
+    SET figures = NULL;
   END IF;
-  IF JSON_VALUE(given, '$.since') IS NOT NULL AND CAST(JSON_VALUE(given, '$.since') AS DATETIME) IS NULL THEN
-    CALL galera_backup.fail(1003, CONCAT('bad_value: since cannot be "', LEFT(JSON_VALUE(given, '$.since'), 40), '"; do: give a time like 2026-11-21 02:00:00'));
-  END IF;
-  IF JSON_VALUE(given, '$.until') IS NOT NULL AND CAST(JSON_VALUE(given, '$.until') AS DATETIME) IS NULL THEN
-    CALL galera_backup.fail(1003, CONCAT('bad_value: until cannot be "', LEFT(JSON_VALUE(given, '$.until'), 40), '"; do: give a time like 2026-11-21 02:00:00'));
-  END IF;
-  SELECT b.id, b.cluster, b.type, b.parent, b.chain_length, b.state, b.node, b.started_at, b.finished_at, b.duration_s, b.data_bytes, b.stored_bytes, b.repositories, b.position, b.gtid, b.server_version, b.encrypted, b.key_ids, b.verified, b.verified_at, b.hold_until, b.keep_reason, b.expires_at, b.comment, b.error_code, b.error, b.as_of
-    FROM galera_backup.backups b
-    WHERE (JSON_VALUE(given, '$.state') IS NULL OR b.state = JSON_VALUE(given, '$.state'))
-      AND (JSON_VALUE(given, '$.node') IS NULL OR b.node = JSON_VALUE(given, '$.node'))
-      AND (JSON_VALUE(given, '$.type') IS NULL OR b.type = JSON_VALUE(given, '$.type'))
-      AND (JSON_VALUE(given, '$.repository') IS NULL OR (JSON_VALID(b.repositories) AND
-           JSON_SEARCH(b.repositories, 'one', JSON_VALUE(given, '$.repository'), NULL, '$[*].name') IS NOT NULL))
-      AND (JSON_VALUE(given, '$.since') IS NULL OR b.started_at >= CAST(JSON_VALUE(given, '$.since') AS DATETIME))
-      AND (JSON_VALUE(given, '$.until') IS NULL OR b.started_at <= CAST(JSON_VALUE(given, '$.until') AS DATETIME))
-    ORDER BY b.id DESC LIMIT most;
 END//
 
 CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_backup.BACKUP_START(options LONGTEXT)
-  SQL SECURITY DEFINER
-  COMMENT 'starts a backup of this node; options: JSON object or NULL'
-main: BEGIN
+  MODIFIES SQL DATA SQL SECURITY DEFINER
+  COMMENT 'starts a backup of this node, returns when it has begun to copy, with wait when it has ended; options: JSON object or NULL'
+BEGIN
+  DECLARE given LONGTEXT DEFAULT galera_backup.options_object(options);
+  DECLARE here VARCHAR(255) DEFAULT galera_backup.node_name();
+  DECLARE wanted_node TEXT DEFAULT galera_backup.option_text(given, 'node');
+  DECLARE waits BOOLEAN DEFAULT galera_backup.option_flag(given, 'wait');
+  DECLARE own_transaction BOOLEAN DEFAULT NOT @@in_transaction;
   DECLARE backup_id VARCHAR(64);
-  DECLARE told TEXT DEFAULT NULL;
-  DECLARE node TEXT DEFAULT NULL;
-  DECLARE waits TEXT DEFAULT NULL;
-  DECLARE state TEXT DEFAULT 'running';
-  DECLARE stage TEXT DEFAULT 'PREFLIGHT';
-  DECLARE code INT DEFAULT 0;
-  DECLARE what TEXT DEFAULT '';
-  DECLARE caller VARCHAR(255) DEFAULT USER();
-  DECLARE busy_text TEXT DEFAULT NULL;
-  IF options IS NOT NULL AND JSON_VALID(options) THEN
-    SET node = JSON_VALUE(options, '$.node'), waits = JSON_VALUE(options, '$.wait');
+  DECLARE busy TEXT DEFAULT NULL;
+  DECLARE answer, figures, repositories LONGTEXT;
+  IF wanted_node = 'auto' THEN
+    CALL galera_backup.fail(1005, 'node "auto": this release does not choose the node', 'CALL it on the node that shall be backed up');
+  ELSEIF wanted_node NOT IN ('this', here) THEN
+    CALL galera_backup.fail(2009, CONCAT('this is ', here, ', not ', LEFT(wanted_node, 64)), 'CALL it on that node');
   END IF;
-  IF node IS NOT NULL AND node NOT IN ('this', galera_backup.node_name()) THEN
-    CALL galera_backup.fail(2009, CONCAT('wrong_node: this is ', galera_backup.node_name(), ', not ', LEFT(node, 64),
-      '; do: CALL it on that node'));
+  IF waits THEN
+    CALL galera_backup.refuse_locked();
   END IF;
-  IF waits IN ('1', 'true') AND @@in_transaction THEN
-    CALL galera_backup.fail(1006, 'in_transaction: wait would block the backup itself: a transaction is open; do: COMMIT or UNLOCK TABLES first, or call without wait');
+  BEGIN
+    -- Under LOCK TABLES the catalog can't be read; without wait the backup may start nonetheless.
+    DECLARE CONTINUE HANDLER FOR 1100 SET busy = NULL;
+    SET busy = JSON_VALUE(galera_backup.running_elsewhere(NULL), '$.text');
+  END;
+  IF own_transaction THEN
+    COMMIT AND NO CHAIN NO RELEASE;
   END IF;
-  SELECT CONCAT('busy: ', b.id, ' is running on ', b.node, ' (', b.stage, ', ', b.percent, ' %, ETA ', b.eta_s, 's); do: wait, or CALL galera_backup.BACKUP_CANCEL(NULL) there')
-    INTO busy_text FROM galera_backup.backups b
-    WHERE b.cluster = galera_backup.cluster_name() AND b.state = 'running' AND b.node <> galera_backup.node_name()
-      AND b.as_of > UTC_TIMESTAMP(6) - INTERVAL 30 SECOND LIMIT 1;
-  IF busy_text IS NOT NULL THEN
-    CALL galera_backup.fail(2003, busy_text);
+  IF busy IS NOT NULL THEN
+    CALL galera_backup.fail(2003, busy, 'wait, or CALL galera_backup.BACKUP_CANCEL(NULL) there');
   END IF;
-  SET backup_id = CONCAT(DATE_FORMAT(UTC_TIMESTAMP(), '%Y%m%dT%H%i%sZ'), '-full-', LOWER(HEX(RANDOM_BYTES(4))));
-  CALL galera_backup.command('start', backup_id, caller, options, told);
-  -- A backup that can't begin says so here; one that has begun goes on whatever becomes of this session.
-  WHILE state = 'running' AND (stage = 'PREFLIGHT' OR waits IN ('1', 'true')) DO
-    DO SLEEP(IF(stage = 'PREFLIGHT', 0.05, 0.25));
-    SELECT galera_backup.status_value('state'), galera_backup.status_value('stage') INTO state, stage;
-    IF galera_backup.status_value('id') <> backup_id THEN
-      SELECT b.state, b.stage, b.error_code, b.error INTO state, stage, code, what
-        FROM galera_backup.backups b WHERE b.id = backup_id LIMIT 1;
+  SET backup_id = CONCAT(DATE_FORMAT(UTC_TIMESTAMP(), '%Y%m%dT%H%i%SZ'), '-full-', LOWER(HEX(RANDOM_BYTES(4))));
+  CALL galera_backup.command('start', backup_id, given, answer);
+  -- From here on the backup is the server's: whatever becomes of this session, it goes on.
+  REPEAT
+    IF figures IS NOT NULL THEN
+      DO SLEEP(IF(JSON_VALUE(figures, '$.stage') = 'PREFLIGHT', 0.05, 0.25));
     END IF;
-  END WHILE;
-  IF galera_backup.status_value('id') = backup_id AND state IN ('failed', 'cancelled') THEN
-    SET code = galera_backup.status_value('error_code'),
-        what = CONCAT(galera_backup.status_value('error'), '; do: ', galera_backup.status_value('hint'));
+    SET figures = galera_backup.plugin_status();
+    IF NOT JSON_VALUE(figures, '$.id') <=> backup_id THEN
+      CALL galera_backup.find_end(backup_id, own_transaction, figures);
+    END IF;
+  UNTIL figures IS NULL OR JSON_VALUE(figures, '$.state') <> 'running' OR (NOT waits AND JSON_VALUE(figures, '$.stage') <> 'PREFLIGHT') END REPEAT;
+  IF figures IS NULL THEN
+    CALL galera_backup.fail(2104, CONCAT('the end of ', backup_id, ' was not seen: the plugin no longer shows it and the catalog does not have it'),
+      'see the server''s error log');
+  ELSEIF JSON_VALUE(figures, '$.state') IN ('failed', 'cancelled') THEN
+    CALL galera_backup.fail(IF(JSON_VALUE(figures, '$.error_code') > 0, JSON_VALUE(figures, '$.error_code'), 9001),
+      JSON_VALUE(figures, '$.error'), JSON_VALUE(figures, '$.hint'));
   END IF;
-  IF state IN ('failed', 'cancelled') THEN
-    CALL galera_backup.fail(code, CONCAT(galera_backup.error_name(code), ': ', LEFT(backup_id, 64), ': ', LEFT(what, 350)));
+  SET repositories = JSON_VALUE(figures, '$.repositories');
+  IF IFNULL(repositories, '') = '' AND JSON_VALUE(answer, '$[0]') LIKE 'repositories|%' THEN
+    SET repositories = SUBSTRING(JSON_VALUE(answer, '$[0]'), 14);
   END IF;
-  SELECT backup_id AS id, galera_backup.node_name() AS node, state AS state,
-    IF(told LIKE 'repositories|%', SUBSTRING(told, 14), '[]') AS repositories;
+  -- A SELECT without a table would leave the plugin's warning to the caller.
+  SELECT t.id, here AS node, t.state, IF(JSON_VALID(repositories), repositories, '[]') AS repositories
+    FROM JSON_TABLE(figures, '$' COLUMNS (id VARCHAR(64) PATH '$.id', state VARCHAR(16) PATH '$.state')) t;
 END//
 
+-- ---- BACKUP_CANCEL and BACKUP_SET
+
 CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_backup.BACKUP_CANCEL(backup_id VARCHAR(64))
-  SQL SECURITY DEFINER
+  MODIFIES SQL DATA SQL SECURITY DEFINER
   COMMENT 'cancels the running backup of this node, waits up to 10 s for its end'
 BEGIN
-  DECLARE told TEXT DEFAULT NULL;
+  DECLARE figures LONGTEXT DEFAULT galera_backup.plugin_status();
+  DECLARE target VARCHAR(64) DEFAULT IFNULL(backup_id, JSON_VALUE(figures, '$.id'));
+  DECLARE elsewhere, answer LONGTEXT DEFAULT NULL;
+  DECLARE last_state VARCHAR(16) DEFAULT 'running';
   DECLARE tries INT DEFAULT 0;
-  DECLARE caller VARCHAR(255) DEFAULT USER();
-  CALL galera_backup.command('cancel', backup_id, caller, NULL, told);
-  WHILE galera_backup.status_value('state') = 'running' AND tries < 100 DO
-    DO SLEEP(0.1);
-    SET tries = tries + 1;
-  END WHILE;
-  SELECT galera_backup.status_value('id') AS id, galera_backup.status_value('state') AS state;
+  IF NOT (JSON_VALUE(figures, '$.state') <=> 'running' AND JSON_VALUE(figures, '$.id') = target) THEN
+    SET elsewhere = galera_backup.running_elsewhere(backup_id);
+  END IF;
+  IF elsewhere IS NOT NULL THEN
+    CALL galera_backup.fail(2009, CONCAT('this is ', galera_backup.node_name(), ', and ', JSON_VALUE(elsewhere, '$.text')),
+      CONCAT('CALL galera_backup.BACKUP_CANCEL(NULL) on ', JSON_VALUE(elsewhere, '$.node')));
+  END IF;
+  CALL galera_backup.command('cancel', backup_id, '{}', answer);
+  REPEAT
+    IF tries > 0 THEN
+      DO SLEEP(0.1);
+    END IF;
+    SET figures = galera_backup.plugin_status(), tries = tries + 1;
+    IF JSON_VALUE(figures, '$.id') = target THEN
+      SET last_state = JSON_VALUE(figures, '$.state');
+    ELSE
+      SET last_state = IFNULL(JSON_VALUE(galera_backup.catalog_status(target), '$.state'), 'cancelled'); -- another one runs by now
+    END IF;
+  UNTIL last_state <> 'running' OR tries > 100 END REPEAT;
+  SELECT target AS id, last_state AS state;
 END//
 
 CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_backup.BACKUP_SET(options LONGTEXT)
-  SQL SECURITY DEFINER
-  COMMENT 'rate and threads of the running backup'
+  MODIFIES SQL DATA SQL SECURITY DEFINER
+  COMMENT 'sets rate and threads of the running backup of this node, returns both'
 BEGIN
-  DECLARE told TEXT DEFAULT NULL;
-  DECLARE caller VARCHAR(255) DEFAULT USER();
-  CALL galera_backup.command('set', NULL, caller, options, told);
-  SELECT galera_backup.status_value('id') AS id, galera_backup.status_value('rate_limit') AS rate,
-    galera_backup.status_value('threads') AS threads;
+  DECLARE answer, figures LONGTEXT;
+  CALL galera_backup.command('set', NULL, galera_backup.options_object(options), answer);
+  SET figures = galera_backup.plugin_status();
+  SELECT CAST(JSON_VALUE(figures, '$.rate_limit') AS SIGNED) AS rate, CAST(JSON_VALUE(figures, '$.threads') AS SIGNED) AS threads;
+END//
+
+-- ---- BACKUP_CHECK
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.server_checks() RETURNS LONGTEXT
+  READS SQL DATA SQL SECURITY DEFINER COMMENT 'what SQL can tell about this node, as a JSON array of [check, result, detail, remedy]'
+BEGIN
+  DECLARE enabled, binlog, updates VARCHAR(16);
+  DECLARE list LONGTEXT DEFAULT '[]';
+  DECLARE newest VARCHAR(64);
+  SELECT MAX(IF(v.VARIABLE_NAME = 'GALERA_BACKUP_ENABLED', v.VARIABLE_VALUE, NULL)), MAX(IF(v.VARIABLE_NAME = 'LOG_BIN', v.VARIABLE_VALUE, NULL)),
+      MAX(IF(v.VARIABLE_NAME = 'LOG_SLAVE_UPDATES', v.VARIABLE_VALUE, NULL)) INTO enabled, binlog, updates
+    FROM information_schema.GLOBAL_VARIABLES v WHERE v.VARIABLE_NAME IN ('GALERA_BACKUP_ENABLED', 'LOG_BIN', 'LOG_SLAVE_UPDATES');
+  IF enabled = 'ON' THEN
+    SET list = JSON_ARRAY_APPEND(list, '$', JSON_ARRAY('enabled', 'OK', 'backups are switched on', ''));
+  ELSE
+    SET list = JSON_ARRAY_APPEND(list, '$', JSON_ARRAY('enabled', 'FAIL', 'backups are switched off on this node (galera_backup_enabled=OFF)',
+      'SET GLOBAL galera_backup_enabled=ON'));
+  END IF;
+  IF binlog <> 'ON' THEN
+    SET list = JSON_ARRAY_APPEND(list, '$', JSON_ARRAY('binlog', 'WARN', 'no binary log: a restore ends at a backup, not between two',
+      'set log_bin, and log_slave_updates on a Galera node, where point-in-time recovery is wanted'));
+  ELSEIF updates <> 'ON' AND galera_backup.cluster_name() <> '' THEN
+    SET list = JSON_ARRAY_APPEND(list, '$', JSON_ARRAY('binlog', 'WARN', 'the binary log of this node lacks what other nodes write (log_slave_updates=OFF)',
+      'set log_slave_updates=ON and restart'));
+  ELSE
+    SET list = JSON_ARRAY_APPEND(list, '$', JSON_ARRAY('binlog', 'OK', 'the binary log has all changes', ''));
+  END IF;
+  SELECT MAX(b.id) INTO newest FROM galera_backup.backups b WHERE b.state = 'succeeded';
+  RETURN JSON_ARRAY_APPEND(list, '$', JSON_ARRAY('catalog', 'OK', IFNULL(CONCAT('the newest backup is ', newest), 'no backup yet'), ''));
 END//
 
 CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_backup.BACKUP_CHECK(options LONGTEXT)
-  SQL SECURITY DEFINER
-  COMMENT 'is a backup possible now: one row a check'
+  MODIFIES SQL DATA SQL SECURITY DEFINER
+  COMMENT 'would a backup of this node begin now: a row for each check'
 BEGIN
+  DECLARE given LONGTEXT DEFAULT galera_backup.options_object(options);
   DECLARE check_id VARCHAR(64) DEFAULT LOWER(HEX(RANDOM_BYTES(16)));
-  DECLARE told TEXT DEFAULT NULL;
-  DECLARE tries INT DEFAULT 0;
-  DECLARE rows_told INT DEFAULT 0;
-  DECLARE i INT DEFAULT 1;
-  DECLARE line TEXT;
-  DECLARE message LONGTEXT;
+  DECLARE answer, figures LONGTEXT;
   DECLARE list LONGTEXT DEFAULT '[]';
-  DECLARE caller VARCHAR(255) DEFAULT USER();
-  CALL galera_backup.command('check', check_id, caller, options, told);
-  WHILE NOT (galera_backup.status_value('check_id') = check_id AND galera_backup.status_value('check_done') = '1') DO
-    DO SLEEP(0.05);
-    SET tries = tries + 1;
-    IF tries > 300 THEN
-      CALL galera_backup.fail(9001, 'internal: the check did not end in 15 s; do: look at the error log');
+  DECLARE line TEXT;
+  DECLARE tries, i INT DEFAULT 0;
+  CALL galera_backup.check_keys(given, '["repository"]', 'BACKUP_CHECK');
+  CALL galera_backup.command('check', check_id, given, answer);
+  REPEAT
+    IF tries > 0 THEN
+      DO SLEEP(0.05);
     END IF;
-  END WHILE;
-  SET message = JSON_OBJECT('op', 'check_rows', 'id', check_id);
-  EXECUTE IMMEDIATE 'SET GLOBAL galera_backup_command = ?' USING message;
-  GET DIAGNOSTICS rows_told = NUMBER;
-  WHILE i <= rows_told DO
-    -- Reading one condition does not clear the others.
-    GET DIAGNOSTICS CONDITION i line = MESSAGE_TEXT;
+    SET figures = galera_backup.plugin_status(), tries = tries + 1;
+  UNTIL tries > 300 OR (JSON_VALUE(figures, '$.check_id') = check_id AND JSON_VALUE(figures, '$.check_done') = '1') END REPEAT;
+  IF tries > 300 THEN
+    CALL galera_backup.fail(2104, 'the check did not end within 15 s', 'see the server''s error log');
+  END IF;
+  CALL galera_backup.command('check_rows', check_id, '{}', answer);
+  WHILE i < JSON_LENGTH(answer) DO
+    SET line = JSON_VALUE(answer, CONCAT('$[', i, ']')), i = i + 1;
     SET list = JSON_ARRAY_APPEND(list, '$', JSON_ARRAY(SUBSTRING_INDEX(line, '|', 1),
       SUBSTRING_INDEX(SUBSTRING_INDEX(line, '|', 2), '|', -1), SUBSTRING_INDEX(SUBSTRING_INDEX(line, '|', 3), '|', -1),
       SUBSTRING_INDEX(line, '|', -1)));
-    SET i = i + 1;
   END WHILE;
-  SELECT t.name AS `check`, t.result, t.detail, t.remedy FROM JSON_TABLE(list, '$[*]' COLUMNS (
-    name TEXT PATH '$[0]', result TEXT PATH '$[1]', detail TEXT PATH '$[2]', remedy TEXT PATH '$[3]')) t;
+  SET list = JSON_MERGE_PRESERVE(list, galera_backup.server_checks());
+  SELECT t.name AS `check`, t.result, t.detail, t.remedy FROM JSON_TABLE(list, '$[*]' COLUMNS (seq FOR ORDINALITY,
+    name VARCHAR(64) PATH '$[0]', result VARCHAR(8) PATH '$[1]', detail TEXT PATH '$[2]', remedy TEXT PATH '$[3]')) t ORDER BY t.seq;
+END//
+
+-- ---- BACKUP_LIST and BACKUP_LOG
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_backup.BACKUP_LIST(options LONGTEXT)
+  READS SQL DATA SQL SECURITY DEFINER
+  COMMENT 'backups and failed runs of the cluster, newest first; filters: state, since, until, node, repository, type, limit'
+BEGIN
+  DECLARE given LONGTEXT DEFAULT galera_backup.options_object(options);
+  DECLARE f_state, f_type VARCHAR(64);
+  DECLARE f_node, f_repository TEXT;
+  DECLARE f_since, f_until DATETIME(6);
+  DECLARE most INT;
+  CALL galera_backup.check_keys(given, '["state","since","until","node","repository","type","limit"]', 'BACKUP_LIST');
+  SET f_state = galera_backup.option_word(given, 'state', '["running","succeeded","failed","cancelled"]'),
+      f_type = galera_backup.option_word(given, 'type', '["full","incremental"]'),
+      f_node = galera_backup.option_text(given, 'node'), f_repository = galera_backup.option_text(given, 'repository'),
+      f_since = galera_backup.option_time(given, 'since'), f_until = galera_backup.option_time(given, 'until'),
+      most = galera_backup.option_count(given, 'limit', 100, 100000);
+  SELECT b.id, b.cluster, b.type, b.parent, b.chain_length, b.state, b.node, b.started_at, b.finished_at, b.duration_s, b.data_bytes,
+      b.stored_bytes, b.repositories, b.position, b.gtid, b.server_version, b.encrypted, b.key_ids, b.verified, b.verified_at,
+      b.hold_until, b.keep_reason, b.expires_at, b.comment, b.error_code, b.error, b.as_of
+    FROM galera_backup.backups b
+    WHERE (f_state IS NULL OR b.state = f_state) AND (f_type IS NULL OR b.type = f_type) AND (f_node IS NULL OR b.node = f_node)
+      AND (f_since IS NULL OR b.started_at >= f_since) AND (f_until IS NULL OR b.started_at <= f_until)
+      AND (f_repository IS NULL OR IF(JSON_VALID(b.repositories),
+           JSON_CONTAINS(JSON_EXTRACT(b.repositories, '$[*].name'), JSON_QUOTE(f_repository)), FALSE))
+    ORDER BY b.id DESC, b.cluster LIMIT most;
 END//
 
 CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_backup.BACKUP_LOG(backup_id VARCHAR(64))
-  SQL SECURITY DEFINER
-  COMMENT 'what happened in a backup; NULL: the newest'
+  READS SQL DATA SQL SECURITY DEFINER
+  COMMENT 'what happened in a backup; NULL: in the one that runs on this node, or its last one'
 BEGIN
-  DECLARE wanted VARCHAR(64) DEFAULT backup_id;
+  DECLARE shown VARCHAR(64) DEFAULT IFNULL(JSON_VALUE(galera_backup.plugin_status(), '$.id'), '');
+  DECLARE wanted VARCHAR(64) DEFAULT IFNULL(backup_id, IF(shown <> '', shown, JSON_VALUE(galera_backup.catalog_status(NULL), '$.id')));
   IF wanted IS NULL THEN
-    SELECT MAX(l.id) INTO wanted FROM galera_backup.backup_log l;
+    CALL galera_backup.fail(2004, CONCAT('no backup was ever started on ', galera_backup.node_name()),
+      'CALL galera_backup.BACKUP_LIST(NULL) shows what there is');
+  ELSEIF wanted <> shown AND NOT EXISTS (SELECT 1 FROM galera_backup.backups b WHERE b.id = wanted)
+      AND NOT EXISTS (SELECT 1 FROM galera_backup.backup_log l WHERE l.id = wanted) THEN
+    CALL galera_backup.fail(3005, CONCAT('there is no backup ', wanted), 'CALL galera_backup.BACKUP_LIST(NULL) shows what there is');
   END IF;
-  IF NOT EXISTS (SELECT 1 FROM galera_backup.backups b WHERE b.id = wanted) AND
-     NOT EXISTS (SELECT 1 FROM galera_backup.backup_log l WHERE l.id = wanted) THEN
-    CALL galera_backup.fail(3005, CONCAT('not_found: there is no backup ', IFNULL(LEFT(wanted, 64), 'at all'), '; do: CALL galera_backup.BACKUP_LIST(NULL)'));
-  END IF;
-  SELECT l.at, l.stage, l.level, l.message FROM galera_backup.backup_log l WHERE l.id = wanted ORDER BY l.seq;
+  SELECT l.at, l.stage, l.level, l.message FROM galera_backup.backup_log l WHERE l.id = wanted ORDER BY l.cluster, l.seq;
 END//
 
 DELIMITER ;
+
+-- ---- who may call what
 
 GRANT EXECUTE ON PROCEDURE galera_backup.BACKUP_START TO galera_backup_operator;
 GRANT EXECUTE ON PROCEDURE galera_backup.BACKUP_STATUS TO galera_backup_operator;
@@ -506,4 +753,5 @@ GRANT EXECUTE ON PROCEDURE galera_backup.BACKUP_LIST TO galera_backup_monitor;
 GRANT EXECUTE ON PROCEDURE galera_backup.BACKUP_CHECK TO galera_backup_monitor;
 GRANT EXECUTE ON PROCEDURE galera_backup.BACKUP_LOG TO galera_backup_monitor;
 
-SET SESSION sql_mode = @gb_old_mode;
+SET SESSION sql_mode = @galera_backup_mode, character_set_client = @galera_backup_client,
+    character_set_results = @galera_backup_results, collation_connection = @galera_backup_collation;

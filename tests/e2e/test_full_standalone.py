@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..
 from gbtest import backups, checks, load, processes, restored  # noqa: E402
 from gbtest.agent import Agent  # noqa: E402
 from gbtest.server import Server, as_root  # noqa: E402
-from gbtest.suite import Suite, say  # noqa: E402
+from gbtest.suite import Shared, Suite, say  # noqa: E402
 from gbtest.waiting import wait_for  # noqa: E402
 
 NOT_FOUND, CORRUPT, TARGET_REFUSED = 14, 13, 15
@@ -76,14 +76,7 @@ class Scene:
         load.bulk(self.server, 'sbtest', 1, 30 << 20)
 
 
-scene = None
-
-
-def shared():
-    global scene
-    if scene is None:
-        scene = Scene()
-    return scene
+shared = Shared(Scene)
 
 
 @suite.test

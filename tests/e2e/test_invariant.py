@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..
 from gbtest import backups, checks, load, processes, restored  # noqa: E402
 from gbtest.agent import Agent  # noqa: E402
 from gbtest.cluster import Cluster  # noqa: E402
-from gbtest.suite import LONG, Suite, say  # noqa: E402
+from gbtest.suite import LONG, Shared, Suite, say  # noqa: E402
 from gbtest.waiting import wait_for  # noqa: E402
 
 COUNT = int(os.environ.get('GB_TEST_BACKUPS', 24 if LONG else 7))
@@ -80,17 +80,15 @@ class Scene:
 
 
 suite = Suite()
-scene = None
+shared = Shared(Scene)
 
 
 def one(flush, size, index):
-    global scene
-    if scene is None:
-        scene = Scene()
-    say(f'  {scene.backup(flush, size, index)}')
+    say(f'  {shared().backup(flush, size, index)}')
 
 
 def the_loads_went_on_and_the_nodes_are_alike():
+    scene = shared()
     for each in scene.loads:
         each.stop()
         say(f'  {type(each).__name__}: {each.done} done, {each.retried} retried')

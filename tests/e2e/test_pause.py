@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..
 from gbtest import backups, load, measure, processes  # noqa: E402
 from gbtest.agent import Agent  # noqa: E402
 from gbtest.cluster import Cluster  # noqa: E402
-from gbtest.suite import Suite, say  # noqa: E402
+from gbtest.suite import Shared, Suite, say  # noqa: E402
 from gbtest.waiting import wait_for  # noqa: E402
 
 TIMES = 5
@@ -79,14 +79,7 @@ class Scene:
             os.remove(self.stall_file)
 
 
-scene = None
-
-
-def shared():
-    global scene
-    if scene is None:
-        scene = Scene()
-    return scene
+shared = Shared(Scene)
 
 
 @suite.test

@@ -6,12 +6,12 @@ from . import processes
 from .cluster import PROVIDER
 from .server import as_root, query
 
-# what each node keeps for itself, or what statistics and logs write at their own time; procs_priv: a node that applies a
+# what each node keeps for itself, or what statistics and logs write at their own time; procs_priv and tables_priv: a node that applies a
 # GRANT puts <wsrep_applier> where the granting one puts the grantor
 LOCAL_TABLES = {'mysql.innodb_index_stats', 'mysql.innodb_table_stats', 'mysql.gtid_slave_pos', 'mysql.general_log',
                 'mysql.slow_log', 'mysql.transaction_registry', 'mysql.wsrep_cluster', 'mysql.wsrep_cluster_members',
                 'mysql.wsrep_streaming_log', 'mysql.wsrep_allowlist', 'mysql.index_stats', 'mysql.table_stats',
-                'mysql.column_stats', 'mysql.plugin', 'mysql.procs_priv'}
+                'mysql.column_stats', 'mysql.plugin', 'mysql.procs_priv', 'mysql.tables_priv'}
 VIRTUAL_SCHEMAS = ('information_schema', 'performance_schema', 'sys')
 RECOVER_DEADLINE_S = 300
 

@@ -26,6 +26,24 @@ class Skipped(Exception):
     pass
 
 
+class Shared:
+    """What the tests of a file share, made by the first that asks; if that fails, each of them fails and says so."""
+
+    def __init__(self, make):
+        self.make, self.made, self.failure = make, None, None
+
+    def __call__(self):
+        if self.failure is not None:
+            raise AssertionError(f'what this test needs could not be made: {self.failure}')
+        if self.made is None:
+            try:
+                self.made = self.make()
+            except Exception as error:
+                self.failure = error
+                raise
+        return self.made
+
+
 class Suite:
     def __init__(self):
         self.tests = []
