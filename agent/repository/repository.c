@@ -26,14 +26,22 @@ bool cluster_name_valid(const char *text)
     return word_valid(text, 128);
 }
 
+/* YYYYMMDDTHHMMSSZ-TYPE-8 hex digits[-suffix] */
 bool label_valid(const char *text)
 {
-    unsigned date, time;
-    char type[16];
-    int end = 0;
-    if (!word_valid(text, WIRE_ID_MAX) || sscanf(text, "%8uT%6uZ-%15[a-z]-%*8[0-9a-f]%n", &date, &time, type, &end) < 3)
+    static const char digits[] = "0123456789", letters[] = "abcdefghijklmnopqrstuvwxyz", hex[] = "0123456789abcdef";
+    const size_t date = 8, time = 6, id = 8;
+    if (!word_valid(text, WIRE_ID_MAX) || strspn(text, digits) != date || text[date] != 'T')
         return false;
-    return end >= 8 && text[8] == 'T' && text[15] == 'Z' && (text[end] == '\0' || text[end] == '-');
+    text += date + 1;
+    if (strspn(text, digits) != time || strncmp(text + time, "Z-", 2))
+        return false;
+    text += time + 2;
+    size_t type = strspn(text, letters);
+    if (!type || type > 15 || text[type] != '-')
+        return false;
+    text += type + 1;
+    return strspn(text, hex) == id && (!text[id] || text[id] == '-');
 }
 
 void repository_prefix(char *out, size_t size, const char *cluster, const char *label)

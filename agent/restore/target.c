@@ -113,6 +113,20 @@ static bool sync_directory(const char *path, struct gb_error *error)
     return ok;
 }
 
+/* The directory and those above it. */
+static bool make_directories(const char *path, struct gb_error *error)
+{
+    char part[WIRE_PATH_MAX];
+    for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+        snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
+        if (mkdir(part, 0755) && errno != EEXIST)
+            return error_set_errno(error, GB_target_failed, errno, "the directory %s can't be made", part);
+    }
+    if (mkdir(path, 0700) && errno != EEXIST)
+        return error_set_errno(error, GB_target_failed, errno, "the directory %s can't be made", path);
+    return true;
+}
+
 bool target_begin(const char *datadir, const struct manifest *manifest, struct gb_error *error)
 {
     char path[WIRE_PATH_MAX], text[1024], now[32];
@@ -120,8 +134,8 @@ bool target_begin(const char *datadir, const struct manifest *manifest, struct g
     time_t t = time(NULL);
     gmtime_r(&t, &tm);
     strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    if (mkdir(datadir, 0700) && errno != EEXIST)
-        return error_set_errno(error, GB_target_failed, errno, "the directory %s can't be made", datadir);
+    if (!make_directories(datadir, error))
+        return false;
     int n = snprintf(text, sizeof text,
                      "This directory is being written by galera-backup restore %s, which began at %s.\n"
                      "While this file is here the directory is not a database: do not start a server in it.\n"

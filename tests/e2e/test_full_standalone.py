@@ -168,9 +168,11 @@ def an_unfinished_restore_does_not_boot():
     s = shared()
     backup = backups.take(s.server)['id']
     target = os.path.join(processes.run_dir(), 'unfinished')
-    restore = processes.start(s.agent.argv('restore', backup, '--datadir', target, '--yes', '--limit-rate', '2M'))
+    disk = processes.Stall('/sbtest/')
+    disk.begin()
+    restore = processes.start(s.agent.argv('restore', backup, '--datadir', target, '--yes'), env=disk.environment)
     marker = os.path.join(target, 'galera-backup-restore.incomplete')
-    wait_for(lambda: os.path.exists(marker) and os.path.exists(os.path.join(target, 'ibdata1')), 30,
+    wait_for(lambda: os.path.exists(marker) and os.path.exists(os.path.join(target, 'sbtest', 't1.ibd')), 30,
              'the restore to be under way')
     assert processes.end(restore, signal.SIGKILL) == -signal.SIGKILL, 'the restore had ended'
     assert refuses_to_boot(target), 'mariadbd started on an unfinished restore'
@@ -199,19 +201,18 @@ def restores_that_must_not_be_are_refused():
 
 
 @suite.test
-def latest_restores_and_recovers_at_once():
+def latest_is_the_newest():
     s = shared()
     backup = backups.take(s.server)['id']
-    target = os.path.join(processes.run_dir(), 'latest')
-    result = s.agent.cli('restore', 'latest', '--datadir', target, '--yes', '--recover')
+    result = s.agent.cli('restore', 'latest', '--datadir', os.path.join(processes.run_dir(), 'latest'), '--yes')
     assert backup in result.stdout + result.stderr, result.stdout + result.stderr
-    server = Server('recovered', {'plugin-load-add': 'ha_archive.so'}, plugin=False)
-    os.rename(target, server.datadir)
-    server.start()
-    assert 'Starting crash recovery' not in server.log_text(), 'it was not recovered'
-    load.Transfers.check(server)
-    load.Sequence.check(server)
-    server.stop()
+    target = restored.Restored(s.agent, 'latest', options=['--as', 'standalone'])
+    try:
+        server = target.start()
+        load.Transfers.check(server)
+        load.Sequence.check(server)
+    finally:
+        target.remove()
 
 
 suite.main()

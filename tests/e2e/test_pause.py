@@ -27,14 +27,10 @@ class Scene:
     def __init__(self):
         self.cluster = Cluster(2, name='pause').create().start()
         self.node = self.cluster[1]
-        self.stall_file = os.path.join(processes.run_dir(), 'stall')
-        library = os.path.join(processes.run_dir(), 'stall_store.so')
-        source = os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib', 'stall_store.c')
-        processes.run(['cc', '-shared', '-fPIC', '-O1', '-o', library, source, '-ldl'])
         self.repository = processes.new_dir('repository')
+        self.store = processes.Stall(self.repository)
         self.agent = Agent(self.node, repository=self.repository)
-        self.agent.environment = {**os.environ, 'LD_PRELOAD': library, 'GB_STALL_FILE': self.stall_file,
-                                  'GB_STALL_DIR': self.repository}
+        self.agent.environment = self.store.environment
         self.agent.start()
         backups.install(self.cluster[0])
         load.bulk(self.cluster[0], 'sbtest', 2, 10 << 20)
@@ -70,14 +66,6 @@ class Scene:
         assert figures['state'] == 'succeeded', f'{figures["state"]}: {figures["error"]}'
         return int(figures['blocked_ms'])
 
-    def stall(self):
-        with open(self.stall_file, 'w', encoding='ascii'):
-            pass
-
-    def unstall(self):
-        if os.path.exists(self.stall_file):
-            os.remove(self.stall_file)
-
 
 shared = Shared(Scene)
 
@@ -90,7 +78,7 @@ def neither_a_stopped_agent_nor_a_stalled_repository_shows_in_it():
     for _ in range(TIMES):
         fast.append(s.blocked())
         stopped.append(s.blocked(s.agent.freeze, s.agent.thaw))
-        stalled.append(s.blocked(s.stall, s.unstall))
+        stalled.append(s.blocked(s.store.begin, s.store.end))
     say(f'  blocked_ms: fast {measure.spread(fast, "{:.0f}")}, agent stopped {measure.spread(stopped, "{:.0f}")}, '
         f'repository stalled {measure.spread(stalled, "{:.0f}")}')
     limit = max(2 * min(fast), min(fast) + SAME_MS)

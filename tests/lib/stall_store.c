@@ -1,6 +1,6 @@
 /*
-  A store that takes nothing: loaded into the agent with LD_PRELOAD by tests. While the file GB_STALL_FILE exists,
-  write() and fsync() on files below GB_STALL_DIR wait, as on a hung mount.
+  A file system that takes nothing: loaded with LD_PRELOAD by tests, into the agent or a restore. While the file
+  GB_STALL_FILE exists, writes to files whose path holds GB_STALL_PATH wait, and so does fsync, as on a hung mount.
 */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -13,16 +13,16 @@
 
 static void stall(int fd)
 {
-    const char *file = getenv("GB_STALL_FILE"), *directory = getenv("GB_STALL_DIR");
+    const char *file = getenv("GB_STALL_FILE"), *part = getenv("GB_STALL_PATH");
     char link[64], path[4096];
-    if (!file || !directory || access(file, F_OK))
+    if (!file || !part || access(file, F_OK))
         return;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t n = readlink(link, path, sizeof path - 1);
     if (n <= 0)
         return;
     path[n] = '\0';
-    if (strncmp(path, directory, strlen(directory)))
+    if (!strstr(path, part))
         return;
     while (!access(file, F_OK))
         usleep(POLL_US);
@@ -35,6 +35,20 @@ ssize_t write(int fd, const void *data, size_t size)
         next = (ssize_t(*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
     stall(fd);
     return next(fd, data, size);
+}
+
+ssize_t pwrite(int fd, const void *data, size_t size, off_t at)
+{
+    static ssize_t (*next)(int, const void *, size_t, off_t);
+    if (!next)
+        next = (ssize_t(*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, "pwrite");
+    stall(fd);
+    return next(fd, data, size, at);
+}
+
+ssize_t pwrite64(int fd, const void *data, size_t size, off_t at)
+{
+    return pwrite(fd, data, size, at);
 }
 
 int fsync(int fd)

@@ -140,6 +140,27 @@ def mount_tmpfs(path, size):
     return result.returncode == 0
 
 
+class Stall:
+    """A hung file system for a process started with .environment: between begin() and end() its writes to files whose
+    path holds `part` wait (tests/lib/stall_store.c)."""
+
+    def __init__(self, part):
+        library = os.path.join(run_dir(), 'stall_store.so')
+        if not os.path.exists(library):
+            source = os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'stall_store.c')
+            run(['cc', '-shared', '-fPIC', '-O1', '-o', library, source, '-ldl'])
+        self.file = tempfile.mktemp(prefix='stall-', dir=run_dir())
+        self.environment = {**os.environ, 'LD_PRELOAD': library, 'GB_STALL_FILE': self.file, 'GB_STALL_PATH': part}
+
+    def begin(self):
+        with open(self.file, 'w', encoding='ascii'):
+            pass
+
+    def end(self):
+        if os.path.exists(self.file):
+            os.remove(self.file)
+
+
 def umount(path):
     run(['umount', '-l', path], check=False)
     if path in _mounts:

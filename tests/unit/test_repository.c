@@ -1,0 +1,307 @@
+/* The rooms of repository, storage and codec: a backup written, read back, damaged. */
+#include "agent/repository/repository.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define LABEL      "20260102T030405Z-full-01234567"
+#define PLAIN_SIZE 300000u
+#define REDO_BYTES 5000u
+
+static char root[64];
+
+static struct repository_spec spec(void)
+{
+    struct repository_spec s = {.name = "test", .type = "directory", .compression = {CODEC_ZSTD, 1}};
+    snprintf(s.path, sizeof s.path, "%s/repository", root);
+    return s;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    snprintf(root, sizeof root, "/tmp/gb-test-repository-XXXXXX");
+    return mkdtemp(root) ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", root);
+    return system(command);
+}
+
+static struct repository *open_it(void)
+{
+    struct gb_error error = {0};
+    struct repository_spec s = spec();
+    struct repository *r = repository_open(&s, &error);
+    assert_non_null(r);
+    return r;
+}
+
+/* A file of PLAIN_SIZE bytes at offset 4096 of "db/t.MYD" (size 1 MiB), an empty directory, a dropped copy, and redo. */
+static void write_backup(struct repository *r, const char *label)
+{
+    struct gb_error error = {0};
+    struct repository_backup *b = repository_begin(r, "c", label, &error);
+    assert_non_null(b);
+    struct index index;
+    index_init(&index);
+    struct wire_file files[] = {{.file_no = 1, .kind = WIRE_KIND_OTHER, .space_id = 0xFFFFFFFF, .mode = 0640, .path = "db/t.MYD"},
+                                {.file_no = 2, .kind = WIRE_KIND_DIRECTORY, .space_id = 0xFFFFFFFF, .mode = 0700, .path = "db"},
+                                {.file_no = 3, .kind = WIRE_KIND_OTHER, .space_id = 0xFFFFFFFF, .mode = 0640, .path = "db/t.MYD"}};
+    for (size_t i = 0; i < 3; i++)
+        assert_true(index_add_file(&index, &files[i], &error));
+    struct wire_file_done done[] = {{1, 1 << 20, 0}, {2, 0, 0}};
+    assert_true(index_file_done(&index, &done[0], &error) && index_file_done(&index, &done[1], &error));
+    assert_true(index_file_drop(&index, 3, &error));
+
+    uint8_t *plain = malloc(PLAIN_SIZE + REDO_BYTES);
+    for (size_t i = 0; i < PLAIN_SIZE + REDO_BYTES; i++)
+        plain[i] = (uint8_t)(i * 7 / 5);
+    struct codec *codec = codec_new(r->spec.compression);
+    struct frame_buffer buffer = {0};
+    struct segment_writer *segment = segment_create(r->storage, repository_backup_prefix(b), 1, &error);
+    assert_non_null(segment);
+    struct iovec pages[] = {{plain, 100000}, {plain + 100000, PLAIN_SIZE - 100000}}, redo = {plain + PLAIN_SIZE, REDO_BYTES};
+    struct wire_extent extents[] = {{1, 4096, 100000, 0}, {1, 104096, PLAIN_SIZE - 100000, 100000}};
+    struct wire_extent redo_extent = {WIRE_FILE_REDO, 0, REDO_BYTES, 0};
+    assert_true(frame_build(codec, pages, 2, &buffer, &error) && segment_append(segment, &buffer, &error));
+    assert_true(index_add_frame(&index, &buffer.frame, extents, 2, &error));
+    assert_true(frame_build(codec, &redo, 1, &buffer, &error) && segment_append(segment, &buffer, &error));
+    assert_true(index_add_frame(&index, &buffer.frame, &redo_extent, 1, &error));
+    struct object_info info;
+    assert_true(segment_close(segment, &info, &error));
+    assert_string_equal(info.name, "data/000001.seg");
+
+    struct manifest m = {.checkpoint_lsn = 1000, .checkpoint_end_lsn = 1100, .end_lsn = 1000 + REDO_BYTES, .redo_bytes = REDO_BYTES};
+    snprintf(m.id, sizeof m.id, "%s", label);
+    snprintf(m.cluster, sizeof m.cluster, "c");
+    snprintf(m.type, sizeof m.type, "full");
+    m.started_at = m.finished_at = 1700000000;
+    wire_add_fact(&m.facts, "position", "%s", "uuid:7");
+    assert_true(repository_commit(b, &index, &m, &info, 1, &error));
+    assert_int_equal(m.files, 2);
+    assert_int_equal(m.read_bytes, PLAIN_SIZE);
+    manifest_free(&m);
+    index_free(&index);
+    frame_buffer_free(&buffer);
+    codec_free(codec);
+    free(plain);
+}
+
+static unsigned damaged(struct repository *r, const char *label, bool deep)
+{
+    struct gb_error error = {0};
+    struct manifest m;
+    struct verify_report report;
+    char prefix[256];
+    repository_prefix(prefix, sizeof prefix, "c", label);
+    if (!manifest_read(&m, r->storage, prefix, &error))
+        return 1;
+    assert_true(repository_verify(r, &m, deep, 2, NULL, NULL, &report, &error));
+    manifest_free(&m);
+    return report.damaged;
+}
+
+static void test_round_trip(void **state)
+{
+    (void)state;
+    struct repository *r = open_it();
+    struct gb_error error = {0};
+    write_backup(r, LABEL);
+    struct manifest m, *list;
+    size_t count;
+    assert_true(repository_find(r, "c", "latest", &m, &error));
+    assert_string_equal(m.id, LABEL);
+    assert_string_equal(manifest_position(&m), "uuid:7");
+    assert_int_equal(m.end_lsn, 1000 + REDO_BYTES);
+    assert_int_equal(m.started_at, 1700000000);
+    assert_int_equal(m.object_count, 2);
+    struct index index;
+    char prefix[256];
+    repository_prefix(prefix, sizeof prefix, "c", LABEL);
+    assert_true(index_read(&index, r->storage, prefix, &m.objects[0], &error));
+    assert_int_equal(index.file_count, 2);
+    assert_string_equal(index_find(&index, 1)->path, "db/t.MYD");
+    assert_null(index_find(&index, 3));
+    assert_int_equal(index.frame_count, 2);
+    index_free(&index);
+    manifest_free(&m);
+    assert_true(repository_list(r, NULL, &list, &count, NULL, NULL, &error));
+    assert_int_equal(count, 1);
+    manifest_free(&list[0]);
+    free(list);
+    assert_int_equal(damaged(r, LABEL, false), 0);
+    repository_close(r);
+}
+
+static void test_every_kind_of_damage_is_found(void **state)
+{
+    (void)state;
+    struct repository *r = open_it();
+    static const char *const objects[] = {"data/000001.seg", "index", "backup.json"};
+    write_backup(r, LABEL);
+    for (size_t i = 0; i < 3; i++) {
+        char path[256];
+        struct stat st;
+        snprintf(path, sizeof path, "%s/repository/c/backups/" LABEL "/%s", root, objects[i]);
+        int fd = open(path, O_RDWR);
+        assert_true(fd >= 0 && !fstat(fd, &st));
+        /* backup.json is text that has no checksum of its own: what matters in it is compared elsewhere */
+        for (off_t at = 0; i < 2 && at < st.st_size; at += st.st_size / 37 + 1) {
+            uint8_t byte, flipped;
+            assert_int_equal(pread(fd, &byte, 1, at), 1);
+            flipped = byte ^ 0x20;
+            assert_int_equal(pwrite(fd, &flipped, 1, at), 1);
+            assert_true(damaged(r, LABEL, false) > 0);
+            assert_int_equal(pwrite(fd, &byte, 1, at), 1);
+        }
+        assert_int_equal(damaged(r, LABEL, false), 0);
+        assert_false(ftruncate(fd, st.st_size - 1));
+        assert_true(damaged(r, LABEL, false) > 0);
+        close(fd);
+        unlink(path);
+        assert_true(damaged(r, LABEL, false) > 0);
+        char command[200];
+        snprintf(command, sizeof command, "rm -rf %s/repository/c", root);
+        assert_false(system(command));
+        write_backup(r, LABEL);
+    }
+    repository_close(r);
+}
+
+static void test_a_frame_of_another_backup_is_refused(void **state)
+{
+    (void)state;
+    struct gb_error error = {0};
+    struct codec *codec = codec_new((struct codec_spec){CODEC_NONE, 0});
+    struct frame_buffer a = {0};
+    uint8_t one[100], out[100];
+    memset(one, 1, sizeof one);
+    struct iovec piece = {one, sizeof one};
+    assert_true(frame_build(codec, &piece, 1, &a, &error));
+    struct repository *r = open_it();
+    struct segment_writer *s = segment_create(r->storage, "c/backups/x", 1, &error);
+    assert_true(s && segment_append(s, &a, &error));
+    assert_true(frame_open(codec, &a.frame, a.data, out, &error));
+    assert_memory_equal(one, out, sizeof one);
+    struct frame other = a.frame;
+    other.hash[3] ^= 1;
+    assert_false(frame_open(codec, &other, a.data, out, &error));
+    assert_int_equal(error.code, GB_corrupt_backup);
+    error_clear(&error);
+    a.data[FRAME_HEADER_SIZE + 50] ^= 1;
+    assert_false(frame_open(codec, &a.frame, a.data, out, &error));
+    segment_abort(s);
+    frame_buffer_free(&a);
+    codec_free(codec);
+    repository_close(r);
+}
+
+static void test_what_failed_leaves_nothing(void **state)
+{
+    (void)state;
+    struct repository *r = open_it();
+    struct gb_error error = {0};
+    struct repository_backup *b = repository_begin(r, "c", LABEL, &error);
+    assert_non_null(b);
+    assert_null(repository_begin(r, "c", LABEL, &error)); /* locked, or there */
+    error_clear(&error);
+    unsigned removed;
+    assert_true(repository_collect(r, "c", &removed, &error));
+    assert_int_equal(removed, 0); /* it is being written */
+    struct segment_writer *s = segment_create(r->storage, repository_backup_prefix(b), 1, &error);
+    assert_non_null(s);
+    struct manifest *list;
+    size_t count;
+    assert_true(repository_list(r, NULL, &list, &count, NULL, NULL, &error));
+    assert_int_equal(count, 0);
+    free(list);
+    segment_abort(s);
+    repository_abort(b);
+    char path[256];
+    snprintf(path, sizeof path, "%s/repository/c/backups/" LABEL, root);
+    assert_int_not_equal(access(path, F_OK), 0);
+    /* Left over by a process that died: collected. */
+    assert_false(mkdir(path, 0700));
+    assert_true(repository_collect(r, "c", &removed, &error));
+    assert_int_equal(removed, 1);
+    assert_int_not_equal(access(path, F_OK), 0);
+    repository_close(r);
+}
+
+static void test_index_refuses(void **state)
+{
+    (void)state;
+    struct gb_error error = {0};
+    struct index index;
+    index_init(&index);
+    struct wire_file file = {.file_no = 1, .kind = WIRE_KIND_TABLESPACE, .space_id = 5, .path = "db/a.ibd"};
+    assert_true(index_add_file(&index, &file, &error));
+    assert_false(index_add_file(&index, &file, &error));
+    assert_int_equal(error.code, GB_protocol);
+    error_clear(&error);
+    assert_false(index_finish(&index, 0, &error)); /* not done */
+    error_clear(&error);
+    struct wire_file_done done = {1, 16384, 0};
+    assert_true(index_file_done(&index, &done, &error));
+    assert_false(index_file_done(&index, &done, &error));
+    error_clear(&error);
+    assert_false(index_finish(&index, 1, &error)); /* no redo */
+    assert_non_null(strstr(error.what, "redo"));
+    error_clear(&error);
+    struct wire_file twin = {.file_no = 2, .kind = WIRE_KIND_TABLESPACE, .space_id = 5, .path = "db/b.ibd"};
+    struct wire_file_done twin_done = {2, 16384, 0};
+    assert_true(index_add_file(&index, &twin, &error) && index_file_done(&index, &twin_done, &error));
+    assert_false(index_finish(&index, 0, &error));
+    assert_non_null(strstr(error.what, "same space id"));
+    error_clear(&error);
+    assert_true(index_file_name(&index, 2, "db/../../etc/passwd", &error));
+    assert_false(index_finish(&index, 0, &error));
+    index_free(&index);
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    assert_true(label_valid(LABEL));
+    assert_true(label_valid(LABEL "-nightly"));
+    assert_false(label_valid("latest"));
+    assert_false(label_valid("../" LABEL));
+    assert_false(label_valid("20260102T030405Z-full-0123456"));
+    assert_true(cluster_name_valid("region-one.a_b"));
+    assert_false(cluster_name_valid(""));
+    assert_false(cluster_name_valid(".."));
+    assert_false(cluster_name_valid("a/b"));
+    struct codec_spec c;
+    struct gb_error error = {0};
+    assert_true(codec_parse("zstd:3", &c, &error) && c.level == 3);
+    assert_true(codec_parse("none", &c, &error) && c.kind == CODEC_NONE);
+    assert_false(codec_parse("zstd:99", &c, &error));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_round_trip, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_every_kind_of_damage_is_found, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_frame_of_another_backup_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_what_failed_leaves_nothing, set_up, tear_down),
+        cmocka_unit_test(test_index_refuses),
+        cmocka_unit_test(test_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
