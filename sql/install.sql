@@ -578,12 +578,15 @@ BEGIN
     CALL galera_backup.fail(IF(JSON_VALUE(figures, '$.error_code') > 0, JSON_VALUE(figures, '$.error_code'), 9001),
       JSON_VALUE(figures, '$.error'), JSON_VALUE(figures, '$.hint'));
   END IF;
-  SET repositories = JSON_VALUE(figures, '$.repositories');
-  IF IFNULL(repositories, '') = '' AND JSON_VALUE(answer, '$[0]') LIKE 'repositories|%' THEN
+  SET repositories = IFNULL(JSON_VALUE(figures, '$.repositories'), '');
+  IF repositories = '' AND JSON_VALUE(answer, '$[0]') LIKE 'repositories|%' THEN
     SET repositories = SUBSTRING(JSON_VALUE(answer, '$[0]'), 14);
   END IF;
+  IF repositories = '' OR NOT JSON_VALID(repositories) THEN
+    SET repositories = '[]';
+  END IF;
   -- A SELECT without a table would leave the plugin's warning to the caller.
-  SELECT t.id, here AS node, t.state, IF(JSON_VALID(repositories), repositories, '[]') AS repositories
+  SELECT t.id, here AS node, t.state, repositories
     FROM JSON_TABLE(figures, '$' COLUMNS (id VARCHAR(64) PATH '$.id', state VARCHAR(16) PATH '$.state')) t;
 END//
 

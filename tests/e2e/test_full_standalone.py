@@ -188,7 +188,7 @@ def restores_that_must_not_be_are_refused():
     def refused(status, *arguments):
         result = s.agent.cli('restore', *arguments, '--yes', check=False)
         assert result.returncode == status, f'{arguments}: {result.returncode}: {result.stdout}{result.stderr}'
-        say(f'  {(result.stderr or result.stdout).strip().splitlines()[-1]}')
+        say(f'  {result.stderr.strip().splitlines()[0]}')
 
     refused(TARGET_REFUSED, backup, '--datadir', s.server.datadir)
     other = processes.new_dir('other')

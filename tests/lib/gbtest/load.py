@@ -237,7 +237,7 @@ def bulk(server, schema, tables, bytes_each, row_bytes=200):
         for first in range(1, rows + 1, 20000):
             last = min(rows, first + 19999)
             server.execute(f'INSERT INTO {schema}.t{number} SELECT seq, CRC32(seq) DIV 2, '
-                           f'RPAD(MD5(seq), {row_bytes}, MD5(seq * 7)) FROM seq_{first}_to_{last}')
+                           f'RPAD(MD5(seq + {number}), {row_bytes}, MD5(seq * {number + 6})) FROM seq_{first}_to_{last}')
 
 
 def seconds(count):

@@ -1,0 +1,154 @@
+#!/usr/bin/python3
+"""Rules that need a moment of their own: IMPORT TABLESPACE after the copy (11), a log that is replaced (18), a page that
+is damaged on disk, Aria's checkpoints and a new log file during the backup (17), a server with a nearly full redo (10).
+"""
+import os
+import shutil
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
+from gbtest import backups, checks, restored  # noqa: E402
+from gbtest.agent import Agent  # noqa: E402
+from gbtest.server import Server  # noqa: E402
+from gbtest.suite import Shared, Suite, say  # noqa: E402
+
+suite = Suite()
+ARIA_ROWS = 40000
+
+
+class Scene:
+    def __init__(self):
+        self.server = Server('rules', {'aria-checkpoint-interval': '1', 'aria-log-file-size': '8388608'})
+        self.server.create()
+        self.server.start()
+        self.agent = Agent(self.server).start()
+        backups.install(self.server)
+        self.server.execute('SET GLOBAL galera_backup_block_timeout = 60000',
+                            'CREATE DATABASE d',
+                            'CREATE TABLE d.a (id INT PRIMARY KEY, v CHAR(200)) ENGINE=InnoDB',
+                            'INSERT INTO d.a SELECT seq, MD5(seq) FROM seq_1_to_20000',
+                            'CREATE TABLE d.aria (id INT PRIMARY KEY AUTO_INCREMENT, v CHAR(250)) ENGINE=Aria TRANSACTIONAL=1')
+
+    def held(self, stage):
+        """The id of a backup that waits at that stage."""
+        backups.hold(self.server, stage)
+        backup = backups.start(self.server)
+        backups.wait_held(self.server, stage)
+        return backup
+
+    def finish(self, backup):
+        """Lets it go on to BLOCK_COMMIT; returns the checksums of then. It must succeed."""
+        backups.hold(self.server, 'BLOCK_COMMIT')
+        backups.wait_held(self.server, 'BLOCK_COMMIT')
+        session = self.server.connect()
+        expected = checks.checksums(session)
+        session.close()
+        backups.release(self.server)
+        figures = backups.wait_end(self.server, backup)
+        assert figures['state'] == 'succeeded', f'{figures["state"]}: {figures["error"]}'
+        return expected
+
+    def compare(self, backup, expected, log_file_size='96M'):
+        back = restored.Restored(self.agent, backup, log_file_size)
+        try:
+            back.check_image()
+            server = back.start()
+            back.check_lsn(server.log_text())
+            found = checks.checksums(server.connection())
+            difference = checks.differences(expected, found)
+            assert not difference, f'paused server and restored: {difference}'
+            checks.check_tables(server)
+        finally:
+            back.remove()
+
+
+shared = Shared(Scene)
+
+
+@suite.test
+def a_table_imported_after_its_copy_is_copied_again():
+    s = shared()
+    s.server.execute('CREATE TABLE d.b LIKE d.a', 'INSERT INTO d.b VALUES (1, "old")',
+                     'CREATE TABLE d.other LIKE d.a', 'INSERT INTO d.other SELECT seq, "new" FROM seq_1_to_5000')
+    session = s.server.connect()
+    with session.cursor() as cursor:
+        cursor.execute('FLUSH TABLES d.other FOR EXPORT')
+        for suffix in ('ibd', 'cfg'):
+            shutil.copy(os.path.join(s.server.datadir, 'd', f'other.{suffix}'), os.path.join(s.server.datadir, f'kept.{suffix}'))
+        cursor.execute('UNLOCK TABLES')
+    session.close()
+    backup = s.held('FLUSH')  # all tablespaces have been copied
+    s.server.execute('ALTER TABLE d.b DISCARD TABLESPACE')
+    for suffix in ('ibd', 'cfg'):
+        path = os.path.join(s.server.datadir, 'd', f'b.{suffix}')
+        shutil.move(os.path.join(s.server.datadir, f'kept.{suffix}'), path)
+        shutil.copystat(os.path.join(s.server.datadir, 'ibdata1'), path)
+    s.server.execute('ALTER TABLE d.b IMPORT TABLESPACE')
+    assert s.server.value('SELECT COUNT(*) FROM d.b') == 5000
+    s.compare(backup, s.finish(backup))
+    s.server.execute('DROP TABLE d.b, d.other')
+
+
+@suite.test
+def aria_logs_rotate_and_checkpoints_run_meanwhile():
+    s = shared()
+    before = sorted(name for name in os.listdir(s.server.datadir) if name.startswith('aria_log.'))
+    backup = s.held('FLUSH')
+    s.server.execute(f'INSERT INTO d.aria (v) SELECT MD5(seq) FROM seq_1_to_{ARIA_ROWS}',
+                     'DELETE FROM d.aria WHERE id % 3 = 0', 'CREATE USER rotated@localhost',
+                     'GRANT SELECT ON d.* TO rotated@localhost')
+    after = sorted(name for name in os.listdir(s.server.datadir) if name.startswith('aria_log.'))
+    assert len(after) > len(before), f'no rotation: {before}, {after}'
+    s.compare(backup, s.finish(backup))
+    say(f'  {len(before)} log files before, {len(after)} after')
+
+
+@suite.test
+def a_replaced_redo_log_fails_the_backup():
+    s = shared()
+    backup = s.held('FLUSH')
+    s.server.execute('SET GLOBAL innodb_log_file_size = 128 * 1024 * 1024')
+    backups.release(s.server)
+    figures = backups.wait_end(s.server, backup)
+    s.server.execute('SET GLOBAL innodb_log_file_size = 96 * 1024 * 1024')
+    assert (figures['state'], figures['error_code']) == ('failed', '2205'), f'{figures["state"]}: {figures["error"]}'
+    assert backup not in s.agent.listed()
+    backups.take(s.server)
+
+
+@suite.test
+def redo_longer_than_the_servers_log_is_replayed():
+    """The image is booted with an innodb_log_file_size smaller than the redo it has to replay (rule 10)."""
+    s = shared()
+    backup = s.held('FLUSH')
+    s.server.execute(*['UPDATE d.a SET v = MD5(RAND())'] * 3)
+    expected = s.finish(backup)
+    redo = int(checks.fact(s.agent.json('info', backup), 'redo_bytes'))
+    assert redo > 4 << 20, f'only {redo} bytes of redo'
+    s.compare(backup, expected, log_file_size='4M')
+    say(f'  {redo} bytes of redo, a log of 4 MiB')
+
+
+@suite.test
+def a_damaged_page_fails_the_backup_and_is_named():
+    s = shared()
+    s.server.execute('CREATE TABLE d.hurt LIKE d.a', 'INSERT INTO d.hurt SELECT * FROM d.a',
+                     'FLUSH TABLES d.hurt FOR EXPORT', 'UNLOCK TABLES')
+    page, size = 9, 16384
+    path = os.path.join(s.server.datadir, 'd', 'hurt.ibd')
+    with open(path, 'r+b') as f:
+        f.seek(page * size + 5000)
+        kept = f.read(1)
+        f.seek(page * size + 5000)
+        f.write(bytes([kept[0] ^ 0xff]))
+    backup = backups.start(s.server)
+    figures = backups.wait_end(s.server, backup)
+    assert (figures['state'], figures['error_code']) == ('failed', '2201'), f'{figures["state"]}: {figures["error"]}'
+    for word in (f'page {page} of d/hurt.ibd', f'offset {page * size}'):
+        assert word in figures['error'], figures['error']
+    assert backup not in s.agent.listed()
+    s.server.execute('DROP TABLE d.hurt')
+    backups.take(s.server)
+
+
+suite.main()
