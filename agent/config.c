@@ -5,11 +5,13 @@
 #include <ini.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#define INI_SECTION_MAX 49u /* inih cuts names of sections here */
 
 enum value_type { TEXT, BYTES, SECONDS, COUNT, COUNT_OR_AUTO, PERCENT, YES_NO, CODEC };
 
@@ -79,11 +81,20 @@ static bool number_with_unit(const char *text, bool time, double *out)
     return factor > 0;
 }
 
+/* Digits and the unit, nothing else. */
+static bool whole_number(const char *text, const char *unit, unsigned least, unsigned most, unsigned *out)
+{
+    size_t digits = strspn(text, "0123456789");
+    if (!digits || digits > 9 || strcmp(text + digits, unit))
+        return false;
+    *out = (unsigned)strtoul(text, NULL, 10);
+    return *out >= least && *out <= most;
+}
+
 static bool set_value(const struct key *key, void *base, const char *value, struct gb_error *error)
 {
     void *to = (char *)base + key->offset;
-    double number;
-    char *end;
+    double number; /* compared so that what is not a number passes no test */
     switch (key->type) {
     case TEXT:
         if (strlen(value) >= key->size)
@@ -91,12 +102,12 @@ static bool set_value(const struct key *key, void *base, const char *value, stru
         snprintf(to, key->size, "%s", value);
         return true;
     case BYTES:
-        if (!number_with_unit(value, false, &number) || number < 1048576)
+        if (!number_with_unit(value, false, &number) || !(number >= 1048576 && number < (double)INT64_MAX))
             return error_set(error, GB_bad_config, "%s = %s is not a size of at least 1M (units K, M, G, T)", key->name, value);
         *(uint64_t *)to = (uint64_t)number;
         return true;
     case SECONDS:
-        if (!number_with_unit(value, true, &number) || number < 1)
+        if (!number_with_unit(value, true, &number) || !(number >= 1 && number <= UINT_MAX))
             return error_set(error, GB_bad_config, "%s = %s is not a time (units s, m, h, d)", key->name, value);
         *(unsigned *)to = (unsigned)number;
         return true;
@@ -106,17 +117,13 @@ static bool set_value(const struct key *key, void *base, const char *value, stru
             *(unsigned *)to = 0;
             return true;
         }
-        number = strtod(value, &end);
-        if (*end || end == value || number < 1 || number > 256)
+        if (!whole_number(value, "", 1, 256, to))
             return error_set(error, GB_bad_config, "%s = %s is not a number from 1 to 256%s", key->name, value,
                              key->type == COUNT_OR_AUTO ? " or auto" : "");
-        *(unsigned *)to = (unsigned)number;
         return true;
     case PERCENT:
-        number = strtod(value, &end);
-        if (strcmp(end, "%") || number < 0 || number > 99)
+        if (!whole_number(value, "%", 0, 99, to))
             return error_set(error, GB_bad_config, "%s = %s is not a percentage from 0%% to 99%%", key->name, value);
-        *(unsigned *)to = (unsigned)number;
         return true;
     case YES_NO:
         if (strcmp(value, "yes") && strcmp(value, "no"))
@@ -180,6 +187,8 @@ static int handler(void *context, const char *section, const char *name, const c
     struct parse *p = context;
     if (p->error->code)
         return 0;
+    if (strlen(section) >= INI_SECTION_MAX)
+        return error_set(p->error, GB_bad_config, "the name of the section [%s...] is too long", section);
     if (!strcmp(section, "agent"))
         return take(p, agent_keys, p->config, section, name, value);
     if (!strcmp(section, "server"))
@@ -194,6 +203,38 @@ static int handler(void *context, const char *section, const char *name, const c
                      section);
 }
 
+struct lines {
+    FILE *file;
+    char *text; /* getline()'s */
+    size_t room;
+    int number, too_long; /* of the last line, and of the one that inih has no room for */
+};
+
+/* The next line for inih, which would take an indented one for more of the value before, and a long one for two. */
+static char *next_line(char *out, int size, void *context)
+{
+    struct lines *l = context;
+    if (getline(&l->text, &l->room, l->file) < 0)
+        return NULL;
+    l->number++;
+    const char *at = l->text + strspn(l->text, " \t");
+    if (snprintf(out, (size_t)size, "%s", at) >= size && *at != ';' && *at != '#') {
+        l->too_long = l->number;
+        return NULL;
+    }
+    return out;
+}
+
+static int parse_file(struct parse *p, FILE *f)
+{
+    struct lines lines = {.file = f};
+    int line = ini_parse_stream(next_line, &lines, handler, p);
+    free(lines.text);
+    if (!line && lines.too_long)
+        error_set(p->error, GB_bad_config, "the line is too long");
+    return line ? line : lines.too_long;
+}
+
 bool config_load(struct config *config, const char *path, struct gb_error *error)
 {
     memset(config, 0, sizeof *config);
@@ -206,7 +247,7 @@ bool config_load(struct config *config, const char *path, struct gb_error *error
     struct parse p = {config, error, path ? path : CONFIG_DEFAULT_FILE};
     FILE *f = fopen(p.path, "re");
     if (f) {
-        int line = ini_parse_file(f, handler, &p);
+        int line = parse_file(&p, f);
         fclose(f);
         if (line || error->code) {
             error_set(error, GB_bad_config, "malformed line");

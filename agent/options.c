@@ -46,7 +46,7 @@ static bool belongs(const struct option *o, const char *command)
     return false;
 }
 
-static bool is_later(const char *const *list, size_t count, const char *name)
+static bool is_among(const char *const *list, size_t count, const char *name)
 {
     for (size_t i = 0; i < count; i++)
         if (!strcmp(list[i], name))
@@ -67,11 +67,12 @@ static const struct command *find_command(const char *name, struct gb_error *err
             nearest = commands[i].name;
         }
     }
-    if (is_later(later_commands, COUNT(later_commands), name))
+    bool later = is_among(later_commands, COUNT(later_commands), name);
+    if (later)
         error_set(error, GB_not_supported, "the command %s is not supported by this release", name);
     else
         error_set(error, GB_usage, "there is no command \"%s\"", name);
-    if (nearest)
+    if (nearest && !later)
         error_hint(error, "perhaps \"%s\" was meant; see galera-backup --help", nearest);
     return NULL;
 }
@@ -92,11 +93,12 @@ static const struct option *find_option(const char *name, size_t length, const c
             nearest = table[i].name;
         }
     }
-    if (is_later(later_options, COUNT(later_options), text))
+    bool later = is_among(later_options, COUNT(later_options), text);
+    if (later)
         error_set(error, GB_not_supported, "the option --%s is not supported by this release", text);
     else
         error_set(error, GB_unknown_option, "%s has no option --%s", command ? command : "galera-backup", text);
-    if (nearest)
+    if (nearest && !later)
         error_hint(error, "perhaps --%s was meant; see galera-backup %s --help", nearest, command ? command : "");
     return NULL;
 }
@@ -135,7 +137,8 @@ static bool check_values(const struct options *o, struct gb_error *error)
             return error_set(error, GB_not_supported, "--as replica is not supported by this release");
         return error_set(error, GB_bad_value, "--as %s is neither galera nor standalone", o->as);
     }
-    if (o->progress && !strstr("auto bar plain none", o->progress))
+    static const char *const kinds[] = {"auto", "bar", "plain", "none"};
+    if (o->progress && !is_among(kinds, COUNT(kinds), o->progress))
         return error_set(error, GB_bad_value, "--progress %s is none of auto, bar, plain and none", o->progress);
     return true;
 }

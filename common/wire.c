@@ -445,7 +445,7 @@ const char *wire_fact(const struct wire_facts *facts, const char *key)
 
 bool wire_add_fact(struct wire_facts *facts, const char *key, const char *format, ...)
 {
-    if (facts->count >= WIRE_FACTS_MAX)
+    if (facts->count >= WIRE_FACTS_MAX || strlen(key) >= WIRE_NAME_MAX)
         return false;
     struct wire_fact *f = &facts->fact[facts->count];
     snprintf(f->key, sizeof f->key, "%s", key);

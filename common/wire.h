@@ -264,7 +264,7 @@ bool wire_get_header(const uint8_t in[WIRE_HEADER_SIZE], uint16_t *type, uint32_
 
 /* Value of a fact, or "" if it is not there. */
 const char *wire_fact(const struct wire_facts *facts, const char *key);
-/* Adds a fact; false if the table is full or the value too long. */
+/* Adds a fact; false if the table is full, or the key or the value too long. */
 bool wire_add_fact(struct wire_facts *facts, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 

@@ -179,10 +179,10 @@ static void unsee(struct item *item, void *context)
 
 static void forget_unseen(struct item *item, void *context)
 {
-  (void)context;
+  struct files *f = context;
   if (!item->seen && item->kind != WIRE_KIND_ARIA_LOG && item->kind != WIRE_KIND_ARIA_CONTROL &&
       item->state != ITEM_BUSY)
-    item->state = ITEM_GONE;
+    inventory_set_state(f->inventory, item, ITEM_GONE);
 }
 
 /* ddl.log from f->ddl_log_at to its end, malloc'ed; NULL if there is nothing new. */
@@ -262,10 +262,11 @@ static bool belongs(const char *path, const struct prefix *p)
 
 static void spoil(struct item *item, void *context)
 {
-  if (!belongs(item->path, context))
+  const struct prefix *p = context;
+  if (!belongs(item->path, p))
     return;
   if (item->state == ITEM_COPIED)
-    item->state = ITEM_IDLE;
+    inventory_set_state(p->files->inventory, item, ITEM_IDLE);
   else if (item->state == ITEM_BUSY)
     item->again = true;
 }
@@ -317,7 +318,7 @@ void files_scan(void *argument)
     }
   }
   closedir(directory);
-  inventory_each_file(f->inventory, forget_unseen, NULL);
+  inventory_each_file(f->inventory, forget_unseen, f);
 }
 
 static int compare(const void *a, const void *b)
@@ -346,7 +347,7 @@ static void queue_closed(struct item *item, void *context)
   table_of(item->path, table, sizeof table);
   item->in_use = f->in_use_count && bsearch(&key, f->in_use, f->in_use_count, sizeof *f->in_use, compare);
   if (!item->in_use && item->state == ITEM_IDLE)
-    item->state = ITEM_QUEUED;
+    inventory_set_state(f->inventory, item, ITEM_QUEUED);
 }
 
 void files_queue_closed(struct files *f)
@@ -403,18 +404,18 @@ static bool not_innodb(const char *engine)
 
 static void idle_is_gone(struct item *item, void *context)
 {
-  (void)context;
+  struct files *f = context;
   /* Spoiled by ddl.log and not found again: dropped or renamed away. */
   if (item->state == ITEM_IDLE && (item->class == ITEM_DEFINITION || item->class == ITEM_ARIA_ONLINE ||
                                    (item->class == ITEM_CLOSED && !item->in_use)))
-    item->state = ITEM_GONE;
+    inventory_set_state(f->inventory, item, ITEM_GONE);
 }
 
 static void queue_in_use(struct item *item, void *context)
 {
-  (void)context;
+  struct files *f = context;
   if (item->class == ITEM_CLOSED && item->in_use && item->state != ITEM_GONE && item->state != ITEM_BUSY)
-    item->state = ITEM_QUEUED;
+    inventory_set_state(f->inventory, item, ITEM_QUEUED);
 }
 
 static void add_to_close(struct files *f, const char *table)
@@ -466,7 +467,7 @@ void files_window_tables(struct files *f)
   if (f->to_close_count)
     qsort(f->to_close, f->to_close_count, sizeof *f->to_close, compare);
   inventory_each_file(f->inventory, use_to_close, f);
-  inventory_each_file(f->inventory, queue_in_use, NULL);
+  inventory_each_file(f->inventory, queue_in_use, f);
 }
 
 void files_window_ddl(void *argument)
@@ -502,16 +503,16 @@ void files_window_ddl(void *argument)
       probe_table(f, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]);
   }
   free(log);
-  inventory_each_file(f->inventory, idle_is_gone, NULL);
+  inventory_each_file(f->inventory, idle_is_gone, f);
   if (f->replicated)
     inventory_each_file(f->inventory, find_changed, f);
 }
 
 static void queue_log_tables(struct item *item, void *context)
 {
-  (void)context;
+  struct files *f = context;
   if (item->class == ITEM_LOG_TABLE && item->state == ITEM_IDLE)
-    item->state = ITEM_QUEUED;
+    inventory_set_state(f->inventory, item, ITEM_QUEUED);
 }
 
 /* Visits the files aria_log.NNNNNNNN. */
@@ -540,10 +541,30 @@ static void each_aria_log(struct files *f, void (*visit)(struct files *f, struct
   closedir(directory);
 }
 
+/* Of which file: the number at the end of its name. */
+static uint32_t log_number(const struct item *item)
+{
+  const char *dot = strrchr(item->path, '.');
+  return dot ? (uint32_t)strtoul(dot + 1, NULL, 10) : 0;
+}
+
+static void find_newest(struct files *f, struct item *item, uint64_t size)
+{
+  if (log_number(item) < f->newest_log)
+    return;
+  f->newest_log = log_number(item);
+  f->newest_log_size = size;
+}
+
 static void queue_bulk(struct files *f, struct item *item, uint64_t size)
 {
-  /* The first page is rewritten when the next file starts; the tail is still being written. */
-  uint64_t stable = size > ARIA_LOG_TAIL ? (size - ARIA_LOG_TAIL) & ~(uint64_t)(ARIA_LOG_PAGE - 1) : 0;
+  /* The first page is rewritten when the next file starts; the tail of the log, which the newest file has all or a part
+     of, is still being written. */
+  uint64_t tail = ARIA_LOG_TAIL, number = log_number(item);
+  if (number != f->newest_log)
+    tail = number + 1 == f->newest_log && f->newest_log_size < tail ? tail - f->newest_log_size : 0;
+  uint64_t stable = size > tail ? (size - tail) & ~(uint64_t)(ARIA_LOG_PAGE - 1) : 0;
+  f->log_tail += size - stable;
   if (stable <= ARIA_LOG_PAGE || item->file_no)
     return;
   item->from = ARIA_LOG_PAGE;
@@ -555,7 +576,11 @@ static void queue_bulk(struct files *f, struct item *item, uint64_t size)
 
 void files_queue_aria_logs(void *argument)
 {
-  each_aria_log(argument, queue_bulk);
+  struct files *f = argument;
+  f->newest_log = 0;
+  f->newest_log_size = f->log_tail = 0;
+  each_aria_log(f, find_newest);
+  each_aria_log(f, queue_bulk);
 }
 
 static void queue_tail(struct files *f, struct item *item, uint64_t size)
@@ -575,7 +600,7 @@ static void queue_tail(struct files *f, struct item *item, uint64_t size)
 void files_window_commit(void *argument)
 {
   struct files *f = argument;
-  inventory_each_file(f->inventory, queue_log_tables, NULL);
+  inventory_each_file(f->inventory, queue_log_tables, f);
   each_aria_log(f, queue_tail);
 }
 
@@ -603,7 +628,7 @@ static void add_window_bytes(struct item *item, void *context)
 
 uint64_t files_window_bytes(struct files *f, char *largest, size_t size)
 {
-  struct sum s = {.name = largest, .size = size};
+  struct sum s = {.bytes = f->log_tail, .name = largest, .size = size};
   inventory_each_file(f->inventory, add_window_bytes, &s);
   return s.bytes;
 }

@@ -20,6 +20,8 @@ struct files
   bool control_changed;
   bool replicated;     /* appliers write non-transactional tables, whatever stage is held (wsrep_mode) */
   struct aria_control control_first, control_last;
+  uint32_t newest_log; /* Aria's, by number */
+  uint64_t newest_log_size, log_tail; /* bytes; of its logs, what only the window can copy */
   struct gb_error error;
   /* in use, as SHOW OPEN TABLES says: "db/table" in the file name's charset, sorted */
   char **in_use;
@@ -46,7 +48,8 @@ void files_window_commit(void *files);
 /* Before the window: the bulk of Aria's logs. */
 void files_queue_aria_logs(void *files);
 
-/* Sum of the sizes of closed tables in use and of log tables: what the window will have to copy. */
+/* Bytes of closed tables in use, log tables and the tail of Aria's log: what the window will have to copy. Call it after
+   files_queue_aria_logs(). largest: path of the largest table. */
 uint64_t files_window_bytes(struct files *files, char *largest, size_t size);
 
 /* Estimate of all bytes in the data directory, for progress and free space. */

@@ -15,8 +15,8 @@
 #define AGENT_SILENCE_US     15000000u /* COPY: a living agent speaks once a second */
 #define FLUSH_SILENCE_US     3000000u  /* from FLUSH on writes may be blocked */
 #define FLUSH_STALL_US       1000000u  /* no slot came back for so long while FLUSH is held: let go, try later */
-#define RESERVE_SLOTS        16u
-#define RESERVE_WAIT_MS      2000u
+#define RESERVE_SLOTS        24u
+#define RESERVE_WAIT_MS      10000u
 #define PENDING_MAX          (8u << 20) /* bytes of new tablespaces that may be left to the window */
 #define PENDING_ROUNDS       50u
 #define LAG_MAX              (16u << 20) /* redo follower: before the window */
@@ -497,8 +497,13 @@ static enum outcome flush(struct backup *b)
 {
   char reason[256];
   unsigned reserve = channel_page_slots(b->channel) / 2;
-  if (!channel_reserve(b->channel, reserve < RESERVE_SLOTS ? reserve : RESERVE_SLOTS, RESERVE_WAIT_MS))
+  if (reserve > RESERVE_SLOTS)
+    reserve = RESERVE_SLOTS;
+  if (!channel_reserve(b->channel, reserve, RESERVE_WAIT_MS))
+  {
+    waiting_for("the agent to take pages");
     return backup_tick(b) ? BUSY : FAILED;
+  }
   if (!wait_fit(b, FIT_WAIT_US, reason))
   {
     waiting_for(reason);
@@ -517,7 +522,7 @@ static enum outcome flush(struct backup *b)
     return o;
   char largest[256] = "";
   uint64_t bytes = files_window_bytes(&b->files, largest, sizeof largest);
-  if (bytes > (uint64_t)(RESERVE_SLOTS - 4) * RING_SLOT_SIZE)
+  if (bytes > (uint64_t)(reserve - READERS_WINDOW) * RING_SLOT_SIZE)
   {
     snprintf(reason, sizeof reason, "tables in use that only a pause can copy (%" PRIu64 " bytes, %.150s)", bytes, largest);
     waiting_for(reason);
@@ -685,6 +690,9 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
     return again("Aria's log, which started a new file in the pause");
   if (load.missing)
     return again("a file that changed in the pause");
+#ifdef GB_TEST_HOOKS
+  backup_test_hold(b, "PAUSED"); /* nothing can bring this window to be tried again */
+#endif
   /* The last page has been read: no page lies above this LSN (rule 9). */
   b->lsn_end = sql_status_number(b->sql, "Innodb_lsn_current", &b->error);
   if (b->error.code || !paused(b, &first) || server_stopping())

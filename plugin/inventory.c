@@ -22,6 +22,10 @@ struct inventory
   struct item *by_key[BUCKETS];   /* tablespaces by id, other files by path: item.next_hash */
   struct item *space_path[BUCKETS]; /* tablespaces by path: item.next_path */
   struct item *first, **last;
+  struct item **heap;             /* the queued: a heap, the largest first; item.heap_at is the place plus 1 */
+  size_t heap_size, heap_room, items;
+  unsigned count[ITEM_STATES]; /* of items in each state */
+  uint64_t queued_bytes;
   bool complete;
   struct pending_event *events, **events_last;
   uint32_t next_number;
@@ -64,6 +68,7 @@ void inventory_free(struct inventory *inv)
   }
   pthread_mutex_destroy(&inv->mutex);
   pthread_cond_destroy(&inv->changed);
+  free(inv->heap);
   free(inv);
 }
 
@@ -134,10 +139,74 @@ static void set_path(struct inventory *inv, struct item *i, const char *path)
   link_path(inv, i);
 }
 
+static void heap_put(struct inventory *inv, size_t at, struct item *i)
+{
+  inv->heap[at] = i;
+  i->heap_at = at + 1;
+}
+
+/* Moves i, whose place `at` is free, up or down to where it belongs. */
+static void heap_settle(struct inventory *inv, size_t at, struct item *i)
+{
+  for (; at && inv->heap[(at - 1) / 2]->queued_bytes < i->queued_bytes; at = (at - 1) / 2)
+    heap_put(inv, at, inv->heap[(at - 1) / 2]);
+  for (size_t child; (child = 2 * at + 1) < inv->heap_size; at = child)
+  {
+    if (child + 1 < inv->heap_size && inv->heap[child + 1]->queued_bytes > inv->heap[child]->queued_bytes)
+      child++;
+    if (inv->heap[child]->queued_bytes <= i->queued_bytes)
+      break;
+    heap_put(inv, at, inv->heap[child]);
+  }
+  heap_put(inv, at, i);
+}
+
+static void leave_queue(struct inventory *inv, struct item *i)
+{
+  size_t at = i->heap_at - 1;
+  struct item *last = inv->heap[--inv->heap_size];
+  i->heap_at = 0;
+  inv->queued_bytes -= i->queued_bytes;
+  if (last != i)
+    heap_settle(inv, at, last);
+}
+
+static void enter_queue(struct inventory *inv, struct item *i)
+{
+  i->queued_bytes = i->class == ITEM_ARIA_LOG ? i->upto - i->from : i->size;
+  inv->queued_bytes += i->queued_bytes;
+  heap_settle(inv, inv->heap_size++, i);
+}
+
+void inventory_set_state(struct inventory *inv, struct item *i, enum item_state state)
+{
+  if (i->state == ITEM_QUEUED)
+    leave_queue(inv, i);
+  inv->count[i->state]--;
+  inv->count[state]++;
+  i->state = state;
+  if (state == ITEM_QUEUED)
+    enter_queue(inv, i);
+}
+
+/* Each item has its place in the heap, so that queueing one can't fail. */
+static bool make_room(struct inventory *inv)
+{
+  if (inv->items < inv->heap_room)
+    return true;
+  size_t more = inv->heap_room ? 2 * inv->heap_room : 1024;
+  struct item **heap = realloc(inv->heap, more * sizeof *heap);
+  if (!heap)
+    return false;
+  inv->heap = heap;
+  inv->heap_room = more;
+  return true;
+}
+
 static struct item *add(struct inventory *inv, enum item_class class, uint8_t kind, const char *path, uint32_t bucket)
 {
   struct item *i = calloc(1, sizeof *i);
-  if (!i || !(i->path = strdup(path)))
+  if (!i || !make_room(inv) || !(i->path = strdup(path)))
   {
     free(i);
     return NULL;
@@ -151,6 +220,8 @@ static struct item *add(struct inventory *inv, enum item_class class, uint8_t ki
     link_path(inv, i);
   *inv->last = i;
   inv->last = &i->next;
+  inv->items++;
+  inv->count[ITEM_IDLE]++;
   return i;
 }
 
@@ -161,17 +232,17 @@ static void queue(struct inventory *inv, struct item *i)
   if (i->state == ITEM_BUSY)
     i->again = true;
   else
-    i->state = ITEM_QUEUED;
+    inventory_set_state(inv, i, ITEM_QUEUED);
   pthread_cond_broadcast(&inv->changed);
 }
 
 /* What a reader is copying is dropped when it is done. */
-static void gone(struct item *i)
+static void gone(struct inventory *inv, struct item *i)
 {
   i->again = false;
   i->dropped = true;
   if (i->state != ITEM_BUSY)
-    i->state = ITEM_GONE;
+    inventory_set_state(inv, i, ITEM_GONE);
 }
 
 static void apply(struct inventory *inv, const struct follower_event *e)
@@ -186,7 +257,7 @@ static void apply(struct inventory *inv, const struct follower_event *e)
   if (e->op == REDO_FILE_DELETE)
   {
     if (i)
-      gone(i);
+      gone(inv, i);
     return;
   }
   if (!e->space_id || (i && i->kind != WIRE_KIND_TABLESPACE))
@@ -317,7 +388,7 @@ void inventory_queue(struct inventory *inv, struct item *i)
 void inventory_gone(struct inventory *inv, struct item *i)
 {
   pthread_mutex_lock(&inv->mutex);
-  gone(i);
+  gone(inv, i);
   pthread_mutex_unlock(&inv->mutex);
 }
 
@@ -335,16 +406,14 @@ struct item *inventory_take(struct inventory *inv, unsigned wait_ms, uint32_t *n
   pthread_mutex_lock(&inv->mutex);
   for (int waited = 0;;)
   {
-    for (struct item *i = inv->complete ? inv->first : NULL; i; i = i->next)
-      if (i->state == ITEM_QUEUED && (!best || i->size > best->size))
-        best = i;
+    best = inv->complete && inv->heap_size ? inv->heap[0] : NULL;
     if (best || waited)
       break;
     waited = pthread_cond_timedwait(&inv->changed, &inv->mutex, &until);
   }
   if (best)
   {
-    best->state = ITEM_BUSY;
+    inventory_set_state(inv, best, ITEM_BUSY);
     best->again = best->unwritten = false;
     *number = inv->next_number++;
   }
@@ -358,12 +427,7 @@ bool inventory_done(struct inventory *inv, struct item *i, uint32_t number, cons
   pthread_mutex_lock(&inv->mutex);
   bool keep = state == ITEM_COPIED && !i->dropped && !i->again;
   *replaced = keep && i->file_no != number ? i->file_no : 0;
-  if (i->dropped)
-    i->state = ITEM_GONE;
-  else if (i->again)
-    i->state = ITEM_QUEUED;
-  else
-    i->state = state;
+  inventory_set_state(inv, i, i->dropped ? ITEM_GONE : i->again ? ITEM_QUEUED : state);
   i->again = false;
   if (keep)
   {
@@ -380,7 +444,7 @@ bool inventory_number(struct inventory *inv, struct item *i, uint32_t *number)
 {
   pthread_mutex_lock(&inv->mutex);
   bool ok = i->state != ITEM_BUSY;
-  i->state = ITEM_BUSY;
+  inventory_set_state(inv, i, ITEM_BUSY);
   i->again = i->dropped = false;
   *number = inv->next_number++;
   pthread_mutex_unlock(&inv->mutex);
@@ -390,7 +454,7 @@ bool inventory_number(struct inventory *inv, struct item *i, uint32_t *number)
 void inventory_put_back(struct inventory *inv, struct item *i)
 {
   pthread_mutex_lock(&inv->mutex);
-  i->state = i->dropped ? ITEM_GONE : ITEM_QUEUED;
+  inventory_set_state(inv, i, i->dropped ? ITEM_GONE : ITEM_QUEUED);
   pthread_cond_broadcast(&inv->changed);
   pthread_mutex_unlock(&inv->mutex);
 }
@@ -418,25 +482,12 @@ void inventory_note_unwritten(struct inventory *inv, struct item *i)
 
 void inventory_load(struct inventory *inv, struct inventory_load *load)
 {
-  memset(load, 0, sizeof *load);
-  uint64_t largest = 0;
   pthread_mutex_lock(&inv->mutex);
-  for (struct item *i = inv->first; i; i = i->next)
-  {
-    if (i->state == ITEM_QUEUED)
-    {
-      uint64_t bytes = i->class == ITEM_ARIA_LOG ? i->upto - i->from : i->size;
-      load->queued++;
-      load->queued_bytes += bytes;
-      if (bytes >= largest)
-      {
-        largest = bytes;
-        snprintf(load->largest, sizeof load->largest, "%s", i->path);
-      }
-    }
-    load->busy += i->state == ITEM_BUSY;
-    load->missing += i->state == ITEM_MISSING;
-  }
+  *load = (struct inventory_load){
+      .queued = inv->count[ITEM_QUEUED], .busy = inv->count[ITEM_BUSY], .missing = inv->count[ITEM_MISSING],
+      .queued_bytes = inv->queued_bytes};
+  if (inv->heap_size)
+    snprintf(load->largest, sizeof load->largest, "%s", inv->heap[0]->path);
   pthread_mutex_unlock(&inv->mutex);
 }
 
@@ -454,7 +505,7 @@ bool inventory_retry_missing(struct inventory *inv, unsigned max_tries, struct g
                            : "%s changes at each read",
                        i->path, i->space_id);
       i->tries++;
-      i->state = ITEM_QUEUED;
+      inventory_set_state(inv, i, ITEM_QUEUED);
     }
   pthread_cond_broadcast(&inv->changed);
   pthread_mutex_unlock(&inv->mutex);
@@ -473,7 +524,7 @@ void inventory_discard_files(struct inventory *inv, void (*drop)(uint32_t file_n
       i->from = i->upto = 0;
       i->more = false;
       if (i->state != ITEM_BUSY)
-        i->state = ITEM_IDLE;
+        inventory_set_state(inv, i, ITEM_IDLE);
       else
         i->again = true;
     }

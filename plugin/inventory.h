@@ -39,6 +39,7 @@ enum item_state
   ITEM_COPIED,  /* the copy numbered file_no is good so far */
   ITEM_MISSING, /* could not be opened under this name and id; right only if the log says why (rule 13) */
   ITEM_GONE,    /* dropped, renamed away, or never was */
+  ITEM_STATES
 };
 
 struct item_stamp /* of a file that only DDL writes */
@@ -71,6 +72,8 @@ struct item
   struct item_stamp stamp;
   char *path;          /* relative to the data directory, or absolute */
   char *announced;     /* path under which file_no was announced */
+  size_t heap_at;      /* the inventory's own, as the rest */
+  uint64_t queued_bytes;
   struct item *next_hash, *next_path, *next;
 };
 
@@ -97,7 +100,10 @@ bool inventory_is_space_path(struct inventory *inventory, const char *path);
    appended and are not visited. */
 void inventory_each_file(struct inventory *inventory, void (*visit)(struct item *item, void *context), void *context);
 
-/* Under the mutex or before readers start: marks for copying. An item that is busy is copied again after. */
+/* In a visit alone: the state of an item. */
+void inventory_set_state(struct inventory *inventory, struct item *item, enum item_state state);
+
+/* Marks for copying. An item that is busy is copied again after. */
 void inventory_queue(struct inventory *inventory, struct item *item);
 void inventory_gone(struct inventory *inventory, struct item *item);
 

@@ -91,7 +91,7 @@ static MYSQL_SYSVAR_ULONGLONG(read_rate, var_read_rate, PLUGIN_VAR_RQCMDARG,
 static MYSQL_SYSVAR_UINT(threads, var_threads, PLUGIN_VAR_RQCMDARG, "Reader threads of a backup", NULL, NULL, 2, 1, 64, 0);
 static MYSQL_SYSVAR_ULONGLONG(ring_size, var_ring_size, PLUGIN_VAR_RQCMDARG,
                               "Bytes of shared memory between server and agent while a backup runs", NULL, NULL, 64 * MIB,
-                              16 * MIB, 4096 * MIB, MIB);
+                              48 * MIB, 4096 * MIB, MIB);
 static MYSQL_SYSVAR_UINT(lock_wait, var_lock_wait, PLUGIN_VAR_RQCMDARG,
                          "Seconds in all that a backup tries to get its locks", NULL, NULL, 60, 0, 86400, 0);
 static MYSQL_SYSVAR_UINT(block_timeout, var_block_timeout, PLUGIN_VAR_RQCMDARG,

@@ -124,12 +124,15 @@ static void *reader_main(void *argument)
       break;
     if (take_job(r, &c))
       continue;
-    bool blocked = r->shared.window && __atomic_load_n(&r->shared.overflow, __ATOMIC_RELAXED);
     uint32_t number;
     pthread_mutex_lock(&r->mutex);
-    if (!counted)
+    bool blocked = r->shared.window && (__atomic_load_n(&r->shared.overflow, __ATOMIC_RELAXED) ||
+                                        (!counted && r->busy >= READERS_WINDOW));
+    if (!counted && !blocked)
+    {
       r->busy++;
-    counted = true;
+      counted = true;
+    }
     pthread_mutex_unlock(&r->mutex);
     struct item *item = blocked ? NULL : inventory_take(r->shared.inventory, 0, &number);
     if (item)
@@ -139,9 +142,12 @@ static void *reader_main(void *argument)
     }
     copier_flush(&c);
     pthread_mutex_lock(&r->mutex);
-    r->busy--;
-    counted = false;
-    pthread_cond_broadcast(&r->changed);
+    if (counted)
+    {
+      r->busy--;
+      counted = false;
+      pthread_cond_broadcast(&r->changed);
+    }
     struct timespec until;
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += WAIT_MS * 1000000L / (r->shared.window ? 10 : 1);

@@ -11,6 +11,9 @@
 #include "plugin/channel.h"
 #include "plugin/inventory.h"
 
+/* As many copy in the window: each holds a part-filled slot of the reserve. */
+#define READERS_WINDOW 4u
+
 struct readers;
 
 struct reader_setup

@@ -513,10 +513,10 @@ CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_b
   READS SQL DATA SQL SECURITY DEFINER
   COMMENT 'the end of a backup that the plugin no longer shows: from the catalog, which an agent writes a moment later'
 BEGIN
-  DECLARE tries INT DEFAULT 0;
+  DECLARE tries, slept INT DEFAULT 0;
   REPEAT
     IF tries > 0 THEN
-      DO SLEEP(0.25);
+      SET slept = SLEEP(0.25); -- not DO, which would swallow a KILL
     END IF;
     SET figures = galera_backup.catalog_status(backup_id), tries = tries + 1;
     IF own_transaction THEN
@@ -539,6 +539,7 @@ BEGIN
   DECLARE own_transaction BOOLEAN DEFAULT NOT @@in_transaction;
   DECLARE backup_id VARCHAR(64);
   DECLARE busy TEXT DEFAULT NULL;
+  DECLARE slept INT;
   DECLARE answer, figures, repositories LONGTEXT;
   IF wanted_node = 'auto' THEN
     CALL galera_backup.fail(1005, 'node "auto": this release does not choose the node', 'CALL it on the node that shall be backed up');
@@ -559,12 +560,14 @@ BEGIN
   IF busy IS NOT NULL THEN
     CALL galera_backup.fail(2003, busy, 'wait, or CALL galera_backup.BACKUP_CANCEL(NULL) there');
   END IF;
-  SET backup_id = CONCAT(DATE_FORMAT(UTC_TIMESTAMP(), '%Y%m%dT%H%i%SZ'), '-full-', LOWER(HEX(RANDOM_BYTES(4))));
+  -- The eight digits: microseconds and twelve random bits, so that the ids of one second sort by time as well.
+  SET backup_id = CONCAT(DATE_FORMAT(UTC_TIMESTAMP(), '%Y%m%dT%H%i%SZ'), '-full-',
+    LPAD(LOWER(HEX(MICROSECOND(UTC_TIMESTAMP(6)) << 12 | CONV(HEX(RANDOM_BYTES(2)), 16, 10) & 4095)), 8, '0'));
   CALL galera_backup.command('start', backup_id, given, answer);
   -- From here on the backup is the server's: whatever becomes of this session, it goes on.
   REPEAT
     IF figures IS NOT NULL THEN
-      DO SLEEP(IF(JSON_VALUE(figures, '$.stage') = 'PREFLIGHT', 0.05, 0.25));
+      SET slept = SLEEP(IF(JSON_VALUE(figures, '$.stage') = 'PREFLIGHT', 0.05, 0.25));
     END IF;
     SET figures = galera_backup.plugin_status();
     IF NOT JSON_VALUE(figures, '$.id') <=> backup_id THEN
@@ -600,7 +603,7 @@ BEGIN
   DECLARE target VARCHAR(64) DEFAULT IFNULL(backup_id, JSON_VALUE(figures, '$.id'));
   DECLARE elsewhere, answer LONGTEXT DEFAULT NULL;
   DECLARE last_state VARCHAR(16) DEFAULT 'running';
-  DECLARE tries INT DEFAULT 0;
+  DECLARE tries, slept INT DEFAULT 0;
   IF NOT (JSON_VALUE(figures, '$.state') <=> 'running' AND JSON_VALUE(figures, '$.id') = target) THEN
     SET elsewhere = galera_backup.running_elsewhere(backup_id);
   END IF;
@@ -611,7 +614,7 @@ BEGIN
   CALL galera_backup.command('cancel', backup_id, '{}', answer);
   REPEAT
     IF tries > 0 THEN
-      DO SLEEP(0.1);
+      SET slept = SLEEP(0.1);
     END IF;
     SET figures = galera_backup.plugin_status(), tries = tries + 1;
     IF JSON_VALUE(figures, '$.id') = target THEN
@@ -672,12 +675,12 @@ BEGIN
   DECLARE answer, figures LONGTEXT;
   DECLARE list LONGTEXT DEFAULT '[]';
   DECLARE line TEXT;
-  DECLARE tries, i INT DEFAULT 0;
+  DECLARE tries, slept, i INT DEFAULT 0;
   CALL galera_backup.check_keys(given, '["repository"]', 'BACKUP_CHECK');
   CALL galera_backup.command('check', check_id, given, answer);
   REPEAT
     IF tries > 0 THEN
-      DO SLEEP(0.05);
+      SET slept = SLEEP(0.05);
     END IF;
     SET figures = galera_backup.plugin_status(), tries = tries + 1;
   UNTIL tries > 300 OR (JSON_VALUE(figures, '$.check_id') = check_id AND JSON_VALUE(figures, '$.check_done') = '1') END REPEAT;
@@ -719,7 +722,7 @@ BEGIN
     FROM galera_backup.backups b
     WHERE (f_state IS NULL OR b.state = f_state) AND (f_type IS NULL OR b.type = f_type) AND (f_node IS NULL OR b.node = f_node)
       AND (f_since IS NULL OR b.started_at >= f_since) AND (f_until IS NULL OR b.started_at <= f_until)
-      AND (f_repository IS NULL OR IF(JSON_VALID(b.repositories),
+      AND (f_repository IS NULL OR IF(b.repositories LIKE '[%]' AND JSON_VALID(b.repositories),
            JSON_CONTAINS(JSON_EXTRACT(b.repositories, '$[*].name'), JSON_QUOTE(f_repository)), FALSE))
     ORDER BY b.id DESC, b.cluster LIMIT most;
 END//

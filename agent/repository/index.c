@@ -246,6 +246,9 @@ static bool check_extents(const struct index *x, uint64_t redo_bytes, enum gb_co
 bool index_finish(struct index *x, uint64_t redo_bytes, struct gb_error *error)
 {
     size_t kept = 0;
+    for (size_t i = 0; i < x->file_count; i++)
+        if (!x->files[i].dropped && !x->files[i].done)
+            return error_set(error, GB_internal, "%s was not copied to its end", x->files[i].path);
     for (size_t i = 0; i < x->file_count; i++) {
         struct index_file *f = &x->files[i];
         if (f->dropped) {
@@ -253,8 +256,6 @@ bool index_finish(struct index *x, uint64_t redo_bytes, struct gb_error *error)
             free(f->path);
             continue;
         }
-        if (!f->done)
-            return error_set(error, GB_internal, "%s was not copied to its end", f->path);
         x->by_number[f->file_no] = (uint32_t)kept;
         x->files[kept++] = *f;
     }
@@ -366,9 +367,10 @@ static bool get_body(struct index *x, struct bytes_reader *r, struct gb_error *e
         bytes_get_string(r, path, sizeof path);
         if (r->failed || f.kind < WIRE_KIND_SYSTEM || f.kind > WIRE_KIND_DIRECTORY || f.size > INT64_MAX)
             return error_set(error, GB_corrupt_backup, "index: file %u is malformed", i);
-        if (!(f.path = strdup(path)) || !add_file(x, &f, error)) {
+        struct gb_error why = {0};
+        if (!(f.path = strdup(path)) || !add_file(x, &f, &why)) {
             free(f.path);
-            return false;
+            return error_set(error, GB_corrupt_backup, "index: file %u: %s", i, why.code ? why.what : "no memory");
         }
     }
     uint32_t frames = bytes_get_u32(r);
@@ -430,7 +432,8 @@ bool index_read(struct index *x, struct storage *storage, const char *prefix, co
     ok = ok && codec_decompress(codec, kind, stored + INDEX_HEADER, size - INDEX_HEADER, body, (size_t)plain, error);
     if (ok) {
         struct bytes_reader b = bytes_reader(body, (size_t)plain);
-        ok = get_body(x, &b, error) && check_files(x, GB_corrupt_backup, error);
+        ok = get_body(x, &b, error) && check_files(x, GB_corrupt_backup, error) &&
+             check_extents(x, 0, GB_corrupt_backup, error);
     }
     free(stored);
     free(body);

@@ -1,5 +1,6 @@
 /* backup.json; see manifest.h. */
 #include "agent/repository/manifest.h"
+#include "agent/repository/repository.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -29,7 +30,7 @@ static void to_hex(const uint8_t *data, size_t size, char *out)
 
 static bool from_hex(const char *text, uint8_t *out, size_t size)
 {
-    if (!text || strlen(text) != 2 * size)
+    if (!text || strlen(text) != 2 * size || strspn(text, "0123456789abcdef") != 2 * size)
         return false;
     for (size_t i = 0; i < size; i++) {
         unsigned value;
@@ -195,7 +196,8 @@ bool manifest_read(struct manifest *m, struct storage *storage, const char *pref
     if (m->format > MANIFEST_FORMAT)
         ok = error_set(error, GB_format_newer, "%s has format %u, this release reads up to %d", name, m->format,
                        MANIFEST_FORMAT);
-    else if (!ok || m->format != MANIFEST_FORMAT || !m->id[0] || !get_objects(m, json_object_get(root, "objects")) ||
+    else if (!ok || m->format != MANIFEST_FORMAT || !label_valid(m->id) || !cluster_name_valid(m->cluster) ||
+             !get_objects(m, json_object_get(root, "objects")) ||
              !from_hex(json_string_value(json_object_get(root, "redo_header")), m->redo_header, WIRE_REDO_HEADER) ||
              m->checkpoint_lsn + m->redo_bytes != m->end_lsn)
         ok = error_set(error, GB_corrupt_backup, "%s is not a manifest of format %d", name, MANIFEST_FORMAT);

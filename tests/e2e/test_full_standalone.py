@@ -87,10 +87,10 @@ def everything_comes_back():
         for each in s.loads:
             wait_for(lambda one=each: one.done > 5 or one.failure, 60, 'the loads to write')
         s.server.execute('SET GLOBAL galera_backup_block_timeout = 60000')
-        backups.hold(s.server, 'BLOCK_COMMIT')
+        backups.hold(s.server, 'PAUSED')
         try:
             backup = backups.start(s.server)
-            backups.wait_held(s.server, 'BLOCK_COMMIT')
+            backups.wait_held(s.server, 'PAUSED')
             expected = checks.checksums(session)
             binlog = checks.query(session, 'SHOW MASTER STATUS')[0][:2]
             gtid = checks.query(session, 'SELECT @@gtid_current_pos')[0][0]

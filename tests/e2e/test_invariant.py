@@ -61,10 +61,10 @@ class Scene:
                      'SET GLOBAL galera_backup_block_timeout = 60000')
         self.resize(node, REDO_SIZES[size])
         session = node.connect()
-        backups.hold(node, 'BLOCK_COMMIT')
+        backups.hold(node, 'PAUSED')
         try:
             backup = backups.start(node)
-            backups.wait_held(node, 'BLOCK_COMMIT')
+            backups.wait_held(node, 'PAUSED')
             expected = checks.checksums(session)
             assert backups.state(node)['test_held'] == '1', 'the hold ended while the checksums were taken'
         finally:

@@ -65,7 +65,8 @@ def wait_stage(server, stage, deadline_s=60):
     return wait_for(lambda: state(server)['stage'] == stage, deadline_s, f'stage {stage}', while_true=server.alive)
 
 
-# -- with GB_TEST_HOOKS: hold a backup at a stage
+# -- with GB_TEST_HOOKS: hold a backup at a stage, or at these points of one: before the pause; at its end, all copied
+HELD_IN = {'WINDOW': 'FLUSH', 'PAUSED': 'BLOCK_COMMIT'}
 
 def hold(server, stage):
     server.rows('SET GLOBAL galera_backup_test_hold = %s', (stage,))
@@ -80,7 +81,7 @@ def wait_held(server, stage, deadline_s=60):
         figures = state(server)
         assert figures['state'] == RUNNING or figures['stage'] == 'PREFLIGHT', \
             f'ended before {stage}: {figures["state"]} {figures.get("error")}'
-        return figures['stage'] == stage and figures['test_held'] in ('1', 'ON')
+        return figures['stage'] == HELD_IN.get(stage, stage) and figures['test_held'] in ('1', 'ON')
     return wait_for(held, deadline_s, f'the hold at {stage}', while_true=server.alive)
 
 
