@@ -354,7 +354,7 @@ void files_queue_closed(struct files *f)
 {
   if (f->in_use_count)
     qsort(f->in_use, f->in_use_count, sizeof *f->in_use, compare);
-  inventory_each_file(f->inventory, queue_closed, f);
+  inventory_each_table(f->inventory, queue_closed, f);
 }
 
 /* The files of one table, now; in the window, so no directory is read. */
@@ -411,13 +411,6 @@ static void idle_is_gone(struct item *item, void *context)
     inventory_set_state(f->inventory, item, ITEM_GONE);
 }
 
-static void queue_in_use(struct item *item, void *context)
-{
-  struct files *f = context;
-  if (item->class == ITEM_CLOSED && item->in_use && item->state != ITEM_GONE && item->state != ITEM_BUSY)
-    inventory_set_state(f->inventory, item, ITEM_QUEUED);
-}
-
 static void add_to_close(struct files *f, const char *table)
 {
   if (f->to_close_count && !strcmp(f->to_close[f->to_close_count - 1], table))
@@ -450,7 +443,7 @@ static void find_changed(struct item *item, void *context)
   add_to_close(f, table);
 }
 
-static void use_to_close(struct item *item, void *context)
+static void queue_in_use(struct item *item, void *context)
 {
   struct files *f = context;
   char table[WIRE_PATH_MAX];
@@ -460,14 +453,15 @@ static void use_to_close(struct item *item, void *context)
   table_of(item->path, table, sizeof table);
   if (f->to_close_count && bsearch(&key, f->to_close, f->to_close_count, sizeof *f->to_close, compare))
     item->in_use = true;
+  if (item->in_use && item->state != ITEM_BUSY)
+    inventory_set_state(f->inventory, item, ITEM_QUEUED);
 }
 
 void files_window_tables(struct files *f)
 {
   if (f->to_close_count)
     qsort(f->to_close, f->to_close_count, sizeof *f->to_close, compare);
-  inventory_each_file(f->inventory, use_to_close, f);
-  inventory_each_file(f->inventory, queue_in_use, f);
+  inventory_each_table(f->inventory, queue_in_use, f);
 }
 
 void files_window_ddl(void *argument)
@@ -502,10 +496,11 @@ void files_window_ddl(void *argument)
     if (e.field[DDL_NEW_TABLE][0])
       probe_table(f, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]);
   }
+  if (log)
+    inventory_each_file(f->inventory, idle_is_gone, f);
   free(log);
-  inventory_each_file(f->inventory, idle_is_gone, f);
   if (f->replicated)
-    inventory_each_file(f->inventory, find_changed, f);
+    inventory_each_table(f->inventory, find_changed, f);
 }
 
 static void queue_log_tables(struct item *item, void *context)
@@ -600,7 +595,7 @@ static void queue_tail(struct files *f, struct item *item, uint64_t size)
 void files_window_commit(void *argument)
 {
   struct files *f = argument;
-  inventory_each_file(f->inventory, queue_log_tables, f);
+  inventory_each_table(f->inventory, queue_log_tables, f);
   each_aria_log(f, queue_tail);
 }
 
@@ -629,7 +624,7 @@ static void add_window_bytes(struct item *item, void *context)
 uint64_t files_window_bytes(struct files *f, char *largest, size_t size)
 {
   struct sum s = {.bytes = f->log_tail, .name = largest, .size = size};
-  inventory_each_file(f->inventory, add_window_bytes, &s);
+  inventory_each_table(f->inventory, add_window_bytes, &s);
   return s.bytes;
 }
 

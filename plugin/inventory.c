@@ -22,6 +22,7 @@ struct inventory
   struct item *by_key[BUCKETS];   /* tablespaces by id, other files by path: item.next_hash */
   struct item *space_path[BUCKETS]; /* tablespaces by path: item.next_path */
   struct item *first, **last;
+  struct item *tables; /* item.next_table */
   struct item **heap;             /* the queued: a heap, the largest first; item.heap_at is the place plus 1 */
   size_t heap_size, heap_room, items;
   unsigned count[ITEM_STATES]; /* of items in each state */
@@ -337,6 +338,16 @@ void inventory_event(void *context, const struct follower_event *event)
   pthread_mutex_unlock(&inv->mutex);
 }
 
+/* The window walks the few tables that are not InnoDB's without a look at the many files that are none. */
+static void link_table(struct inventory *inv, struct item *i)
+{
+  if (i->is_table || (i->class != ITEM_CLOSED && i->class != ITEM_LOG_TABLE))
+    return;
+  i->is_table = true;
+  i->next_table = inv->tables;
+  inv->tables = i;
+}
+
 struct item *inventory_file(struct inventory *inv, enum item_class class, uint8_t kind, const char *path)
 {
   pthread_mutex_lock(&inv->mutex);
@@ -348,6 +359,8 @@ struct item *inventory_file(struct inventory *inv, enum item_class class, uint8_
   }
   else
     i = add(inv, class, kind, path, hash_path(path));
+  if (i)
+    link_table(inv, i);
   pthread_mutex_unlock(&inv->mutex);
   return i;
 }
@@ -374,6 +387,15 @@ void inventory_each_file(struct inventory *inv, void (*visit)(struct item *item,
   for (struct item *i = inv->first; i; i = i->next)
     if (i->class != ITEM_SPACE)
       visit(i, context);
+  pthread_cond_broadcast(&inv->changed);
+  pthread_mutex_unlock(&inv->mutex);
+}
+
+void inventory_each_table(struct inventory *inv, void (*visit)(struct item *item, void *context), void *context)
+{
+  pthread_mutex_lock(&inv->mutex);
+  for (struct item *i = inv->tables; i; i = i->next_table)
+    visit(i, context);
   pthread_cond_broadcast(&inv->changed);
   pthread_mutex_unlock(&inv->mutex);
 }

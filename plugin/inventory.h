@@ -74,7 +74,8 @@ struct item
   char *announced;     /* path under which file_no was announced */
   size_t heap_at;      /* the inventory's own, as the rest */
   uint64_t queued_bytes;
-  struct item *next_hash, *next_path, *next;
+  struct item *next_hash, *next_path, *next, *next_table;
+  bool is_table; /* in the list of tables */
 };
 
 struct inventory;
@@ -100,6 +101,8 @@ bool inventory_is_space_path(struct inventory *inventory, const char *path);
    appended and are not visited. */
 void inventory_each_file(struct inventory *inventory, void (*visit)(struct item *item, void *context), void *context);
 
+/* The same for all that have ever been ITEM_CLOSED or ITEM_LOG_TABLE. */
+void inventory_each_table(struct inventory *inventory, void (*visit)(struct item *item, void *context), void *context);
 /* In a visit alone: the state of an item. */
 void inventory_set_state(struct inventory *inventory, struct item *item, enum item_state state);
 

@@ -217,8 +217,8 @@ BEGIN
     RETURN NULL;
   END IF;
   -- An agent may be configured with another name for the cluster: then this node's own rows tell it.
-  RETURN (SELECT JSON_OBJECT('id', b.id, 'node', b.node, 'text', CONCAT(b.id, ' is running on ', b.node, ' (', b.stage, ', ',
-      b.percent, ' %', IF(b.eta_s > 0, CONCAT(', ETA ', galera_backup.duration_text(b.eta_s)), ''), ')'))
+  RETURN (SELECT JSON_OBJECT('id', b.id, 'node', b.node, 'text', CONCAT(b.id, ' is running on ', b.node,
+      IF(b.stage = '', '', CONCAT(' (', b.stage, ', ', b.percent, ' %', IF(b.eta_s > 0, CONCAT(', ETA ', galera_backup.duration_text(b.eta_s)), ''), ')'))))
     FROM galera_backup.backups b
     WHERE b.state = 'running' AND b.node <> here AND (wanted IS NULL OR b.id = wanted)
       AND b.as_of BETWEEN UTC_TIMESTAMP(6) - INTERVAL 30 SECOND AND UTC_TIMESTAMP(6) + INTERVAL 30 SECOND

@@ -202,9 +202,13 @@ bool repository_collect(struct repository *r, const char *cluster, unsigned *rem
         struct storage_lock *lock = storage_lock(r->storage, name, &ignored);
         if (!lock)
             continue;
-        ok = storage_remove_all(r->storage, prefix, error);
+        /* Looked at once more: whoever had the lock until now may have committed. */
+        snprintf(name, sizeof name, "%s/backup.json", prefix);
+        if (!storage_size(r->storage, name, &size, &ignored) && ignored.code == GB_not_found) {
+            ok = storage_remove_all(r->storage, prefix, error);
+            *removed += ok;
+        }
         storage_unlock(lock);
-        *removed += ok;
     }
     free(labels.name);
     return ok;

@@ -117,7 +117,7 @@ static bool sync_directory(const char *path, struct gb_error *error)
 static bool make_directories(const char *path, struct gb_error *error)
 {
     char part[WIRE_PATH_MAX];
-    for (const char *slash = strchr(path + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
+    for (const char *slash = strchr(path + 1, '/'); slash && slash[strspn(slash, "/")]; slash = strchr(slash + 1, '/')) {
         snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
         if (mkdir(part, 0755) && errno != EEXIST)
             return error_set_errno(error, GB_target_failed, errno, "the directory %s can't be made", part);
@@ -161,7 +161,7 @@ bool target_grastate(const char *datadir, const char *position, bool safe_to_boo
 {
     char path[WIRE_PATH_MAX], text[512];
     const char *colon = strrchr(position, ':');
-    if (!colon || colon - position != 36)
+    if (!colon || colon - position != 36 || !colon[1] || colon[1 + strspn(colon + 1, "0123456789")])
         return error_set(error, GB_corrupt_backup, "\"%s\" is not a Galera position", position);
     int n = snprintf(text, sizeof text,
                      "# GALERA saved state\nversion: 2.1\nuuid:    %.36s\nseqno:   %s\nsafe_to_bootstrap: %d\n", position,

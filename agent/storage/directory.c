@@ -49,7 +49,7 @@ static bool name_clean(const char *name)
     for (const char *part = name; part;) {
         const char *slash = strchr(part, '/');
         size_t n = slash ? (size_t)(slash - part) : strlen(part);
-        if ((!n && *name) || (n == 1 && part[0] == '.') || (n == 2 && part[0] == '.' && part[1] == '.'))
+        if ((!n && *name) || n > NAME_MAX || (n == 1 && part[0] == '.') || (n == 2 && part[0] == '.' && part[1] == '.'))
             return false;
         part = slash ? slash + 1 : NULL;
     }
@@ -125,7 +125,7 @@ bool storage_check_space(struct storage *s, uint64_t bytes, uint64_t *free_bytes
     uint64_t keep = size / 100 * s->min_free_percent;
     if (free_bytes)
         *free_bytes = available;
-    if (available >= bytes + keep)
+    if (available >= keep && available - keep >= bytes)
         return true;
     return error_set(error, GB_no_space,
                      "%s has %" PRIu64 " MB free of %" PRIu64 " MB; %" PRIu64 " MB are wanted and min-free keeps %" PRIu64
@@ -298,9 +298,12 @@ static int open_prefix(struct storage *s, const char *prefix)
     return fd;
 }
 
+/* Objects that are being written are none yet. */
 static int is_entry(const struct dirent *e)
 {
-    return e->d_name[0] != '.' && strcmp(e->d_name, "lost+found");
+    size_t n = strlen(e->d_name), suffix = strlen(TEMPORARY_SUFFIX);
+    return e->d_name[0] != '.' && strcmp(e->d_name, "lost+found") &&
+           (n < suffix || strcmp(e->d_name + n - suffix, TEMPORARY_SUFFIX));
 }
 
 bool storage_list(struct storage *s, const char *prefix, bool (*visit)(void *context, const char *name, bool directory),
@@ -364,6 +367,14 @@ bool storage_remove_all(struct storage *s, const char *prefix, struct gb_error *
     return ok || absent;
 }
 
+/* Whoever held the lock may have removed the file between our open() and flock(): then it excludes nobody. */
+static bool still_named(const struct storage_lock *l, const char *name)
+{
+    struct stat mine, there;
+    return !fstat(l->fd, &mine) && !fstatat(l->directory, name, &there, AT_SYMLINK_NOFOLLOW) && mine.st_ino == there.st_ino &&
+           mine.st_dev == there.st_dev;
+}
+
 struct storage_lock *storage_lock(struct storage *s, const char *name, struct gb_error *error)
 {
     const char *base;
@@ -374,11 +385,12 @@ struct storage_lock *storage_lock(struct storage *s, const char *name, struct gb
     }
     l->directory = open_parent(s, name, true, &base);
     l->fd = l->directory < 0 ? -1 : openat(l->directory, base, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    if (l->fd >= 0 && !flock(l->fd, LOCK_EX | LOCK_NB)) {
+    bool locked = l->fd >= 0 && !flock(l->fd, LOCK_EX | LOCK_NB);
+    if (locked && still_named(l, base)) {
         snprintf(l->name, sizeof l->name, "%s", base);
         return l;
     }
-    if (l->fd >= 0 && errno == EWOULDBLOCK)
+    if (locked || (l->fd >= 0 && errno == EWOULDBLOCK))
         error_set(error, GB_repository_busy, "%s/%s is locked by another process", s->path, name);
     else
         error_set_errno(error, GB_store_failed, errno, "%s/%s can't be locked", s->path, name);
