@@ -507,6 +507,7 @@ bool coordinator_start(const struct backup_options *options, struct channel *cha
     snprintf(current.id, sizeof current.id, "%s", options->id);
     reset_progress(options);
     throttle_set(options->rate);
+    throttle_brake(0);
     current.running = true;
     ok = !pthread_create(&current.thread, NULL, coordinator_main, start);
     current.running = current.joinable = ok;

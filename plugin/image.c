@@ -20,7 +20,10 @@
 #define PENDING_MAX          (8u << 20) /* bytes of new tablespaces that may be left to the window */
 #define PENDING_ROUNDS       50u
 #define LAG_MAX              (16u << 20) /* redo follower: before the window */
+#define LAG_NONE             (1u << 20)  /* so much, and a second's redo, is no lag */
 #define LAG_FAIL             0.7         /* of the log's capacity */
+#define HEADROOM_MIN_S       60
+#define BRAKE_MIN            (1u << 20) /* bytes a second */
 #define MISSING_TRIES        20u
 #define MISSING_WAIT_MS      1000u
 #define MISSING_PAUSE_US     50000u
@@ -39,6 +42,30 @@ enum outcome
 };
 
 /* ---- figures ---- */
+
+/* Rule 19: page readers slow down, by half each second, while the redo follower is more than a second behind and the
+   log would overrun it within HEADROOM_MIN_S; once it has caught up they get faster again. */
+static void set_brake(struct backup *b, uint64_t behind, int64_t headroom_s, uint64_t read_rate)
+{
+  bool late = (double)behind > b->redo_rate + LAG_NONE;
+  if (late && headroom_s >= 0 && headroom_s < HEADROOM_MIN_S)
+  {
+    if (!b->brake)
+    {
+      b->brake_off = read_rate > BRAKE_MIN ? read_rate : BRAKE_MIN;
+      log_line(LOG_LEVEL_NOTE, "%s page readers slow down: the redo follower is %" PRIu64 " bytes behind", b->options.id, behind);
+    }
+    b->brake = (b->brake ? b->brake : b->brake_off) / 2;
+    if (b->brake < BRAKE_MIN)
+      b->brake = BRAKE_MIN;
+  }
+  else if (b->brake && !late && (b->brake *= 2) > b->brake_off)
+  {
+    b->brake = 0;
+    log_line(LOG_LEVEL_NOTE, "%s page readers run at full speed again", b->options.id);
+  }
+  throttle_brake(b->brake);
+}
 
 static void sample(struct backup *b)
 {
@@ -59,7 +86,7 @@ static void sample(struct backup *b)
     double rate = (double)(lsn - b->redo_lsn) / seconds;
     b->redo_rate = b->redo_rate > 0 ? 0.7 * b->redo_rate + 0.3 * rate : rate;
   }
-  uint64_t slot_us = 0, throttle_us = 0;
+  uint64_t slot_us = 0, throttle_us = 0, behind = 0;
   if (b->readers)
     readers_waits(b->readers, &slot_us, &throttle_us);
   struct progress *p = progress_lock();
@@ -80,12 +107,13 @@ static void sample(struct backup *b)
     const struct redo_log *log = follower_log(b->follower);
     p->redo_bytes = follower_sent(b->follower) - log->checkpoint_lsn;
     uint64_t parsed = follower_parsed(b->follower);
-    double room = LAG_FAIL * (double)log->capacity - (double)(lsn > parsed ? lsn - parsed : 0);
+    behind = lsn > parsed ? lsn - parsed : 0;
+    double room = LAG_FAIL * (double)log->capacity - (double)behind;
     p->redo_headroom_s = b->redo_rate > 1 ? (int64_t)(room / b->redo_rate) : -1;
     if (room < 0 && lsn)
       error_set(&b->error, GB_redo_overrun,
                 "the redo follower is %" PRIu64 " bytes behind, more than 70 %% of innodb_log_file_size (%" PRIu64 ")",
-                lsn - parsed, log->file_size);
+                behind, log->file_size);
   }
   if (throttle_us > slot_us)
     p->bottleneck = BOTTLENECK_THROTTLE;
@@ -95,7 +123,10 @@ static void sample(struct backup *b)
   snprintf(m.stage, sizeof m.stage, "%s", p->stage);
   m.percent = p->bytes_total ? (uint32_t)(p->bytes_done * 100 / p->bytes_total) : 0;
   m.eta_s = p->read_rate ? (uint32_t)((p->bytes_total - p->bytes_done) / p->read_rate) : 0;
+  int64_t headroom_s = p->redo_headroom_s;
+  uint64_t read_rate = p->read_rate;
   progress_unlock();
+  set_brake(b, behind, headroom_s, read_rate);
   channel_send_node_progress(b->channel, &m);
   b->rate_bytes = bytes;
   b->rate_us = now;

@@ -8,7 +8,7 @@
 #define BURST_US 250000u /* a bucket holds this much time of the rate */
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static uint64_t rate;
+static uint64_t rate, brake;
 static int64_t tokens; /* bytes; below zero: owed */
 static uint64_t filled_us;
 
@@ -18,6 +18,13 @@ void throttle_set(uint64_t new_rate)
   rate = new_rate;
   tokens = 0;
   filled_us = now_us();
+  pthread_mutex_unlock(&mutex);
+}
+
+void throttle_brake(uint64_t new_rate)
+{
+  pthread_mutex_lock(&mutex);
+  brake = new_rate;
   pthread_mutex_unlock(&mutex);
 }
 
@@ -34,12 +41,13 @@ static bool try_take(size_t bytes)
 {
   bool ok = true;
   pthread_mutex_lock(&mutex);
-  if (rate)
+  uint64_t limit = brake && (!rate || brake < rate) ? brake : rate;
+  if (limit)
   {
     uint64_t now = now_us();
-    tokens += (int64_t)((double)rate * (double)(now - filled_us) / 1e6);
+    tokens += (int64_t)((double)limit * (double)(now - filled_us) / 1e6);
     filled_us = now;
-    int64_t most = (int64_t)((double)rate * BURST_US / 1e6);
+    int64_t most = (int64_t)((double)limit * BURST_US / 1e6);
     if (tokens > most)
       tokens = most;
     if ((ok = tokens >= 0))

@@ -1,24 +1,27 @@
 #!/usr/bin/python3
-"""Rules that need a moment of their own: IMPORT TABLESPACE after the copy (11), a log that is replaced (18), a page that
-is damaged on disk, Aria's checkpoints and a new log file during the backup (17), a server with a nearly full redo (10).
+"""Rules that need a moment of their own: IMPORT TABLESPACE after the copy (11), a log that is replaced or overrun (18), a
+follower that falls behind (19), a page that is damaged on disk, pages without a checksum (14), Aria's checkpoints and new
+log files during the backup (17), more redo than the server's log holds (10).
 """
 import os
 import shutil
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
-from gbtest import backups, checks, restored  # noqa: E402
+from gbtest import backups, checks, load, restored  # noqa: E402
 from gbtest.agent import Agent  # noqa: E402
-from gbtest.server import Server  # noqa: E402
+from gbtest.server import Server, query  # noqa: E402
 from gbtest.suite import Shared, Suite, say  # noqa: E402
+from gbtest.waiting import wait_for  # noqa: E402
 
 suite = Suite()
 ARIA_ROWS = 40000
+MIB = 1 << 20
 
 
 class Scene:
-    def __init__(self):
-        self.server = Server('rules', {'aria-checkpoint-interval': '1'})
+    def __init__(self, name='rules', options=None):
+        self.server = Server(name, {'aria-checkpoint-interval': '1', **(options or {})})
         self.server.create()
         self.server.start()
         self.agent = Agent(self.server).start()
@@ -30,11 +33,15 @@ class Scene:
                             'CREATE TABLE d.aria (id INT PRIMARY KEY AUTO_INCREMENT, v CHAR(250)) ENGINE=Aria TRANSACTIONAL=1',
                             'INSERT INTO d.aria (v) VALUES ("a load into an empty table is not logged")')
 
-    def held(self, stage):
-        """The id of a backup that waits at that stage. One that a failed test left is let go and waited for."""
+    def held_none(self):
+        """A backup that a failed test left is let go and waited for."""
         backups.release(self.server)
         if backups.state(self.server)['state'] == backups.RUNNING:
             backups.wait_end(self.server, backups.state(self.server)['id'])
+
+    def held(self, stage):
+        """The id of a backup that waits at that stage."""
+        self.held_none()
         backups.hold(self.server, stage)
         backup = backups.start(self.server)
         backups.wait_held(self.server, stage)
@@ -52,10 +59,11 @@ class Scene:
         assert figures['state'] == 'succeeded', f'{figures["state"]}: {figures["error"]}'
         return expected
 
-    def compare(self, backup, expected, log_file_size='96M'):
+    def compare(self, backup, expected, log_file_size='96M', innochecksum=True):
         back = restored.Restored(self.agent, backup, log_file_size)
         try:
-            back.check_image()
+            if innochecksum:
+                back.check_image()
             server = back.start()
             back.check_lsn(server.log_text())
             found = checks.checksums(server.connection())
@@ -105,6 +113,86 @@ def aria_logs_rotate_and_checkpoints_run_meanwhile():
     assert after[-1] > before[-1], f'no rotation: {before}, {after}'
     s.compare(backup, s.finish(backup))
     say(f'  {before} before, {after} after')
+
+
+class Redo(load.Load):
+    """Some hundred kilobytes of redo a step."""
+    pace_s = 0.02
+
+    def step(self, connection):
+        query(connection, 'UPDATE d.a SET v = MD5(RAND()) WHERE id BETWEEN %s AND %s + 1500', (self.done * 1500 % 18000,) * 2)
+
+
+def behind(s, log_mib):
+    """A backup whose page readers have work for a long time, and a load; the agent is stopped."""
+    s.server.execute(f'SET GLOBAL innodb_log_file_size = {log_mib * MIB}')
+    backup = backups.start(s.server, rate='1M')
+    backups.wait_stage(s.server, 'COPY')
+    s.agent.freeze()
+    return backup
+
+
+@suite.test
+def readers_slow_down_while_the_follower_is_behind():
+    s = shared()
+    s.held_none()
+    with load.running([Redo(s.server, 1)]):
+        backup = behind(s, 64)
+        try:
+            wait_for(lambda: s.server.in_log(f'{backup} page readers slow down'), 12, 'the readers to slow down')
+        finally:
+            s.agent.thaw()
+        wait_for(lambda: s.server.in_log(f'{backup} page readers run at full speed again'), 60, 'the readers to recover')
+    backups.call(s.server, 'BACKUP_SET', '{"rate": 0}')
+    figures = backups.wait_end(s.server, backup)
+    assert figures['state'] == 'succeeded', f'{figures["state"]}: {figures["error"]}'
+
+
+@suite.test
+def an_overrun_redo_log_fails_the_backup():
+    s = shared()
+    s.held_none()
+    with load.running([Redo(s.server, 1)]):
+        backup = behind(s, 16)
+        try:
+            figures = backups.wait_end(s.server, backup, 30)
+        finally:
+            s.agent.thaw()
+    s.server.execute(f'SET GLOBAL innodb_log_file_size = {96 * MIB}')
+    assert (figures['state'], figures['error_code']) == ('failed', '2204'), f'{figures["state"]}: {figures["error"]}'
+    assert 'innodb_log_file_size' in figures['error'], figures['error']
+    assert backup not in s.agent.listed()
+    backups.take(s.server)
+
+
+def without_checksums(path, size=16384):
+    """Gives every page of a file that is not in full_crc32 format the mark that servers before 10.6 wrote with
+    innodb_checksum_algorithm=none; returns how many."""
+    with open(path, 'r+b') as f:
+        pages = 0
+        for at in range(0, os.path.getsize(path), size):
+            f.seek(at)
+            if not any(f.read(size)):
+                continue
+            pages += 1
+            for field in (at, at + size - 8):
+                f.seek(field)
+                f.write(b'\xde\xad\xbe\xef')
+    return pages
+
+
+@suite.test
+def pages_without_a_checksum_are_read_until_they_hold_still():
+    s = Scene('unchecked', {'innodb-checksum-algorithm': 'crc32'})
+    s.server.execute('SET GLOBAL innodb_fast_shutdown = 0')
+    s.server.stop()
+    pages = without_checksums(os.path.join(s.server.datadir, 'd', 'a.ibd'))
+    s.server.start()
+    s.server.execute('SET GLOBAL galera_backup_block_timeout = 60000')
+    backup = s.held('FLUSH')
+    s.server.execute('UPDATE d.a SET v = MD5(RAND()) WHERE id % 100 = 0')
+    s.compare(backup, s.finish(backup), innochecksum=False)  # 10.11's knows no page without
+    say(f'  {pages} pages')
 
 
 @suite.test
