@@ -337,6 +337,34 @@ def a_long_alter_is_waited_for():
     s.next_succeeds()
 
 
+@suite.test
+def a_receive_queue_that_does_not_empty_is_not_waited_for_for_ever():
+    """FTWRL keeps the node's appliers from working after the pause: at resync_timeout the node is resynced all the same (rule 7)."""
+    s = shared()
+    s.ready()
+    s.node.execute('SET GLOBAL galera_backup_resync_timeout = 3')
+    caller, _ = s.held_at('REDO')
+    session = s.node.connect()
+    query(session, 'FLUSH TABLES WITH READ LOCK')
+    try:
+        wait_for(lambda: int(s.node.status('wsrep_local_recv_queue')) > 10, 30, 'a receive queue')
+        before = int(s.node.status('wsrep_desync_count'))
+        backups.release(s.node)
+        begin = time.monotonic()
+        wait_for(lambda: int(s.node.status('wsrep_desync_count')) == before - 1, 3 + DESYNC_OFF_S, 'our desync to be undone')
+        took = time.monotonic() - begin
+        assert took > 2, f'resynced after {took:.1f} s, before the timeout'
+        caller.wait()
+    finally:
+        query(session, 'UNLOCK TABLES')
+        session.close()
+        s.node.execute('SET GLOBAL galera_backup_resync_timeout = DEFAULT')
+    assert caller.number is None, caller.text
+    figures = backups.state(s.node)
+    assert figures['resync'] == 'timeout' and 'flow control' in figures['warnings'], (figures['resync'], figures['warnings'])
+    s.next_succeeds()
+
+
 # -- refused before anything is touched
 
 def refused(s, *names):
