@@ -600,9 +600,10 @@ static void write_control(void *argument)
   inventory_clean_path(path, sizeof path, full, b->facts.datadir);
   struct item *item = inventory_file(b->inventory, ITEM_ARIA_LOG, WIRE_KIND_ARIA_CONTROL, path);
   uint32_t number, replaced;
-  if (item && inventory_number(b->inventory, item, &number) &&
-      readers_emit(b->readers, WIRE_KIND_ARIA_CONTROL, path, merged.bytes, merged.size, number))
-    inventory_done(b->inventory, item, number, path, ITEM_COPIED, &replaced);
+  if (!item || !inventory_number(b->inventory, item, &number))
+    return;
+  b->control_written = readers_emit(b->readers, WIRE_KIND_ARIA_CONTROL, path, merged.bytes, merged.size, number);
+  inventory_done(b->inventory, item, number, path, b->control_written ? ITEM_COPIED : ITEM_IDLE, &replaced);
 }
 
 static void note_control(void *argument)
@@ -712,10 +713,11 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
   if (!readers_idle(b->readers, left_ms(until)))
     return again(readers_overflowed(b->readers) ? "fewer changed files in the pause (more than its reserved memory)"
                                                 : "the readers in the pause (block_timeout)");
+  b->control_written = false;
   readers_run(b->readers, write_control, b);
   struct inventory_load load;
   inventory_load(b->inventory, &load);
-  if (!readers_ran(b->readers, left_ms(until)) || b->files.error.code || readers_overflowed(b->readers))
+  if (!readers_ran(b->readers, left_ms(until)) || !b->control_written)
     return again("Aria's control file in the pause");
   if (b->files.control_changed)
     return again("Aria's log, which started a new file in the pause");

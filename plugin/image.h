@@ -36,6 +36,7 @@ struct backup
   uint64_t flow_control_base;
   bool flow_control_known;
   uint64_t lsn_end;
+  bool control_written; /* Aria's, in this window */
   char position[128], gtid[1024], gtid_slave_pos[1024];
   struct gb_error error;
 };

@@ -27,7 +27,7 @@ struct inventory
   size_t heap_size, heap_room, items;
   unsigned count[ITEM_STATES]; /* of items in each state */
   uint64_t queued_bytes;
-  bool complete;
+  bool complete, no_memory;
   struct pending_event *events, **events_last;
   uint32_t next_number;
 };
@@ -127,9 +127,14 @@ static void link_path(struct inventory *inv, struct item *i)
 
 static void set_path(struct inventory *inv, struct item *i, const char *path)
 {
-  char *copy = strcmp(i->path, path) ? strdup(path) : NULL;
-  if (!copy)
+  if (!strcmp(i->path, path))
     return;
+  char *copy = strdup(path);
+  if (!copy)
+  {
+    inv->no_memory = true;
+    return;
+  }
   struct item **at = &inv->space_path[hash_path(i->path)];
   while (*at && *at != i)
     at = &(*at)->next_path;
@@ -209,6 +214,7 @@ static struct item *add(struct inventory *inv, enum item_class class, uint8_t ki
   struct item *i = calloc(1, sizeof *i);
   if (!i || !make_room(inv) || !(i->path = strdup(path)))
   {
+    inv->no_memory = true;
     free(i);
     return NULL;
   }
@@ -327,7 +333,9 @@ void inventory_event(void *context, const struct follower_event *event)
   else
   {
     struct pending_event *e = malloc(sizeof *e);
-    if (e)
+    if (!e)
+      inv->no_memory = true;
+    else
     {
       e->event = *event;
       e->next = NULL;
@@ -455,7 +463,8 @@ bool inventory_done(struct inventory *inv, struct item *i, uint32_t number, cons
   {
     i->file_no = number;
     free(i->announced);
-    i->announced = strdup(announced);
+    if (!(i->announced = strdup(announced)))
+      inv->no_memory = true;
   }
   pthread_cond_broadcast(&inv->changed);
   pthread_mutex_unlock(&inv->mutex);
@@ -466,9 +475,12 @@ bool inventory_number(struct inventory *inv, struct item *i, uint32_t *number)
 {
   pthread_mutex_lock(&inv->mutex);
   bool ok = i->state != ITEM_BUSY;
-  inventory_set_state(inv, i, ITEM_BUSY);
-  i->again = i->dropped = false;
-  *number = inv->next_number++;
+  if (ok)
+  {
+    inventory_set_state(inv, i, ITEM_BUSY);
+    i->again = i->dropped = false;
+    *number = inv->next_number++;
+  }
   pthread_mutex_unlock(&inv->mutex);
   return ok;
 }
@@ -557,8 +569,8 @@ bool inventory_finish(struct inventory *inv, void (*drop)(uint32_t file_no, void
                       void (*name)(uint32_t file_no, const char *path, void *context), void *context,
                       struct gb_error *error)
 {
-  bool ok = true;
   pthread_mutex_lock(&inv->mutex);
+  bool ok = !inv->no_memory || error_set(error, GB_no_memory, "no memory for the list of files");
   for (struct item *i = inv->first; i && ok; i = i->next)
   {
     if (i->state == ITEM_GONE || (i->state == ITEM_IDLE && !i->file_no))

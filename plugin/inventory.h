@@ -139,7 +139,8 @@ bool inventory_retry_missing(struct inventory *inventory, unsigned max_tries, st
 void inventory_discard_files(struct inventory *inventory, void (*drop)(uint32_t file_no, void *context), void *context);
 
 /* After L: final names. Calls drop for copies that are not part of the image, rename where the name has changed.
-   False, naming it, if a tablespace of the image has no good copy or a truncation is not explained. */
+   False, naming it, if a tablespace of the image has no good copy or a truncation is not explained; or if at some time
+   there was no memory for what had to be noted (GB_no_memory). */
 bool inventory_finish(struct inventory *inventory, void (*drop)(uint32_t file_no, void *context),
                       void (*name)(uint32_t file_no, const char *path, void *context), void *context,
                       struct gb_error *error);

@@ -24,11 +24,14 @@ int cmd_verify(const struct options *options, struct gb_error *error)
         char bytes[32];
         if (options->json)
             printf("{\"schema\": 1, \"id\": \"%s\", \"level\": \"%s\", \"frames\": %" PRIu64 ", \"bytes\": %" PRIu64
-                   ", \"damaged\": %u}\n",
-                   m.id, options->quick ? "quick" : "deep", result.frames, result.bytes, result.damaged);
+                   ", \"damaged\": %u, \"unverifiable\": %u}\n",
+                   m.id, options->quick ? "quick" : "deep", result.frames, result.bytes, result.damaged, result.unverifiable);
         else
             printf("%s: %s, %" PRIu64 " frames, %s read\n", m.id, result.damaged ? "DAMAGED" : "good", result.frames,
                    text_bytes(result.bytes, bytes, sizeof bytes));
+        if (result.unverifiable && !options->json)
+            printf("%u files hold pages without a checksum (ALTER TABLE ... FORCE writes them anew, with one)\n",
+                   result.unverifiable);
         if (result.damaged)
             error_set(error, GB_corrupt_backup, "%s: %u damaged places", m.id, result.damaged);
     }

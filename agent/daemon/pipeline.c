@@ -213,6 +213,8 @@ static void *redo_main(void *argument)
         struct sealed *s = calloc(1, sizeof *s + job->count * sizeof *s->extents);
         if (!s || !compress(p, codec, job, &s->buffer, &error)) {
             error_set(&error, GB_internal, "no memory for redo");
+            if (s)
+                frame_buffer_free(&s->buffer);
             free(s);
             continue;
         }
@@ -374,6 +376,9 @@ bool pipeline_slot(struct pipeline *p, const struct wire_slot *m, struct gb_erro
     memcpy(job->extents, m->extents, m->count * sizeof *job->extents);
     pthread_mutex_lock(&p->mutex);
     bool ok = !p->held[m->slot] && !p->finish;
+    for (uint32_t i = 0; ok && !redo && i < m->count; i++)
+        if (!index_find(&p->index, m->extents[i].file_no))
+            ok = error_set(error, GB_protocol, "slot %u holds bytes of file %u, which is not known", m->slot, m->extents[i].file_no);
     if (ok) {
         struct job_queue *q = redo ? &p->redo : &p->pages;
         p->held[m->slot] = true;

@@ -37,7 +37,7 @@ struct session {
     struct wire_hello hello;
     struct wire_start start;
     struct wire_redo redo;
-    bool have_redo;
+    bool have_redo, finished; /* REDO, FINISH have come */
     struct repository *repository;
     struct repository_backup *backup;
     struct pipeline *pipeline;
@@ -47,7 +47,7 @@ struct session {
     struct wire_node_progress progress; /* under send_mutex */
     pthread_t alive;
     bool alive_started;
-    volatile bool alive_stop;
+    bool alive_stop; /* atomic */
     struct wire_slot *slot;
 };
 
@@ -128,10 +128,12 @@ static bool read_all(struct session *s, uint8_t *data, size_t size, int wait_ms)
         if (n <= 0)
             return false;
         struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-        if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS && c->cmsg_len == CMSG_LEN(sizeof(int))) {
+        /* The room for one may hold two: none is left open. */
+        size_t fds = c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+        for (size_t i = 0; i < fds; i++) {
             if (s->passed_fd >= 0)
                 close(s->passed_fd);
-            memcpy(&s->passed_fd, CMSG_DATA(c), sizeof(int));
+            memcpy(&s->passed_fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
         }
         data += n;
         size -= (size_t)n;
@@ -241,7 +243,7 @@ static void *alive_main(void *argument)
     struct session *s = argument;
     uint64_t last = 0;
     time_t row_at = 0;
-    while (!s->alive_stop) {
+    while (!__atomic_load_n(&s->alive_stop, __ATOMIC_ACQUIRE)) {
         struct pipeline_figures f;
         struct wire_progress m = {0};
         pipeline_figures(s->pipeline, &f);
@@ -259,7 +261,7 @@ static void *alive_main(void *argument)
             pthread_mutex_unlock(&s->send_mutex);
             catalog_running(s->catalog, s->cluster, s->hello.node, &s->start, &progress, f.stored, s->started_at);
         }
-        for (unsigned i = 0; i < ALIVE_MS / 50 && !s->alive_stop; i++)
+        for (unsigned i = 0; i < ALIVE_MS / 50 && !__atomic_load_n(&s->alive_stop, __ATOMIC_ACQUIRE); i++)
             usleep(50000);
     }
     return NULL;
@@ -267,7 +269,7 @@ static void *alive_main(void *argument)
 
 static void stop_alive(struct session *s)
 {
-    s->alive_stop = true;
+    __atomic_store_n(&s->alive_stop, true, __ATOMIC_RELEASE);
     if (s->alive_started)
         pthread_join(s->alive, NULL);
     s->alive_started = false;
@@ -278,8 +280,7 @@ static void stop_alive(struct session *s)
 enum step { GO_ON, ENDED, BROKEN };
 
 /* Handles one message. ENDED: ABORT came (error holds it). BROKEN: error is to be told to the plugin. */
-static enum step handle(struct session *s, uint16_t type, uint32_t size, struct wire_facts *facts, bool *finished,
-                        struct gb_error *error)
+static enum step handle(struct session *s, uint16_t type, uint32_t size, struct wire_facts *facts, struct gb_error *error)
 {
     union {
         struct wire_ring ring;
@@ -296,6 +297,11 @@ static enum step handle(struct session *s, uint16_t type, uint32_t size, struct 
                           type == WIRE_FILE_NAME;
     if (needs_pipeline && !s->pipeline) {
         error_set(error, GB_protocol, "message %u before RING", type);
+        return BROKEN;
+    }
+    bool changes = needs_pipeline || type == WIRE_RING || type == WIRE_REDO || type == WIRE_FINISH;
+    if ((changes && s->finished) || (type == WIRE_REDO && s->have_redo)) {
+        error_set(error, GB_protocol, "message %u after %s", type, s->finished ? "FINISH" : "REDO");
         return BROKEN;
     }
     switch (type) {
@@ -348,7 +354,7 @@ static enum step handle(struct session *s, uint16_t type, uint32_t size, struct 
         }
         break;
     case WIRE_FINISH:
-        ok = *finished = wire_get_finish(s->in, size, facts, error);
+        ok = s->finished = wire_get_finish(s->in, size, facts, error);
         break;
     case WIRE_RESYNCED:
         if ((ok = wire_get_resynced(s->in, size, facts, error)))
@@ -395,9 +401,8 @@ static bool commit(struct session *s, const struct wire_facts *facts, struct man
     while (wait_readable(s, 0)) {
         uint16_t type;
         uint32_t size;
-        bool finished;
         struct wire_facts *late = calloc(1, sizeof *late);
-        bool ok = late && read_message(s, &type, &size, error) && handle(s, type, size, late, &finished, error) == GO_ON;
+        bool ok = late && read_message(s, &type, &size, error) && handle(s, type, size, late, error) == GO_ON;
         free(late);
         if (!ok)
             return false;
@@ -429,9 +434,8 @@ static bool still_well(struct session *s, struct gb_error *error)
 /* Reads messages until FINISH (true) or the end of the backup (false, error set; *tell: the plugin doesn't know). */
 static bool converse(struct session *s, struct wire_facts *facts, bool *tell, struct gb_error *error)
 {
-    bool finished = false;
     *tell = true;
-    while (!finished) {
+    while (!s->finished) {
         if (!still_well(s, error))
             return false;
         if (!wait_readable(s, POLL_MS))
@@ -442,7 +446,7 @@ static bool converse(struct session *s, struct wire_facts *facts, bool *tell, st
             *tell = error->code == GB_protocol;
             return false;
         }
-        enum step step = handle(s, type, size, facts, &finished, error);
+        enum step step = handle(s, type, size, facts, error);
         if (step != GO_ON) {
             *tell = step == BROKEN;
             return false;
@@ -460,8 +464,7 @@ static void read_resynced(struct session *s, struct wire_facts *facts)
     while (!*s->stop) {
         if (!wait_readable(s, POLL_MS))
             continue;
-        bool finished;
-        if (!read_message(s, &type, &size, &ignored) || handle(s, type, size, facts, &finished, &ignored) != GO_ON)
+        if (!read_message(s, &type, &size, &ignored) || handle(s, type, size, facts, &ignored) != GO_ON)
             return;
     }
 }

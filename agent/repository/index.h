@@ -60,8 +60,8 @@ struct index_file *index_find(const struct index *index, uint32_t file_no);
 
 /* Before it is written: every file not dropped is done; no two carry the same path, no two tablespaces the same
    space id; paths are clean (relative without "..", or absolute); redo is without gap from 0 to redo_bytes; no
-   extent reaches beyond its file's size; extents of dropped files are removed, and redo beyond redo_bytes is
-   cut. Errors: GB_internal, naming it. */
+   extent reaches beyond its file's size. Extents of dropped files and redo beyond redo_bytes stay; readers pass them
+   over. Errors: GB_internal, naming it. */
 bool index_finish(struct index *index, uint64_t redo_bytes, struct gb_error *error);
 
 /* The object "index" of the backup: written (info filled) and read. Reading checks everything that writing

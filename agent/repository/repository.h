@@ -62,6 +62,7 @@ void repository_abort(struct repository_backup *backup);
 struct verify_report {
     uint64_t frames, bytes; /* checked, plain */
     unsigned damaged;       /* objects or frames found bad; each was named through report() */
+    unsigned unverifiable;  /* files with pages that have no checksum: their frames are what was read, nothing more is known */
 };
 /* Reads a backup back. deep false: presence, size and SHA-256 of each object; deep true: also every frame
    decompressed, its hash, each page's checksum, and the redo parsed from C to L without a gap.

@@ -212,6 +212,8 @@ bool repository_verify(struct repository *repository, const struct manifest *man
         problem(&v, &damage);
         v.deep = false;
     }
+    for (size_t i = 0; i < index.file_count; i++)
+        result->unverifiable += index.files[i].unverifiable;
     bool ok = !v.deep || (find_formats(&v, error) && ((v.redo = calloc(1, manifest->redo_bytes + 1)) ||
                                                       error_set(error, GB_internal, "no memory for the redo")));
     pthread_t thread[THREADS_MAX];

@@ -61,9 +61,12 @@ bool restore_plan(struct repository *repository, const struct manifest *m, const
     for (size_t i = 0; i < index->frame_count; i++)
         plan->stored += index->frames[i].frame.stored_size + FRAME_HEADER_SIZE;
     /* What the frames hold, not the sizes: holes stay holes. */
+    uint64_t redo = 0;
     for (size_t i = 0; i < index->extent_count; i++)
         if (index->extents[i].file_no != WIRE_FILE_REDO)
             plan->bytes += index->extents[i].length;
+        else
+            redo += index->extents[i].length; /* without a gap, says index_read() */
     struct statvfs v;
     snprintf(parent, sizeof parent, "%s", request->datadir);
     const char *at = parent;
@@ -76,6 +79,8 @@ bool restore_plan(struct repository *repository, const struct manifest *m, const
     if (plan->available < plan->bytes + SPACE_SLACK)
         return error_set(error, GB_target_no_space, "%s needs %" PRIu64 " MB and its file system has %" PRIu64 " MB free",
                          request->datadir, (plan->bytes + SPACE_SLACK) >> 20, plan->available >> 20);
+    if (redo < m->redo_bytes)
+        return error_set(error, GB_corrupt_backup, "%s: the redo ends at byte %" PRIu64 " of %" PRIu64, m->id, redo, m->redo_bytes);
     return check_outside(index, plan, error);
 }
 
@@ -86,6 +91,8 @@ struct writer {
     const struct manifest *manifest;
     const struct index *index;
     const char *datadir;
+    uid_t uid; /* of what is written; -1: this process's */
+    gid_t gid;
     char prefix[1024];
     uint32_t *order;      /* frames by segment and offset */
     pthread_mutex_t mutex; /* next, error */
@@ -113,16 +120,17 @@ static bool make_files(const struct writer *w, struct gb_error *error)
         const struct index_file *f = &w->index->files[i];
         target_path(path, sizeof path, w->datadir, f->path);
         if (f->kind == WIRE_KIND_DIRECTORY) {
-            if (mkdir(path, f->mode ? f->mode : 0700) && errno != EEXIST)
+            if ((mkdir(path, 0700) && errno != EEXIST) || chmod(path, f->mode ? f->mode : 0700))
                 return error_set_errno(error, GB_target_failed, errno, "the directory %s can't be made", path);
             continue;
         }
         snprintf(parent, sizeof parent, "%s", path);
         char *directory = dirname(parent);
-        if (access(directory, F_OK) && mkdir(directory, 0700) && errno != EEXIST)
-            return error_set_errno(error, GB_target_failed, errno, "the directory %s can't be made", directory);
+        if (access(directory, F_OK) && !target_make_directories(directory, w->uid, w->gid, error))
+            return false;
         int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, f->mode ? f->mode : 0660);
-        bool ok = fd >= 0 && !ftruncate(fd, (off_t)f->size) && !fchmod(fd, f->mode ? f->mode : 0660);
+        bool ok = fd >= 0 && !ftruncate(fd, (off_t)f->size) && (w->uid == (uid_t)-1 || !fchown(fd, w->uid, w->gid)) &&
+                  !fchmod(fd, f->mode ? f->mode : 0660);
         if (!ok)
             error_set_errno(error, errno == ENOSPC ? GB_target_no_space : GB_target_failed, errno, "%s can't be made", path);
         if (fd >= 0)
@@ -326,8 +334,6 @@ bool restore_run(struct repository *repository, const struct manifest *m, const 
                  const struct restore_request *request, const struct restore_plan *plan, struct gb_error *error)
 {
     struct writer w = {.repository = repository, .manifest = m, .index = index, .datadir = request->datadir};
-    uid_t uid;
-    gid_t gid;
     repository_prefix(w.prefix, sizeof w.prefix, m->cluster, m->id);
     w.order = malloc((index->frame_count + 1) * sizeof *w.order);
     if (!w.order)
@@ -337,10 +343,10 @@ bool restore_run(struct repository *repository, const struct manifest *m, const 
     sort_index = index;
     qsort(w.order, index->frame_count, sizeof *w.order, by_place);
     pthread_mutex_init(&w.mutex, NULL);
-    bool ok = target_owner(request, &uid, &gid, error) && target_begin(request->datadir, m, error) &&
+    bool ok = target_owner(request, &w.uid, &w.gid, error) && target_begin(request->datadir, m, error) &&
               make_files(&w, error) && make_log(&w, error) && write_frames(&w, request, plan->bytes, error) &&
               (!request->galera || target_grastate(request->datadir, manifest_position(m), request->safe_to_bootstrap, error)) &&
-              target_chown(request->datadir, uid, gid, error) && sync_all(&w, error) &&
+              target_chown(request->datadir, w.uid, w.gid, error) && sync_all(&w, error) &&
               target_end(request->datadir, LOG_TEMPORARY, error);
     pthread_mutex_destroy(&w.mutex);
     free(w.order);

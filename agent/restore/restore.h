@@ -19,7 +19,7 @@ struct restore_request {
 };
 
 struct restore_plan {
-    uint64_t files, bytes;   /* sum of the sizes of all files and the redo log */
+    uint64_t files, bytes;   /* to be written: what the frames hold, and the redo log */
     uint64_t stored;         /* bytes to be read from the repository */
     uint64_t available;      /* free bytes where the data directory is */
     unsigned outside;        /* files outside the data directory (absolute paths) */

@@ -113,18 +113,23 @@ static bool sync_directory(const char *path, struct gb_error *error)
     return ok;
 }
 
-/* The directory and those above it. */
-static bool make_directories(const char *path, struct gb_error *error)
+static bool make_directory(const char *path, mode_t mode, uid_t uid, gid_t gid, struct gb_error *error)
+{
+    bool made = !mkdir(path, mode);
+    if ((made || errno == EEXIST) && (!made || uid == (uid_t)-1 || !lchown(path, uid, gid)))
+        return true;
+    return error_set_errno(error, GB_target_failed, errno, "the directory %s can't be made", path);
+}
+
+bool target_make_directories(const char *path, uid_t uid, gid_t gid, struct gb_error *error)
 {
     char part[WIRE_PATH_MAX];
     for (const char *slash = strchr(path + 1, '/'); slash && slash[strspn(slash, "/")]; slash = strchr(slash + 1, '/')) {
         snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
-        if (mkdir(part, 0755) && errno != EEXIST)
-            return error_set_errno(error, GB_target_failed, errno, "the directory %s can't be made", part);
+        if (!make_directory(part, 0755, uid, gid, error))
+            return false;
     }
-    if (mkdir(path, 0700) && errno != EEXIST)
-        return error_set_errno(error, GB_target_failed, errno, "the directory %s can't be made", path);
-    return true;
+    return make_directory(path, 0700, uid, gid, error);
 }
 
 bool target_begin(const char *datadir, const struct manifest *manifest, struct gb_error *error)
@@ -134,7 +139,7 @@ bool target_begin(const char *datadir, const struct manifest *manifest, struct g
     time_t t = time(NULL);
     gmtime_r(&t, &tm);
     strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    if (!make_directories(datadir, error))
+    if (!target_make_directories(datadir, (uid_t)-1, (gid_t)-1, error))
         return false;
     int n = snprintf(text, sizeof text,
                      "This directory is being written by galera-backup restore %s, which began at %s.\n"

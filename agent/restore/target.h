@@ -10,6 +10,9 @@
 
 /* Not there, or empty but for lost+found. Errors: GB_target_not_empty, GB_target_in_use, GB_target_unfinished. */
 bool target_check(const char *datadir, struct gb_error *error);
+/* A directory (mode 0700) and those above it (0755), as far as they are missing. What is made belongs to uid and gid; uid -1:
+   to this process. */
+bool target_make_directories(const char *path, uid_t uid, gid_t gid, struct gb_error *error);
 /* The guard, durable before it returns: the marker file, mysql/, an ib_logfile0 that InnoDB refuses. */
 bool target_begin(const char *datadir, const struct manifest *manifest, struct gb_error *error);
 /* grastate.dat with uuid and seqno of "uuid:seqno". */

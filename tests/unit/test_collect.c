@@ -81,7 +81,7 @@ static struct repository_backup *begin(const char *label)
 static struct object_info write_segment(struct repository_backup *b, struct index *index)
 {
     struct gb_error error = {0};
-    struct object_info info;
+    struct object_info info = {.size = 0};
     uint8_t plain[100] = "redo";
     struct iovec piece = {plain, sizeof plain};
     struct wire_extent extent = {WIRE_FILE_REDO, 0, sizeof plain, 0};
