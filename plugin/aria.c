@@ -1,6 +1,7 @@
 /* Aria's files; see aria.h. */
 #include "plugin/server.h"
 #include "plugin/aria.h"
+#include "plugin/kept.h"
 #include "common/bytes.h"
 #include "common/page.h"
 
@@ -122,14 +123,12 @@ bool aria_read_control(const char *directory, struct aria_control *control, stru
   const char *problem = "";
   for (int i = 0; i < CONTROL_TRIES && problem; i++)
   {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = kept_open(path, false);
     if (fd < 0)
       return error_set_errno(error, GB_file_vanished, errno, "%s can't be opened", path);
     ssize_t n = pread(fd, control->bytes, sizeof control->bytes, 0);
-    int failed = errno;
-    close(fd);
     if (n < 0)
-      return error_set_errno(error, GB_io_error, failed, "%s can't be read", path);
+      return error_set_errno(error, GB_io_error, errno, "%s can't be read", path);
     control->size = (uint32_t)n;
     if ((problem = control_problem(control)))
       usleep(1000); /* read in the middle of a write */

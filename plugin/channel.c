@@ -214,11 +214,12 @@ struct channel *channel_open(const char *path, const struct wire_hello *hello, u
 {
   uint64_t until = deadline(timeout_ms);
   struct channel *ch = calloc(1, sizeof *ch);
-  uint8_t *buffer = malloc(WIRE_PAYLOAD_MAX);
-  if (!ch || !buffer)
+  uint8_t *buffer = ch ? malloc(WIRE_PAYLOAD_MAX) : NULL;
+  if (!buffer)
   {
     error_set(error, GB_no_memory, "no memory for the channel");
-    goto fail;
+    free(ch);
+    return NULL;
   }
   ch->memfd = -1;
   ch->tail = &ch->head;
@@ -557,6 +558,16 @@ bool channel_begin(struct channel *ch, uint64_t bytes, struct gb_error *error)
   }
   ch->threads = true;
   return true;
+}
+
+void channel_refuse(struct channel *ch, const struct wire_abort *message)
+{
+  uint8_t buffer[WIRE_HEADER_SIZE + sizeof *message + 64];
+  struct bytes_writer w = bytes_writer(buffer + WIRE_HEADER_SIZE, sizeof buffer - WIRE_HEADER_SIZE);
+  if (!wire_put_abort(&w, message))
+    return;
+  wire_put_header(buffer, WIRE_ABORT, w.at);
+  write_all(ch->fd, buffer, WIRE_HEADER_SIZE + w.at, deadline(1000), -1);
 }
 
 void channel_close(struct channel *ch)

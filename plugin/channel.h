@@ -49,6 +49,9 @@ void channel_slot_return(struct channel *channel, int slot);
    timeout_ms. channel_unreserve() moves what is left back. */
 bool channel_reserve(struct channel *channel, unsigned count, unsigned timeout_ms);
 void channel_unreserve(struct channel *channel);
+
+/* ABORT before channel_begin(): written at once, or not at all. */
+void channel_refuse(struct channel *channel, const struct wire_abort *message);
 unsigned channel_page_slots(const struct channel *channel);
 
 /* Queue a message. They never wait and never fail: a channel that is dead drops them. */

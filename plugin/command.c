@@ -12,7 +12,7 @@
 
 #define AGENT_TIMEOUT_MS 1000u
 #define SQL_NUMBER_BASE  20000 /* SQL error number of GBnnnn */
-#define THREADS_MAX      64u
+#define SCALE_MAX        1000000000ull /* nine digits of a fraction: times the greatest unit they fit 64 bits */
 
 struct json
 {
@@ -49,11 +49,12 @@ static bool get(struct json object, const char *key, enum json_types *type, stru
   return true;
 }
 
+/* False too if the text holds a NUL character: what follows it would not be seen. */
 static bool unescape(struct json value, char *out, size_t size)
 {
   int n = json_unescape_json(value.at, value.end, out, out + size - 1);
   out[n < 0 ? 0 : n] = '\0';
-  return n >= 0;
+  return n >= 0 && strlen(out) == (size_t)n;
 }
 
 static bool bad(struct gb_error *error, const char *key, struct json value, const char *want)
@@ -85,35 +86,97 @@ static bool get_bool(struct json options, const char *key, bool *out, struct gb_
   return true;
 }
 
-/* A number, or a text with a unit: K M G (1024) for bytes; ms s m h for times, in milliseconds. */
-static bool get_number(struct json options, const char *key, bool time, uint64_t base, uint64_t least, uint64_t most,
-                       uint64_t *out, struct gb_error *error)
+/* Units of a kind of number, the first for a number without one; text: what messages say of them. */
+struct units
+{
+  struct
+  {
+    const char *name;
+    uint64_t factor;
+  } unit[6];
+  bool fraction;
+  const char *text;
+};
+
+static const struct units count_units = {{{"", 1}}, false, ""};
+static const struct units byte_units = {{{"", 1}, {"K", 1ull << 10}, {"M", 1ull << 20}, {"G", 1ull << 30}},
+                                        true,
+                                        ", as a number of bytes or a text with a unit (K, M, G)"};
+static const struct units time_units = {{{"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}},
+                                        true,
+                                        ", as a number of seconds or a text with a unit (ms, s, m, h)"};
+
+/* Options that are numbers; least and most count bytes, milliseconds or threads, range says the same in words. */
+static const struct number_option
+{
+  const char *key;
+  const struct units *units;
+  uint64_t least, most;
+  const char *range;
+} rate_option = {"rate", &byte_units, 0, 1ull << 50, "from 0 (no limit) to 1048576G"},
+  threads_option = {"threads", &count_units, 1, 64, "a whole number from 1 to 64"},
+  lock_wait_option = {"lock_wait", &time_units, 0, 86400000, "from 0 to 24h"},
+  block_timeout_option = {"block_timeout", &time_units, 10, 60000, "from 10ms to 60s"},
+  max_duration_option = {"max_duration", &time_units, 1000, 31536000000ull, "from 1s to 365 days"},
+  resync_timeout_option = {"resync_timeout", &time_units, 1000, 86400000, "from 1s to 24h"};
+
+static bool is_digit(char c)
+{
+  return c >= '0' && c <= '9';
+}
+
+/* Digits, a fraction, a unit and nothing else: no sign, no space, no exponent. What is left of the smallest unit counts
+   as a whole one: a rate of half a byte must not become 0, which is none. False: not such a number, or above most. */
+static bool parse_number(const char *text, const struct units *units, uint64_t most, uint64_t *out)
+{
+  const char *at = text;
+  uint64_t whole = 0, fraction = 0, scale = 1;
+  for (; is_digit(*at); at++)
+  {
+    uint64_t digit = (uint64_t)(*at - '0');
+    if (digit > most || whole > (most - digit) / 10)
+      return false;
+    whole = whole * 10 + digit;
+  }
+  if (at == text)
+    return false;
+  if (*at == '.' && units->fraction)
+  {
+    at++;
+    for (; is_digit(*at) && scale < SCALE_MAX; at++, scale *= 10)
+      fraction = fraction * 10 + (uint64_t)(*at - '0');
+    if (scale == 1)
+      return false;
+  }
+  for (size_t i = 0; i < sizeof units->unit / sizeof units->unit[0] && units->unit[i].name; i++)
+  {
+    uint64_t factor = units->unit[i].factor;
+    if (strcmp(at, units->unit[i].name))
+      continue;
+    if (whole > most / factor)
+      return false;
+    *out = whole * factor + (fraction * factor + scale - 1) / scale;
+    return *out <= most;
+  }
+  return false;
+}
+
+/* Leaves *out as it is if the option is not given. */
+static bool get_number(struct json options, const struct number_option *option, uint64_t *out, struct gb_error *error)
 {
   enum json_types type;
   struct json v;
-  if (!get(options, key, &type, &v))
+  if (!get(options, option->key, &type, &v))
     return true;
-  char text[32];
-  if ((type != JSV_NUMBER && type != JSV_STRING) || v.end - v.at >= (ptrdiff_t)sizeof text || v.end == v.at)
-    return bad(error, key, v, "it must be a number, or a text with a unit");
-  memcpy(text, v.at, (size_t)(v.end - v.at));
-  text[v.end - v.at] = '\0';
-  char *unit;
-  double number = strtod(text, &unit);
-  double factor = (double)base;
-  if (*unit && time)
-    factor = !strcmp(unit, "ms") ? 1 : !strcmp(unit, "s") ? 1000 : !strcmp(unit, "m") ? 60000 : !strcmp(unit, "h") ? 3600000 : -1;
-  else if (*unit)
-    factor = !strcmp(unit, "K") ? 1024.0 : !strcmp(unit, "M") ? 1048576.0 : !strcmp(unit, "G") ? 1073741824.0 : -1;
-  if (unit == text || factor < 0 || number < 0)
-    return bad(error, key, v, time ? "units are ms, s, m and h" : "units are K, M and G");
-  double value = number * factor;
-  char range[96];
-  snprintf(range, sizeof range, "it must be from %llu to %llu%s", (unsigned long long)least, (unsigned long long)most,
-           time ? " ms" : "");
-  if (value < (double)least || value > (double)most)
-    return bad(error, key, v, range);
-  *out = (uint64_t)value;
+  char text[32], want[160];
+  uint64_t number;
+  if ((type != JSV_NUMBER && type != JSV_STRING) || !unescape(v, text, sizeof text) ||
+      !parse_number(text, option->units, option->most, &number) || number < option->least)
+  {
+    snprintf(want, sizeof want, "it must be %s%s", option->range, option->units->text);
+    return bad(error, option->key, v, want);
+  }
+  *out = number;
   return true;
 }
 
@@ -195,24 +258,43 @@ static bool refuse_later(struct json options, struct gb_error *error)
 {
   static const struct
   {
-    const char *key, *allowed;
-  } later[] = {{"type", "full auto"}, {"writer", "refuse"}, {"verify", "none"}, {"require", "node cluster"}};
+    const char *key, *allowed[2], *hint;
+  } later[] = {{"type", {"full", "auto"}, "give \"full\" or \"auto\""},
+               {"writer", {"refuse"}, "give \"refuse\""},
+               {"verify", {"none"}, "give \"none\""},
+               {"require", {"node", "cluster"}, "give \"node\" or \"cluster\""}};
+  enum json_types type;
+  struct json v;
+  char text[64];
   for (size_t i = 0; i < sizeof later / sizeof later[0]; i++)
   {
-    char text[64] = "";
+    if (!get(options, later[i].key, &type, &v))
+      continue;
     if (!get_text(options, later[i].key, text, sizeof text, error))
       return false;
-    const char *at = text[0] ? strstr(later[i].allowed, text) : later[i].allowed;
-    if (!at)
-      return error_set(error, GB_not_supported, "%s \"%s\" is not supported by this release", later[i].key, text);
+    bool allowed = false;
+    for (size_t k = 0; k < sizeof later[i].allowed / sizeof later[i].allowed[0]; k++)
+      allowed = allowed || (later[i].allowed[k] && !strcmp(text, later[i].allowed[k]));
+    if (allowed)
+      continue;
+    error_set(error, GB_not_supported, "%s \"%s\" is not supported by this release", later[i].key, text);
+    error_hint(error, "%s", later[i].hint);
+    return false;
   }
-  static const char *const absent[] = {"hold", "label_suffix", "idempotency_key"};
+  static const struct
+  {
+    const char *key, *hint;
+    bool off; /* false asks for nothing */
+  } absent[] = {{"hold", "give false, or leave it out", true},
+                {"label_suffix", "leave it out", false},
+                {"idempotency_key", "leave it out", false}};
   for (size_t i = 0; i < sizeof absent / sizeof absent[0]; i++)
   {
-    enum json_types type;
-    struct json v;
-    if (get(options, absent[i], &type, &v) && type != JSV_FALSE)
-      return error_set(error, GB_not_supported, "the option %s is not supported by this release", absent[i]);
+    if (!get(options, absent[i].key, &type, &v) || (absent[i].off && type == JSV_FALSE))
+      continue;
+    error_set(error, GB_not_supported, "the option %s is not supported by this release", absent[i].key);
+    error_hint(error, "%s", absent[i].hint);
+    return false;
   }
   return true;
 }
@@ -226,12 +308,12 @@ static bool parse_start(struct json options, struct json keys, struct backup_opt
             get_text(options, "comment", o->comment, sizeof o->comment, error) &&
             get_names(options, "repository", o->repositories, sizeof o->repositories, error) &&
             get_bool(options, "dry_run", &o->dry_run, error) && get_bool(options, "wait", &ignored, error) &&
-            get_number(options, "rate", false, 1, 0, UINT64_MAX / 2, &o->rate, error) &&
-            get_number(options, "threads", false, 1, 1, THREADS_MAX, &threads, error) &&
-            get_number(options, "lock_wait", true, 1000, 0, 86400000, &lock_wait, error) &&
-            get_number(options, "block_timeout", true, 1000, 10, 60000, &block, error) &&
-            get_number(options, "max_duration", true, 1000, 1000, 31536000000ull, &duration, error) &&
-            get_number(options, "resync_timeout", true, 1000, 1000, 86400000, &resync, error);
+            get_number(options, &rate_option, &o->rate, error) &&
+            get_number(options, &threads_option, &threads, error) &&
+            get_number(options, &lock_wait_option, &lock_wait, error) &&
+            get_number(options, &block_timeout_option, &block, error) &&
+            get_number(options, &max_duration_option, &duration, error) &&
+            get_number(options, &resync_timeout_option, &resync, error);
   o->threads = (unsigned)threads;
   o->lock_wait_s = (unsigned)((lock_wait + 999) / 1000);
   o->block_timeout_ms = (unsigned)block;
@@ -288,14 +370,10 @@ static bool op_start(struct json options, struct json keys, struct backup_option
   struct channel *ch = channel_open(d->socket, &hello, AGENT_TIMEOUT_MS, error);
   if (!ch)
     return false;
-  if (o->dry_run)
-  {
-    channel_close(ch);
-    return accept_command(o, NULL, NULL);
-  }
+  /* To a dry run the agent answers as to a start, and begins nothing. */
   struct wire_start start = {.bytes_estimate = 0};
   snprintf(start.id, sizeof start.id, "%s", o->id);
-  snprintf(start.type, sizeof start.type, "full");
+  snprintf(start.type, sizeof start.type, "%s", o->dry_run ? "dry-run" : "full");
   snprintf(start.repositories, sizeof start.repositories, "%s", o->repositories);
   snprintf(start.comment, sizeof start.comment, "%s", o->comment);
   snprintf(start.user, sizeof start.user, "%s", o->user);
@@ -304,6 +382,11 @@ static bool op_start(struct json options, struct json keys, struct backup_option
   {
     channel_close(ch);
     return false;
+  }
+  if (o->dry_run)
+  {
+    channel_close(ch);
+    return accept_command(o, NULL, NULL);
   }
   my_printf_error(ER_UNKNOWN_ERROR, "repositories|%.400s", MYF(ME_WARNING), ready.repositories);
   return accept_command(o, ch, NULL);
@@ -359,8 +442,8 @@ static bool op_set(struct json options, struct json keys, struct gb_error *error
 {
   uint64_t rate = UINT64_MAX, threads = 0;
   if (options.at && (!check_keys(keys, set_keys, "BACKUP_SET", error) ||
-                     !get_number(options, "rate", false, 1, 0, UINT64_MAX / 4, &rate, error) ||
-                     !get_number(options, "threads", false, 1, 1, THREADS_MAX, &threads, error)))
+                     !get_number(options, &rate_option, &rate, error) ||
+                     !get_number(options, &threads_option, &threads, error)))
     return false;
   if (rate == UINT64_MAX && !threads)
     return error_set(error, GB_bad_value, "BACKUP_SET needs rate or threads");

@@ -227,8 +227,8 @@ static void fill_facts(struct backup *b, struct wire_facts *f)
   struct progress p;
   progress_get(&p);
   wire_add_fact(f, "position", "%s", b->position);
-  wire_add_fact(f, "uuid", "%s", b->node.uuid);
-  wire_add_fact(f, "seqno", "%" PRId64, b->galera ? b->node.last_committed : -1);
+  wire_add_fact(f, "uuid", "%s", b->at_pause.uuid);
+  wire_add_fact(f, "seqno", "%" PRId64, b->galera ? b->at_pause.last_committed : -1);
   wire_add_fact(f, "lsn_start", "%" PRIu64, follower_log(b->follower)->checkpoint_lsn);
   wire_add_fact(f, "lsn_checkpoint_end", "%" PRIu64, follower_log(b->follower)->end_lsn);
   wire_add_fact(f, "lsn_end", "%" PRIu64, b->lsn_end);
@@ -254,7 +254,10 @@ static void send_abort(struct backup *b)
   struct wire_abort m = {.cancelled = b->error.code == GB_cancelled, .code = (uint16_t)b->error.code};
   snprintf(m.what, sizeof m.what, "%s", b->error.what);
   snprintf(m.hint, sizeof m.hint, "%s", b->error.hint);
-  channel_send_abort(b->channel, &m);
+  if (b->channel_begun)
+    channel_send_abort(b->channel, &m);
+  else
+    channel_refuse(b->channel, &m);
 }
 
 /* Between FINISH and COMMITTED the agent alone knows whether the backup exists. A cancel asks it to stop, and its
@@ -347,12 +350,20 @@ static bool finish(struct backup *b)
 static void leave(struct backup *b, bool ok)
 {
   struct gb_error ignored = {0};
-  if (b->sql && b->stage_held)
-    stage_end(b->sql, &ignored);
+  if (b->sql && b->stage_held && !stage_end(b->sql, &ignored))
+  {
+    /* The end of the connection ends the stage. */
+    log_line(LOG_LEVEL_ERROR, "%s BACKUP STAGE END failed: %s", b->options.id, ignored.what);
+    sql_close(b->sql);
+    b->sql = NULL;
+    if (b->desync_ours)
+      b->sql = sql_open(&ignored);
+  }
   b->stage_held = false;
   b->window = false;
   backup_publish_readers(NULL);
-  if (!ok && b->channel_begun)
+  readers_quit(b->readers); /* a node that catches up needs its cores */
+  if (!ok && b->channel && !b->options.check)
     send_abort(b);
   uint64_t until = now_us() + (uint64_t)b->options.resync_timeout_s * 1000000;
   while (b->sql && !resync_step(b, until))

@@ -1,6 +1,7 @@
 /* How one file gets into slots; see copy.h. */
 #include "plugin/copy.h"
 #include "plugin/aria.h"
+#include "plugin/kept.h"
 #include "plugin/progress.h"
 #include "plugin/throttle.h"
 #include "common/page.h"
@@ -145,7 +146,7 @@ static ssize_t read_at(int fd, void *data, size_t size, uint64_t offset)
 static void throttle(struct copier *c, size_t bytes)
 {
   struct copy_shared *s = c->shared;
-  if (s->window)
+  if (s->window || s->urgent)
     return;
   uint64_t before = now_us();
   if (throttle_take(bytes, &s->stop))
@@ -359,12 +360,13 @@ static enum copy_result copy_space(struct copier *c, struct item *item, uint32_t
   char full[WIRE_PATH_MAX];
   absolute(c, path, full, sizeof full);
   struct space_read s = {.number = number, .first_page = item->first_page, .path = path};
-  s.fd = open_file(full, c->shared->direct);
+  bool kept = !item->space_id;
+  s.fd = kept ? kept_open(full, c->shared->direct) : open_file(full, c->shared->direct);
   struct stat st;
   if (s.fd < 0 || fstat(s.fd, &st))
   {
     int failed = errno;
-    if (s.fd >= 0)
+    if (s.fd >= 0 && !kept)
       close(s.fd);
     if (failed == ENOENT || failed == ENOTDIR)
       return COPY_MISSING;
@@ -372,6 +374,7 @@ static enum copy_result copy_space(struct copier *c, struct item *item, uint32_t
     return COPY_FAILED;
   }
   s.size = (uint64_t)st.st_size;
+  inventory_note_size(c->shared->inventory, item, s.size);
   enum copy_result result = COPY_DONE;
   if (!item->space_id)
     s.info = c->shared->system;
@@ -393,7 +396,8 @@ static enum copy_result copy_space(struct copier *c, struct item *item, uint32_t
     if (result == COPY_DONE)
       done(c, number, s.size, s.unverifiable);
   }
-  close(s.fd);
+  if (!kept)
+    close(s.fd);
   return result;
 }
 
@@ -403,9 +407,12 @@ bool copy_read_system(struct copy_shared *shared, const char *path, struct gb_er
   bool ok = copier_init(&c, shared) || error_set(error, GB_no_memory, "no memory for a reader");
   char full[WIRE_PATH_MAX];
   absolute(&c, path, full, sizeof full);
-  int fd = ok ? open_file(full, shared->direct) : -1;
-  if (ok && fd < 0)
+  int fd = ok ? kept_open(full, shared->direct) : -1;
+  struct stat st;
+  if (ok && (fd < 0 || fstat(fd, &st)))
     ok = error_set_errno(error, GB_io_error, errno, "%s can't be opened", full);
+  if (ok && !S_ISREG(st.st_mode))
+    ok = error_set(error, GB_unsupported_config, "%s is a raw device: a system tablespace has to be a file", full);
   struct space_read s = {.fd = fd, .path = path};
   struct item item = {.space_id = 0};
   if (ok)
@@ -436,8 +443,6 @@ bool copy_read_system(struct copy_shared *shared, const char *path, struct gb_er
                                 &shared->dblwr_pages))
       shared->dblwr_pages = 0;
   }
-  if (fd >= 0)
-    close(fd);
   copier_free(&c);
   return ok;
 }

@@ -22,6 +22,7 @@ struct copy_shared
   uint32_t dblwr_first[2], dblwr_pages;   /* doublewrite area: not copied */
   volatile bool stop;
   volatile bool window;
+  volatile bool urgent; /* no rate limit: writers wait */
   bool overflow; /* atomic: the window wanted more than the reserve */
   uint64_t bytes, slot_wait_us, throttle_wait_us; /* atomic */
 };

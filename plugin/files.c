@@ -1,5 +1,6 @@
 /* Everything that is not InnoDB; see files.h. */
 #include "plugin/files.h"
+#include "common/space.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -46,10 +47,20 @@ static void free_names(char ***names, size_t *count)
   *count = 0;
 }
 
+static void free_unopened(struct files *f)
+{
+  for (size_t i = 0; i < f->unopened_count; i++)
+    free(f->unopened[i].name);
+  free(f->unopened);
+  f->unopened = NULL;
+  f->unopened_count = 0;
+}
+
 void files_reset(struct files *f)
 {
   free_names(&f->in_use, &f->in_use_count);
   free_names(&f->to_close, &f->to_close_count);
+  free_unopened(f);
   f->ddl_log_at = 0;
   f->complex = false;
 }
@@ -124,7 +135,9 @@ static void see(struct files *f, struct item *item, const struct stat *st)
     return;
   item->seen = true;
   bool copied = item->state == ITEM_COPIED;
-  if (item->state == ITEM_BUSY || item->state == ITEM_QUEUED)
+  if (item->class == ITEM_CLOSED || item->class == ITEM_LOG_TABLE)
+    inventory_found(f->inventory, item);
+  if ((item->state == ITEM_BUSY && !item->discarded) || item->state == ITEM_QUEUED)
     return;
   if (item->class == ITEM_DEFINITION ? !copied || !same_stamp(&item->stamp, st)
                                      : (item->class == ITEM_ARIA_ONLINE || item->class == ITEM_DIRECTORY) && !copied)
@@ -136,14 +149,106 @@ static bool skip_directory(const char *name)
   return name[0] == '.' || name[0] == '#' || !strcmp(name, "lost+found");
 }
 
+/* After an error: what is not there any more is no error, as names come and go; all else fails the backup, so that nothing
+   unread passes for gone. */
+static void unless_gone(struct files *f, const char *path)
+{
+  if (errno != ENOENT && errno != ENOTDIR)
+    error_set_errno(&f->error, GB_io_error, errno, "%s can't be read", path);
+}
+
+static bool is_there(struct files *f, const char *path, struct stat *st)
+{
+  if (!stat(path, st))
+    return true;
+  unless_gone(f, path);
+  return false;
+}
+
+static struct dirent *next_entry(struct files *f, DIR *directory, const char *path)
+{
+  errno = 0;
+  struct dirent *e = readdir(directory);
+  if (!e && errno)
+    unless_gone(f, path);
+  return e;
+}
+
+bool files_add_unopened(struct files *f, const char *name, uint32_t space_id)
+{
+  if (!(f->unopened_count & (f->unopened_count - 1)))
+  {
+    struct unopened *more = realloc(f->unopened, (f->unopened_count ? 2 * f->unopened_count : 1) * sizeof *more);
+    if (!more)
+      return false;
+    f->unopened = more;
+  }
+  char *copy = strdup(name);
+  if (!copy)
+    return false;
+  f->unopened[f->unopened_count++] = (struct unopened){copy, space_id};
+  return true;
+}
+
+/* Adds the file to the inventory if its first page says that it is that tablespace. */
+static bool add_if_space(struct files *f, const char *full, uint32_t space_id)
+{
+  uint8_t head[HEAD_SIZE];
+  struct stat st;
+  int fd = open(full, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : pread(fd, head, sizeof head, 0);
+  if (n < 0 || fstat(fd, &st))
+    unless_gone(f, full);
+  if (fd >= 0)
+    close(fd);
+  struct space_info info;
+  struct gb_error ignored = {0};
+  bool zero;
+  if (n < (ssize_t)sizeof head || !space_parse(head, sizeof head, &info, &zero, &ignored) || info.id != space_id)
+    return false;
+  char path[WIRE_PATH_MAX];
+  inventory_clean_path(path, sizeof path, full, f->datadir);
+  inventory_add_space(f->inventory, WIRE_KIND_TABLESPACE, space_id, 0, path, (uint64_t)st.st_size);
+  return true;
+}
+
+void files_find_unopened(void *argument)
+{
+  struct files *f = argument;
+  for (size_t i = 0; i < f->unopened_count && !f->error.code; i++)
+  {
+    const struct unopened *u = &f->unopened[i];
+    char full[WIRE_PATH_MAX], link[WIRE_PATH_MAX];
+    snprintf(full, sizeof full, "%s%s.ibd", f->datadir, u->name);
+    if (add_if_space(f, full, u->space_id))
+      continue;
+    snprintf(full, sizeof full, "%s%s.isl", f->datadir, u->name);
+    int fd = open(full, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : pread(fd, link, sizeof link - 1, 0);
+    if (n < 0)
+      unless_gone(f, full);
+    if (fd >= 0)
+      close(fd);
+    if (n <= 0)
+      continue;
+    link[n] = '\0';
+    link[strcspn(link, "\r\n")] = '\0';
+    add_if_space(f, link, u->space_id);
+  }
+  free_unopened(f);
+}
+
 static void scan_database(struct files *f, const char *database)
 {
   char full[WIRE_PATH_MAX], path[WIRE_PATH_MAX];
   snprintf(full, sizeof full, "%s%s", f->datadir, database);
   DIR *directory = opendir(full);
   if (!directory)
+  {
+    unless_gone(f, full);
     return;
-  for (struct dirent *e; (e = readdir(directory));)
+  }
+  for (struct dirent *e; (e = next_entry(f, directory, full));)
   {
     if (e->d_name[0] == '.' || !strncmp(e->d_name, "#sql", 4))
       continue;
@@ -152,7 +257,7 @@ static void scan_database(struct files *f, const char *database)
     snprintf(full, sizeof full, "%s%s", f->datadir, path);
     if (ends_with(path, ".ibd") ? inventory_is_space_path(f->inventory, path) : !strrchr(path, '.'))
       continue;
-    if (stat(full, &st) || !S_ISREG(st.st_mode))
+    if (!is_there(f, full, &st) || !S_ISREG(st.st_mode))
       continue;
     /* A tablespace file that InnoDB does not know: waiting for IMPORT; copied by name (rule 11). */
     if (ends_with(path, ".ibd"))
@@ -193,13 +298,16 @@ static char *read_ddl_log(struct files *f)
   int fd = open(path, O_RDONLY | O_CLOEXEC);
   struct stat st;
   char *text = NULL;
-  if (fd >= 0 && !fstat(fd, &st) && st.st_size > f->ddl_log_at)
+  if (fd < 0 || fstat(fd, &st))
+    error_set_errno(&f->error, GB_io_error, errno, "%s can't be read", path); /* BACKUP STAGE START made it */
+  else if (st.st_size > f->ddl_log_at)
   {
     size_t size = (size_t)(st.st_size - f->ddl_log_at);
     text = malloc(size + 1);
     ssize_t n = text ? pread(fd, text, size, f->ddl_log_at) : -1;
     if (n < 0)
     {
+      error_set_errno(&f->error, text ? GB_io_error : GB_no_memory, errno, "%s can't be read", path);
       free(text);
       text = NULL;
     }
@@ -300,14 +408,14 @@ void files_scan(void *argument)
     error_set_errno(&f->error, GB_io_error, errno, "the data directory %s can't be read", f->datadir);
     return;
   }
-  for (struct dirent *e; (e = readdir(directory));)
+  for (struct dirent *e; (e = next_entry(f, directory, f->datadir));)
   {
     char full[WIRE_PATH_MAX];
     struct stat st;
     if (e->d_name[0] == '.')
       continue;
     snprintf(full, sizeof full, "%s%s", f->datadir, e->d_name);
-    if (stat(full, &st))
+    if (!is_there(f, full, &st))
       continue;
     if (S_ISREG(st.st_mode) && is_root_file(e->d_name))
       see(f, inventory_file(f->inventory, ITEM_DEFINITION, WIRE_KIND_OTHER, e->d_name), &st);
@@ -337,6 +445,14 @@ static void table_of(const char *path, char *out, size_t size)
     *end = '\0';
 }
 
+static void queue_in_visit(struct files *f, struct item *item)
+{
+  if (item->state == ITEM_BUSY)
+    item->again = true;
+  else
+    inventory_set_state(f->inventory, item, ITEM_QUEUED);
+}
+
 static void queue_closed(struct item *item, void *context)
 {
   struct files *f = context;
@@ -346,8 +462,8 @@ static void queue_closed(struct item *item, void *context)
   const char *key = table;
   table_of(item->path, table, sizeof table);
   item->in_use = f->in_use_count && bsearch(&key, f->in_use, f->in_use_count, sizeof *f->in_use, compare);
-  if (!item->in_use && item->state == ITEM_IDLE)
-    inventory_set_state(f->inventory, item, ITEM_QUEUED);
+  if (!item->in_use && (item->state == ITEM_IDLE || (item->state == ITEM_BUSY && item->discarded)))
+    queue_in_visit(f, item);
 }
 
 void files_queue_closed(struct files *f)
@@ -368,7 +484,7 @@ static void probe_table(struct files *f, const char *database, const char *table
     struct stat st;
     snprintf(path, sizeof path, "%s/%s%s", database, table, extensions[i].suffix);
     snprintf(full, sizeof full, "%s%s", f->datadir, path);
-    if (!stat(full, &st) && S_ISREG(st.st_mode))
+    if (is_there(f, full, &st) && S_ISREG(st.st_mode))
     {
       struct item *item = classify(f, path, &st);
       if (item)
@@ -383,8 +499,10 @@ static void probe_database(struct files *f, const char *database)
   struct stat st;
   snprintf(full, sizeof full, "%s%s", f->datadir, database);
   struct item *item = inventory_file(f->inventory, ITEM_DIRECTORY, WIRE_KIND_DIRECTORY, database);
-  if (stat(full, &st) || !S_ISDIR(st.st_mode))
+  if (!is_there(f, full, &st) || !S_ISDIR(st.st_mode))
   {
+    struct prefix all = {f, database, ""};
+    inventory_each_file(f->inventory, spoil, &all);
     if (item)
       inventory_gone(f->inventory, item);
     return;
@@ -393,8 +511,15 @@ static void probe_database(struct files *f, const char *database)
     inventory_queue(f->inventory, item);
   snprintf(path, sizeof path, "%s/db.opt", database);
   snprintf(full, sizeof full, "%s%s", f->datadir, path);
-  if (!stat(full, &st) && (item = classify(f, path, &st)))
+  if (is_there(f, full, &st) && (item = classify(f, path, &st)))
     inventory_queue(f->inventory, item);
+}
+
+static bool has_triggers(struct files *f, const char *database, const char *table)
+{
+  char path[WIRE_PATH_MAX];
+  snprintf(path, sizeof path, "%s/%s.TRG", database, table);
+  return inventory_has_file(f->inventory, path);
 }
 
 static bool not_innodb(const char *engine)
@@ -453,8 +578,8 @@ static void queue_in_use(struct item *item, void *context)
   table_of(item->path, table, sizeof table);
   if (f->to_close_count && bsearch(&key, f->to_close, f->to_close_count, sizeof *f->to_close, compare))
     item->in_use = true;
-  if (item->in_use && item->state != ITEM_BUSY)
-    inventory_set_state(f->inventory, item, ITEM_QUEUED);
+  if (item->in_use)
+    queue_in_visit(f, item);
 }
 
 void files_window_tables(struct files *f)
@@ -481,7 +606,7 @@ void files_window_ddl(void *argument)
     }
     const char *engine = e.field[DDL_ORG_ENGINE];
     bool partitioned = e.field[DDL_ORG_PARTITIONED][0] == '1' || e.field[DDL_NEW_PARTITIONED][0] == '1';
-    if (!strcmp(engine, "TRIGGER") ||
+    if (!strcmp(engine, "TRIGGER") || has_triggers(f, e.field[DDL_ORG_DB], e.field[DDL_ORG_TABLE]) ||
         (partitioned && (not_innodb(engine) || not_innodb(e.field[DDL_NEW_ENGINE]))))
     {
       f->complex = true; /* names that only a scan finds */
@@ -506,8 +631,8 @@ void files_window_ddl(void *argument)
 static void queue_log_tables(struct item *item, void *context)
 {
   struct files *f = context;
-  if (item->class == ITEM_LOG_TABLE && item->state == ITEM_IDLE)
-    inventory_set_state(f->inventory, item, ITEM_QUEUED);
+  if (item->class == ITEM_LOG_TABLE && item->state != ITEM_GONE)
+    queue_in_visit(f, item);
 }
 
 /* Visits the files aria_log.NNNNNNNN. */
@@ -519,7 +644,7 @@ static void each_aria_log(struct files *f, void (*visit)(struct files *f, struct
     error_set_errno(&f->error, GB_io_error, errno, "Aria's log directory %s can't be read", f->aria_dir);
     return;
   }
-  for (struct dirent *e; (e = readdir(directory));)
+  for (struct dirent *e; (e = next_entry(f, directory, f->aria_dir));)
   {
     if (strncmp(e->d_name, "aria_log.", 9) || strspn(e->d_name + 9, "0123456789") != strlen(e->d_name + 9))
       continue;
@@ -527,7 +652,7 @@ static void each_aria_log(struct files *f, void (*visit)(struct files *f, struct
     struct stat st;
     snprintf(full, sizeof full, "%s%s", f->aria_dir, e->d_name);
     inventory_clean_path(path, sizeof path, full, f->datadir);
-    if (stat(full, &st))
+    if (!is_there(f, full, &st))
       continue;
     struct item *item = inventory_file(f->inventory, ITEM_ARIA_LOG, WIRE_KIND_ARIA_LOG, path);
     if (item)

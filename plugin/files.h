@@ -10,6 +10,14 @@
 #include "plugin/aria.h"
 #include "plugin/inventory.h"
 
+/* A table of InnoDB's dictionary whose tablespace nobody has opened since the server's start: it is in none of InnoDB's own
+   lists of files. */
+struct unopened
+{
+  char *name; /* "db/table", as in file names */
+  uint32_t space_id;
+};
+
 struct files
 {
   struct inventory *inventory;
@@ -29,9 +37,17 @@ struct files
   /* tables to be closed by FLUSH LOCAL TABLES before they are copied in the window: "db/table" */
   char **to_close;
   size_t to_close_count;
+  struct unopened *unopened;
+  size_t unopened_count;
 };
 
-void files_reset(struct files *files); /* frees in_use, forgets ddl.log */
+void files_reset(struct files *files); /* frees the lists, forgets ddl.log */
+
+/* Adds a name to unopened. */
+bool files_add_unopened(struct files *files, const char *name, uint32_t space_id);
+/* Gives the inventory those of unopened whose file (NAME.ibd, or what NAME.isl points to) has that space id on its first
+   page; any other file of that name waits for an import. Empties the list. */
+void files_find_unopened(void *files);
 
 /* Scans the data directory: adds what is new, marks what is gone, queues definitions, online Aria tables and
    directories that are new or changed. Sets ddl_log_at to where ddl.log ended before the scan. Errors in files->error. */

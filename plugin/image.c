@@ -164,8 +164,21 @@ bool backup_tick(struct backup *b)
 
 /* ---- waiting outside the window ---- */
 
-/* Until all that is queued has been copied. holding: FLUSH is held, so the agent must keep taking. */
-static enum outcome wait_copies(struct backup *b, bool holding)
+static void waiting_for(const char *what)
+{
+  struct progress *p = progress_lock();
+  snprintf(p->waiting_for, sizeof p->waiting_for, "%s", what);
+  progress_unlock();
+}
+
+/* Why a round ends; shown by status and log. */
+static enum outcome again(const char *why)
+{
+  waiting_for(why);
+  return BUSY;
+}
+
+static enum outcome wait_queue(struct backup *b, bool holding)
 {
   for (;;)
   {
@@ -184,8 +197,20 @@ static enum outcome wait_copies(struct backup *b, bool holding)
     if (idle && !load.missing)
       return TAKEN;
     if (holding && channel_stall_us(b->channel) > FLUSH_STALL_US)
-      return BUSY;
+      return again("the agent to take pages");
+    if (holding && inventory_space_bytes(b->inventory) > PENDING_MAX)
+      return again("new tablespaces to be copied before FLUSH");
   }
+}
+
+/* Until all that is queued has been copied. holding: FLUSH is held, so the agent must keep taking, and what is large waits
+   for the next round. */
+static enum outcome wait_copies(struct backup *b, bool holding)
+{
+  readers_urgent(b->readers, holding);
+  enum outcome o = wait_queue(b, holding);
+  readers_urgent(b->readers, false);
+  return o;
 }
 
 /* Runs function(files) in a reader thread. */
@@ -234,7 +259,7 @@ static enum outcome enter(struct backup *b, const char *stage)
 static bool let_go(struct backup *b)
 {
   bool ok = stage_end(b->sql, &b->error);
-  b->stage_held = false;
+  b->stage_held = !ok; /* leave() tries again */
   return ok;
 }
 
@@ -257,10 +282,27 @@ static bool add_listed(void *context, char **column, unsigned count)
 }
 
 /* InnoDB's own list; undo tablespaces have ids that are given once and names of their own. */
+static bool add_unlisted(void *context, char **column, unsigned count)
+{
+  struct backup *b = context;
+  if (count < 2 || !column[0] || !column[1])
+    return true;
+  uint32_t id = (uint32_t)strtoul(column[0], NULL, 10);
+  if (id == 0 || id >= 0xFFFFFFFEu || inventory_has_space(b->inventory, id) || files_add_unopened(&b->files, column[1], id))
+    return true;
+  return error_set(&b->error, GB_no_memory, "no memory for the list of tables");
+}
+
+/* InnoDB lists the tablespaces that are open, and at a start of the server most are not: the others are in its
+   dictionary. */
 static bool list_spaces(struct backup *b)
 {
+  inventory_list_begin(b->inventory);
   return sql_rows(b->sql, add_listed, b, &b->error,
-                  "SELECT SPACE, FILENAME, NAME, FILE_SIZE FROM information_schema.INNODB_SYS_TABLESPACES");
+                  "SELECT SPACE, FILENAME, NAME, FILE_SIZE FROM information_schema.INNODB_SYS_TABLESPACES") &&
+         sql_rows(b->sql, add_unlisted, b, &b->error,
+                  "SELECT SPACE, NAME FROM information_schema.INNODB_SYS_TABLES WHERE SPACE > 0") &&
+         !b->error.code && run_job(b, files_find_unopened);
 }
 
 /* The files of the system tablespace: innodb_data_file_path, "name:size[;name:size...][:autoextend]". */
@@ -291,7 +333,7 @@ static bool add_system(struct backup *b, char *first, size_t first_size)
   return any;
 }
 
-/* Follower first, so that nothing happens between the list and the log; then the list; then the readers. */
+/* Follower first, so that nothing happens between the list and the log; then the list; then readers take from it. */
 static bool begin_copy(struct backup *b)
 {
   struct reader_setup setup = {.channel = b->channel, .direct = true};
@@ -305,9 +347,8 @@ static bool begin_copy(struct backup *b)
   progress_unlock();
   setup.inventory = b->inventory;
   snprintf(setup.datadir, sizeof setup.datadir, "%s", b->facts.datadir);
-  if (!add_system(b, setup.system_file, sizeof setup.system_file) || !list_spaces(b))
+  if (!add_system(b, setup.system_file, sizeof setup.system_file))
     return false;
-  inventory_list_complete(b->inventory);
   b->files.inventory = b->inventory;
   snprintf(b->files.datadir, sizeof b->files.datadir, "%s", b->facts.datadir);
   snprintf(b->files.aria_dir, sizeof b->files.aria_dir, "%s", b->facts.aria_dir);
@@ -315,6 +356,9 @@ static bool begin_copy(struct backup *b)
   if (!(b->readers = readers_start(&setup, b->options.threads, &b->error)))
     return false;
   backup_publish_readers(b->readers);
+  if (!list_spaces(b))
+    return false;
+  inventory_list_complete(b->inventory);
   return true;
 }
 
@@ -373,34 +417,33 @@ static void to_hex(const char *text, char *hex, size_t size)
 }
 
 /* The other way; for use between backquotes. */
-static void sql_name_of(struct backup *b, const char *file_name, char *out, size_t size)
+static bool sql_name_of(struct backup *b, const char *file_name, char *out, size_t size)
 {
   char hex[1024];
-  struct gb_error ignored = {0};
   snprintf(out, size, "%s", file_name);
   if (plain_name(file_name))
-    return;
+    return true;
   to_hex(file_name, hex, sizeof hex);
-  sql_value(b->sql, 0, out, size, &ignored, "SELECT REPLACE(CONVERT(CONVERT(CAST(0x%s AS BINARY) USING filename) USING utf8mb3), '`', '``')",
+  return sql_value(b->sql, 0, out, size, &b->error, "SELECT REPLACE(CONVERT(CONVERT(CAST(0x%s AS BINARY) USING filename) USING utf8mb3), '`', '``')",
             hex);
 }
 
 /* A name as it stands in file names. */
-static void file_name_of(struct backup *b, const char *name, char *out, size_t size)
+static bool file_name_of(struct backup *b, const char *name, char *out, size_t size)
 {
   snprintf(out, size, "%s", name);
   if (plain_name(name))
-    return;
+    return true;
   char hex[1024];
   to_hex(name, hex, sizeof hex);
-  struct gb_error ignored = {0};
-  sql_value(b->sql, 0, out, size, &ignored, "SELECT CAST(CONVERT(_utf8mb3 0x%s USING filename) AS BINARY)", hex);
+  return sql_value(b->sql, 0, out, size, &b->error, "SELECT CAST(CONVERT(_utf8mb3 0x%s USING filename) AS BINARY)", hex);
 }
 
 struct name_list
 {
   char **name;
   size_t count;
+  bool no_memory;
 };
 
 static bool take_open_table(void *context, char **column, unsigned count)
@@ -409,7 +452,7 @@ static bool take_open_table(void *context, char **column, unsigned count)
   if (count < 3 || !column[0] || !column[1] || !column[2] || !strcmp(column[2], "0"))
     return true;
   char **more = realloc(l->name, (l->count + 2) * sizeof *more);
-  if (!more)
+  if ((l->no_memory = !more))
     return false;
   l->name = more;
   l->name[l->count] = strdup(column[0]);
@@ -428,21 +471,27 @@ static bool find_in_use(struct backup *b)
   free(f->in_use);
   f->in_use_count = 0;
   f->in_use = calloc(l.count / 2 + 1, sizeof *f->in_use);
+  bool memory = f->in_use && !l.no_memory;
   for (size_t i = 0; i < l.count; i += 2)
   {
     char database[1024], table[1024], both[2100];
-    if (f->in_use && l.name[i] && l.name[i + 1])
+    ok = ok && memory && l.name[i] && l.name[i + 1] && file_name_of(b, l.name[i], database, sizeof database) &&
+         file_name_of(b, l.name[i + 1], table, sizeof table);
+    if (ok)
     {
-      file_name_of(b, l.name[i], database, sizeof database);
-      file_name_of(b, l.name[i + 1], table, sizeof table);
       snprintf(both, sizeof both, "%s/%s", database, table);
-      f->in_use[f->in_use_count++] = strdup(both);
+      if ((f->in_use[f->in_use_count] = strdup(both)))
+        f->in_use_count++;
+      else
+        ok = false;
     }
     free(l.name[i]);
     free(l.name[i + 1]);
   }
   free(l.name);
-  return ok && (f->in_use || error_set(&b->error, GB_no_memory, "no memory for the list of open tables"));
+  if ((!ok || !memory) && !b->error.code)
+    error_set(&b->error, GB_no_memory, "no memory for the list of open tables");
+  return !b->error.code;
 }
 
 static bool take_old_statement(void *context, char **column, unsigned count)
@@ -517,13 +566,6 @@ static bool wait_fit(struct backup *b, uint64_t most_us, char reason[256])
   return true;
 }
 
-static void waiting_for(const char *what)
-{
-  struct progress *p = progress_lock();
-  snprintf(p->waiting_for, sizeof p->waiting_for, "%s", what);
-  progress_unlock();
-}
-
 static enum outcome flush(struct backup *b)
 {
   char reason[256];
@@ -581,10 +623,14 @@ static unsigned left_ms(uint64_t until_us)
   return until_us > now ? (unsigned)((until_us - now) / 1000) : 0;
 }
 
-static bool window_job(struct backup *b, void (*function)(void *), uint64_t until)
+/* BUSY: not done in time; image_take() waits for its end. */
+static enum outcome window_job(struct backup *b, void (*function)(void *), uint64_t until, const char *what)
 {
   readers_run(b->readers, function, &b->files);
-  return readers_ran(b->readers, left_ms(until)) && !b->files.error.code;
+  if (!readers_ran(b->readers, left_ms(until)))
+    return again(what);
+  error_copy(&b->error, &b->files.error);
+  return b->error.code ? FAILED : TAKEN;
 }
 
 static void write_control(void *argument)
@@ -647,9 +693,8 @@ static bool close_tables(struct backup *b)
     if (!table)
       continue;
     snprintf(database, sizeof database, "%.*s", (int)(table - b->files.to_close[i]), b->files.to_close[i]);
-    sql_name_of(b, database, names[0], sizeof names[0]);
-    sql_name_of(b, table + 1, names[1], sizeof names[1]);
-    if (!sql_run(b->sql, &b->error, "FLUSH LOCAL TABLES `%s`.`%s`", names[0], names[1]))
+    if (!sql_name_of(b, database, names[0], sizeof names[0]) || !sql_name_of(b, table + 1, names[1], sizeof names[1]) ||
+        !sql_run(b->sql, &b->error, "FLUSH LOCAL TABLES `%s`.`%s`", names[0], names[1]))
       return false;
   }
   return true;
@@ -675,13 +720,6 @@ static bool paused(struct backup *b, const struct node_state *before)
   return true;
 }
 
-/* Why the window has to be tried again; shown by status and log. */
-static enum outcome again(const char *why)
-{
-  waiting_for(why);
-  return BUSY;
-}
-
 static enum outcome inside(struct backup *b, uint64_t *commit_us)
 {
   enum outcome o = enter(b, "BLOCK_DDL");
@@ -695,8 +733,8 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
   /* FILE_* records of all DDL are durable before the DDL ends: what the file holds now is all of it. */
   if (!follower_catch_up(b->follower, left_ms(until)))
     return again("the redo follower in the pause");
-  if (!window_job(b, files_window_ddl, until))
-    return again("ddl.log to be read in the pause");
+  if ((o = window_job(b, files_window_ddl, until, "ddl.log to be read in the pause")) != TAKEN)
+    return o;
   if (b->files.complex)
     return again("DDL between FLUSH and the pause that needs a new scan");
   if (!close_tables(b))
@@ -708,20 +746,19 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
   if (!take_position(b))
     return FAILED;
   backup_set_stage(b, "BLOCK_COMMIT");
-  if (!window_job(b, note_control, until))
-    return again("Aria's log in the pause");
+  if ((o = window_job(b, note_control, until, "Aria's log in the pause")) != TAKEN)
+    return o;
   if (!readers_idle(b->readers, left_ms(until)))
     return again(readers_overflowed(b->readers) ? "fewer changed files in the pause (more than its reserved memory)"
                                                 : "the readers in the pause (block_timeout)");
   b->control_written = false;
   readers_run(b->readers, write_control, b);
-  struct inventory_load load;
-  inventory_load(b->inventory, &load);
   if (!readers_ran(b->readers, left_ms(until)) || !b->control_written)
     return again("Aria's control file in the pause");
   if (b->files.control_changed)
     return again("Aria's log, which started a new file in the pause");
-  if (load.missing)
+  /* Nothing is taken any more: so no page is read after the LSN that comes next. */
+  if (!inventory_close(b->inventory))
     return again("a file that changed in the pause");
 #ifdef GB_TEST_HOOKS
   backup_test_hold(b, "PAUSED"); /* nothing can bring this window to be tried again */
@@ -730,6 +767,7 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
   b->lsn_end = sql_status_number(b->sql, "Innodb_lsn_current", &b->error);
   if (b->error.code || !paused(b, &first) || server_stopping())
     return FAILED;
+  b->at_pause = b->node;
   follower_set_end(b->follower, b->lsn_end);
   return TAKEN;
 }
@@ -790,7 +828,10 @@ static enum outcome round_once(struct backup *b)
 {
   enum outcome o = copy(b);
   if (o == TAKEN)
+  {
+    b->copied = true;
     o = flush(b);
+  }
 #ifdef GB_TEST_HOOKS
   if (o == TAKEN)
     backup_test_hold(b, "WINDOW");
@@ -802,8 +843,21 @@ static enum outcome round_once(struct backup *b)
   return o;
 }
 
+/* A job that was not done in time must not run into the next round. */
+static bool settle_job(struct backup *b)
+{
+  if (!b->readers)
+    return true;
+  readers_forget_job(b->readers);
+  while (!readers_ran(b->readers, WAIT_MS))
+    if (!backup_tick(b))
+      return false;
+  return true;
+}
+
 bool image_take(struct backup *b)
 {
+  bool copied_before = false;
   uint64_t busy_since = 0, budget_us = (uint64_t)b->options.lock_wait_s * 1000000;
   char blocker[256] = "";
   for (unsigned pause_s = 1;; pause_s = pause_s < BACKOFF_MAX_S ? pause_s * 2 : BACKOFF_MAX_S)
@@ -819,6 +873,11 @@ bool image_take(struct backup *b)
       break;
     }
     channel_unreserve(b->channel);
+    if (!settle_job(b))
+      return false;
+    if (b->copied && !copied_before)
+      busy_since = 0; /* the time of the first, long copy is not lost to locks */
+    copied_before = b->copied;
     char found[256];
     find_blocker(b, found);
     if (found[0])

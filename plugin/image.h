@@ -21,7 +21,8 @@ struct backup
   struct sql *sql;
   struct facts facts;
   bool galera;
-  struct node_state node;   /* as last read; after the window: the position */
+  struct node_state node;   /* as last read */
+  struct node_state at_pause;
   int64_t base_desync;      /* wsrep_desync_count before we did anything */
   bool desync_ours, stage_held, window;
   struct inventory *inventory;
@@ -37,6 +38,7 @@ struct backup
   bool flow_control_known;
   uint64_t lsn_end;
   bool control_written; /* Aria's, in this window */
+  bool copied;          /* COPY has ended once */
   char position[128], gtid[1024], gtid_slave_pos[1024];
   struct gb_error error;
 };

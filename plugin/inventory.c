@@ -27,7 +27,8 @@ struct inventory
   size_t heap_size, heap_room, items;
   unsigned count[ITEM_STATES]; /* of items in each state */
   uint64_t queued_bytes;
-  bool complete, no_memory;
+  bool complete, no_memory, closed;
+  uint64_t clock, listed_at; /* counts events and queries of the list */
   struct pending_event *events, **events_last;
   uint32_t next_number;
 };
@@ -232,6 +233,12 @@ static struct item *add(struct inventory *inv, enum item_class class, uint8_t ki
   return i;
 }
 
+/* As if it had never been copied. Aria's log files are looked for anew in each round: some may have been purged. */
+static enum item_state fresh(const struct item *i)
+{
+  return i->class == ITEM_ARIA_LOG ? ITEM_GONE : ITEM_IDLE;
+}
+
 static void queue(struct inventory *inv, struct item *i)
 {
   i->dropped = false;
@@ -248,12 +255,14 @@ static void gone(struct inventory *inv, struct item *i)
 {
   i->again = false;
   i->dropped = true;
+  i->dropped_at = inv->clock;
   if (i->state != ITEM_BUSY)
     inventory_set_state(inv, i, ITEM_GONE);
 }
 
 static void apply(struct inventory *inv, const struct follower_event *e)
 {
+  inv->clock++;
   struct item *i = find_space(inv, e->space_id, 0);
   if (e->op == 0)
   {
@@ -298,11 +307,18 @@ void inventory_add_space(struct inventory *inv, uint8_t kind, uint32_t space_id,
     i->size = size;
     queue(inv, i);
   }
-  else if (i && i->dropped)
+  else if (i && i->dropped && i->dropped_at < inv->listed_at)
   {
     set_path(inv, i, path);
     queue(inv, i);
   }
+  pthread_mutex_unlock(&inv->mutex);
+}
+
+void inventory_list_begin(struct inventory *inv)
+{
+  pthread_mutex_lock(&inv->mutex);
+  inv->listed_at = ++inv->clock;
   pthread_mutex_unlock(&inv->mutex);
 }
 
@@ -389,6 +405,33 @@ bool inventory_is_space_path(struct inventory *inv, const char *path)
   return yes;
 }
 
+bool inventory_has_space(struct inventory *inv, uint32_t space_id)
+{
+  pthread_mutex_lock(&inv->mutex);
+  const struct item *i = find_space(inv, space_id, 0);
+  bool has = i && !i->dropped;
+  pthread_mutex_unlock(&inv->mutex);
+  return has;
+}
+
+bool inventory_has_file(struct inventory *inv, const char *path)
+{
+  pthread_mutex_lock(&inv->mutex);
+  const struct item *i = find_file(inv, path);
+  bool has = i && i->state != ITEM_GONE;
+  pthread_mutex_unlock(&inv->mutex);
+  return has;
+}
+
+void inventory_found(struct inventory *inv, struct item *i)
+{
+  pthread_mutex_lock(&inv->mutex);
+  i->dropped = false;
+  if (i->state == ITEM_GONE)
+    inventory_set_state(inv, i, ITEM_IDLE);
+  pthread_mutex_unlock(&inv->mutex);
+}
+
 void inventory_each_file(struct inventory *inv, void (*visit)(struct item *item, void *context), void *context)
 {
   pthread_mutex_lock(&inv->mutex);
@@ -436,7 +479,7 @@ struct item *inventory_take(struct inventory *inv, unsigned wait_ms, uint32_t *n
   pthread_mutex_lock(&inv->mutex);
   for (int waited = 0;;)
   {
-    best = inv->complete && inv->heap_size ? inv->heap[0] : NULL;
+    best = inv->complete && !inv->closed && inv->heap_size ? inv->heap[0] : NULL;
     if (best || waited)
       break;
     waited = pthread_cond_timedwait(&inv->changed, &inv->mutex, &until);
@@ -444,7 +487,7 @@ struct item *inventory_take(struct inventory *inv, unsigned wait_ms, uint32_t *n
   if (best)
   {
     inventory_set_state(inv, best, ITEM_BUSY);
-    best->again = best->unwritten = false;
+    best->again = best->discarded = best->unwritten = false;
     *number = inv->next_number++;
   }
   pthread_mutex_unlock(&inv->mutex);
@@ -455,10 +498,10 @@ bool inventory_done(struct inventory *inv, struct item *i, uint32_t number, cons
                     enum item_state state, uint32_t *replaced)
 {
   pthread_mutex_lock(&inv->mutex);
-  bool keep = state == ITEM_COPIED && !i->dropped && !i->again;
+  bool keep = state == ITEM_COPIED && !i->dropped && !i->again && !i->discarded;
   *replaced = keep && i->file_no != number ? i->file_no : 0;
-  inventory_set_state(inv, i, i->dropped ? ITEM_GONE : i->again ? ITEM_QUEUED : state);
-  i->again = false;
+  inventory_set_state(inv, i, i->dropped ? ITEM_GONE : i->again ? ITEM_QUEUED : i->discarded ? fresh(i) : state);
+  i->again = i->discarded = false;
   if (keep)
   {
     i->file_no = number;
@@ -478,7 +521,7 @@ bool inventory_number(struct inventory *inv, struct item *i, uint32_t *number)
   if (ok)
   {
     inventory_set_state(inv, i, ITEM_BUSY);
-    i->again = i->dropped = false;
+    i->again = i->dropped = i->discarded = false;
     *number = inv->next_number++;
   }
   pthread_mutex_unlock(&inv->mutex);
@@ -488,7 +531,8 @@ bool inventory_number(struct inventory *inv, struct item *i, uint32_t *number)
 void inventory_put_back(struct inventory *inv, struct item *i)
 {
   pthread_mutex_lock(&inv->mutex);
-  inventory_set_state(inv, i, i->dropped ? ITEM_GONE : ITEM_QUEUED);
+  inventory_set_state(inv, i, i->dropped ? ITEM_GONE : i->discarded && !i->again ? fresh(i) : ITEM_QUEUED);
+  i->again = i->discarded = false;
   pthread_cond_broadcast(&inv->changed);
   pthread_mutex_unlock(&inv->mutex);
 }
@@ -512,6 +556,33 @@ void inventory_note_unwritten(struct inventory *inv, struct item *i)
   pthread_mutex_lock(&inv->mutex);
   i->unwritten = true;
   pthread_mutex_unlock(&inv->mutex);
+}
+
+void inventory_note_size(struct inventory *inv, struct item *i, uint64_t bytes)
+{
+  pthread_mutex_lock(&inv->mutex);
+  i->size = bytes;
+  pthread_mutex_unlock(&inv->mutex);
+}
+
+uint64_t inventory_space_bytes(struct inventory *inv)
+{
+  uint64_t bytes = 0;
+  pthread_mutex_lock(&inv->mutex);
+  for (const struct item *i = inv->first; i; i = i->next)
+    if (i->class == ITEM_SPACE && (i->state == ITEM_QUEUED || i->state == ITEM_BUSY))
+      bytes += i->size;
+  pthread_mutex_unlock(&inv->mutex);
+  return bytes;
+}
+
+bool inventory_close(struct inventory *inv)
+{
+  pthread_mutex_lock(&inv->mutex);
+  bool nothing_left = !inv->count[ITEM_QUEUED] && !inv->count[ITEM_BUSY] && !inv->count[ITEM_MISSING];
+  inv->closed = nothing_left;
+  pthread_mutex_unlock(&inv->mutex);
+  return nothing_left;
 }
 
 void inventory_load(struct inventory *inv, struct inventory_load *load)
@@ -557,10 +628,11 @@ void inventory_discard_files(struct inventory *inv, void (*drop)(uint32_t file_n
       i->file_no = 0;
       i->from = i->upto = 0;
       i->more = false;
+      i->again = false;
       if (i->state != ITEM_BUSY)
-        inventory_set_state(inv, i, ITEM_IDLE);
+        inventory_set_state(inv, i, fresh(i));
       else
-        i->again = true;
+        i->discarded = true;
     }
   pthread_mutex_unlock(&inv->mutex);
 }
@@ -573,7 +645,7 @@ bool inventory_finish(struct inventory *inv, void (*drop)(uint32_t file_no, void
   bool ok = !inv->no_memory || error_set(error, GB_no_memory, "no memory for the list of files");
   for (struct item *i = inv->first; i && ok; i = i->next)
   {
-    if (i->state == ITEM_GONE || (i->state == ITEM_IDLE && !i->file_no))
+    if (i->state == ITEM_GONE)
     {
       if (i->file_no)
         drop(i->file_no, context);
@@ -581,7 +653,9 @@ bool inventory_finish(struct inventory *inv, void (*drop)(uint32_t file_no, void
     }
     if (i->state != ITEM_COPIED)
       ok = error_set(error, i->class == ITEM_SPACE ? GB_ddl_storm : GB_internal,
-                     "%s (space %u) appeared or changed too late to be copied", i->path, i->space_id);
+                     i->class == ITEM_SPACE ? "%s (space %u) appeared or changed too late to be copied"
+                                            : "%s was not copied (space %u)",
+                     i->path, i->space_id);
     else if (i->shrunk && !i->trimmed)
       ok = error_set(error, GB_file_vanished, "%s became shorter and the redo log does not say why", i->path);
     else if (i->unwritten && !i->created)

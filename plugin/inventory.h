@@ -55,6 +55,7 @@ struct item
   uint8_t kind;  /* enum wire_file_kind */
   enum item_state state;
   bool again;    /* changed while a reader had it: copy once more */
+  bool discarded; /* BUSY when the copies of its kind were discarded: the one under way counts for nothing */
   bool dropped;  /* its FILE_DELETE has been read, or a scan or ddl.log said so */
   bool seen;     /* by the scan under way */
   bool in_use;   /* ITEM_CLOSED: open in some session */
@@ -69,6 +70,7 @@ struct item
   uint64_t from, upto; /* ITEM_ARIA_LOG: byte range to read next */
   bool more;           /* ITEM_ARIA_LOG: another range follows, the file is not done */
   unsigned tries;
+  uint64_t dropped_at; /* number of the event */
   struct item_stamp stamp;
   char *path;          /* relative to the data directory, or absolute */
   char *announced;     /* path under which file_no was announced */
@@ -89,6 +91,8 @@ void inventory_clean_path(char *out, size_t size, const char *path, const char *
 /* Adds a tablespace from InnoDB's list (or the configuration: system tablespace) and queues it. */
 void inventory_add_space(struct inventory *inventory, uint8_t kind, uint32_t space_id, uint32_t first_page,
                          const char *path, uint64_t size);
+/* Before each query of that list: a row of it brings back a tablespace only if its FILE_DELETE was read before. */
+void inventory_list_begin(struct inventory *inventory);
 /* From here on records are applied; those that came before are applied now. */
 void inventory_list_complete(struct inventory *inventory);
 /* A follower_sink. */
@@ -97,6 +101,11 @@ void inventory_event(void *inventory, const struct follower_event *event);
 /* The item of that path that is not a tablespace, made if it is new. */
 struct item *inventory_file(struct inventory *inventory, enum item_class class, uint8_t kind, const char *path);
 bool inventory_is_space_path(struct inventory *inventory, const char *path);
+bool inventory_has_space(struct inventory *inventory, uint32_t space_id);
+/* Whether there is a file of that path, not a tablespace and not gone. */
+bool inventory_has_file(struct inventory *inventory, const char *path);
+/* A scan has seen the file: one that was gone is back, to be copied when the time of its class comes. */
+void inventory_found(struct inventory *inventory, struct item *item);
 /* Locks for a walk over all items that are not tablespaces; visit may change state. Newly found items are
    appended and are not visited. */
 void inventory_each_file(struct inventory *inventory, void (*visit)(struct item *item, void *context), void *context);
@@ -125,6 +134,7 @@ void inventory_put_back(struct inventory *inventory, struct item *item);
 void inventory_path(struct inventory *inventory, const struct item *item, char *out, size_t size);
 void inventory_note_shrunk(struct inventory *inventory, struct item *item);
 void inventory_note_unwritten(struct inventory *inventory, struct item *item);
+void inventory_note_size(struct inventory *inventory, struct item *item, uint64_t bytes);
 
 struct inventory_load
 {
@@ -133,9 +143,13 @@ struct inventory_load
   char largest[256]; /* path of the largest queued */
 };
 void inventory_load(struct inventory *inventory, struct inventory_load *load);
+/* Bytes of the tablespaces that are queued or being copied. */
+uint64_t inventory_space_bytes(struct inventory *inventory);
+/* Right before L is read: nothing is taken from here on. False, and nothing changed, if something is still to be copied. */
+bool inventory_close(struct inventory *inventory);
 /* Queues MISSING items once more; false, naming it, if one has been tried max_tries times. */
 bool inventory_retry_missing(struct inventory *inventory, unsigned max_tries, struct gb_error *error);
-/* Forgets all copies that are not tablespaces (rule 1); calls drop for each number. */
+/* Forgets all copies that are not tablespaces (rule 1), those under way too; calls drop for each number. */
 void inventory_discard_files(struct inventory *inventory, void (*drop)(uint32_t file_no, void *context), void *context);
 
 /* After L: final names. Calls drop for copies that are not part of the image, rename where the name has changed.

@@ -180,16 +180,18 @@ static bool check_engines(struct sql *sql, struct check_rows *rows, struct gb_er
   return true;
 }
 
-/* InnoDB's list of its tablespaces is a plugin of information_schema that can be switched off. */
+/* InnoDB's lists are plugins of information_schema that can be switched off. */
 static bool check_list(struct sql *sql, struct check_rows *rows, struct gb_error *first, struct gb_error *error)
 {
   char status[16] = "";
   if (!sql_value(sql, 0, status, sizeof status, error,
-                 "SELECT PLUGIN_STATUS FROM information_schema.PLUGINS WHERE PLUGIN_NAME = 'INNODB_SYS_TABLESPACES'"))
+                 "SELECT COUNT(*) FROM information_schema.PLUGINS WHERE PLUGIN_STATUS = 'ACTIVE' AND PLUGIN_NAME IN "
+                 "('INNODB_SYS_TABLESPACES', 'INNODB_SYS_TABLES')"))
     return false;
-  if (strcmp(status, "ACTIVE"))
-    fail(rows, "innodb", GB_unsupported_config, first, "information_schema.INNODB_SYS_TABLESPACES is switched off",
-         "start the server with innodb-sys-tablespaces=ON");
+  if (strcmp(status, "2"))
+    fail(rows, "innodb", GB_unsupported_config, first,
+         "information_schema.INNODB_SYS_TABLESPACES or INNODB_SYS_TABLES is switched off",
+         "start the server with innodb-sys-tablespaces=ON and innodb-sys-tables=ON");
   return true;
 }
 

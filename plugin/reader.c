@@ -121,7 +121,10 @@ static void *reader_main(void *argument)
       r->started--;
     pthread_mutex_unlock(&r->mutex);
     if (leave)
+    {
+      copier_flush(&c); /* what it holds has been announced as done */
       break;
+    }
     if (take_job(r, &c))
       continue;
     uint32_t number;
@@ -211,15 +214,17 @@ void readers_set_threads(struct readers *r, unsigned threads)
     at++;
   while (r->started < r->wanted && at < THREADS_MAX)
   {
-    if (pthread_create(&r->thread[at], NULL, reader_main, r))
+    pthread_t thread; /* its place is undefined where this fails */
+    if (pthread_create(&thread, NULL, reader_main, r))
       break;
+    r->thread[at] = thread;
     r->started++;
     at++;
   }
   pthread_mutex_unlock(&r->mutex);
 }
 
-void readers_stop(struct readers *r)
+void readers_quit(struct readers *r)
 {
   if (!r)
     return;
@@ -227,6 +232,13 @@ void readers_stop(struct readers *r)
   pthread_mutex_lock(&r->mutex);
   pthread_cond_broadcast(&r->changed);
   pthread_mutex_unlock(&r->mutex);
+}
+
+void readers_stop(struct readers *r)
+{
+  if (!r)
+    return;
+  readers_quit(r);
   for (unsigned i = 0; i < THREADS_MAX; i++)
     if (r->thread[i])
       pthread_join(r->thread[i], NULL);
@@ -239,6 +251,11 @@ void readers_window(struct readers *r, bool on)
 {
   __atomic_store_n(&r->shared.overflow, false, __ATOMIC_RELAXED);
   r->shared.window = on;
+}
+
+void readers_urgent(struct readers *r, bool on)
+{
+  r->shared.urgent = on;
 }
 
 static void deadline_in(struct timespec *t, unsigned ms)
@@ -296,6 +313,13 @@ bool readers_ran(struct readers *r, unsigned timeout_ms)
   bool ran = !r->job && !r->job_running;
   pthread_mutex_unlock(&r->mutex);
   return ran;
+}
+
+void readers_forget_job(struct readers *r)
+{
+  pthread_mutex_lock(&r->mutex);
+  r->job = NULL;
+  pthread_mutex_unlock(&r->mutex);
 }
 
 bool readers_emit(struct readers *r, uint8_t kind, const char *path, const void *data, uint32_t size, uint32_t number)

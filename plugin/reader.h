@@ -30,17 +30,23 @@ struct reader_setup
 struct readers *readers_start(const struct reader_setup *setup, unsigned threads, struct gb_error *error);
 /* More or fewer threads; fewer takes effect when they finish their file. */
 void readers_set_threads(struct readers *readers, unsigned threads);
+/* Asks them to stop; does not wait. NULL is allowed. */
+void readers_quit(struct readers *readers);
 /* Stops and joins. NULL is allowed. */
 void readers_stop(struct readers *readers);
 
 /* True: from now on only reserved slots. */
 void readers_window(struct readers *readers, bool on);
+/* True: no rate limit from now on. */
+void readers_urgent(struct readers *readers, bool on);
 /* A part-filled slot is handed over when its reader finds no more work; this waits for that, at most timeout_ms. */
 bool readers_idle(struct readers *readers, unsigned timeout_ms);
-/* Runs function(argument) in a reader thread as soon as one is free; one at a time. */
+/* Runs function(argument) in a reader thread as soon as one is free; one at a time: the one before must have ended. */
 void readers_run(struct readers *readers, void (*function)(void *argument), void *argument);
 /* Whether that has ended; waits at most timeout_ms. */
 bool readers_ran(struct readers *readers, unsigned timeout_ms);
+/* One that has not begun will not; one that has goes on: wait for readers_ran(). */
+void readers_forget_job(struct readers *readers);
 
 /* A file whose whole content is at hand (the Aria control file); takes a slot of the pool in force. From a reader
    thread, through readers_run(). False if there was no slot. */

@@ -63,7 +63,8 @@ struct sql *sql_open(struct gb_error *error)
     return NULL;
   }
   count_local(-1);
-  if (!sql_run(sql, error, "SET SESSION lock_wait_timeout=1, time_zone='+00:00', max_statement_time=0"))
+  if (!sql_run(sql, error, "SET NAMES utf8mb4") ||
+      !sql_run(sql, error, "SET SESSION lock_wait_timeout=1, time_zone='+00:00', max_statement_time=0"))
   {
     sql_close(sql);
     return NULL;

@@ -123,9 +123,8 @@ class Redo(load.Load):
         query(connection, 'UPDATE d.a SET v = MD5(RAND()) WHERE id BETWEEN %s AND %s + 1500', (self.done * 1500 % 18000,) * 2)
 
 
-def behind(s, log_mib):
-    """A backup whose page readers have work for a long time, and a load; the agent is stopped."""
-    s.server.execute(f'SET GLOBAL innodb_log_file_size = {log_mib * MIB}')
+def behind(s):
+    """A backup whose page readers have work for a long time; the agent is stopped."""
     backup = backups.start(s.server, rate='1M')
     backups.wait_stage(s.server, 'COPY')
     s.agent.freeze()
@@ -136,8 +135,9 @@ def behind(s, log_mib):
 def readers_slow_down_while_the_follower_is_behind():
     s = shared()
     s.held_none()
+    s.server.execute(f'SET GLOBAL innodb_log_file_size = {64 * MIB}')
     with load.running([Redo(s.server, 1)]):
-        backup = behind(s, 64)
+        backup = behind(s)
         try:
             wait_for(lambda: s.server.in_log(f'{backup} page readers slow down'), 12, 'the readers to slow down')
         finally:
@@ -152,8 +152,9 @@ def readers_slow_down_while_the_follower_is_behind():
 def an_overrun_redo_log_fails_the_backup():
     s = shared()
     s.held_none()
+    s.server.execute(f'SET GLOBAL innodb_log_file_size = {16 * MIB}')
     with load.running([Redo(s.server, 1)]):
-        backup = behind(s, 16)
+        backup = behind(s)
         try:
             figures = backups.wait_end(s.server, backup, 30)
         finally:
