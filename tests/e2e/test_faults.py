@@ -112,11 +112,10 @@ class Scene:
     def fill(self):
         """Leaves no room in the repository's file system."""
         path = os.path.join(self.repository, 'filler')
-        with open(path, 'wb') as f:
+        with open(path, 'wb', buffering=0) as f:
             try:
-                while True:
-                    f.write(b'\0' * (1 << 16))
-                    f.flush()
+                while f.write(b'\0' * (1 << 16)):
+                    pass
             except OSError:
                 pass
         return path
