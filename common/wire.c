@@ -206,6 +206,7 @@ bool wire_put_file_done(struct bytes_writer *w, const struct wire_file_done *m)
     bytes_put_u32(w, m->file_no);
     bytes_put_u64(w, m->size);
     bytes_put_u8(w, m->unverifiable);
+    bytes_put_u64(w, m->sent);
     return !w->failed;
 }
 
@@ -213,6 +214,7 @@ READER(file_done, struct wire_file_done)
     m->file_no = bytes_get_u32(&r);
     m->size = bytes_get_u64(&r);
     m->unverifiable = bytes_get_u8(&r);
+    m->sent = bytes_get_u64(&r);
 READER_END(file_done)
 
 bool wire_put_file_drop(struct bytes_writer *w, const struct wire_file_no *m)

@@ -146,6 +146,7 @@ struct wire_file_done {
     uint32_t file_no;
     uint64_t size; /* bytes of the file: what no extent covers is a hole of zeros */
     uint8_t unverifiable; /* 1: holds pages without a checksum */
+    uint64_t sent;        /* bytes of all its extents, in whatever order they come */
 };
 
 struct wire_file_no { /* FILE_DROP */

@@ -88,6 +88,7 @@ static uint8_t *room(struct copier *c, uint32_t *size)
 static void extent(struct copier *c, uint32_t number, uint64_t offset, uint32_t length, uint32_t at)
 {
   struct wire_slot *m = c->message;
+  c->sent += length;
   struct wire_extent *last = m->count ? &m->extents[m->count - 1] : NULL;
   if (last && last->file_no == number && last->offset + last->length == offset && last->at + last->length == at)
     last->length += length;
@@ -106,7 +107,7 @@ static void announce(struct copier *c, const struct item *item, uint32_t number,
 
 static void done(struct copier *c, uint32_t number, uint64_t size, bool unverifiable)
 {
-  struct wire_file_done m = {.file_no = number, .size = size, .unverifiable = unverifiable};
+  struct wire_file_done m = {.file_no = number, .size = size, .unverifiable = unverifiable, .sent = c->sent};
   channel_send_file_done(c->shared->channel, &m);
 }
 
@@ -558,7 +559,9 @@ static enum copy_result copy_file(struct copier *c, struct item *item, uint32_t 
   }
   enum copy_result result = COPY_DONE;
   bool further = item->class == ITEM_ARIA_LOG && item->file_no && item->from;
-  if (!further)
+  if (further)
+    c->sent = item->sent;
+  else
     announce(c, item, number, path, 0, st.st_mode);
   if (item->class == ITEM_ARIA_LOG)
   {
@@ -582,6 +585,7 @@ static enum copy_result copy_file(struct copier *c, struct item *item, uint32_t 
     result = COPY_MISSING;
   if (result == COPY_DONE)
     stamp(item, &st);
+  item->sent = c->sent;
   if (result == COPY_DONE && !item->more)
     done(c, number, (uint64_t)st.st_size, false);
   close(fd);
@@ -591,6 +595,7 @@ static enum copy_result copy_file(struct copier *c, struct item *item, uint32_t 
 enum copy_result copy_item(struct copier *c, struct item *item, uint32_t number, const char *path,
                            struct gb_error *error)
 {
+  c->sent = 0;
   if (item->class == ITEM_SPACE)
     return copy_space(c, item, number, path, error);
   if (item->class != ITEM_DIRECTORY)
@@ -613,6 +618,7 @@ bool copy_bytes(struct copier *c, uint8_t kind, const char *path, uint32_t mode,
   if (!to || size > space_left)
     return false;
   struct item item = {.kind = kind, .space_id = SPACE_ID_NONE};
+  c->sent = 0;
   announce(c, &item, number, path, 0, mode);
   memcpy(to, data, size);
   extent(c, number, 0, size, c->at);

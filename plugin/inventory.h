@@ -69,6 +69,7 @@ struct item
   uint64_t size;       /* bytes, when last looked at: for the order and the estimate */
   uint64_t from, upto; /* ITEM_ARIA_LOG: byte range to read next */
   bool more;           /* ITEM_ARIA_LOG: another range follows, the file is not done */
+  uint64_t sent;       /* bytes of the ranges that were copied; the reader's that has it */
   unsigned tries;
   uint64_t dropped_at; /* number of the event */
   struct item_stamp stamp;

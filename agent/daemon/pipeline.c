@@ -418,7 +418,7 @@ bool pipeline_finish(struct pipeline *p, const volatile bool *stop, struct gb_er
     }
     pthread_mutex_unlock(&p->mutex);
     join(p);
-    return !pipeline_failed(p, error);
+    return !pipeline_failed(p, error) && index_check_sent(&p->index, error);
 }
 
 static int by_name(const void *a, const void *b)

@@ -23,6 +23,7 @@
 #define HELLO_WAIT_MS  5000
 #define MESSAGE_WAIT_MS 10000
 #define SEND_TIMEOUT_S 30
+#define PROBE_NAME     ".galera-backup-probe"
 
 struct session {
     int fd;
@@ -189,16 +190,20 @@ static void describe_repository(struct session *s, const char *state, uint64_t b
     json_decref(list);
 }
 
-static bool begin_backup(struct session *s, struct gb_error *error)
+static bool open_repository(struct session *s, struct gb_error *error)
 {
     const struct repository_spec *spec;
+    return choose_cluster(s, error) && (spec = choose_repository(s, s->start.repositories, error)) &&
+           (s->repository = repository_open(spec, error)) &&
+           storage_check_space(s->repository->storage, s->start.bytes_estimate, NULL, error);
+}
+
+static bool begin_backup(struct session *s, struct gb_error *error)
+{
     unsigned removed;
     if (strcmp(s->start.type, "full"))
         return error_set(error, GB_not_supported, "backups of type \"%s\" are not supported by this release", s->start.type);
-    if (!choose_cluster(s, error) || !(spec = choose_repository(s, s->start.repositories, error)) ||
-        !(s->repository = repository_open(spec, error)) ||
-        !storage_check_space(s->repository->storage, s->start.bytes_estimate, NULL, error) ||
-        !repository_collect(s->repository, s->cluster, &removed, error))
+    if (!open_repository(s, error) || !repository_collect(s->repository, s->cluster, &removed, error))
         return false;
     if (removed)
         daemon_log(s->start.id, "removed %u unfinished backups of earlier runs", removed);
@@ -522,7 +527,30 @@ static void run_backup(struct session *s)
     free(facts);
 }
 
-/* ---- check ---- */
+/* ---- check and dry run: nothing is begun ---- */
+
+/* Another one's probe, there at this moment, shows the same as ours would. */
+static bool probe_writable(const struct repository *r, struct gb_error *error)
+{
+    struct gb_error problem = {0};
+    struct storage_lock *probe = storage_lock(r->storage, PROBE_NAME, &problem);
+    storage_unlock(probe);
+    if (!probe && problem.code != GB_repository_busy)
+        error_copy(error, &problem);
+    return !error->code;
+}
+
+/* START of type "dry-run": READY or the ERROR that a backup would be refused with. */
+static void run_dry(struct session *s)
+{
+    struct gb_error error = {0};
+    struct wire_ready ready = {.repositories = "[]"};
+    if (open_repository(s, &error) && probe_writable(s->repository, &error))
+        send_ready(s, &ready);
+    else
+        send_failure(s, &error);
+    repository_close(s->repository);
+}
 
 static void add_row(struct wire_checked *m, const char *check, const char *result, const char *detail, const char *remedy)
 {
@@ -542,9 +570,7 @@ static void check_repository(struct session *s, const struct repository_spec *sp
     uint64_t available = 0;
     snprintf(check, sizeof check, "repository %.48s", spec->name);
     struct repository *r = repository_open(spec, &error);
-    struct storage_lock *probe = r ? storage_lock(r->storage, ".galera-backup-probe", &error) : NULL;
-    storage_unlock(probe);
-    if (r && probe)
+    if (r && probe_writable(r, &error))
         storage_check_space(r->storage, bytes, &available, &error);
     snprintf(detail, sizeof detail, "%.150s is writable, %" PRIu64 " MB free", spec->path, available >> 20);
     if (error.code)
@@ -595,9 +621,12 @@ static void converse_first(struct session *s)
         return;
     if (type == WIRE_CHECK && wire_get_check(s->in, size, &check, &error))
         run_check(s, &check);
-    else if (type == WIRE_START && wire_get_start(s->in, size, &s->start, &error))
-        run_backup(s);
-    else {
+    else if (type == WIRE_START && wire_get_start(s->in, size, &s->start, &error)) {
+        if (!strcmp(s->start.type, "dry-run"))
+            run_dry(s);
+        else
+            run_backup(s);
+    } else {
         error_set(&error, GB_protocol, "message %u where START or CHECK was expected", type);
         send_failure(s, &error);
     }

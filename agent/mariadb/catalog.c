@@ -4,7 +4,9 @@
 
 #include <errmsg.h>
 #include <inttypes.h>
+#include <jansson.h>
 #include <mysqld_error.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +14,8 @@
 #include <string.h>
 
 #define RETRY_S          2
+#define SETTLE_RETRY_S   60
+#define LIVE_MAX         8u /* as many as there are sessions */
 #define STOP_WAIT_S      5
 #define QUEUE_MAX        10000u
 #define STATEMENT_ROOM   32768u
@@ -26,11 +30,15 @@ struct statement {
 struct catalog {
     const struct config *config;
     pthread_t thread;
-    pthread_mutex_t mutex; /* queue, stop; nothing is held across SQL */
+    pthread_mutex_t mutex; /* queue, live, stop, settles; nothing is held across SQL */
     pthread_cond_t changed;
     struct statement *head, **tail;
     unsigned queued;
-    bool stop, absent_told;
+    char live[LIVE_MAX][WIRE_ID_MAX]; /* backups whose last word is still to come; "": free */
+    bool stop, settles;
+    /* the thread's own */
+    bool absent_told, unknown_told;
+    time_t settle_at; /* 0: nothing to settle */
 };
 
 /* A text as a hexadecimal literal: needs no connection to escape and can't break out of its place. */
@@ -66,7 +74,40 @@ static void add_column(struct sql *s, const char *name, const char *text)
     add(s, ", %s = %s", name, value);
 }
 
-static void push(struct catalog *c, const char *key, const struct sql *s)
+/* Under mutex. The statement at the head may be under way: only those behind it are looked at. */
+static void drop_queued(struct catalog *c, const char *key)
+{
+    struct statement **at = c->head ? &c->head->next : NULL;
+    while (at && *at && strcmp((*at)->key, key))
+        at = &(*at)->next;
+    if (!at || !*at)
+        return;
+    struct statement *q = *at;
+    *at = q->next;
+    if (c->tail == &q->next)
+        c->tail = at;
+    c->queued--;
+    free(q);
+}
+
+/* Under mutex. */
+static void set_live(struct catalog *c, const char *id, bool live)
+{
+    unsigned place = LIVE_MAX;
+    for (unsigned i = 0; i < LIVE_MAX; i++)
+        if (!strcmp(c->live[i], id))
+            place = i;
+        else if (live && !c->live[i][0] && place == LIVE_MAX)
+            place = i;
+    if (place < LIVE_MAX)
+        snprintf(c->live[place], sizeof c->live[place], "%s", live ? id : "");
+}
+
+enum row { OTHER, RUNNING, FINAL };
+
+/* key: the backup's id, "" with OTHER. A row of a backup takes the place of an older one, at the end of the queue: what
+   was logged before it is written before it. */
+static void push(struct catalog *c, const char *key, enum row row, const struct sql *s)
 {
     struct statement *q = malloc(sizeof *q + s->at + 1);
     if (!q)
@@ -75,18 +116,11 @@ static void push(struct catalog *c, const char *key, const struct sql *s)
     memcpy(q->sql, s->text, s->at + 1);
     q->next = NULL;
     pthread_mutex_lock(&c->mutex);
-    /* The statement at the head may be under way: only those behind it are replaced. */
-    for (struct statement **at = c->head ? &c->head->next : NULL; *key && at && *at; at = &(*at)->next)
-        if (!strcmp((*at)->key, key)) {
-            q->next = (*at)->next;
-            if (c->tail == &(*at)->next)
-                c->tail = &q->next;
-            free(*at);
-            *at = q;
-            pthread_mutex_unlock(&c->mutex);
-            return;
-        }
-    if (c->queued < QUEUE_MAX) {
+    if (row != OTHER) {
+        drop_queued(c, key);
+        set_live(c, key, row == RUNNING);
+    }
+    if (row != OTHER || c->queued < QUEUE_MAX) {
         *c->tail = q;
         c->tail = &q->next;
         c->queued++;
@@ -138,7 +172,7 @@ void catalog_running(struct catalog *c, const char *cluster, const char *node, c
     add(s, ", percent = %u, eta_s = %u, bytes_total = %" PRIu64 ", bytes_done = %" PRIu64 ", stored_bytes = %" PRIu64,
         progress->percent, progress->eta_s, progress->bytes_total, progress->bytes_done, bytes_stored);
     end_row(s);
-    push(c, start->id, s);
+    push(c, start->id, RUNNING, s);
     free(s);
 }
 
@@ -157,6 +191,13 @@ static void add_manifest(struct sql *s, const struct manifest *m)
         m->checkpoint_lsn, m->end_lsn, m->data_bytes, m->read_bytes, m->stored_bytes);
 }
 
+static void add_error(struct sql *s, const struct gb_error *error)
+{
+    add(s, ", error_code = %d", (int)error->code);
+    add_column(s, "error", error->what);
+    add_column(s, "hint", error->hint);
+}
+
 void catalog_final(struct catalog *c, const char *cluster, const char *node, const struct wire_start *start,
                    const char *state, const struct manifest *manifest, const char *repositories,
                    const struct gb_error *error, time_t started_at)
@@ -172,13 +213,10 @@ void catalog_final(struct catalog *c, const char *cluster, const char *node, con
     if (manifest)
         add_manifest(s, manifest);
     add_column(s, "repositories", repositories);
-    if (error && error->code) {
-        add(s, ", error_code = %d", (int)error->code);
-        add_column(s, "error", error->what);
-        add_column(s, "hint", error->hint);
-    }
+    if (error && error->code)
+        add_error(s, error);
     end_row(s);
-    push(c, start->id, s);
+    push(c, start->id, FINAL, s);
     free(s);
 }
 
@@ -194,7 +232,7 @@ void catalog_resynced(struct catalog *c, const char *cluster, const char *id, co
         strtoull(wire_fact(facts, "desync_s"), NULL, 10), strtoull(wire_fact(facts, "recv_queue_max"), NULL, 10));
     add_column(s, "resync", wire_fact(facts, "resync"));
     add(s, " WHERE cluster = %s AND id = %s", a, b);
-    push(c, "", s);
+    push(c, "", OTHER, s);
     free(s);
 }
 
@@ -213,26 +251,14 @@ void catalog_log(struct catalog *c, const char *cluster, const char *id, const s
         "INSERT INTO galera_backup.backup_log (cluster, id, seq, at, stage, level, message) SELECT %s, %s, "
         "IFNULL(MAX(seq), 0) + 1, UTC_TIMESTAMP(6), %s, '%s', %s FROM galera_backup.backup_log WHERE cluster = %s AND id = %s",
         a, b, stage, levels[log->level < 3 ? log->level : 2], message, a, b);
-    push(c, "", s);
-    free(s);
-}
-
-void catalog_agent_started(struct catalog *c)
-{
-    struct sql *s = calloc(1, sizeof *s);
-    if (!s)
-        return;
-    add(s, "UPDATE galera_backup.backups SET state = 'failed', stage = 'DONE', finished_at = UTC_TIMESTAMP(6), "
-           "as_of = UTC_TIMESTAMP(6), error_code = %d, error = 'the agent was restarted' WHERE state = 'running' AND node = "
-           "IF(@@wsrep_on, @@wsrep_node_name, @@hostname)",
-        (int)GB_agent_lost);
-    push(c, "", s);
+    push(c, "", OTHER, s);
     free(s);
 }
 
 static bool connection_broke(unsigned number)
 {
-    return number >= CR_MIN_ERROR && number <= CR_MAX_ERROR;
+    return (number >= CR_MIN_ERROR && number <= CR_MAX_ERROR) || number == ER_CONNECTION_KILLED ||
+           number == ER_SERVER_SHUTDOWN;
 }
 
 /* Errors that a later try may not meet: deadlock, lock wait, not Primary, lost connection. */
@@ -241,6 +267,128 @@ static bool worth_retry(unsigned number)
     return number == ER_LOCK_DEADLOCK || number == ER_LOCK_WAIT_TIMEOUT || number == ER_UNKNOWN_COM_ERROR ||
            connection_broke(number);
 }
+
+/* ---- rows that say running and have no session: the agent died, or the server has been restored since ---- */
+
+/* A backup that has a session, or whose last word is queued. */
+static bool is_live(struct catalog *c, const char *id)
+{
+    bool live = false;
+    pthread_mutex_lock(&c->mutex);
+    for (unsigned i = 0; i < LIVE_MAX; i++)
+        live = live || !strcmp(c->live[i], id);
+    for (const struct statement *q = c->head; q; q = q->next)
+        live = live || !strcmp(q->key, id);
+    pthread_mutex_unlock(&c->mutex);
+    return live;
+}
+
+enum found { FOUND, NOT_FOUND, UNKNOWN };
+
+/* FOUND: *m and *spec are set. NOT_FOUND: *error says why it is none. UNKNOWN: a repository could not be read. */
+static enum found find_backup(struct catalog *c, const char *cluster, const char *id, struct manifest *m,
+                              const struct repository_spec **spec, struct gb_error *error)
+{
+    enum found found = NOT_FOUND;
+    char prefix[WIRE_NAME_MAX + WIRE_ID_MAX + 16];
+    bool valid = cluster_name_valid(cluster) && label_valid(id);
+    repository_prefix(prefix, sizeof prefix, cluster, id);
+    for (unsigned i = 0; valid && i < c->config->repository_count; i++) {
+        struct gb_error problem = {0};
+        *spec = &c->config->repositories[i];
+        struct repository *r = repository_open(*spec, &problem);
+        bool ok = r && manifest_read(m, r->storage, prefix, &problem);
+        repository_close(r);
+        if (ok)
+            return FOUND;
+        if (problem.code == GB_corrupt_backup || problem.code == GB_format_newer)
+            error_copy(error, &problem);
+        else if (problem.code != GB_not_found) {
+            found = UNKNOWN;
+            if (!c->unknown_told)
+                fprintf(stderr, "catalog: what became of %s is not known yet: %s\n", id, problem.what);
+            c->unknown_told = true;
+        }
+    }
+    if (found == NOT_FOUND && !error->code)
+        error_set(error, GB_agent_lost, "the agent did not see its end, and no repository has it");
+    return found;
+}
+
+static void add_found(struct sql *s, const struct manifest *m, const struct repository_spec *spec)
+{
+    json_t *list = json_pack("[{s:s, s:s, s:s, s:I}]", "name", spec->name, "type", spec->type, "state", "succeeded", "bytes",
+                             (json_int_t)m->stored_bytes);
+    char *text = list ? json_dumps(list, JSON_COMPACT) : NULL;
+    add(s, ", state = 'succeeded', finished_at = FROM_UNIXTIME(%lld), duration_s = %lld", (long long)m->finished_at,
+        (long long)(m->finished_at - m->started_at));
+    add_manifest(s, m);
+    add_column(s, "repositories", text);
+    free(text);
+    json_decref(list);
+}
+
+/* False: to be tried again. *number: the server's error, 0 if it was none. */
+static bool settle_one(struct catalog *c, struct connection *connection, const char *cluster, const char *id,
+                       unsigned *number)
+{
+    struct manifest manifest = {0};
+    const struct repository_spec *spec;
+    struct gb_error why = {0}, error = {0};
+    char a[600], b[300];
+    enum found found = find_backup(c, cluster, id, &manifest, &spec, &why);
+    struct sql *s = found == UNKNOWN ? NULL : calloc(1, sizeof *s);
+    bool ok = s != NULL;
+    if (ok) {
+        put_text(a, sizeof a, cluster);
+        put_text(b, sizeof b, id);
+        add(s, "UPDATE galera_backup.backups SET as_of = UTC_TIMESTAMP(6), stage = 'DONE', eta_s = 0");
+        if (found == FOUND)
+            add_found(s, &manifest, spec);
+        else {
+            add(s, ", state = 'failed', finished_at = UTC_TIMESTAMP(6)");
+            add_error(s, &why);
+        }
+        add(s, " WHERE cluster = %s AND id = %s AND state = 'running'", a, b);
+        ok = connection_query(connection, s->text, NULL, number, &error);
+        if (ok)
+            fprintf(stderr, "catalog: %s was left as running: %s\n", id, found == FOUND ? "it has succeeded" : why.what);
+        else
+            fprintf(stderr, "catalog: %s\n", error.what);
+    }
+    manifest_free(&manifest);
+    free(s);
+    return ok;
+}
+
+/* Looks at all of them. *number: the server's error, 0 if it was none. */
+static void settle(struct catalog *c, struct connection *connection, unsigned *number)
+{
+    static const char select[] = "SELECT cluster, id FROM galera_backup.backups WHERE state = 'running' AND node = "
+                                 "IF(@@wsrep_on, @@wsrep_node_name, @@hostname)";
+    MYSQL_RES *rows;
+    struct gb_error error = {0};
+    c->settle_at = 0;
+    if (!connection_query(connection, select, &rows, number, &error)) {
+        if (worth_retry(*number))
+            c->settle_at = time(NULL) + RETRY_S;
+        else
+            fprintf(stderr, "catalog: %s\n", error.what);
+        return;
+    }
+    for (MYSQL_ROW row; !connection_broke(*number) && rows && (row = mysql_fetch_row(rows));) {
+        unsigned failed = 0;
+        if (is_live(c, row[1]) || settle_one(c, connection, row[0], row[1], &failed))
+            continue;
+        *number = failed;
+        if (!failed || worth_retry(failed))
+            c->settle_at = time(NULL) + SETTLE_RETRY_S;
+    }
+    if (rows)
+        mysql_free_result(rows);
+}
+
+/* ---- the thread ---- */
 
 static struct connection *connect_catalog(struct catalog *c)
 {
@@ -253,7 +401,33 @@ static struct connection *connect_catalog(struct catalog *c)
     if (connection)
         connection_query(connection, "SET SESSION sql_log_bin = IF(@@global.read_only AND NOT @@global.wsrep_on, 0, 1)", NULL,
                          NULL, &error);
+    /* The server may be another one than before: restored from a backup that its catalog calls running. */
+    c->settle_at = connection ? 1 : 0;
+    c->unknown_told = false;
     return connection;
+}
+
+/* A server says nothing unasked, but for its end. */
+static bool server_gone(struct connection *connection)
+{
+    struct pollfd p = {mysql_get_socket(connection_handle(connection)), POLLIN, 0};
+    return poll(&p, 1, 0) > 0;
+}
+
+/* Connects where there is no connection, settles what is due, notices a server that has gone. False: not connected. */
+static bool keep_connection(struct catalog *c, struct connection **connection, bool settles)
+{
+    unsigned number = 0;
+    if (!*connection && !(*connection = connect_catalog(c)))
+        return false;
+    bool gone = server_gone(*connection);
+    if (!gone && settles && c->settle_at && time(NULL) >= c->settle_at)
+        settle(c, *connection, &number);
+    if (!gone && !connection_broke(number))
+        return true;
+    connection_close(*connection);
+    *connection = NULL;
+    return false;
 }
 
 static void wait_changed(struct catalog *c, int seconds)
@@ -276,17 +450,13 @@ static void *catalog_main(void *argument)
         if (c->stop && (!c->head || time(NULL) >= stop_at))
             break;
         struct statement *q = c->head;
-        if (!q) {
-            wait_changed(c, RETRY_S);
-            continue;
-        }
+        bool settles = c->settles;
         pthread_mutex_unlock(&c->mutex);
-        if (!connection)
-            connection = connect_catalog(c);
         unsigned number = 0;
         struct gb_error error = {0};
-        bool done = connection && connection_query(connection, q->sql, NULL, &number, &error);
-        if (connection && !done && !worth_retry(number)) {
+        bool connected = (q || settles) && keep_connection(c, &connection, settles);
+        bool done = q && connected && connection_query(connection, q->sql, NULL, &number, &error);
+        if (q && connected && !done && !worth_retry(number)) {
             fprintf(stderr, "catalog: %s\n", error.what);
             done = true;
         }
@@ -301,12 +471,22 @@ static void *catalog_main(void *argument)
                 c->tail = &c->head;
             c->queued--;
             free(q);
-        } else
+        } else if (q)
             wait_changed(c, c->stop ? 1 : RETRY_S);
+        else if (!c->head && !c->stop)
+            wait_changed(c, RETRY_S);
     }
     pthread_mutex_unlock(&c->mutex);
     connection_close(connection);
     return NULL;
+}
+
+void catalog_agent_started(struct catalog *c)
+{
+    pthread_mutex_lock(&c->mutex);
+    c->settles = true;
+    pthread_cond_signal(&c->changed);
+    pthread_mutex_unlock(&c->mutex);
 }
 
 struct catalog *catalog_start(const struct config *config, struct gb_error *error)

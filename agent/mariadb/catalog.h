@@ -15,7 +15,8 @@ struct catalog *catalog_start(const struct config *config, struct gb_error *erro
 /* Writes what is queued, for at most 5 s, and stops. NULL is allowed. */
 void catalog_stop(struct catalog *catalog);
 
-/* The row of a running backup. A later call for the same id replaces one that is still queued. */
+/* The row of a running backup. A later row of the same id replaces one that is still queued, behind what was logged
+   meanwhile. */
 void catalog_running(struct catalog *catalog, const char *cluster, const char *node, const struct wire_start *start,
                      const struct wire_node_progress *progress, uint64_t bytes_stored, time_t started_at);
 /* The final row: state is succeeded, failed or cancelled. manifest is NULL unless it succeeded. */
@@ -25,7 +26,10 @@ void catalog_final(struct catalog *catalog, const char *cluster, const char *nod
 /* What RESYNCED brought. */
 void catalog_resynced(struct catalog *catalog, const char *cluster, const char *id, const struct wire_facts *facts);
 void catalog_log(struct catalog *catalog, const char *cluster, const char *id, const struct wire_log *log);
-/* Rows of this node that say running are set to failed: the agent was not there to see their end. */
+/* From here on the thread stays connected, and each time that it has connected it settles the rows of this node that say
+   running and have no session. Their end was not seen, or the server was restored from that very backup: what the
+   repositories have of it makes the row succeeded, with the manifest's figures, or failed (GB_agent_lost). A row waits
+   while a repository cannot be read. */
 void catalog_agent_started(struct catalog *catalog);
 
 #endif

@@ -101,7 +101,25 @@ bool index_file_done(struct index *x, const struct wire_file_done *m, struct gb_
     f->done = true;
     f->size = m->size;
     f->unverifiable = m->unverifiable;
+    f->sent = m->sent;
     return true;
+}
+
+bool index_check_sent(const struct index *x, struct gb_error *error)
+{
+    uint64_t *come = calloc(x->file_count + 1, sizeof *come);
+    bool ok = come || error_set(error, GB_internal, "no memory for the index");
+    for (size_t i = 0; ok && i < x->extent_count; i++) {
+        const struct index_file *f = x->extents[i].file_no == WIRE_FILE_REDO ? NULL : index_find(x, x->extents[i].file_no);
+        if (f)
+            come[f - x->files] += x->extents[i].length;
+    }
+    for (size_t i = 0; ok && i < x->file_count; i++)
+        if (x->files[i].done && !x->files[i].dropped && come[i] != x->files[i].sent)
+            ok = error_set(error, GB_protocol, "of %s %" PRIu64 " bytes were sent and %" PRIu64 " have come", x->files[i].path,
+                           x->files[i].sent, come[i]);
+    free(come);
+    return ok;
 }
 
 bool index_file_drop(struct index *x, uint32_t file_no, struct gb_error *error)

@@ -18,6 +18,7 @@ struct index_file {
     bool dropped; /* FILE_DROP has come: not written to the index */
     uint32_t space_id, page_size, mode;
     uint64_t size;
+    uint64_t sent; /* bytes, as FILE_DONE said; not in the stored index */
     char *path;
 };
 
@@ -57,6 +58,9 @@ bool index_add_frame(struct index *index, const struct frame *frame, const struc
                      uint32_t count, struct gb_error *error);
 /* NULL if there is none. */
 struct index_file *index_find(const struct index *index, uint32_t file_no);
+
+/* Whether of each file that is not dropped all has come that FILE_DONE said. Errors: GB_protocol, naming it. */
+bool index_check_sent(const struct index *index, struct gb_error *error);
 
 /* Before it is written: every file not dropped is done; no two carry the same path, no two tablespaces the same
    space id; paths are clean (relative without "..", or absolute); redo is without gap from 0 to redo_bytes; no

@@ -55,7 +55,7 @@ static void add(struct index *x, uint32_t number, uint8_t kind, uint32_t space_i
 static void done(struct index *x, uint32_t number, uint64_t size)
 {
     struct gb_error error = {0};
-    struct wire_file_done d = {number, size, 0};
+    struct wire_file_done d = {number, size, 0, size};
     if (!index_file_done(x, &d, &error))
         fail_msg("%u: %s", number, error.what);
 }

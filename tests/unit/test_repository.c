@@ -64,7 +64,7 @@ static void write_backup(struct repository *r, const char *label)
                                 {.file_no = 3, .kind = WIRE_KIND_OTHER, .space_id = 0xFFFFFFFF, .mode = 0640, .path = "db/t.MYD"}};
     for (size_t i = 0; i < 3; i++)
         assert_true(index_add_file(&index, &files[i], &error));
-    struct wire_file_done done[] = {{1, 1 << 20, 0}, {2, 0, 0}};
+    struct wire_file_done done[] = {{1, 1 << 20, 0, 1 << 20}, {2, 0, 0, 0}};
     assert_true(index_file_done(&index, &done[0], &error) && index_file_done(&index, &done[1], &error));
     assert_true(index_file_drop(&index, 3, &error));
 
@@ -256,7 +256,7 @@ static void test_index_refuses(void **state)
     error_clear(&error);
     assert_false(index_finish(&index, 0, &error)); /* not done */
     error_clear(&error);
-    struct wire_file_done done = {1, 16384, 0};
+    struct wire_file_done done = {1, 16384, 0, 0};
     assert_true(index_file_done(&index, &done, &error));
     assert_false(index_file_done(&index, &done, &error));
     error_clear(&error);
@@ -264,7 +264,7 @@ static void test_index_refuses(void **state)
     assert_non_null(strstr(error.what, "redo"));
     error_clear(&error);
     struct wire_file twin = {.file_no = 2, .kind = WIRE_KIND_TABLESPACE, .space_id = 5, .path = "db/b.ibd"};
-    struct wire_file_done twin_done = {2, 16384, 0};
+    struct wire_file_done twin_done = {2, 16384, 0, 0};
     assert_true(index_add_file(&index, &twin, &error) && index_file_done(&index, &twin_done, &error));
     assert_false(index_finish(&index, 0, &error));
     assert_non_null(strstr(error.what, "same space id"));

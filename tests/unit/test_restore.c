@@ -69,7 +69,7 @@ static void put_file(struct writing *w, uint32_t number, uint8_t kind, uint32_t 
 {
     struct gb_error error = {0};
     struct wire_file f = {.file_no = number, .kind = kind, .space_id = number, .mode = mode};
-    struct wire_file_done d = {number, size, 0};
+    struct wire_file_done d = {number, size, 0, 0};
     snprintf(f.path, sizeof f.path, "%s", path);
     assert_true(index_add_file(&w->index, &f, &error) && index_file_done(&w->index, &d, &error));
 }

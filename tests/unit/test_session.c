@@ -208,7 +208,7 @@ static void build_slot(void)
 
 static void build_file_done(void)
 {
-    struct wire_file_done m = {1, FILE_SIZE, 0};
+    struct wire_file_done m = {1, FILE_SIZE, 0, PIECE};
     BUILD(file_done, &m);
 }
 
@@ -560,7 +560,7 @@ static void build_endless(void)
 
 static void build_unknown_done(void)
 {
-    struct wire_file_done m = {2, 1, 0};
+    struct wire_file_done m = {2, 1, 0, 0};
     BUILD(file_done, &m);
 }
 
@@ -816,7 +816,7 @@ static void build_overlapping_slot(void)
 
 static void build_slot_beyond_file(void)
 {
-    build_one_slot(1, (struct wire_extent){1, FILE_SIZE - 10, 11, 0});
+    build_one_slot(1, (struct wire_extent){1, FILE_SIZE - 10, PIECE, 0});
 }
 
 static void slots_of_several_extents_that_lie(void **state)

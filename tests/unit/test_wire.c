@@ -69,6 +69,7 @@ static void fill_file_done(struct wire_file_done *m)
     m->file_no = 3;
     m->size = 0x1000000002u;
     m->unverifiable = 1;
+    m->sent = 0x100000005u;
 }
 
 static void fill_file_drop(struct wire_file_no *m)
@@ -337,7 +338,7 @@ static void bytes_of_messages(void **state)
          "\0\0\0\5\0\0\0\2"
          "\0\0\0\1\0\0\0\1\0\0\0\0\0\0\100\0\0\0\200\0"
          "\0\0\0\2\0\0\0\0\0\0\0\7\0\0\0\10\0\0\0\11"},
-        {"file_done", 13, "\0\0\0\3\0\0\0\20\0\0\0\2\1"},
+        {"file_done", 21, "\0\0\0\3\0\0\0\20\0\0\0\2\1\0\0\0\1\0\0\0\5"},
         {"file_drop", 4, "\12\13\14\15"},
         {"file_name", 20,
          "\0\0\0\14\0\16"

@@ -140,17 +140,22 @@ def mount_tmpfs(path, size):
     return result.returncode == 0
 
 
+def preload(name, **environment):
+    """The environment of a process into which tests/lib/NAME.c is loaded, with these variables."""
+    library = os.path.join(run_dir(), f'{name}.so')
+    if not os.path.exists(library):
+        source = os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', f'{name}.c')
+        run(['cc', '-shared', '-fPIC', '-O1', '-o', library, source, '-ldl'])
+    return {**os.environ, 'LD_PRELOAD': library, **environment}
+
+
 class Stall:
     """A hung file system for a process started with .environment: between begin() and end() its writes to files whose
     path holds `part` wait (tests/lib/stall_store.c)."""
 
     def __init__(self, part):
-        library = os.path.join(run_dir(), 'stall_store.so')
-        if not os.path.exists(library):
-            source = os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'stall_store.c')
-            run(['cc', '-shared', '-fPIC', '-O1', '-o', library, source, '-ldl'])
         self.file = tempfile.mktemp(prefix='stall-', dir=run_dir())
-        self.environment = {**os.environ, 'LD_PRELOAD': library, 'GB_STALL_FILE': self.file, 'GB_STALL_PATH': part}
+        self.environment = preload('stall_store', GB_STALL_FILE=self.file, GB_STALL_PATH=part)
 
     def begin(self):
         with open(self.file, 'w', encoding='ascii'):
@@ -159,6 +164,33 @@ class Stall:
     def end(self):
         if os.path.exists(self.file):
             os.remove(self.file)
+
+
+class StallOpen:
+    """The same for reading: between begin(lines) and end(), of a process with .environment the first that opens for reading
+    or stats such a path waits; a line is "open END" or "stat END", END the end of the path (tests/lib/stall_open.c)."""
+
+    def __init__(self):
+        self.file = tempfile.mktemp(prefix='stall-', dir=run_dir())
+        self.environment = preload('stall_open', GB_STALL_FILE=self.file)
+
+    def begin(self, *lines):
+        self.end()
+        with open(self.file + '.new', 'w', encoding='ascii') as f:
+            f.writelines(f'{each}\n' for each in lines)
+        os.rename(self.file + '.new', self.file)
+
+    def reached(self):
+        """Whether somebody waits, or has waited, at each of the lines."""
+        if not os.path.exists(self.file + '.reached'):
+            return False
+        with open(self.file, encoding='ascii') as lines, open(self.file + '.reached', encoding='ascii') as reached:
+            return set(lines) == set(reached)
+
+    def end(self):
+        for name in (self.file, self.file + '.reached'):
+            if os.path.exists(name):
+                os.remove(name)
 
 
 def umount(path):

@@ -99,6 +99,7 @@ class Server:
         self.agent_socket = agent_socket or os.path.join(self.base, 'agent.sock')
         self.port, = processes.free_ports(1)
         self.plugin = plugin
+        self.environment = None  # of mariadbd, where it is not ours
         self.process = None
         self._connection = None
         self.options = {
@@ -146,7 +147,7 @@ class Server:
         """Starts mariadbd without waiting for it."""
         self.log_start = os.path.getsize(self.log) if os.path.exists(self.log) else 0
         with open(os.path.join(self.base, 'output'), 'ab') as output:  # what comes before the error log is open
-            self.process = processes.start(self.arguments(extra), stdout=output)
+            self.process = processes.start(self.arguments(extra), stdout=output, env=self.environment)
 
     def alive(self):
         """Raises with the end of the error log if the process is gone."""

@@ -1,0 +1,378 @@
+#!/usr/bin/python3
+"""Defects that were found by reading and shown by a script, each kept from coming back: readers that leave, rounds that are
+tried again, files whose life began or ended between two looks, names in another character set, locks that a close loses.
+"""
+import contextlib
+import os
+import shutil
+import sys
+import threading
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
+from gbtest import backups, checks, load, processes, restored  # noqa: E402
+from gbtest.agent import Agent  # noqa: E402
+from gbtest.cluster import Cluster  # noqa: E402
+from gbtest.server import Server, query  # noqa: E402
+from gbtest.suite import Shared, Suite, say  # noqa: E402
+from gbtest.waiting import WaitTimeout, wait_for  # noqa: E402
+
+suite = Suite()
+FILES = 40
+STORM_BACKUPS = 6
+SOON_S = 20  # for what a right build need not show
+MIB = 1 << 20
+
+
+def soon(condition, what, most_s=SOON_S):
+    with contextlib.suppress(WaitTimeout):
+        wait_for(condition, most_s, what)
+
+
+class Scene:
+    """One server for all. latin1: what is not ASCII must not depend on the server's character set. No tablespace is opened
+    before somebody asks for its table."""
+
+    def __init__(self):
+        self.server = Server('regressions', {'character-set-server': 'latin1', 'innodb-buffer-pool-load-at-startup': '0',
+                                             'aria-checkpoint-interval': '1', 'galera-backup-block-timeout': '60000'})
+        self.stall = processes.StallOpen()
+        self.server.environment = self.stall.environment
+        self.server.create()
+        self.server.start()
+        self.agent = Agent(self.server)
+        self.store = processes.Stall(self.agent.repository)
+        self.agent.environment = self.store.environment
+        self.agent.start()
+        backups.install(self.server)
+        self.server.execute('CREATE DATABASE d', 'CREATE TABLE d.kept (id INT PRIMARY KEY) ENGINE=MyISAM',
+                            'INSERT INTO d.kept VALUES (1), (2)')
+
+    def held(self, stage, **options):
+        """The id of a backup that waits there. One that a failed test has left is let go and waited for."""
+        self.stall.end()
+        self.store.end()
+        backups.release(self.server)
+        if backups.state(self.server)['state'] == backups.RUNNING:
+            backups.wait_end(self.server, backups.state(self.server)['id'])
+        backups.hold(self.server, stage)
+        backup = backups.start(self.server, **options)
+        backups.wait_held(self.server, stage)
+        return backup
+
+    def next_round(self, backup, meanwhile):
+        """Lets the round go on, which must not end well; when it is given up, calls meanwhile; returns when the next one
+        is about to begin."""
+        backups.hold(self.server, 'COPY')
+        soon(lambda: self.server.in_log(f'{backup} stage .* had to wait for'), 'the round to be given up')
+        meanwhile()
+        backups.wait_held(self.server, 'COPY')
+
+    def finish(self, backup):
+        """Lets it go on to the end of its pause; returns the checksums of then. It must succeed."""
+        backups.hold(self.server, 'PAUSED')
+        backups.wait_held(self.server, 'PAUSED')
+        with contextlib.closing(self.server.connect()) as session:
+            expected = checks.checksums(session)
+        backups.release(self.server)
+        self.succeeded(backup)
+        return expected
+
+    def succeeded(self, backup):
+        figures = backups.wait_end(self.server, backup)
+        assert figures['state'] == 'succeeded', f'{figures["state"]}: {figures["error"]}'
+
+    @contextlib.contextmanager
+    def restored(self, backup, expected):
+        """The restored server, after what must be true of each."""
+        back = restored.Restored(self.agent, backup)
+        try:
+            back.check_image()
+            server = back.start()
+            back.check_lsn(server.log_text())
+            difference = checks.differences(expected, checks.checksums(server.connection()))
+            assert not difference, f'paused server and restored: {difference}'
+            checks.check_tables(server)
+            yield server
+        finally:
+            back.remove()
+
+    def compare(self, backup, expected):
+        with self.restored(backup, expected):
+            pass
+
+
+shared = Shared(Scene)
+
+
+def locks(server):
+    """The POSIX locks that the server's process holds on files that it must have for itself."""
+    names = {os.stat(os.path.join(server.datadir, name)).st_ino: name for name in ('ibdata1', 'aria_log_control')}
+    with open('/proc/locks', encoding='ascii') as f:
+        fields = [line.split() for line in f]
+    return {names[inode] for pid, inode in ((each[-4], int(each[-3].rsplit(':', 1)[1])) for each in fields)
+            if pid == str(server.process.pid) and inode in names}
+
+
+@suite.test
+def the_server_keeps_its_locks_on_its_files():
+    """A close of any descriptor of a file drops the process's POSIX locks on it; a second server could start then."""
+    s = shared()
+    before = locks(s.server)
+    assert before == {'ibdata1', 'aria_log_control'}, f'not what this test expects of the server: {before}'
+    backups.call(s.server, 'BACKUP_CHECK', None)
+    assert locks(s.server) == before, f'after BACKUP_CHECK: {locks(s.server)}'
+    backups.take(s.server)
+    assert locks(s.server) == before, f'after a backup: {locks(s.server)}'
+
+
+@suite.test
+def readers_that_leave_hand_over_what_they_hold():
+    """BACKUP_SET to fewer threads in COPY: what the others have read is not lost with them."""
+    s = shared()
+    for n in range(FILES):
+        s.server.execute(f'CREATE TABLE d.f{n} (id INT PRIMARY KEY, v VARCHAR(600)) ENGINE=InnoDB',
+                         f'INSERT INTO d.f{n} SELECT seq, REPEAT(MD5(seq), 16) FROM seq_1_to_500')
+    s.server.restart()  # nothing of them is in the redo: their pages come from their files alone
+    s.server.execute(*[f'SELECT 1 FROM d.f{n} LIMIT 1' for n in range(FILES)])
+    backup = s.held('COPY', threads=16, rate='5M')
+    backups.release(s.server)
+    wait_for(lambda: int(backups.state(s.server)['bytes_done']) > 2 * MIB, 30, 'the readers to have read something')
+    backups.call(s.server, 'BACKUP_SET', '{"threads": 1}')
+    wait_for(lambda: int(backups.state(s.server)['bytes_done']) > 7 * MIB, 30, 'the other readers to have left')
+    backups.call(s.server, 'BACKUP_SET', '{"rate": 0}')
+    expected = s.finish(backup)
+    s.agent.cli('verify', backup)
+    s.compare(backup, expected)
+
+
+@suite.test
+def a_tablespace_that_goes_while_it_is_listed_is_not_missed():
+    """InnoDB's list is answered after a tablespace in it has been dropped and the redo follower has read of that."""
+    s = shared()
+    doomed = [f'd.doomed{n}' for n in range(20)]
+    s.server.execute(*[f'CREATE TABLE {name} (id INT) ENGINE=InnoDB' for name in doomed + ['d.last']])
+    backup = s.held('COPY', rate='5M')
+    backups.release(s.server)
+    wait_for(lambda: int(backups.state(s.server)['bytes_done']) > 0, 30, 'the first list to have been read')
+    s.stall.begin('stat /d/last.ibd')
+    backups.call(s.server, 'BACKUP_SET', '{"rate": 0}')
+    soon(s.stall.reached, 'the second list to be made')
+    s.server.execute(*[f'DROP TABLE {name}' for name in doomed])
+    s.stall.end()
+    s.succeeded(backup)
+    s.server.execute('DROP TABLE d.last', *[f'DROP TABLE IF EXISTS d.f{n}' for n in range(FILES)])
+
+
+class Storm(load.Load):
+    """A table comes and goes."""
+    pace_s = 0
+
+    def step(self, connection):
+        name = f'd.storm{self.random.randint(0, 6)}_{id(self)}'
+        query(connection, f'CREATE TABLE {name} (id INT) ENGINE=InnoDB')
+        query(connection, f'DROP TABLE {name}')
+
+
+@suite.test
+def backups_in_a_storm_of_create_and_drop_succeed():
+    s = shared()
+    backups.release(s.server)
+    with load.running([Storm(s.server, seed) for seed in (1, 2)]) as storms:
+        for _ in range(STORM_BACKUPS):
+            backups.take(s.server)
+    say(f'  {sum(each.done for each in storms)} tables')
+
+
+@suite.test
+def copies_under_way_when_a_round_is_given_up_are_made_again():
+    """MyISAM, online Aria and a log table: readers have them open when the pause runs out of its time."""
+    s = shared()
+    s.server.execute('CREATE TABLE d.busy (v CHAR(250)) ENGINE=Aria TRANSACTIONAL=1', 'SET GLOBAL log_output = "TABLE"',
+                     'SET GLOBAL slow_query_log = ON')
+    slow = s.server.connect(init_command='SET SESSION long_query_time = 0')
+    control = os.path.join(s.server.datadir, 'aria_log_control')
+    backup = s.held('WINDOW', threads=6, block_timeout='1s')
+    s.server.execute('CREATE TABLE d.m (id INT) ENGINE=MyISAM', 'CREATE TABLE d.o (v INT) ENGINE=Aria TRANSACTIONAL=1')
+    s.stall.begin('open /d/m.MYD', 'open /d/o.MAD', 'open /mysql/slow_log.CSV')
+    s.next_round(backup, s.stall.end)
+    # what a reader has copied since is of no use: other content, and Aria's log is replayed from a later checkpoint
+    s.server.execute('INSERT INTO d.m SELECT seq FROM seq_1_to_100', 'INSERT INTO d.o VALUES (1)',
+                     'INSERT INTO d.o SELECT seq FROM seq_1_to_1000', 'FLUSH TABLES d.m, d.o')
+    query(slow, 'SELECT "said in the second round"')
+    with open(control, 'rb') as f:
+        before = f.read()
+    s.server.execute('INSERT INTO d.busy VALUES ("")', *['INSERT INTO d.busy SELECT MD5(seq) FROM seq_1_to_12000'] * 2)
+
+    def checkpoint():
+        with open(control, 'rb') as f:
+            return f.read() != before
+    wait_for(checkpoint, 30, "Aria's checkpoint")
+    slow.close()
+    with s.restored(backup, s.finish(backup)) as server:
+        said = server.value('SELECT COUNT(*) FROM mysql.slow_log WHERE sql_text LIKE "%said in the second round%"')
+        assert said == 1, f'{said} lines in mysql.slow_log'
+    s.server.execute('SET GLOBAL slow_query_log = OFF', 'DROP TABLE d.m, d.o, d.busy')
+
+
+@suite.test
+def copies_that_a_hung_repository_holds_up_are_made_again():
+    """The round is given up in FLUSH, in the middle of a MyISAM table."""
+    s = shared()
+    s.server.execute('SET GLOBAL galera_backup_ring_size = 48 * 1024 * 1024',
+                     'CREATE TABLE d.large (id INT, v VARBINARY(1024)) ENGINE=MyISAM',
+                     'INSERT INTO d.large SELECT seq, RANDOM_BYTES(1024) FROM seq_1_to_50000', 'FLUSH TABLES')
+    backup = s.held('FLUSH')
+    s.store.begin()
+    s.next_round(backup, s.store.end)
+    s.server.execute('UPDATE d.large SET id = id + 100000, v = "changed" WHERE id % 2', 'FLUSH TABLES')
+    s.compare(backup, s.finish(backup))
+    s.server.execute('DROP TABLE d.large', 'SET GLOBAL galera_backup_ring_size = DEFAULT')
+
+
+@suite.test
+def a_table_that_is_back_in_the_next_round_is_copied():
+    s = shared()
+    s.server.execute('CREATE TABLE d.back (id INT) ENGINE=MyISAM', 'FLUSH TABLES')
+    backup = s.held('FLUSH')
+    s.server.execute('DROP TABLE d.back')
+    blocker = s.server.connect()
+    query(blocker, 'LOCK TABLES d.kept WRITE')
+    s.next_round(backup, blocker.close)
+    backups.hold(s.server, 'FLUSH')
+    backups.wait_held(s.server, 'FLUSH')
+    s.server.execute('CREATE TABLE d.back (id INT) ENGINE=MyISAM', 'INSERT INTO d.back VALUES (1), (2), (3)', 'FLUSH TABLES')
+    s.compare(backup, s.finish(backup))
+    s.server.execute('DROP TABLE d.back')
+
+
+@suite.test
+def a_job_that_ran_out_of_time_does_not_meddle_with_the_next_round():
+    s = shared()
+    backup = s.held('WINDOW', threads=4, block_timeout='1s')
+    s.stall.begin('open /ddl.log')
+    backups.hold(s.server, 'FLUSH')
+    soon(s.stall.reached, 'ddl.log to be read')
+    # a right build perhaps begins no round before the job has ended
+    soon(lambda: backups.state(s.server)['test_held'] == '1', 'the next round', 4)
+    s.server.execute('CREATE TABLE d.late (id INT) ENGINE=InnoDB')
+    s.stall.end()
+    backups.wait_held(s.server, 'FLUSH')
+    checks.checksums(s.server.connection())  # takes longer than the job
+    s.compare(backup, s.finish(backup))
+    s.server.execute('DROP TABLE d.late')
+
+
+@suite.test
+def a_name_that_is_not_ascii_is_known_among_tables_in_use():
+    """A session writes a MyISAM table during FLUSH: only the pause can copy it."""
+    s = shared()
+    writer, keeper = s.server.connect(), s.server.connect()
+    query(writer, 'CREATE TABLE d.`таблица` (v VARCHAR(30)) ENGINE=MyISAM')
+    query(keeper, 'SELECT GET_LOCK("written", 0)')
+    insert = threading.Thread(target=query, args=(
+        writer, 'INSERT INTO d.`таблица` SELECT CONCAT(seq, GET_LOCK("written", 50)) FROM seq_1_to_100'), daemon=True)
+    insert.start()
+    try:
+        wait_for(lambda: s.server.value('SELECT 1 FROM information_schema.processlist WHERE state = "User lock"'), 20, 'the INSERT')
+        backup = s.held('WINDOW')
+    finally:
+        keeper.close()
+        insert.join()
+    s.compare(backup, s.finish(backup))
+    query(writer, 'DROP TABLE d.`таблица`')
+    writer.close()
+
+
+def definitions(datadir):
+    """{path: content} of files that define, {path: None} of all others and of directories below the data directory."""
+    found = {}
+    for schema in (each.path for each in os.scandir(datadir) if each.is_dir()):
+        found[os.path.relpath(schema, datadir)] = None
+        for each in os.scandir(schema):
+            with open(each.path, 'rb') as f:
+                found[os.path.relpath(each.path, datadir)] = f.read() if each.name.endswith(('.TRN', '.TRG', '.opt', '.frm')) else None
+    return found
+
+
+@suite.test
+def what_is_dropped_or_renamed_before_the_pause_leaves_nothing_behind():
+    s = shared()
+    s.server.execute('CREATE DATABASE gone', 'CREATE DATABASE full', 'CREATE TABLE full.t (id INT)',
+                     *[f'CREATE TABLE d.t{n} (id INT)' for n in (1, 2)],
+                     *[f'CREATE TRIGGER d.trg{n} BEFORE INSERT ON d.t{n} FOR EACH ROW SET @x = 1' for n in (1, 2)])
+    backup = s.held('WINDOW')
+    s.server.execute('DROP DATABASE gone', 'DROP DATABASE full', 'DROP TABLE d.t1', 'RENAME TABLE d.t2 TO d.t3')
+    expected = s.finish(backup)
+    back = restored.Restored(s.agent, backup)
+    one, two = definitions(s.server.datadir), definitions(back.server.datadir)
+    back.remove()
+    assert one == two, f'not alike: {sorted(name for name in {**one, **two} if one.get(name, 0) != two.get(name, 0))}'
+    with s.restored(backup, expected) as server:
+        server.execute('CREATE DATABASE gone', 'CREATE DATABASE full', 'DROP TRIGGER d.trg2', 'CREATE TABLE d.t1 (id INT)',
+                       *[f'CREATE TRIGGER d.trg{n} BEFORE INSERT ON d.t1 FOR EACH ROW SET @x = 1' for n in (1, 2)])
+    s.server.execute('DROP TABLE d.t3')
+
+
+@suite.test
+def a_data_directory_that_nobody_has_opened_is_in_the_backup():
+    s = shared()
+    outside = processes.new_dir('outside')
+    s.server.execute(f'CREATE TABLE d.far (id INT PRIMARY KEY) ENGINE=InnoDB DATA DIRECTORY = "{outside}"',
+                     'INSERT INTO d.far SELECT seq FROM seq_1_to_100')
+    s.server.restart()
+    s.server.restart()  # the first has opened it, as the redo log names it
+    backup = s.held('FLUSH')
+    expected = s.finish(backup)
+    s.server.stop()
+    os.rename(outside, outside + '.away')
+    try:
+        s.compare(backup, expected)  # restores to the same path
+    finally:
+        shutil.rmtree(outside, ignore_errors=True)
+        os.rename(outside + '.away', outside)
+        s.server.start()
+    s.server.execute('DROP TABLE d.far')
+
+
+@suite.test
+def a_damaged_page_of_a_table_that_nobody_has_opened_fails_the_backup():
+    s = shared()
+    s.server.execute('CREATE TABLE d.rotten (id INT PRIMARY KEY, v VARCHAR(600)) ENGINE=InnoDB',
+                     'INSERT INTO d.rotten SELECT seq, REPEAT("x", 500) FROM seq_1_to_2000')
+    s.server.restart()
+    s.server.stop()  # after the second start nothing has opened it
+    page, size = 10, 16384
+    with open(os.path.join(s.server.datadir, 'd', 'rotten.ibd'), 'r+b') as f:
+        f.seek(page * size + 5000)
+        f.write(b'ROTTEN')
+    s.server.start()
+    backup = backups.start(s.server)
+    figures = backups.wait_end(s.server, backup)
+    assert (figures['state'], figures['error_code']) == ('failed', '2201'), f'{figures["state"]}: {figures["error"]}'
+    assert f'page {page} of d/rotten.ibd' in figures['error'], figures['error']
+    assert backup not in s.agent.listed()
+    s.server.execute('DROP TABLE d.rotten')
+    backups.take(s.server)
+
+
+@suite.test
+def the_sequence_number_is_that_of_the_position():
+    """Write-sets between the pause and the end of the backup are not in it."""
+    node = Cluster(1).create().start()[0]
+    agent = Agent(node).start()
+    backups.install(node)
+    node.execute('CREATE DATABASE d', 'CREATE TABLE d.a (id INT PRIMARY KEY AUTO_INCREMENT)')
+    backups.hold(node, 'REDO')
+    backup = backups.start(node)
+    backups.wait_held(node, 'REDO')
+    node.execute(*['INSERT INTO d.a VALUES (NULL)'] * 5)
+    backups.release(node)
+    figures = backups.wait_end(node, backup)
+    assert figures['state'] == 'succeeded', f'{figures["state"]}: {figures["error"]}'
+    info = agent.json('info', backup)
+    position, uuid, seqno = (str(checks.fact(info, name)) for name in ('position', 'uuid', 'seqno'))
+    assert position == figures['position'], f'{position}, the status says {figures["position"]}'
+    assert f'{uuid}:{seqno}' == position, f'seqno {seqno}, position {position}'
+
+
+suite.main()
