@@ -63,7 +63,7 @@ class Scene:
         """Lets the round go on, which must not end well; when it is given up, calls meanwhile; returns when the next one
         is about to begin."""
         backups.hold(self.server, 'COPY')
-        soon(lambda: self.server.in_log(f'{backup} stage .* had to wait for'), 'the round to be given up')
+        wait_for(lambda: self.server.in_log(f'{backup} stage .* had to wait for'), SOON_S, 'the round to be given up')
         meanwhile()
         backups.wait_held(self.server, 'COPY')
 
@@ -216,7 +216,7 @@ def copies_under_way_when_a_round_is_given_up_are_made_again():
 
 @suite.test
 def copies_that_a_hung_repository_holds_up_are_made_again():
-    """The round is given up in FLUSH, in the middle of a MyISAM table."""
+    """The round is given up in FLUSH, in the middle of a MyISAM table: writes to such tables must not wait for a store."""
     s = shared()
     s.server.execute('SET GLOBAL galera_backup_ring_size = 48 * 1024 * 1024',
                      'CREATE TABLE d.large (id INT, v VARBINARY(1024)) ENGINE=MyISAM',
@@ -273,7 +273,8 @@ def a_name_that_is_not_ascii_is_known_among_tables_in_use():
         writer, 'INSERT INTO d.`таблица` SELECT CONCAT(seq, GET_LOCK("written", 50)) FROM seq_1_to_100'), daemon=True)
     insert.start()
     try:
-        wait_for(lambda: s.server.value('SELECT 1 FROM information_schema.processlist WHERE state = "User lock"'), 20, 'the INSERT')
+        waits = 'SELECT 1 FROM information_schema.processlist WHERE state = "User lock"'
+        wait_for(lambda: s.server.value(waits), 20, 'the INSERT')
         backup = s.held('WINDOW')
     finally:
         keeper.close()
@@ -290,7 +291,8 @@ def definitions(datadir):
         found[os.path.relpath(schema, datadir)] = None
         for each in os.scandir(schema):
             with open(each.path, 'rb') as f:
-                found[os.path.relpath(each.path, datadir)] = f.read() if each.name.endswith(('.TRN', '.TRG', '.opt', '.frm')) else None
+                known = f.read() if each.name.endswith(('.TRN', '.TRG', '.opt', '.frm')) else None
+            found[os.path.relpath(each.path, datadir)] = known
     return found
 
 
