@@ -28,6 +28,8 @@ static const struct key agent_keys[] = {
     KEY("socket", TEXT, struct config, socket),
     KEY("server-user", TEXT, struct config, server_user),
     KEY("redo-memory", BYTES, struct config, redo_memory),
+    KEY("redo-spool", TEXT, struct config, redo_spool),
+    KEY("redo-spool-size", BYTES, struct config, redo_spool_size),
     KEY("threads", COUNT_OR_AUTO, struct config, threads),
     KEY("stall-timeout", SECONDS, struct config, stall_timeout_s),
     {0},
@@ -50,7 +52,7 @@ static const struct key repository_keys[] = {
 };
 
 /* Names of the surface that later releases bring: refused by name, not taken for misspellings. */
-static const char *const later_keys[] = {"redo-spool", "endpoint",   "bucket",       "region",  "prefix",    "credentials-file",
+static const char *const later_keys[] = {"endpoint",   "bucket",       "region",  "prefix",    "credentials-file",
                                          "ca-file",    "encryption-recipient", "keep-daily", "keep-weekly",
                                          "keep-monthly", "keep-yearly", "keep-hourly", "keep-min", NULL};
 
@@ -243,6 +245,7 @@ bool config_load(struct config *config, const char *path, struct gb_error *error
     snprintf(config->server_socket, sizeof config->server_socket, "/run/mysqld/mysqld.sock");
     snprintf(config->server_sql_user, sizeof config->server_sql_user, "galera-backup");
     config->redo_memory = 128u << 20;
+    config->redo_spool_size = 4ull << 30;
     config->stall_timeout_s = 900;
     struct parse p = {config, error, path ? path : CONFIG_DEFAULT_FILE};
     FILE *f = fopen(p.path, "re");

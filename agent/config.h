@@ -16,6 +16,8 @@ struct config {
     char socket[108];             /* /run/galera-backup/agent.sock */
     char server_user[64];         /* OS user whose processes may connect, beside root and our own; mysql */
     uint64_t redo_memory;         /* bytes; 128M */
+    char redo_spool[WIRE_PATH_MAX]; /* directory for redo beyond that; "" = none */
+    uint64_t redo_spool_size;     /* bytes; 4G */
     unsigned threads;             /* 0 = auto: from the cgroup's CPU limit */
     unsigned stall_timeout_s;     /* a store that takes nothing for so long fails the backup; 15m */
     /* [server] */

@@ -26,6 +26,7 @@ static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct
 {
   bool running, joinable, cancel;
+  unsigned threads; /* as last asked for */
   pthread_t thread;
   char id[WIRE_ID_MAX];
   struct readers *readers; /* while they run */
@@ -45,6 +46,8 @@ void backup_publish_readers(struct readers *readers)
 {
   pthread_mutex_lock(&mutex);
   current.readers = readers;
+  if (readers)
+    readers_set_threads(readers, current.threads); /* BACKUP_SET may have come before them */
   pthread_mutex_unlock(&mutex);
 }
 
@@ -461,13 +464,21 @@ static unsigned percent_of(const struct progress *p)
 
 bool coordinator_idle(struct gb_error *error)
 {
-  pthread_mutex_lock(&mutex);
-  bool running = current.running;
-  pthread_mutex_unlock(&mutex);
+  struct progress p;
+  bool running;
+  /* A backup that is reported as ended is gone in a moment. */
+  for (unsigned i = 0;; i++)
+  {
+    pthread_mutex_lock(&mutex);
+    running = current.running;
+    pthread_mutex_unlock(&mutex);
+    progress_get(&p);
+    if (!running || strcmp(p.stage, "DONE") || i == 500)
+      break;
+    usleep(1000);
+  }
   if (!running)
     return true;
-  struct progress p;
-  progress_get(&p);
   return error_set(error, GB_busy, "%s is running on %s (%s, %u %%)", p.id[0] ? p.id : "a check", p.node, p.stage,
                    percent_of(&p));
 }
@@ -515,6 +526,7 @@ bool coordinator_start(const struct backup_options *options, struct channel *cha
       *copy = *agent;
     start->agent = copy;
     current.cancel = false;
+    current.threads = options->threads;
     snprintf(current.id, sizeof current.id, "%s", options->id);
     reset_progress(options);
     throttle_set(options->rate);
@@ -551,8 +563,12 @@ bool coordinator_set(int64_t rate, int threads, struct gb_error *error)
   bool ok = current.running;
   if (ok && rate >= 0)
     throttle_set((uint64_t)rate);
-  if (ok && threads > 0 && current.readers)
-    readers_set_threads(current.readers, (unsigned)threads);
+  if (ok && threads > 0)
+  {
+    current.threads = (unsigned)threads;
+    if (current.readers)
+      readers_set_threads(current.readers, current.threads);
+  }
   pthread_mutex_unlock(&mutex);
   if (!ok)
     return error_set(error, GB_not_running, "no backup is running on this node");

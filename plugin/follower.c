@@ -255,12 +255,18 @@ static size_t advance(struct follower *f, bool *at_end, struct gb_error *error)
   return done;
 }
 
-/* Hands queued bytes over while there are slots for them. */
+/* Hands queued bytes over while there are slots for them; once the end is known and handed over, no more: the agent has
+   had FINISH. */
 static void hand_over(struct follower *f, bool all)
 {
   while (f->sent < f->parsed)
   {
-    uint64_t queued = f->parsed - f->sent;
+    pthread_mutex_lock(&f->mutex);
+    uint64_t upto = f->parsed < f->end ? f->parsed : f->end;
+    pthread_mutex_unlock(&f->mutex);
+    if (f->sent >= upto)
+      return;
+    uint64_t queued = upto - f->sent;
     if (!all && queued < SEND_MIN && now_us() - f->queued_since_us < SEND_AFTER_US)
       return;
     int slot = channel_slot_take(f->channel, SLOT_REDO, NULL);

@@ -213,15 +213,25 @@ static enum outcome wait_copies(struct backup *b, bool holding)
   return o;
 }
 
-/* Runs function(files) in a reader thread. */
-static bool run_job(struct backup *b, void (*function)(void *))
+/* Runs function(files) in a reader thread. holding: FLUSH is held; where no reader comes free because the agent takes
+   nothing, the round ends. */
+static enum outcome run_job(struct backup *b, void (*function)(void *), bool holding)
 {
   readers_run(b->readers, function, &b->files);
   for (unsigned waited = 0; !readers_ran(b->readers, WAIT_MS); waited += WAIT_MS)
-    if (!backup_tick(b) || waited > JOB_MS)
-      return b->error.code ? false : error_set(&b->error, GB_io_error, "the data directory could not be scanned in time");
+  {
+    if (!backup_tick(b))
+      return FAILED;
+    if (holding && channel_stall_us(b->channel) > FLUSH_STALL_US)
+      return again("the agent to take pages");
+    if (waited > JOB_MS)
+    {
+      error_set(&b->error, GB_io_error, "the data directory could not be scanned in time");
+      return FAILED;
+    }
+  }
   error_copy(&b->error, &b->files.error);
-  return !b->error.code;
+  return b->error.code ? FAILED : TAKEN;
 }
 
 static void drop_copy(uint32_t file_no, void *context)
@@ -302,7 +312,7 @@ static bool list_spaces(struct backup *b)
                   "SELECT SPACE, FILENAME, NAME, FILE_SIZE FROM information_schema.INNODB_SYS_TABLESPACES") &&
          sql_rows(b->sql, add_unlisted, b, &b->error,
                   "SELECT SPACE, NAME FROM information_schema.INNODB_SYS_TABLES WHERE SPACE > 0") &&
-         !b->error.code && run_job(b, files_find_unopened);
+         !b->error.code && run_job(b, files_find_unopened, false) == TAKEN;
 }
 
 /* The files of the system tablespace: innodb_data_file_path, "name:size[;name:size...][:autoextend]". */
@@ -374,8 +384,8 @@ static enum outcome copy(struct backup *b)
   if (!aria_read_control(b->facts.aria_dir, &b->files.control_first, &b->error))
     return FAILED;
   files_reset(&b->files);
-  if (!run_job(b, files_scan))
-    return FAILED;
+  if ((o = run_job(b, files_scan, false)) != TAKEN)
+    return o;
   /* Rounds for what was born meanwhile; bounded (rule 12). */
   struct inventory_load load;
   for (unsigned round = 0;; round++)
@@ -586,11 +596,11 @@ static enum outcome flush(struct backup *b)
   enum outcome o = enter(b, "FLUSH");
   if (o != TAKEN)
     return o;
-  if (!find_in_use(b) || !run_job(b, files_scan))
+  if (!find_in_use(b))
     return FAILED;
+  if ((o = run_job(b, files_scan, true)) != TAKEN || (o = run_job(b, files_queue_aria_logs, true)) != TAKEN)
+    return o;
   files_queue_closed(&b->files);
-  if (!run_job(b, files_queue_aria_logs))
-    return FAILED;
   if ((o = wait_copies(b, true)) != TAKEN)
     return o;
   char largest[256] = "";

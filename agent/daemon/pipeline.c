@@ -1,5 +1,6 @@
 /* The way of a slot through the agent; see pipeline.h. */
 #include "agent/daemon/pipeline.h"
+#include "agent/daemon/spool.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -19,6 +20,9 @@ struct job {
 struct sealed { /* a redo frame that waits for the store */
     struct sealed *next;
     struct frame_buffer buffer;
+    size_t size;
+    bool spooled; /* buffer.data is NULL, the bytes are in the spool at spool_at */
+    uint64_t spool_at;
     uint32_t count;
     struct wire_extent extents[];
 };
@@ -34,7 +38,8 @@ struct pipeline {
     pthread_cond_t changed;
     struct job_queue pages, redo;
     struct sealed *sealed_head, **sealed_tail;
-    uint64_t sealed_bytes;
+    uint64_t sealed_bytes; /* in memory */
+    struct spool *spool;   /* NULL: none */
     unsigned active;  /* jobs and sealed frames taken from a queue and not yet in the index */
     bool stop, finish;
     bool *held;       /* by slot: with us */
@@ -202,6 +207,13 @@ static void *worker_main(void *argument)
 }
 
 /* Redo: from slot to sealed frame in memory. */
+static void frame_data_free(struct frame_buffer *buffer)
+{
+    free(buffer->data);
+    buffer->data = NULL;
+    buffer->capacity = 0;
+}
+
 static void *redo_main(void *argument)
 {
     struct pipeline *p = argument;
@@ -223,12 +235,19 @@ static void *redo_main(void *argument)
         uint8_t *less = realloc(s->buffer.data, used);
         if (less)
             s->buffer.data = less;
-        s->buffer.capacity = used;
+        s->buffer.capacity = s->size = used;
         s->count = job->count;
         memcpy(s->extents, job->extents, job->count * sizeof *s->extents);
         pthread_mutex_lock(&p->mutex);
-        p->sealed_bytes += used;
-        if (p->sealed_bytes > p->setup.redo_memory)
+        bool fits = p->sealed_bytes + used <= p->setup.redo_memory;
+        pthread_mutex_unlock(&p->mutex);
+        if (!fits && p->spool && spool_put(p->spool, s->buffer.data, used, &s->spool_at, &error)) {
+            s->spooled = true;
+            frame_data_free(&s->buffer);
+        }
+        pthread_mutex_lock(&p->mutex);
+        p->sealed_bytes += s->spooled ? 0 : used;
+        if (!fits && !p->spool)
             error_set(&error, GB_redo_memory, "%llu MB of redo wait for the repository, more than redo-memory (%llu MB)",
                       (unsigned long long)(p->sealed_bytes >> 20), (unsigned long long)(p->setup.redo_memory >> 20));
         *p->sealed_tail = s;
@@ -264,10 +283,17 @@ static void *redo_writer_main(void *argument)
     struct gb_error error = {0};
     struct segment_writer *segment = NULL;
     for (struct sealed *s; !error.code && (s = take_sealed(p));) {
-        size_t used = s->buffer.capacity;
-        place(p, &segment, &s->buffer, s->extents, s->count, &error);
+        if (s->spooled) {
+            s->buffer.capacity = s->size;
+            if (!(s->buffer.data = malloc(s->size)))
+                error_set(&error, GB_internal, "no memory for redo");
+            else
+                spool_take(p->spool, s->spool_at, s->buffer.data, s->size, &error);
+        }
+        if (!error.code)
+            place(p, &segment, &s->buffer, s->extents, s->count, &error);
         pthread_mutex_lock(&p->mutex);
-        p->sealed_bytes -= used;
+        p->sealed_bytes -= s->spooled ? 0 : s->size;
         pthread_mutex_unlock(&p->mutex);
         frame_buffer_free(&s->buffer);
         free(s);
@@ -306,7 +332,9 @@ struct pipeline *pipeline_start(const struct pipeline_setup *setup, struct gb_er
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&p->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    bool ok = p->held && start_thread(p, redo_main, error) && start_thread(p, redo_writer_main, error);
+    bool spool = setup->redo_spool && setup->redo_spool[0];
+    bool ok = p->held && (!spool || (p->spool = spool_open(setup->redo_spool, setup->redo_spool_size, error))) &&
+              start_thread(p, redo_main, error) && start_thread(p, redo_writer_main, error);
     unsigned workers = setup->threads < THREADS_MAX ? setup->threads : THREADS_MAX;
     for (unsigned i = 0; ok && i < (workers ? workers : 1); i++)
         ok = start_thread(p, worker_main, error);
@@ -347,6 +375,7 @@ void pipeline_abort(struct pipeline *p)
     pthread_mutex_destroy(&p->mutex);
     pthread_cond_destroy(&p->changed);
     index_free(&p->index);
+    spool_close(p->spool);
     free(p->segments);
     free(p->held);
     free(p);

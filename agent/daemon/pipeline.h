@@ -19,6 +19,8 @@ struct pipeline_setup {
     const uint8_t *ring; /* mapped read-only */
     struct wire_ring shape;
     uint64_t redo_memory; /* bytes of sealed redo that may wait */
+    const char *redo_spool; /* directory for what goes beyond; NULL or "": none */
+    uint64_t redo_spool_size;
     unsigned threads;
     /* Gives slots back to the plugin; called from several threads. */
     void (*free_slot)(void *context, uint32_t slot);

@@ -236,7 +236,9 @@ static bool map_ring(struct session *s, const struct wire_ring *m, struct gb_err
                          m->redo_slots);
     unsigned threads = s->config->threads ? s->config->threads : config_processors();
     struct pipeline_setup setup = {.repository = s->repository, .prefix = repository_backup_prefix(s->backup), .ring = s->ring,
-                                   .shape = *m, .redo_memory = s->config->redo_memory, .threads = threads,
+                                   .shape = *m, .redo_memory = s->config->redo_memory,
+                                   .redo_spool = s->config->redo_spool, .redo_spool_size = s->config->redo_spool_size,
+                                   .threads = threads,
                                    .free_slot = free_slot, .context = s};
     return (s->pipeline = pipeline_start(&setup, error)) != NULL;
 }

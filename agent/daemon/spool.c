@@ -1,0 +1,92 @@
+/* Sealed redo on disk; see spool.h. */
+#include "agent/daemon/spool.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+struct spool {
+    int fd;
+    uint64_t most;
+    pthread_mutex_t mutex;
+    uint64_t held, end; /* bytes put and not taken; where the next goes */
+};
+
+struct spool *spool_open(const char *directory, uint64_t most, struct gb_error *error)
+{
+    struct spool *s = calloc(1, sizeof *s);
+    if (!s) {
+        error_set(error, GB_internal, "no memory for the redo spool");
+        return NULL;
+    }
+    s->most = most;
+    if ((s->fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600)) < 0) {
+        error_set_errno(error, GB_bad_config, errno, "redo-spool %s", directory);
+        free(s);
+        return NULL;
+    }
+    pthread_mutex_init(&s->mutex, NULL);
+    return s;
+}
+
+void spool_close(struct spool *s)
+{
+    if (!s)
+        return;
+    close(s->fd);
+    pthread_mutex_destroy(&s->mutex);
+    free(s);
+}
+
+/* pread or pwrite until size; false: errno. */
+static bool whole(int fd, uint8_t *data, size_t size, uint64_t at, bool write)
+{
+    while (size) {
+        ssize_t n = write ? pwrite(fd, data, size, (off_t)at) : pread(fd, data, size, (off_t)at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            if (n == 0)
+                errno = EIO;
+            return false;
+        }
+        data += n;
+        at += (uint64_t)n;
+        size -= (size_t)n;
+    }
+    return true;
+}
+
+bool spool_put(struct spool *s, const uint8_t *data, size_t size, uint64_t *at, struct gb_error *error)
+{
+    pthread_mutex_lock(&s->mutex);
+    if (!s->held)
+        s->end = 0;
+    *at = s->end;
+    bool room = s->end + size <= s->most;
+    if (room) {
+        s->end += size;
+        s->held += size;
+    }
+    pthread_mutex_unlock(&s->mutex);
+    if (!room)
+        return error_set(error, GB_redo_memory, "redo-memory and the redo-spool of %" PRIu64 " MB are full of redo that waits for the repository",
+                         s->most >> 20);
+    if (!whole(s->fd, (uint8_t *)(uintptr_t)data, size, *at, true))
+        return error_set_errno(error, GB_io_error, errno, "the redo-spool can't be written");
+    return true;
+}
+
+bool spool_take(struct spool *s, uint64_t at, uint8_t *data, size_t size, struct gb_error *error)
+{
+    bool ok = whole(s->fd, data, size, at, false);
+    if (!ok)
+        error_set_errno(error, GB_io_error, errno, "the redo-spool can't be read");
+    pthread_mutex_lock(&s->mutex);
+    s->held -= size;
+    pthread_mutex_unlock(&s->mutex);
+    return ok;
+}
