@@ -519,7 +519,61 @@ static bool has_triggers(struct files *f, const char *database, const char *tabl
 {
   char path[WIRE_PATH_MAX];
   snprintf(path, sizeof path, "%s/%s.TRG", database, table);
-  return inventory_has_file(f->inventory, path);
+  return inventory_find_file(f->inventory, path);
+}
+
+/* Aria names a table in ddl.log before the operation that its log does not hold (BULK_INSERT, repair, optimize): what was
+   read of ddl.log while DDL could still run may speak of one that had not ended when the table was copied. The end of each
+   writes the header of the .MAI, so here, and only here, the stamp is evidence. */
+static void copy_if_changed(struct files *f, const char *database, const char *table)
+{
+  static const char *const suffixes[] = {".MAI", ".MAD"};
+  struct item *item[2];
+  bool changed = false;
+  for (unsigned i = 0; i < 2; i++)
+  {
+    char path[WIRE_PATH_MAX], full[WIRE_PATH_MAX];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/%s%s", database, table, suffixes[i]);
+    snprintf(full, sizeof full, "%s%s", f->datadir, path);
+    item[i] = inventory_find_file(f->inventory, path);
+    changed = changed || (item[i] && item[i]->class == ITEM_ARIA_ONLINE && is_there(f, full, &st) &&
+                          !same_stamp(&item[i]->stamp, &st));
+  }
+  for (unsigned i = 0; i < 2; i++)
+    if (changed && item[i])
+      inventory_queue(f->inventory, item[i]);
+}
+
+static bool is_aria(const char *engine)
+{
+  return !strcasecmp(engine, "Aria");
+}
+
+/* What of ddl.log had been read before the window. */
+static void look_again(struct files *f, off_t upto)
+{
+  off_t kept = f->ddl_log_at;
+  f->ddl_log_at = 0;
+  char *log = read_ddl_log(f);
+  f->ddl_log_at = kept;
+  for (char *line = log, *next; line && *line && line - log < upto; line = next)
+  {
+    next = strchr(line, '\n');
+    if (next)
+      *next++ = '\0';
+    struct ddl_entry e;
+    if (!split(line, &e))
+      continue;
+    bool org = is_aria(e.field[DDL_ORG_ENGINE]), new = is_aria(e.field[DDL_NEW_ENGINE]);
+    if ((org && e.field[DDL_ORG_PARTITIONED][0] == '1') || (new && e.field[DDL_NEW_PARTITIONED][0] == '1'))
+      f->complex = true; /* names that only a scan finds */
+    if (org)
+      copy_if_changed(f, e.field[DDL_ORG_DB], e.field[DDL_ORG_TABLE]);
+    if (new)
+      copy_if_changed(f, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]);
+  }
+  free(log);
 }
 
 static bool not_innodb(const char *engine)
@@ -592,7 +646,9 @@ void files_window_tables(struct files *f)
 void files_window_ddl(void *argument)
 {
   struct files *f = argument;
+  off_t before = f->ddl_log_at;
   char *log = read_ddl_log(f);
+  look_again(f, before);
   for (char *line = log, *next; line && *line; line = next)
   {
     next = strchr(line, '\n');

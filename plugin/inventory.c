@@ -414,13 +414,14 @@ bool inventory_has_space(struct inventory *inv, uint32_t space_id)
   return has;
 }
 
-bool inventory_has_file(struct inventory *inv, const char *path)
+struct item *inventory_find_file(struct inventory *inv, const char *path)
 {
   pthread_mutex_lock(&inv->mutex);
-  const struct item *i = find_file(inv, path);
-  bool has = i && i->state != ITEM_GONE;
+  struct item *i = find_file(inv, path);
+  if (i && i->state == ITEM_GONE)
+    i = NULL;
   pthread_mutex_unlock(&inv->mutex);
-  return has;
+  return i;
 }
 
 void inventory_found(struct inventory *inv, struct item *i)

@@ -103,8 +103,8 @@ void inventory_event(void *inventory, const struct follower_event *event);
 struct item *inventory_file(struct inventory *inventory, enum item_class class, uint8_t kind, const char *path);
 bool inventory_is_space_path(struct inventory *inventory, const char *path);
 bool inventory_has_space(struct inventory *inventory, uint32_t space_id);
-/* Whether there is a file of that path, not a tablespace and not gone. */
-bool inventory_has_file(struct inventory *inventory, const char *path);
+/* The item of that path, not a tablespace and not gone; NULL if there is none. */
+struct item *inventory_find_file(struct inventory *inventory, const char *path);
 /* A scan has seen the file: one that was gone is back, to be copied when the time of its class comes. */
 void inventory_found(struct inventory *inventory, struct item *item);
 /* Locks for a walk over all items that are not tablespaces; visit may change state. Newly found items are
