@@ -18,7 +18,7 @@
 #define RESYNC_RETRY_MS   500u
 #define RESYNC_QUEUE      10u   /* write-sets: the receive queue counts as empty below this */
 #define SYNCED_WAIT_S     60u
-#define COMMIT_SILENCE_US 15000000u
+#define COMMIT_ABORT_US   15000000u
 #define ABORT_FLUSH_MS    1000u
 
 /* The thread and what may be asked of it from other threads. */
@@ -265,7 +265,7 @@ static void send_abort(struct backup *b)
 
 /* Between FINISH and COMMITTED the agent alone knows whether the backup exists. A cancel asks it to stop, and its
    answer decides: COMMITTED, then the cancel came too late; or the end of the connection. */
-static bool still_committing(struct backup *b, bool *abort_sent)
+static bool still_committing(struct backup *b, uint64_t *abort_sent)
 {
   struct gb_error lost = {0};
   if (channel_failed(b->channel, &lost))
@@ -275,12 +275,20 @@ static bool still_committing(struct backup *b, bool *abort_sent)
     error_copy(&b->error, &lost);
     return false;
   }
-  if (*abort_sent || backup_tick(b))
-    return !*abort_sent || channel_silence_us(b->channel) < COMMIT_SILENCE_US;
+  if (!*abort_sent && backup_tick(b))
+    return true;
+  if (*abort_sent)
+  {
+    /* An agent that is alive and hangs in its repository does not keep the node's next backup waiting. */
+    if (now_us() - *abort_sent < COMMIT_ABORT_US)
+      return true;
+    error_hint(&b->error, "the agent did not answer: galera-backup list shows whether the backup was committed");
+    return false;
+  }
   if (b->error.code != GB_cancelled)
     return false;
   send_abort(b);
-  *abort_sent = true;
+  *abort_sent = now_us();
   return true;
 }
 
@@ -300,7 +308,8 @@ static bool finish(struct backup *b)
   channel_send_finish(b->channel, facts);
   uint64_t resync_until = now_us() + (uint64_t)b->options.resync_timeout_s * 1000000;
   uint64_t next_resync = 0;
-  bool resynced = false, committed = false, told = false, abort_sent = false;
+  bool resynced = false, committed = false, told = false;
+  uint64_t abort_sent = 0; /* when, microseconds */
   struct wire_committed *message = calloc(1, sizeof *message);
   while ((!resynced || !committed) && message)
   {
@@ -359,8 +368,8 @@ static void leave(struct backup *b, bool ok)
     log_line(LOG_LEVEL_ERROR, "%s BACKUP STAGE END failed: %s", b->options.id, ignored.what);
     sql_close(b->sql);
     b->sql = NULL;
-    if (b->desync_ours)
-      b->sql = sql_open(&ignored);
+    while (b->desync_ours && !server_stopping() && !(b->sql = sql_open(&ignored)))
+      usleep(RESYNC_RETRY_MS * 1000);
   }
   b->stage_held = false;
   b->window = false;

@@ -353,6 +353,12 @@ static enum copy_result copy_pages(struct copier *c, struct space_read *s, struc
   return COPY_DONE;
 }
 
+static void stamp(struct item *item, const struct stat *st)
+{
+  item->stamp = (struct item_stamp){.inode = st->st_ino, .size = st->st_size, .mtime = st->st_mtim, .ctime = st->st_ctim};
+  clock_gettime(CLOCK_REALTIME, &item->stamp.read_at);
+}
+
 /* A tablespace file. Every page is read after checkpoint C was chosen; a page that does not verify is read again
    PAGE_TRIES times; then it is a hole if the extent descriptors call it free, else the backup fails. */
 static enum copy_result copy_space(struct copier *c, struct item *item, uint32_t number, const char *path,
@@ -395,7 +401,10 @@ static enum copy_result copy_space(struct copier *c, struct item *item, uint32_t
     announce(c, item, number, path, s.info.format.page_size, st.st_mode);
     result = copy_pages(c, &s, item, error);
     if (result == COPY_DONE)
+    {
+      stamp(item, &st);
       done(c, number, s.size, s.unverifiable);
+    }
   }
   if (!kept)
     close(s.fd);
@@ -527,12 +536,6 @@ static bool aria_table_of(const char *full, struct aria_table *table)
   return got > 0 && aria_parse_header(head, (size_t)got, table);
 }
 
-static void stamp(struct item *item, const struct stat *st)
-{
-  item->stamp = (struct item_stamp){.inode = st->st_ino, .size = st->st_size, .mtime = st->st_mtim, .ctime = st->st_ctim};
-  clock_gettime(CLOCK_REALTIME, &item->stamp.read_at);
-}
-
 static bool same_stat(const struct stat *a, const struct stat *b)
 {
   return a->st_ino == b->st_ino && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
@@ -558,16 +561,16 @@ static enum copy_result copy_file(struct copier *c, struct item *item, uint32_t 
     return COPY_FAILED;
   }
   enum copy_result result = COPY_DONE;
-  bool further = item->class == ITEM_ARIA_LOG && item->file_no && item->from;
-  if (further)
+  const struct item_range *range = &c->range;
+  if (range->further)
     c->sent = item->sent;
   else
     announce(c, item, number, path, 0, st.st_mode);
   if (item->class == ITEM_ARIA_LOG)
   {
-    uint64_t end = item->more && item->upto < (uint64_t)st.st_size ? item->upto : (uint64_t)st.st_size;
-    result = copy_range(c, number, fd, path, item->from, end, NULL, false, error);
-    if (result == COPY_DONE && !item->more && item->from)
+    uint64_t end = range->more && range->upto < (uint64_t)st.st_size ? range->upto : (uint64_t)st.st_size;
+    result = copy_range(c, number, fd, path, range->from, end, NULL, false, error);
+    if (result == COPY_DONE && !range->more && range->from)
       result = copy_range(c, number, fd, path, 0, ARIA_LOG_PAGE, NULL, false, error);
   }
   else
@@ -586,7 +589,7 @@ static enum copy_result copy_file(struct copier *c, struct item *item, uint32_t 
   if (result == COPY_DONE)
     stamp(item, &st);
   item->sent = c->sent;
-  if (result == COPY_DONE && !item->more)
+  if (result == COPY_DONE && !range->more)
     done(c, number, (uint64_t)st.st_size, false);
   close(fd);
   return result;

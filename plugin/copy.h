@@ -34,6 +34,7 @@ struct copier
   uint32_t at;         /* bytes used */
   struct wire_slot *message;
   uint64_t sent;       /* bytes of the extents of the file that is being copied */
+  struct item_range range;
   uint8_t *scratch;    /* SPACE_PAGE_SIZE_MAX, aligned */
   uint8_t *second;     /* a slot's size, aligned; made when first needed */
 };

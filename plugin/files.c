@@ -208,7 +208,7 @@ static bool add_if_space(struct files *f, const char *full, uint32_t space_id)
     return false;
   char path[WIRE_PATH_MAX];
   inventory_clean_path(path, sizeof path, full, f->datadir);
-  inventory_add_space(f->inventory, WIRE_KIND_TABLESPACE, space_id, 0, path, (uint64_t)st.st_size);
+  inventory_add_unopened(f->inventory, space_id, path, (uint64_t)st.st_size);
   return true;
 }
 
@@ -379,6 +379,28 @@ static void spoil(struct item *item, void *context)
     item->again = true;
 }
 
+static void queue_in_visit(struct files *f, struct item *item)
+{
+  if (item->state == ITEM_BUSY)
+    item->again = true;
+  else
+    inventory_set_state(f->inventory, item, ITEM_QUEUED);
+}
+
+/* IMPORT TABLESPACE writes pages that are not in the log, and often no record at all: its trace is in the file's times. Nobody
+   else writes a tablespace that is not open. */
+static void copy_if_imported(struct item *item, void *context)
+{
+  struct files *f = context;
+  char full[WIRE_PATH_MAX];
+  struct stat st;
+  if (item->state != ITEM_COPIED)
+    return;
+  snprintf(full, sizeof full, "%s%s", item->path[0] == '/' ? "" : f->datadir, item->path);
+  if (is_there(f, full, &st) && !same_stamp(&item->stamp, &st))
+    queue_in_visit(f, item);
+}
+
 void files_scan(void *argument)
 {
   struct files *f = argument;
@@ -427,6 +449,8 @@ void files_scan(void *argument)
   }
   closedir(directory);
   inventory_each_file(f->inventory, forget_unseen, f);
+  if (f->altered)
+    inventory_each_cold(f->inventory, copy_if_imported, f);
 }
 
 static int compare(const void *a, const void *b)
@@ -443,14 +467,6 @@ static void table_of(const char *path, char *out, size_t size)
     end = strrchr(out, '.');
   if (end)
     *end = '\0';
-}
-
-static void queue_in_visit(struct files *f, struct item *item)
-{
-  if (item->state == ITEM_BUSY)
-    item->again = true;
-  else
-    inventory_set_state(f->inventory, item, ITEM_QUEUED);
 }
 
 static void queue_closed(struct item *item, void *context)
@@ -491,6 +507,11 @@ static void probe_table(struct files *f, const char *database, const char *table
         inventory_queue(f->inventory, item);
     }
   }
+  char path[WIRE_PATH_MAX];
+  snprintf(path, sizeof path, "%s/%s.ibd", database, table);
+  struct item *waiting = inventory_is_space_path(f->inventory, path) ? NULL : inventory_find_file(f->inventory, path);
+  if (waiting)
+    inventory_queue(f->inventory, waiting);
 }
 
 static void probe_database(struct files *f, const char *database)
@@ -649,6 +670,8 @@ void files_window_ddl(void *argument)
   off_t before = f->ddl_log_at;
   char *log = read_ddl_log(f);
   look_again(f, before);
+  if (f->altered)
+    inventory_each_cold(f->inventory, copy_if_imported, f);
   for (char *line = log, *next; line && *line; line = next)
   {
     next = strchr(line, '\n');

@@ -26,6 +26,7 @@ struct files
   off_t ddl_log_at;    /* how much of ddl.log has been taken into account */
   bool complex;        /* ddl.log named something that only a scan can follow: start over */
   bool control_changed;
+  bool altered;        /* some ALTER TABLE since before BACKUP STAGE START: perhaps an IMPORT */
   bool replicated;     /* appliers write non-transactional tables, whatever stage is held (wsrep_mode) */
   struct aria_control control_first, control_last;
   uint32_t newest_log; /* Aria's, by number */
@@ -54,7 +55,7 @@ void files_find_unopened(void *files);
 void files_scan(void *files);
 /* After FLUSH: queues closed tables that are not in use. in_use must be set. */
 void files_queue_closed(struct files *files);
-/* In the window: what ddl.log says since. Where appliers write non-transactional tables, fills to_close with those that
+/* In the window: what ddl.log says since, and (altered) what an IMPORT may have written. Where appliers write non-transactional tables, fills to_close with those that
    have changed since their copy: FLUSH does not stop appliers, only the pause does. Sets complex. */
 void files_window_ddl(void *files);
 /* In the window, after to_close has been closed: queues these and the tables that were in use. */

@@ -193,6 +193,13 @@ static enum outcome wait_queue(struct backup *b, bool holding)
       usleep(MISSING_PAUSE_US);
       if (!inventory_retry_missing(b->inventory, MISSING_TRIES, &b->error))
         return FAILED;
+      char path[1024], text[1200];
+      while (inventory_left_out(b->inventory, path, sizeof path))
+      {
+        snprintf(text, sizeof text, "%s was there and is gone, and the redo log does not name it: it is left out", path);
+        log_line(LOG_LEVEL_WARNING, "%s %s", b->options.id, text);
+        backup_warn(text);
+      }
     }
     if (idle && !load.missing)
       return TAKEN;
@@ -372,9 +379,16 @@ static bool begin_copy(struct backup *b)
   return true;
 }
 
+/* Statements ALTER TABLE since the server's start, counted when they begin. */
+static uint64_t count_alters(struct backup *b)
+{
+  return sql_status_number(b->sql, "Com_alter_table", &b->error);
+}
+
 static enum outcome copy(struct backup *b)
 {
   backup_set_stage(b, "COPY");
+  b->alters = count_alters(b); /* those that run now end before START is granted */
   enum outcome o = enter(b, "START");
   if (o != TAKEN)
     return o;
@@ -598,6 +612,7 @@ static enum outcome flush(struct backup *b)
     return o;
   if (!find_in_use(b))
     return FAILED;
+  b->files.altered = count_alters(b) != b->alters;
   if ((o = run_job(b, files_scan, true)) != TAKEN || (o = run_job(b, files_queue_aria_logs, true)) != TAKEN)
     return o;
   files_queue_closed(&b->files);
@@ -743,6 +758,7 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
   /* FILE_* records of all DDL are durable before the DDL ends: what the file holds now is all of it. */
   if (!follower_catch_up(b->follower, left_ms(until)))
     return again("the redo follower in the pause");
+  b->files.altered = count_alters(b) != b->alters;
   if ((o = window_job(b, files_window_ddl, until, "ddl.log to be read in the pause")) != TAKEN)
     return o;
   if (b->files.complex)

@@ -39,6 +39,7 @@ struct backup
   uint64_t lsn_end;
   bool control_written; /* Aria's, in this window */
   bool copied;          /* COPY has ended once */
+  uint64_t alters;      /* ALTER TABLE statements before this round */
   char position[128], gtid[1024], gtid_slave_pos[1024];
   struct gb_error error;
 };

@@ -28,6 +28,7 @@ struct inventory
   unsigned count[ITEM_STATES]; /* of items in each state */
   uint64_t queued_bytes;
   bool complete, no_memory, closed;
+  char left_out[1024];
   uint64_t clock, listed_at; /* counts events and queries of the list */
   struct pending_event *events, **events_last;
   uint32_t next_number;
@@ -272,6 +273,9 @@ static void apply(struct inventory *inv, const struct follower_event *e)
   }
   if (e->op == REDO_FILE_DELETE)
   {
+    /* One that is not known yet, too: a list that was read before must not bring it in. */
+    if (!i && e->space_id && (i = add(inv, ITEM_SPACE, WIRE_KIND_TABLESPACE, e->path, hash_number(e->space_id, 0))))
+      i->space_id = e->space_id;
     if (i)
       gone(inv, i);
     return;
@@ -291,8 +295,9 @@ static void apply(struct inventory *inv, const struct follower_event *e)
   i->created = i->created || e->op == REDO_FILE_CREATE;
   set_path(inv, i, e->path);
   /* Back after its FILE_DELETE: created again or imported. Its old copy is worth nothing (rule 11). */
-  if (i->dropped || i->state == ITEM_MISSING)
+  if (i->dropped || i->unopened || i->state == ITEM_MISSING)
     queue(inv, i);
+  i->unopened = false;
 }
 
 void inventory_add_space(struct inventory *inv, uint8_t kind, uint32_t space_id, uint32_t first_page, const char *path,
@@ -409,9 +414,45 @@ bool inventory_has_space(struct inventory *inv, uint32_t space_id)
 {
   pthread_mutex_lock(&inv->mutex);
   const struct item *i = find_space(inv, space_id, 0);
-  bool has = i && !i->dropped;
+  bool has = i != NULL;
   pthread_mutex_unlock(&inv->mutex);
   return has;
+}
+
+void inventory_add_unopened(struct inventory *inv, uint32_t space_id, const char *path, uint64_t size)
+{
+  pthread_mutex_lock(&inv->mutex);
+  struct item *i = find_space(inv, space_id, 0);
+  if (!i && (i = add(inv, ITEM_SPACE, WIRE_KIND_TABLESPACE, path, hash_number(space_id, 0))))
+  {
+    i->space_id = space_id;
+    i->size = size;
+    i->unopened = true;
+    queue(inv, i);
+  }
+  pthread_mutex_unlock(&inv->mutex);
+}
+
+bool inventory_left_out(struct inventory *inv, char *path, size_t size)
+{
+  pthread_mutex_lock(&inv->mutex);
+  bool any = inv->left_out[0];
+  snprintf(path, size, "%s", inv->left_out);
+  inv->left_out[0] = '\0';
+  pthread_mutex_unlock(&inv->mutex);
+  return any;
+}
+
+struct item_range inventory_range(struct inventory *inv, const struct item *i, uint32_t *number)
+{
+  struct item_range r = {0};
+  pthread_mutex_lock(&inv->mutex);
+  if (i->class == ITEM_ARIA_LOG)
+    r = (struct item_range){.from = i->from, .upto = i->upto, .more = i->more, .further = i->file_no && i->from};
+  if (r.further)
+    *number = i->file_no;
+  pthread_mutex_unlock(&inv->mutex);
+  return r;
 }
 
 struct item *inventory_find_file(struct inventory *inv, const char *path)
@@ -448,6 +489,22 @@ void inventory_each_table(struct inventory *inv, void (*visit)(struct item *item
   pthread_mutex_lock(&inv->mutex);
   for (struct item *i = inv->tables; i; i = i->next_table)
     visit(i, context);
+  pthread_cond_broadcast(&inv->changed);
+  pthread_mutex_unlock(&inv->mutex);
+}
+
+static bool is_orphan(const struct item *i)
+{
+  size_t n = strlen(i->path);
+  return i->class == ITEM_DEFINITION && i->kind == WIRE_KIND_OTHER && n > 4 && !strcmp(i->path + n - 4, ".ibd");
+}
+
+void inventory_each_cold(struct inventory *inv, void (*visit)(struct item *item, void *context), void *context)
+{
+  pthread_mutex_lock(&inv->mutex);
+  for (struct item *i = inv->first; i; i = i->next)
+    if (i->class == ITEM_SPACE ? i->unopened : is_orphan(i))
+      visit(i, context);
   pthread_cond_broadcast(&inv->changed);
   pthread_mutex_unlock(&inv->mutex);
 }
@@ -602,7 +659,12 @@ bool inventory_retry_missing(struct inventory *inv, unsigned max_tries, struct g
   bool ok = true;
   pthread_mutex_lock(&inv->mutex);
   for (struct item *i = inv->first; ok && i; i = i->next)
-    if (i->state == ITEM_MISSING)
+    if (i->state == ITEM_MISSING && i->unopened && i->tries >= max_tries)
+    {
+      snprintf(inv->left_out, sizeof inv->left_out, "%s", i->path);
+      gone(inv, i);
+    }
+    else if (i->state == ITEM_MISSING)
     {
       if (i->tries >= max_tries)
         ok = error_set(error, GB_file_vanished,
@@ -662,8 +724,7 @@ bool inventory_finish(struct inventory *inv, void (*drop)(uint32_t file_no, void
     else if (i->unwritten && !i->created)
       ok = error_set(error, GB_corrupt_page, "page 0 of %s (space %u) is all zero and the redo log does not say why", i->path,
                      i->space_id);
-    else if (i->class == ITEM_DEFINITION && i->kind == WIRE_KIND_OTHER && strlen(i->path) > 4 &&
-             !strcmp(i->path + strlen(i->path) - 4, ".ibd") && space_has_path(inv, i->path))
+    else if (is_orphan(i) && space_has_path(inv, i->path))
       drop(i->file_no, context); /* an orphan that was imported meanwhile: the tablespace has its place */
     else if (i->announced && strcmp(i->announced, i->path))
       name(i->file_no, i->path, context);

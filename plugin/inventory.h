@@ -63,6 +63,7 @@ struct item
   bool trimmed;  /* undo: the log holds its truncation */
   bool created;  /* the log holds its FILE_CREATE */
   bool unwritten; /* nothing of it was on disk: right only with `created` */
+  bool unopened; /* known from the dictionary and the file's first page alone: perhaps it waits for an IMPORT */
   uint32_t space_id;
   uint32_t first_page; /* of this file, in a system tablespace of several */
   uint32_t file_no;    /* of the copy announced to the agent, 0: none */
@@ -102,7 +103,13 @@ void inventory_event(void *inventory, const struct follower_event *event);
 /* The item of that path that is not a tablespace, made if it is new. */
 struct item *inventory_file(struct inventory *inventory, enum item_class class, uint8_t kind, const char *path);
 bool inventory_is_space_path(struct inventory *inventory, const char *path);
+/* Whether there is an item of that id, dropped or not. */
 bool inventory_has_space(struct inventory *inventory, uint32_t space_id);
+/* Adds a tablespace that is in the dictionary and not open, unless its id is known; the first record that names it has it
+   copied again, for an IMPORT writes none of its pages to the log. */
+void inventory_add_unopened(struct inventory *inventory, uint32_t space_id, const char *path, uint64_t size);
+/* Path of an unopened tablespace that is not there any more, without a record: left out. False: none since the last call. */
+bool inventory_left_out(struct inventory *inventory, char *path, size_t size);
 /* The item of that path, not a tablespace and not gone; NULL if there is none. */
 struct item *inventory_find_file(struct inventory *inventory, const char *path);
 /* A scan has seen the file: one that was gone is back, to be copied when the time of its class comes. */
@@ -113,6 +120,8 @@ void inventory_each_file(struct inventory *inventory, void (*visit)(struct item 
 
 /* The same for all that have ever been ITEM_CLOSED or ITEM_LOG_TABLE. */
 void inventory_each_table(struct inventory *inventory, void (*visit)(struct item *item, void *context), void *context);
+/* The same for tablespaces that nobody has opened and .ibd files that are none yet: what an IMPORT may write. */
+void inventory_each_cold(struct inventory *inventory, void (*visit)(struct item *item, void *context), void *context);
 /* In a visit alone: the state of an item. */
 void inventory_set_state(struct inventory *inventory, struct item *item, enum item_state state);
 
@@ -133,6 +142,13 @@ bool inventory_number(struct inventory *inventory, struct item *item, uint32_t *
 void inventory_put_back(struct inventory *inventory, struct item *item);
 /* Path of an item, now. */
 void inventory_path(struct inventory *inventory, const struct item *item, char *out, size_t size);
+/* ITEM_ARIA_LOG: what is to be read of it, as of now; else all zero. further: a copy of it has begun and goes on. */
+struct item_range
+{
+  uint64_t from, upto;
+  bool more, further;
+};
+struct item_range inventory_range(struct inventory *inventory, const struct item *item, uint32_t *number);
 void inventory_note_shrunk(struct inventory *inventory, struct item *item);
 void inventory_note_unwritten(struct inventory *inventory, struct item *item);
 void inventory_note_size(struct inventory *inventory, struct item *item, uint64_t bytes);

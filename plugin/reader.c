@@ -45,9 +45,8 @@ static void copy_one(struct readers *r, struct copier *c, struct item *item, uin
   char path[WIRE_PATH_MAX];
   inventory_path(inv, item, path, sizeof path);
   /* Further ranges of a log file belong to the copy that was announced. */
-  bool further = item->class == ITEM_ARIA_LOG && item->file_no && item->from;
-  if (further)
-    number = item->file_no;
+  c->range = inventory_range(inv, item, &number);
+  bool further = c->range.further;
   struct gb_error error = {0};
   enum copy_result result = copy_item(c, item, number, path, &error);
   uint32_t replaced = 0;

@@ -15,6 +15,8 @@ CMD_LIST(CMD_DECLARE)
 
 /* The repository that --repository names: a directory's path, or a name of the configuration. */
 struct repository *cmd_repository(const struct options *options, struct gb_error *error);
+/* The backup that the command's argument names. The latest is that of --cluster, else of the configured cluster. */
+bool cmd_find(const struct options *options, struct repository *repository, struct manifest *manifest, struct gb_error *error);
 /* The configuration of --config, or the default one. */
 bool cmd_config(const struct options *options, struct config *config, struct gb_error *error);
 

@@ -24,3 +24,13 @@ struct repository *cmd_repository(const struct options *options, struct gb_error
         return NULL;
     return repository_open(spec, error);
 }
+
+bool cmd_find(const struct options *options, struct repository *repository, struct manifest *manifest, struct gb_error *error)
+{
+    struct config config;
+    struct gb_error ignored = {0}; /* a repository that is named by its path needs no configuration */
+    const char *cluster = options->cluster;
+    if (!cluster && !strcmp(options->argument, "latest") && cmd_config(options, &config, &ignored) && config.cluster[0])
+        cluster = config.cluster;
+    return repository_find(repository, cluster, options->argument, manifest, error);
+}

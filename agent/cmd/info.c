@@ -9,7 +9,7 @@ int cmd_info(const struct options *options, struct gb_error *error)
 {
     struct repository *r = cmd_repository(options, error);
     struct manifest m;
-    if (!r || !repository_find(r, options->cluster, options->argument, &m, error)) {
+    if (!r || !cmd_find(options, r, &m, error)) {
         repository_close(r);
         return error_exit_status(error->code);
     }

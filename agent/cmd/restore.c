@@ -9,24 +9,47 @@
 #include <string.h>
 #include <unistd.h>
 
+#define OUTSIDE_SHOWN 20u /* paths in the plan */
+
 static void show(void *context, uint64_t done, uint64_t total)
 {
     progress_show(context, done, total, "");
 }
 
+/* A path may hold anything; on a terminal it shall show as one line. */
+static void print_path(const char *path)
+{
+    printf("          ");
+    for (; *path; path++)
+        putchar((unsigned char)*path < ' ' || *path == 0x7f ? '?' : *path);
+    putchar('\n');
+}
+
+/* Absolute paths, which the backup chose and not --datadir. */
+static void print_outside(const struct index *index, const struct restore_plan *plan)
+{
+    unsigned shown = 0;
+    if (plan->outside)
+        printf("outside   %u files go to their absolute paths outside the data directory:\n", plan->outside);
+    for (size_t i = 0; i < index->file_count && shown < OUTSIDE_SHOWN; i++)
+        if (index->files[i].path[0] == '/' && ++shown)
+            print_path(index->files[i].path);
+    if (plan->outside > shown)
+        printf("          and %u more\n", plan->outside - shown);
+}
+
 static void print_plan(const struct manifest *m, const struct repository *r, const struct restore_request *request,
-                       const struct restore_plan *plan)
+                       const struct index *index, const struct restore_plan *plan)
 {
     char age[32], bytes[32], stored[32], available[32], redo[32];
-    printf("backup    %s of %s (MariaDB %s), %s old\nfrom      %s, %s to read\nto        %s, %" PRIu64 " files, %s; %s free\n"
+    printf("backup    %s of %s (MariaDB %s), %s old\ncluster   %s\nfrom      %s, %s to read\nto        %s, %" PRIu64 " files, %s; %s free\n"
            "position  %s\nredo      %s, replayed by the first start\nas        %s\n",
            m->id, m->node, m->server_version, text_duration((uint64_t)(time(NULL) - m->finished_at), age, sizeof age),
-           storage_describe(r->storage), text_bytes(plan->stored, stored, sizeof stored), request->datadir, plan->files,
+           m->cluster, storage_describe(r->storage), text_bytes(plan->stored, stored, sizeof stored), request->datadir, plan->files,
            text_bytes(plan->bytes, bytes, sizeof bytes), text_bytes(plan->available, available, sizeof available),
            manifest_position(m)[0] ? manifest_position(m) : "none", text_bytes(m->redo_bytes, redo, sizeof redo),
            request->galera ? (request->safe_to_bootstrap ? "galera, safe to bootstrap" : "galera") : "standalone");
-    if (plan->outside)
-        printf("outside   %u files go to their absolute paths outside the data directory\n", plan->outside);
+    print_outside(index, plan);
 }
 
 static bool confirmed(const struct options *options, struct gb_error *error)
@@ -74,7 +97,7 @@ int cmd_restore(const struct options *options, struct gb_error *error)
     struct manifest m = {0};
     struct index index;
     index_init(&index);
-    if (r && repository_find(r, options->cluster, options->argument, &m, error)) {
+    if (r && cmd_find(options, r, &m, error)) {
         struct progress bar;
         struct restore_request request = {.datadir = options->datadir,
                                           .owner = options->owner,
@@ -89,7 +112,7 @@ int cmd_restore(const struct options *options, struct gb_error *error)
         if (request.safe_to_bootstrap && !request.galera)
             error_set(error, GB_bad_value, "--safe-to-bootstrap is for --as galera");
         if (!error->code && restore_plan(r, &m, &request, &index, &plan, error)) {
-            print_plan(&m, r, &request, &plan);
+            print_plan(&m, r, &request, &index, &plan);
             if (!options->dry_run && confirmed(options, error)) {
                 time_t began = time(NULL);
                 progress_start(&bar, options->progress, "restoring");

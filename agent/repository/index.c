@@ -184,6 +184,12 @@ static bool is_space(const struct index_file *f)
     return f->kind == WIRE_KIND_TABLESPACE || f->kind == WIRE_KIND_UNDO;
 }
 
+/* Kinds that the server keeps where a variable or DATA DIRECTORY says. Nothing else has a place outside the data directory. */
+static bool may_be_outside(const struct index_file *f)
+{
+    return is_space(f) || f->kind == WIRE_KIND_SYSTEM || f->kind == WIRE_KIND_ARIA_LOG || f->kind == WIRE_KIND_ARIA_CONTROL;
+}
+
 /* What writing and reading both check of the files. */
 static bool check_files(const struct index *x, enum gb_code code, struct gb_error *error)
 {
@@ -196,6 +202,8 @@ static bool check_files(const struct index *x, enum gb_code code, struct gb_erro
         sorted[i] = &x->files[i];
         if (!path_clean(x->files[i].path))
             ok = error_set(error, code, "the path \"%s\" is not one that can be restored", x->files[i].path);
+        else if (x->files[i].path[0] == '/' && !may_be_outside(&x->files[i]))
+            ok = error_set(error, code, "%s is outside the data directory and of a kind that never is", x->files[i].path);
     }
     qsort(sorted, x->file_count, sizeof *sorted, by_path);
     for (size_t i = 1; i < x->file_count; i++)
@@ -380,7 +388,7 @@ static bool get_body(struct index *x, struct bytes_reader *r, struct gb_error *e
         f.unverifiable = bytes_get_u8(r);
         f.space_id = bytes_get_u32(r);
         f.page_size = bytes_get_u32(r);
-        f.mode = bytes_get_u32(r);
+        f.mode = bytes_get_u32(r) & INDEX_MODE_MASK;
         f.size = bytes_get_u64(r);
         bytes_get_string(r, path, sizeof path);
         if (r->failed || f.kind < WIRE_KIND_SYSTEM || f.kind > WIRE_KIND_DIRECTORY || f.size > INT64_MAX)

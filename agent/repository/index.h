@@ -10,6 +10,8 @@
 #include "agent/repository/segment.h"
 #include "common/wire.h"
 
+#define INDEX_MODE_MASK 0777u /* of a file's mode: what a restore sets */
+
 struct index_file {
     uint32_t file_no;
     uint8_t kind; /* enum wire_file_kind */
@@ -63,13 +65,14 @@ struct index_file *index_find(const struct index *index, uint32_t file_no);
 bool index_check_sent(const struct index *index, struct gb_error *error);
 
 /* Before it is written: every file not dropped is done; no two carry the same path, no two tablespaces the same
-   space id; paths are clean (relative without "..", or absolute); redo is without gap from 0 to redo_bytes; no
+   space id; paths are clean (relative without "..", or absolute, which only the system tablespace, tablespaces, undo and
+   Aria's log and control file may have: they alone are kept outside the data directory); redo is without gap from 0 to redo_bytes; no
    extent reaches beyond its file's size. Extents of dropped files and redo beyond redo_bytes stay; readers pass them
    over. Errors: GB_internal, naming it. */
 bool index_finish(struct index *index, uint64_t redo_bytes, struct gb_error *error);
 
 /* The object "index" of the backup: written (info filled) and read. Reading checks everything that writing
-   checks, and the object's SHA-256 against expected. Errors: GB_store_failed; GB_corrupt_backup. */
+   checks, and the object's SHA-256 against expected; of a mode the permissions (INDEX_MODE_MASK) are taken. Errors: GB_store_failed; GB_corrupt_backup. */
 bool index_write(const struct index *index, struct storage *storage, const char *prefix,
                  struct object_info *info, struct gb_error *error);
 bool index_read(struct index *index, struct storage *storage, const char *prefix,

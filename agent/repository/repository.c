@@ -1,6 +1,7 @@
 /* A repository and the backups in it; see repository.h. */
 #include "agent/repository/repository.h"
 
+#include <inttypes.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,8 +101,42 @@ static int newest_first(const void *a, const void *b)
     return strcmp(((const struct manifest *)b)->id, ((const struct manifest *)a)->id);
 }
 
-static bool list_cluster(struct repository *r, const char *cluster, struct manifest **list, size_t *count,
-                         void (*warn)(void *context, const char *text), void *context, struct gb_error *error)
+/* A backup.json that is there and can't be used. */
+struct unread {
+    char cluster[WIRE_NAME_MAX], id[WIRE_ID_MAX];
+    struct gb_error why;
+};
+
+struct listing {
+    struct manifest *list;
+    size_t count;
+    struct unread *unread;
+    size_t unread_count;
+};
+
+static void listing_free(struct listing *l)
+{
+    for (size_t i = 0; i < l->count; i++)
+        manifest_free(&l->list[i]);
+    free(l->list);
+    free(l->unread);
+}
+
+static bool add_unread(struct listing *l, const char *cluster, const char *id, const struct gb_error *why,
+                       struct gb_error *error)
+{
+    struct unread *more = realloc(l->unread, (l->unread_count + 1) * sizeof *more);
+    if (!more)
+        return error_set(error, GB_internal, "no memory for the list");
+    l->unread = more;
+    more += l->unread_count++;
+    snprintf(more->cluster, sizeof more->cluster, "%s", cluster);
+    snprintf(more->id, sizeof more->id, "%s", id);
+    more->why = *why;
+    return true;
+}
+
+static bool list_cluster(struct repository *r, const char *cluster, struct listing *l, struct gb_error *error)
 {
     char prefix[1024];
     struct names labels = {.directories = true};
@@ -111,74 +146,172 @@ static bool list_cluster(struct repository *r, const char *cluster, struct manif
         if (!label_valid(labels.name[i]))
             continue;
         struct gb_error problem = {0};
-        struct manifest *more = realloc(*list, (*count + 1) * sizeof **list);
+        struct manifest *more = realloc(l->list, (l->count + 1) * sizeof *more);
         if (!more) {
             ok = error_set(error, GB_internal, "no memory for the list");
             break;
         }
-        *list = more;
+        l->list = more;
         repository_prefix(prefix, sizeof prefix, cluster, labels.name[i]);
-        if (manifest_read(&more[*count], r->storage, prefix, &problem))
-            (*count)++;
-        else if (problem.code != GB_not_found && warn)
-            warn(context, problem.what);
+        if (manifest_read(&more[l->count], r->storage, prefix, &problem))
+            l->count++;
+        else if (problem.code != GB_not_found)
+            ok = add_unread(l, cluster, labels.name[i], &problem, error);
     }
     free(labels.name);
+    return ok;
+}
+
+/* All backups of a cluster or (NULL) of all clusters, newest first. To be freed in any case. */
+static bool list_all(struct repository *r, const char *cluster, struct listing *l, struct gb_error *error)
+{
+    struct names clusters = {.directories = true};
+    bool ok = true;
+    memset(l, 0, sizeof *l);
+    if (cluster)
+        ok = list_cluster(r, cluster, l, error);
+    else {
+        ok = storage_list(r->storage, "", take_name, &clusters, error);
+        for (size_t i = 0; ok && i < clusters.count; i++)
+            if (cluster_name_valid(clusters.name[i]))
+                ok = list_cluster(r, clusters.name[i], l, error);
+    }
+    free(clusters.name);
+    if (l->count)
+        qsort(l->list, l->count, sizeof *l->list, newest_first);
     return ok;
 }
 
 bool repository_list(struct repository *r, const char *cluster, struct manifest **list, size_t *count,
                      void (*warn)(void *context, const char *text), void *context, struct gb_error *error)
 {
-    *list = NULL;
-    *count = 0;
-    struct names clusters = {.directories = true};
-    bool ok = true;
-    if (cluster)
-        ok = list_cluster(r, cluster, list, count, warn, context, error);
-    else {
-        ok = storage_list(r->storage, "", take_name, &clusters, error);
-        for (size_t i = 0; ok && i < clusters.count; i++)
-            if (cluster_name_valid(clusters.name[i]))
-                ok = list_cluster(r, clusters.name[i], list, count, warn, context, error);
-    }
-    free(clusters.name);
-    if (*count)
-        qsort(*list, *count, sizeof **list, newest_first);
+    struct listing l;
+    bool ok = list_all(r, cluster, &l, error);
+    for (size_t i = 0; warn && i < l.unread_count; i++)
+        warn(context, l.unread[i].why.what);
+    *list = l.list;
+    *count = l.count;
+    l.list = NULL;
+    l.count = 0;
+    listing_free(&l);
     return ok;
+}
+
+static bool add_cluster(char *text, size_t size, const char *first, const char *name)
+{
+    char quoted[WIRE_NAME_MAX + 4];
+    snprintf(quoted, sizeof quoted, " %s,", name);
+    if (!strcmp(first, name) || strstr(text, quoted))
+        return !strcmp(first, name);
+    size_t n = strlen(text);
+    if (n + strlen(quoted) + 4 < size)
+        snprintf(text + n, size - n, "%s", quoted);
+    return false;
+}
+
+/* "latest" of several clusters would be anyone's. */
+static bool check_one_cluster(const struct repository *r, const struct listing *l, struct gb_error *error)
+{
+    const char *first = l->count ? l->list[0].cluster : l->unread_count ? l->unread[0].cluster : "";
+    char text[300];
+    bool one = true;
+    snprintf(text, sizeof text, " %s,", first);
+    for (size_t i = 0; i < l->count; i++)
+        one = add_cluster(text, sizeof text, first, l->list[i].cluster) && one;
+    for (size_t i = 0; i < l->unread_count; i++)
+        one = add_cluster(text, sizeof text, first, l->unread[i].cluster) && one;
+    if (one)
+        return true;
+    error_set(error, GB_bad_value, "%s holds backups of several clusters:%.*s", storage_describe(r->storage),
+              (int)strlen(text) - 1, text);
+    error_hint(error, "say which one: --cluster NAME");
+    return false;
+}
+
+static void warn_stderr(void *context, const char *text)
+{
+    (void)context;
+    fprintf(stderr, "galera-backup: warning: %s\n", text);
+}
+
+/* Damage is a property of the backup; anything else may be gone the next time, and is no reason to take another backup. */
+static bool is_damage(const struct gb_error *why)
+{
+    return why->code == GB_corrupt_backup || why->code == GB_format_newer;
+}
+
+static bool find_latest(const struct repository *r, const char *cluster, const struct listing *l, size_t *at,
+                        struct gb_error *error)
+{
+    if (!cluster && !check_one_cluster(r, l, error))
+        return false;
+    for (size_t i = 0; i < l->unread_count; i++) {
+        const struct unread *u = &l->unread[i];
+        char text[GB_ERROR_TEXT_MAX + 256];
+        if (l->count && strcmp(u->id, l->list[0].id) < 0)
+            continue;
+        if (!is_damage(&u->why)) {
+            error_copy(error, &u->why);
+            return false;
+        }
+        snprintf(text, sizeof text, "%s can't be used and is not the latest: %s", u->id, u->why.what);
+        warn_stderr(NULL, text);
+    }
+    *at = 0;
+    if (l->count)
+        return true;
+    if (cluster)
+        return error_set(error, GB_not_found, "there is no backup of cluster %s in %s", cluster, storage_describe(r->storage));
+    return error_set(error, GB_not_found, "there is no backup in %s", storage_describe(r->storage));
+}
+
+/* A label of which id is all or, if there is no such, the beginning. */
+static bool find_label(const struct repository *r, const struct listing *l, const char *id, size_t *at, struct gb_error *error)
+{
+    const struct unread *unread = NULL;
+    const char *newest = NULL;
+    size_t fits = 0, same = 0;
+    for (size_t i = 0; i < l->count + l->unread_count; i++) {
+        const struct unread *u = i < l->count ? NULL : &l->unread[i - l->count];
+        const char *label = u ? u->id : l->list[i].id;
+        bool is = !strcmp(label, id);
+        if (strncmp(label, id, strlen(id)))
+            continue;
+        fits++;
+        same += is;
+        if (!newest || strcmp(newest, label) < 0)
+            newest = label;
+        if (same > is)
+            continue;
+        if (is || fits == 1) {
+            unread = u;
+            *at = u ? 0 : i;
+        }
+    }
+    if (!fits)
+        return error_set(error, GB_not_found, "there is no backup \"%s\" in %s", id, storage_describe(r->storage));
+    if (same > 1)
+        return error_set(error, GB_bad_value, "\"%s\" is there in %zu clusters; --cluster says which", id, same);
+    if (!same && fits > 1)
+        return error_set(error, GB_bad_value, "\"%s\" fits %zu backups, %s the newest", id, fits, newest);
+    if (unread)
+        error_copy(error, &unread->why);
+    return !unread;
 }
 
 bool repository_find(struct repository *r, const char *cluster, const char *id, struct manifest *manifest,
                      struct gb_error *error)
 {
-    struct manifest *list;
-    size_t count, found = 0, at = 0;
-    if (!repository_list(r, cluster, &list, &count, NULL, NULL, error))
-        return false;
-    bool latest = !strcmp(id, "latest");
-    for (size_t i = 0; i < count; i++)
-        if (latest || !strncmp(list[i].id, id, strlen(id))) {
-            if (!found++)
-                at = i;
-            if (latest || !strcmp(list[i].id, id)) {
-                at = i;
-                found = 1;
-                break;
-            }
-        }
-    if (!found && latest)
-        error_set(error, GB_not_found, "there is no backup in %s", storage_describe(r->storage));
-    else if (!found)
-        error_set(error, GB_not_found, "there is no backup \"%s\" in %s", id, storage_describe(r->storage));
-    else if (found > 1)
-        error_set(error, GB_bad_value, "\"%s\" fits %zu backups, %s the newest", id, found, list[at].id);
-    for (size_t i = 0; i < count; i++)
-        if (found == 1 && i == at)
-            *manifest = list[i];
-        else
-            manifest_free(&list[i]);
-    free(list);
-    return found == 1;
+    struct listing l;
+    size_t at = 0;
+    bool ok = list_all(r, cluster, &l, error) &&
+              (strcmp(id, "latest") ? find_label(r, &l, id, &at, error) : find_latest(r, cluster, &l, &at, error));
+    if (ok) {
+        *manifest = l.list[at];
+        l.list[at].objects = NULL;
+    }
+    listing_free(&l);
+    return ok;
 }
 
 bool repository_collect(struct repository *r, const char *cluster, unsigned *removed, struct gb_error *error)
@@ -205,8 +338,11 @@ bool repository_collect(struct repository *r, const char *cluster, unsigned *rem
         /* Looked at once more: whoever had the lock until now may have committed. */
         snprintf(name, sizeof name, "%s/backup.json", prefix);
         if (!storage_size(r->storage, name, &size, &ignored) && ignored.code == GB_not_found) {
-            ok = storage_remove_all(r->storage, prefix, error);
-            *removed += ok;
+            error_clear(&ignored);
+            if (storage_remove_all(r->storage, prefix, &ignored))
+                ++*removed;
+            else
+                warn_stderr(NULL, ignored.what); /* it is in nobody's way */
         }
         storage_unlock(lock);
     }
@@ -255,6 +391,23 @@ static void make_nonce(char out[33])
         snprintf(out + 2 * i, 3, "%02x", bytes[i]);
 }
 
+/* What the manifest is about to name is there. That the lock is ours still, the store says of each object that it writes. */
+static bool check_stored(const struct repository_backup *b, const struct manifest *m, struct gb_error *error)
+{
+    char name[1200];
+    for (size_t i = 0; i < m->object_count; i++) {
+        struct gb_error why = {0};
+        uint64_t size = 0;
+        snprintf(name, sizeof name, "%s/%s", b->prefix, m->objects[i].name);
+        if (!storage_size(b->repository->storage, name, &size, &why))
+            return error_set(error, GB_store_failed, "what was written is not there: %s", why.what);
+        if (size != m->objects[i].size)
+            return error_set(error, GB_store_failed, "%s has %" PRIu64 " bytes, %" PRIu64 " were written", name, size,
+                             m->objects[i].size);
+    }
+    return true;
+}
+
 bool repository_commit(struct repository_backup *b, struct index *index, struct manifest *m,
                        const struct object_info *segments, size_t segment_count, struct gb_error *error)
 {
@@ -276,7 +429,7 @@ bool repository_commit(struct repository_backup *b, struct index *index, struct 
         for (size_t i = 0; i < m->object_count; i++)
             m->stored_bytes += m->objects[i].size;
         make_nonce(m->nonce);
-        ok = manifest_write(m, storage, b->prefix, error);
+        ok = check_stored(b, m, error) && manifest_write(m, storage, b->prefix, error);
     }
     if (!ok) {
         repository_abort(b);
@@ -290,7 +443,8 @@ bool repository_commit(struct repository_backup *b, struct index *index, struct 
 void repository_abort(struct repository_backup *b)
 {
     struct gb_error ignored = {0};
-    storage_remove_all(b->repository->storage, b->prefix, &ignored);
+    if (!storage_remove_all(b->repository->storage, b->prefix, &ignored))
+        warn_stderr(NULL, ignored.what);
     storage_unlock(b->lock);
     free(b);
 }

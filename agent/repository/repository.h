@@ -39,11 +39,14 @@ void repository_prefix(char *out, size_t size, const char *cluster, const char *
    named through warn (may be NULL). *list is malloc'ed; free each with manifest_free(), then the array. */
 bool repository_list(struct repository *repository, const char *cluster, struct manifest **list, size_t *count,
                      void (*warn)(void *context, const char *text), void *context, struct gb_error *error);
-/* id: a label, "latest", or a prefix that fits just one label. Errors: GB_not_found, GB_bad_value (ambiguous). */
+/* id: a label, "latest", or a prefix that fits just one label. What is newer than the latest and damaged is named on stderr.
+   Errors: GB_not_found; GB_bad_value (ambiguous; "latest" without a cluster where there are several); GB_corrupt_backup and
+   GB_format_newer of a backup that id names; GB_repository_unreachable, also for one that may be the latest. */
 bool repository_find(struct repository *repository, const char *cluster, const char *id,
                      struct manifest *manifest, struct gb_error *error);
 
-/* Removes what failed backups left: prefixes without backup.json whose lock nobody holds. *removed counts. */
+/* Removes what failed backups left: prefixes without backup.json whose lock nobody holds. *removed counts.
+   What can't be removed is named on stderr and stays. False only if the prefixes can't be listed. */
 bool repository_collect(struct repository *repository, const char *cluster, unsigned *removed,
                         struct gb_error *error);
 
@@ -53,10 +56,10 @@ struct repository_backup *repository_begin(struct repository *repository, const 
                                            const char *label, struct gb_error *error);
 const char *repository_backup_prefix(const struct repository_backup *backup);
 /* Writes index, then backup.json; durable when it returns true. Frees backup. Fills the manifest's sums and
-   objects from `segments` (by number). */
+   objects from `segments` (by number). GB_store_failed if one of them is not there in its size, or if the lock is lost. */
 bool repository_commit(struct repository_backup *backup, struct index *index, struct manifest *manifest,
                        const struct object_info *segments, size_t segment_count, struct gb_error *error);
-/* Removes all that was written. Frees backup. */
+/* Removes all that was written; what can't be removed is named on stderr. Frees backup. */
 void repository_abort(struct repository_backup *backup);
 
 struct verify_report {

@@ -23,6 +23,8 @@ struct verifier {
     uint8_t *redo;                /* redo_bytes, filled by the frames; NULL unless deep */
     pthread_mutex_t mutex;        /* what follows */
     size_t next_object, next_frame;
+    size_t objects, frames; /* visited, whatever was found */
+    struct gb_error failure; /* the check itself could not be done */
     struct verify_report *result;
     void (*report)(void *context, const struct gb_error *problem);
     void *context;
@@ -31,9 +33,13 @@ struct verifier {
 static void problem(struct verifier *v, const struct gb_error *error)
 {
     pthread_mutex_lock(&v->mutex);
-    v->result->damaged++;
-    if (v->report)
-        v->report(v->context, error);
+    if (error->code == GB_internal) {
+        error_copy(&v->failure, error);
+    } else {
+        v->result->damaged++;
+        if (v->report)
+            v->report(v->context, error);
+    }
     pthread_mutex_unlock(&v->mutex);
 }
 
@@ -124,7 +130,13 @@ static void *verify_main(void *argument)
     struct verifier *v = argument;
     uint8_t *stored = malloc(codec_bound(FRAME_PLAIN_MAX) + FRAME_HEADER_SIZE + READ_SIZE), *plain = malloc(FRAME_PLAIN_MAX);
     struct codec *codec = codec_new((struct codec_spec){CODEC_ZSTD, 1});
-    while (stored && plain && codec) {
+    bool ready = stored && plain && codec;
+    if (!ready) {
+        struct gb_error error = {0};
+        error_set(&error, GB_internal, "no memory to check %s", v->prefix);
+        problem(v, &error);
+    }
+    while (ready) {
         pthread_mutex_lock(&v->mutex);
         size_t object = v->next_object, frame = v->next_frame;
         if (object < v->manifest->object_count)
@@ -138,6 +150,12 @@ static void *verify_main(void *argument)
             check_frame(v, codec, &v->index->frames[frame], stored, plain);
         else
             break;
+        pthread_mutex_lock(&v->mutex);
+        if (object < v->manifest->object_count)
+            v->objects++;
+        else
+            v->frames++;
+        pthread_mutex_unlock(&v->mutex);
     }
     free(stored);
     free(plain);
@@ -224,6 +242,13 @@ bool repository_verify(struct repository *repository, const struct manifest *man
         verify_main(&v);
     for (unsigned i = 0; i < started; i++)
         pthread_join(thread[i], NULL);
+    if (ok && v.failure.code) {
+        error_copy(error, &v.failure);
+        ok = false;
+    }
+    if (ok && (v.objects != manifest->object_count || (v.deep && v.frames != index.frame_count)))
+        ok = error_set(error, GB_internal, "%s: %zu of %zu objects and %zu of %zu frames were visited", v.prefix, v.objects,
+                       manifest->object_count, v.frames, index.frame_count);
     if (ok && v.deep && !result->damaged)
         check_redo(&v);
     free(v.formats);

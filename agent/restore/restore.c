@@ -112,6 +112,12 @@ static int by_place(const void *a, const void *b)
     return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
+static mode_t mode_of(const struct index_file *f, mode_t otherwise)
+{
+    mode_t mode = f->mode & INDEX_MODE_MASK;
+    return mode ? mode : otherwise;
+}
+
 /* Makes all directories and files at their sizes; what no extent covers is a hole. */
 static bool make_files(const struct writer *w, struct gb_error *error)
 {
@@ -120,7 +126,7 @@ static bool make_files(const struct writer *w, struct gb_error *error)
         const struct index_file *f = &w->index->files[i];
         target_path(path, sizeof path, w->datadir, f->path);
         if (f->kind == WIRE_KIND_DIRECTORY) {
-            if ((mkdir(path, 0700) && errno != EEXIST) || chmod(path, f->mode ? f->mode : 0700))
+            if ((mkdir(path, 0700) && errno != EEXIST) || chmod(path, mode_of(f, 0700)))
                 return error_set_errno(error, GB_target_failed, errno, "the directory %s can't be made", path);
             continue;
         }
@@ -128,9 +134,9 @@ static bool make_files(const struct writer *w, struct gb_error *error)
         char *directory = dirname(parent);
         if (access(directory, F_OK) && !target_make_directories(directory, w->uid, w->gid, error))
             return false;
-        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, f->mode ? f->mode : 0660);
+        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode_of(f, 0660));
         bool ok = fd >= 0 && !ftruncate(fd, (off_t)f->size) && (w->uid == (uid_t)-1 || !fchown(fd, w->uid, w->gid)) &&
-                  !fchmod(fd, f->mode ? f->mode : 0660);
+                  !fchmod(fd, mode_of(f, 0660));
         if (!ok)
             error_set_errno(error, errno == ENOSPC ? GB_target_no_space : GB_target_failed, errno, "%s can't be made", path);
         if (fd >= 0)

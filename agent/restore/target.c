@@ -228,13 +228,23 @@ bool target_chown(const char *datadir, uid_t uid, gid_t gid, struct gb_error *er
 {
     if (uid == (uid_t)-1)
         return true;
-    char *paths[] = {(char *)(uintptr_t)datadir, NULL};
-    FTS *fts = fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+    /* datadir may be a link to the directory; links in it are not followed. */
+    char *real = realpath(datadir, NULL), *paths[] = {real, NULL};
+    FTS *fts = real ? fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL) : NULL;
     bool ok = fts != NULL;
-    for (FTSENT *e; ok && (e = fts_read(fts));)
-        if (e->fts_info != FTS_DP && lchown(e->fts_path, uid, gid))
+    if (!ok)
+        error_set_errno(error, GB_target_failed, errno, "the owner of %s can't be set", datadir);
+    errno = 0;
+    for (FTSENT *e; ok && (e = fts_read(fts)); errno = 0) {
+        if (e->fts_info == FTS_DNR || e->fts_info == FTS_ERR || e->fts_info == FTS_NS)
+            ok = error_set_errno(error, GB_target_failed, e->fts_errno, "the owner of what is in %s can't be set", e->fts_path);
+        else if (e->fts_info != FTS_DP && lchown(e->fts_path, uid, gid))
             ok = error_set_errno(error, GB_target_failed, errno, "the owner of %s can't be set", e->fts_path);
+    }
+    if (ok && errno)
+        ok = error_set_errno(error, GB_target_failed, errno, "%s can't be read to its end", datadir);
     if (fts)
         fts_close(fts);
+    free(real);
     return ok;
 }

@@ -21,7 +21,7 @@ bool target_grastate(const char *datadir, const char *position, bool safe_to_boo
 bool target_end(const char *datadir, const char *log_file, struct gb_error *error);
 /* Owner of all that is written: --owner, else the directory's if it was there, else user mysql; uid -1: leave. */
 bool target_owner(const struct restore_request *request, uid_t *uid, gid_t *gid, struct gb_error *error);
-/* chown of everything below datadir. */
+/* chown of datadir (if that is a link, of the directory it leads to) and of everything below; links there are not followed. */
 bool target_chown(const char *datadir, uid_t uid, gid_t gid, struct gb_error *error);
 
 #endif

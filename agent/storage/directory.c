@@ -4,6 +4,12 @@
   An object is written under a temporary name and linked to its own when it is whole and on disk, so half an object
   never has an object's name. Directories are made 0700, files 0600. Names are checked to be relative and free of "..":
   below the root every directory is opened without following links.
+
+  A lock is a file in the directory that it guards, held by flock(). A store knows the locks that were taken through it:
+  what is below such a directory is written only while the lock is still the file of its name, and into the directory that
+  the lock stands in, which is never made anew. And storage_remove_all() of that directory leaves the lock, because an NFS
+  client renames a file that is open (.nfsXXXX) instead of removing it and no directory with a file in it goes:
+  storage_unlock() removes first the lock, then the directory.
 */
 #include "agent/storage/storage.h"
 
@@ -12,6 +18,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,10 +34,13 @@ struct storage {
     char path[PATH_MAX];
     int root;
     unsigned min_free_percent;
+    pthread_mutex_t mutex; /* locks */
+    struct storage_lock *locks;
 };
 
 struct storage_writer {
     struct storage *storage;
+    const struct storage_lock *lock; /* that guards the object; NULL: none of this store does */
     char name[PATH_MAX];
     char temporary[PATH_MAX];
     int directory, fd;
@@ -38,7 +48,11 @@ struct storage_writer {
 };
 
 struct storage_lock {
+    struct storage *storage;
+    struct storage_lock *next;
     int directory, fd;
+    bool remove_directory;
+    char prefix[PATH_MAX]; /* the directory; "" the root */
     char name[NAME_MAX + 1];
 };
 
@@ -56,14 +70,14 @@ static bool name_clean(const char *name)
     return true;
 }
 
-/* Opens the directory that holds `name` below the root; *base is its last part. make: create what is missing. */
-static int open_parent(struct storage *s, const char *name, bool make, const char **base)
+/* Opens the directory that holds `name` below the directory `from`; *base is its last part. make: create what is missing. */
+static int open_below(int from, const char *name, bool make, const char **base)
 {
     if (!name_clean(name)) {
         errno = EINVAL;
         return -1;
     }
-    int at = dup(s->root);
+    int at = dup(from);
     const char *part = name, *slash;
     while (at >= 0 && (slash = strchr(part, '/'))) {
         char one[NAME_MAX + 1];
@@ -84,6 +98,41 @@ static int open_parent(struct storage *s, const char *name, bool make, const cha
     return at;
 }
 
+static int open_parent(struct storage *s, const char *name, bool make, const char **base)
+{
+    return open_below(s->root, name, make, base);
+}
+
+/* The lock of this store on the directory `prefix`, or, with below, on one that `prefix` is below of. Locks of the root guard
+   nothing. It is valid as long as the one who asks for what it guards holds it. */
+static struct storage_lock *find_lock(struct storage *s, const char *prefix, bool below)
+{
+    pthread_mutex_lock(&s->mutex);
+    struct storage_lock *l = s->locks;
+    for (; l; l = l->next) {
+        size_t n = strlen(l->prefix);
+        if (n && !strncmp(prefix, l->prefix, n) && prefix[n] == (below ? '/' : '\0'))
+            break;
+    }
+    pthread_mutex_unlock(&s->mutex);
+    return l;
+}
+
+/* Whoever held the lock may have removed the file between our open() and flock(): then it excludes nobody. */
+static bool still_named(const struct storage_lock *l)
+{
+    struct stat mine, there;
+    return !fstat(l->fd, &mine) && !fstatat(l->directory, l->name, &there, AT_SYMLINK_NOFOLLOW) && mine.st_ino == there.st_ino &&
+           mine.st_dev == there.st_dev;
+}
+
+static bool lock_lost(const struct storage_lock *l, struct gb_error *error)
+{
+    return l && !still_named(l) &&
+           !error_set(error, GB_store_failed, "%s/%s/%s is not the lock any more that this backup holds: another process removed it",
+                      l->storage->path, l->prefix, l->name);
+}
+
 struct storage *storage_open_directory(const char *path, unsigned min_free_percent, struct gb_error *error)
 {
     struct storage *s = calloc(1, sizeof *s);
@@ -96,8 +145,10 @@ struct storage *storage_open_directory(const char *path, unsigned min_free_perce
     s->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (s->root < 0 && errno == ENOENT && !mkdir(path, 0700))
         s->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (s->root >= 0)
+    if (s->root >= 0) {
+        pthread_mutex_init(&s->mutex, NULL);
         return s;
+    }
     error_set_errno(error, GB_repository_unreachable, errno, "the repository directory %s can't be opened", path);
     free(s);
     return NULL;
@@ -108,6 +159,7 @@ void storage_close(struct storage *s)
     if (!s)
         return;
     close(s->root);
+    pthread_mutex_destroy(&s->mutex);
     free(s);
 }
 
@@ -151,7 +203,15 @@ struct storage_writer *storage_create(struct storage *s, const char *name, struc
     w->fd = -1;
     snprintf(w->name, sizeof w->name, "%s", name);
     const char *base;
-    w->directory = open_parent(s, name, true, &base);
+    w->lock = find_lock(s, name, true);
+    if (lock_lost(w->lock, error)) {
+        free(w);
+        return NULL;
+    }
+    if (w->lock)
+        w->directory = open_below(w->lock->directory, name + strlen(w->lock->prefix) + 1, true, &base);
+    else
+        w->directory = open_parent(s, name, true, &base);
     if (w->directory >= 0) {
         snprintf(w->temporary, sizeof w->temporary, "%s" TEMPORARY_SUFFIX, base);
         w->fd = openat(w->directory, w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -190,10 +250,12 @@ bool storage_commit(struct storage_writer *w, struct gb_error *error)
 {
     const char *base = strrchr(w->name, '/');
     base = base ? base + 1 : w->name;
-    bool ok = !fsync(w->fd) && !linkat(w->directory, w->temporary, w->directory, base, 0) &&
+    bool synced = !fsync(w->fd), lost = synced && lock_lost(w->lock, error);
+    bool ok = synced && !lost && !linkat(w->directory, w->temporary, w->directory, base, 0) &&
               !unlinkat(w->directory, w->temporary, 0) && !fsync(w->directory);
     if (!ok) {
-        write_failed(w, errno, error);
+        if (!lost)
+            write_failed(w, errno, error);
         storage_abort(w);
         return false;
     }
@@ -331,8 +393,8 @@ bool storage_list(struct storage *s, const char *prefix, bool (*visit)(void *con
     return true;
 }
 
-/* Removes all entries of an open directory; takes fd over. */
-static bool remove_entries(int fd)
+/* Removes all entries of an open directory but `keep`; takes fd over. */
+static bool remove_entries(int fd, const char *keep)
 {
     DIR *d = fdopendir(fd);
     if (!d) {
@@ -342,12 +404,12 @@ static bool remove_entries(int fd)
     bool ok = true;
     unlinkat(fd, "backup.json", 0);
     for (struct dirent *e; (e = readdir(d));) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !strcmp(e->d_name, keep))
             continue;
         if (!unlinkat(fd, e->d_name, 0))
             continue;
         int child = openat(fd, e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        ok = child >= 0 && remove_entries(child) && !unlinkat(fd, e->d_name, AT_REMOVEDIR) && ok;
+        ok = child >= 0 && remove_entries(child, "") && !unlinkat(fd, e->d_name, AT_REMOVEDIR) && ok;
     }
     closedir(d);
     return ok;
@@ -358,21 +420,18 @@ bool storage_remove_all(struct storage *s, const char *prefix, struct gb_error *
     const char *base;
     int parent = open_parent(s, prefix, false, &base);
     int fd = parent < 0 ? -1 : openat(parent, base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    bool ok = fd >= 0 && remove_entries(fd) && !unlinkat(parent, base, AT_REMOVEDIR) && !fsync(parent);
     bool absent = fd < 0 && errno == ENOENT;
+    struct storage_lock *lock = fd < 0 ? NULL : find_lock(s, prefix, false);
+    bool ok = fd >= 0 && remove_entries(fd, lock ? lock->name : "");
+    if (ok && lock)
+        lock->remove_directory = true;
+    else
+        ok = ok && !unlinkat(parent, base, AT_REMOVEDIR) && !fsync(parent);
     if (!ok && !absent)
         error_set_errno(error, GB_store_failed, errno, "%s/%s can't be removed", s->path, prefix);
     if (parent >= 0)
         close(parent);
     return ok || absent;
-}
-
-/* Whoever held the lock may have removed the file between our open() and flock(): then it excludes nobody. */
-static bool still_named(const struct storage_lock *l, const char *name)
-{
-    struct stat mine, there;
-    return !fstat(l->fd, &mine) && !fstatat(l->directory, name, &there, AT_SYMLINK_NOFOLLOW) && mine.st_ino == there.st_ino &&
-           mine.st_dev == there.st_dev;
 }
 
 struct storage_lock *storage_lock(struct storage *s, const char *name, struct gb_error *error)
@@ -383,11 +442,20 @@ struct storage_lock *storage_lock(struct storage *s, const char *name, struct gb
         error_set(error, GB_internal, "no memory");
         return NULL;
     }
+    l->storage = s;
     l->directory = open_parent(s, name, true, &base);
     l->fd = l->directory < 0 ? -1 : openat(l->directory, base, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     bool locked = l->fd >= 0 && !flock(l->fd, LOCK_EX | LOCK_NB);
-    if (locked && still_named(l, base)) {
+    if (locked) {
         snprintf(l->name, sizeof l->name, "%s", base);
+        if (base > name)
+            snprintf(l->prefix, sizeof l->prefix, "%.*s", (int)(base - name - 1), name);
+    }
+    if (locked && still_named(l)) {
+        pthread_mutex_lock(&s->mutex);
+        l->next = s->locks;
+        s->locks = l;
+        pthread_mutex_unlock(&s->mutex);
         return l;
     }
     if (locked || (l->fd >= 0 && errno == EWOULDBLOCK))
@@ -402,12 +470,34 @@ struct storage_lock *storage_lock(struct storage *s, const char *name, struct gb
     return NULL;
 }
 
+/* The directory that storage_remove_all() left for its lock. Another lock may be in it by now: then it stays for its owner. */
+static void remove_locked_directory(const struct storage_lock *l)
+{
+    const char *base;
+    int parent = open_parent(l->storage, l->prefix, false, &base);
+    bool ok = parent >= 0 && !unlinkat(parent, base, AT_REMOVEDIR) && !fsync(parent);
+    if (!ok && errno != ENOENT)
+        fprintf(stderr, "galera-backup: warning: %s/%s can't be removed: %s\n", l->storage->path, l->prefix, strerror(errno));
+    if (parent >= 0)
+        close(parent);
+}
+
 void storage_unlock(struct storage_lock *l)
 {
     if (!l)
         return;
-    unlinkat(l->directory, l->name, 0);
+    pthread_mutex_lock(&l->storage->mutex);
+    for (struct storage_lock **at = &l->storage->locks; *at; at = &(*at)->next)
+        if (*at == l) {
+            *at = l->next;
+            break;
+        }
+    pthread_mutex_unlock(&l->storage->mutex);
+    if (still_named(l))
+        unlinkat(l->directory, l->name, 0);
     close(l->fd);
+    if (l->remove_directory)
+        remove_locked_directory(l);
     close(l->directory);
     free(l);
 }

@@ -101,6 +101,64 @@ def a_table_imported_after_its_copy_is_copied_again():
     s.server.execute('DROP TABLE d.b, d.other')
 
 
+def export(server, table, name):
+    """Keeps the table's .ibd and .cfg beside the data directory."""
+    session = server.connect()
+    with session.cursor() as cursor:
+        cursor.execute(f'FLUSH TABLES d.{table} FOR EXPORT')
+        for suffix in ('ibd', 'cfg'):
+            shutil.copy(os.path.join(server.datadir, 'd', f'{table}.{suffix}'), os.path.join(server.base, f'{name}.{suffix}'))
+    session.close()
+
+
+def put(server, name, table):
+    for suffix in ('ibd', 'cfg'):
+        path = os.path.join(server.datadir, 'd', f'{table}.{suffix}')
+        shutil.copy(os.path.join(server.base, f'{name}.{suffix}'), path)
+        shutil.copystat(os.path.join(server.datadir, 'ibdata1'), path)
+        os.utime(path)
+
+
+@suite.test
+def an_import_into_a_table_that_nobody_has_opened_is_in_the_backup():
+    """The file that waits has the table's id, so it was taken for the table; the IMPORT leaves no record in the log."""
+    s = Scene('imported')
+    s.server.execute('CREATE TABLE d.cold (id INT PRIMARY KEY, v CHAR(200)) ENGINE=InnoDB STATS_PERSISTENT=0',
+                     'INSERT INTO d.cold SELECT seq, "one" FROM seq_1_to_1000')
+    export(s.server, 'cold', 'one')
+    s.server.execute('INSERT INTO d.cold SELECT seq, "two" FROM seq_1001_to_9000')
+    export(s.server, 'cold', 'two')
+    s.server.execute('ALTER TABLE d.cold DISCARD TABLESPACE')
+    put(s.server, 'one', 'cold')
+    s.server.restart()
+    s.server.execute('SET GLOBAL galera_backup_block_timeout = 60000')
+    backup = s.held('FLUSH')
+    put(s.server, 'two', 'cold')
+    s.server.execute('ALTER TABLE d.cold IMPORT TABLESPACE')
+    assert s.server.value('SELECT COUNT(*) FROM d.cold') == 9000
+    s.compare(backup, s.finish(backup))
+
+
+@suite.test
+def a_bulk_insert_into_aria_that_ends_late_is_in_the_backup():
+    """Aria writes BULK_INSERT to ddl.log before it writes the table's indexes, none of which is in its log."""
+    s = shared()
+    for _ in range(2):
+        s.server.execute('CREATE OR REPLACE TABLE d.bulk (id INT PRIMARY KEY, a INT, b INT, c CHAR(40), KEY(a), KEY(b), KEY(c)) '
+                         'ENGINE=Aria TRANSACTIONAL=1')
+        backup = s.held('FLUSH')
+        insert = s.server.connect(120)
+        thread = backups.threading.Thread(target=query, args=(
+            insert, 'INSERT INTO d.bulk SELECT seq, seq * 7919 % 1000003, seq * 31 % 65537, MD5(seq) FROM seq_1_to_250000'))
+        thread.start()
+        with open(os.path.join(s.server.datadir, 'ddl.log'), encoding='utf-8', errors='replace') as ddl_log:
+            wait_for(lambda: 'BULK_INSERT' in ddl_log.read(), 60, 'the line in ddl.log', poll_s=0.001)
+        s.compare(backup, s.finish(backup))
+        thread.join(60)
+        insert.close()
+    s.server.execute('DROP TABLE d.bulk')
+
+
 @suite.test
 def aria_logs_rotate_and_checkpoints_run_meanwhile():
     s = shared()

@@ -211,7 +211,7 @@ static void refused_files(void **state)
         {"[repository:a]\npath = /a\nbucket = b\n", GB_not_supported, 3, "bucket", ""},
         {"[repository:a]\npath = /a\nkeep-daily = 7\n", GB_not_supported, 3, "keep-daily", ""},
         {"[repository:a]\nencryption-recipient = k\n", GB_not_supported, 2, "encryption", ""},
-        {"[agent]\nredo-spool = /s\n", GB_not_supported, 2, "redo-spool", ""},
+        {"[agent]\nredo-spol = /s\n", GB_bad_config, 2, "redo-spol", "redo-spool"},
         {"[schedule:nightly]\nat = 02:00\n", GB_not_supported, 2, "schedule", ""},
         /* sizes */
         {"[agent]\nredo-memory = 1023K\n", GB_bad_config, 2, "redo-memory", ""},
