@@ -81,6 +81,7 @@ struct names {
     char (*name)[WIRE_NAME_MAX];
     size_t count;
     bool directories;
+    bool no_memory;
 };
 
 static bool take_name(void *context, const char *name, bool directory)
@@ -89,8 +90,10 @@ static bool take_name(void *context, const char *name, bool directory)
     if (directory != n->directories || strlen(name) >= WIRE_NAME_MAX)
         return true;
     void *more = realloc(n->name, (n->count + 1) * sizeof *n->name);
-    if (!more)
+    if (!more) {
+        n->no_memory = true;
         return false;
+    }
     n->name = more;
     snprintf(n->name[n->count++], WIRE_NAME_MAX, "%s", name);
     return true;
@@ -99,6 +102,12 @@ static bool take_name(void *context, const char *name, bool directory)
 static int newest_first(const void *a, const void *b)
 {
     return strcmp(((const struct manifest *)b)->id, ((const struct manifest *)a)->id);
+}
+
+static bool list_names(struct repository *r, const char *prefix, struct names *n, struct gb_error *error)
+{
+    return storage_list(r->storage, prefix, take_name, n, error) &&
+           (!n->no_memory || error_set(error, GB_internal, "no memory for the list"));
 }
 
 /* A backup.json that is there and can't be used. */
@@ -141,7 +150,7 @@ static bool list_cluster(struct repository *r, const char *cluster, struct listi
     char prefix[1024];
     struct names labels = {.directories = true};
     repository_prefix(prefix, sizeof prefix, cluster, "");
-    bool ok = storage_list(r->storage, prefix, take_name, &labels, error);
+    bool ok = list_names(r, prefix, &labels, error);
     for (size_t i = 0; ok && i < labels.count; i++) {
         if (!label_valid(labels.name[i]))
             continue;
@@ -171,7 +180,7 @@ static bool list_all(struct repository *r, const char *cluster, struct listing *
     if (cluster)
         ok = list_cluster(r, cluster, l, error);
     else {
-        ok = storage_list(r->storage, "", take_name, &clusters, error);
+        ok = list_names(r, "", &clusters, error);
         for (size_t i = 0; ok && i < clusters.count; i++)
             if (cluster_name_valid(clusters.name[i]))
                 ok = list_cluster(r, clusters.name[i], l, error);
@@ -320,7 +329,7 @@ bool repository_collect(struct repository *r, const char *cluster, unsigned *rem
     char prefix[1024], name[1200];
     struct names labels = {.directories = true};
     repository_prefix(prefix, sizeof prefix, cluster, "");
-    bool ok = storage_list(r->storage, prefix, take_name, &labels, error);
+    bool ok = list_names(r, prefix, &labels, error);
     for (size_t i = 0; ok && i < labels.count; i++) {
         struct gb_error ignored = {0};
         uint64_t size;
@@ -333,8 +342,11 @@ bool repository_collect(struct repository *r, const char *cluster, unsigned *rem
         error_clear(&ignored);
         snprintf(name, sizeof name, "%s/" LOCK_NAME, prefix);
         struct storage_lock *lock = storage_lock(r->storage, name, &ignored);
-        if (!lock)
+        if (!lock) {
+            if (ignored.code != GB_repository_busy)
+                warn_stderr(NULL, ignored.what);
             continue;
+        }
         /* Looked at once more: whoever had the lock until now may have committed. */
         snprintf(name, sizeof name, "%s/backup.json", prefix);
         if (!storage_size(r->storage, name, &size, &ignored) && ignored.code == GB_not_found) {
@@ -366,7 +378,7 @@ struct repository_backup *repository_begin(struct repository *r, const char *clu
     }
     b->repository = r;
     repository_prefix(b->prefix, sizeof b->prefix, cluster, label);
-    bool ok = storage_list(r->storage, b->prefix, take_name, &there, error);
+    bool ok = list_names(r, b->prefix, &there, error);
     if (ok && there.count)
         ok = error_set(error, GB_store_failed, "%s/%s exists already", storage_describe(r->storage), b->prefix);
     free(there.name);

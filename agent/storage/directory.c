@@ -128,9 +128,11 @@ static bool still_named(const struct storage_lock *l)
 
 static bool lock_lost(const struct storage_lock *l, struct gb_error *error)
 {
-    return l && !still_named(l) &&
-           !error_set(error, GB_store_failed, "%s/%s/%s is not the lock any more that this backup holds: another process removed it",
-                      l->storage->path, l->prefix, l->name);
+    if (!l || still_named(l))
+        return false;
+    error_set(error, GB_store_failed, "%s/%s/%s is not the lock any more that this backup holds: another process removed it",
+              l->storage->path, l->prefix, l->name);
+    return true;
 }
 
 struct storage *storage_open_directory(const char *path, unsigned min_free_percent, struct gb_error *error)
@@ -381,16 +383,19 @@ bool storage_list(struct storage *s, const char *prefix, bool (*visit)(void *con
         close(fd);
         return false;
     }
-    bool go_on = true;
+    bool go_on = true, ok = true;
     for (int i = 0; i < count; i++) {
         struct stat st;
-        if (go_on && !fstatat(fd, list[i]->d_name, &st, AT_SYMLINK_NOFOLLOW) && (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)))
+        bool there = go_on && ok && !fstatat(fd, list[i]->d_name, &st, AT_SYMLINK_NOFOLLOW);
+        if (there && (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)))
             go_on = visit(context, list[i]->d_name, S_ISDIR(st.st_mode));
+        else if (!there && go_on && ok && errno != ENOENT)
+            ok = error_set_errno(error, GB_repository_unreachable, errno, "%s/%s/%s", s->path, prefix, list[i]->d_name);
         free(list[i]);
     }
     free(list);
     close(fd);
-    return true;
+    return ok;
 }
 
 /* Removes all entries of an open directory but `keep`; takes fd over. */

@@ -162,6 +162,22 @@ static void what_is_written_comes_back(void **state)
     index_free(&y);
 }
 
+static void of_a_mode_the_permissions_come_back(void **state)
+{
+    (void)state;
+    struct gb_error error = {0};
+    struct index x, y;
+    struct object_info info;
+    build(&x);
+    index_find(&x, 2)->mode = 0106755;
+    assert_true(index_finish(&x, 300, &error));
+    write_it(&x, &info);
+    assert_true(index_read(&y, storage, PREFIX, &info, &error));
+    assert_int_equal(index_find(&y, 2)->mode, 0755);
+    index_free(&x);
+    index_free(&y);
+}
+
 static void an_empty_one_comes_back(void **state)
 {
     (void)state;
@@ -370,6 +386,10 @@ static void files_that_are_refused(void **state)
         {2, WIRE_KIND_TABLESPACE, 6, 1000, "db/u.ibd"},
         {2, WIRE_KIND_OTHER, 5, 1000, "db/u.ibd"}, /* the id of another kind means nothing */
         {2, WIRE_KIND_UNDO, 6, 1000, "/undo/undo001"},
+        {2, WIRE_KIND_SYSTEM, 0, 1000, "/data/ibdata1"},
+        {2, WIRE_KIND_TABLESPACE, 6, 1000, "/data/db/u.ibd"},
+        {2, WIRE_KIND_ARIA_LOG, NO_SPACE, 1000, "/aria/aria_log.00000001"},
+        {2, WIRE_KIND_ARIA_CONTROL, NO_SPACE, 52, "/aria/aria_log_control"},
         {2, WIRE_KIND_OTHER, NO_SPACE, INT64_MAX, "..a/.b/..."},
         {2, WIRE_KIND_OTHER, NO_SPACE, 0, too_long + 1},
     };
@@ -394,6 +414,9 @@ static void files_that_are_refused(void **state)
         {2, WIRE_KIND_OTHER, 6, 1000, "db//u"},
         {2, WIRE_KIND_OTHER, 6, 1000, "db/"},
         {2, WIRE_KIND_OTHER, 6, 1000, "//u"},
+        {2, WIRE_KIND_OTHER, NO_SPACE, 1000, "/etc/cron.d/u"}, /* never outside */
+        {2, WIRE_KIND_ARIA, NO_SPACE, 1000, "/data/db/u.MAD"},
+        {2, WIRE_KIND_DIRECTORY, NO_SPACE, 0, "/data"},
         {2, WIRE_KIND_OTHER, 6, 1000, too_long},
     };
     struct gb_error error;
@@ -611,6 +634,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(what_is_written_comes_back),
+        TEST(of_a_mode_the_permissions_come_back),
         TEST(an_empty_one_comes_back),
         TEST(many_files_long_names),
         TEST(damage_is_found),

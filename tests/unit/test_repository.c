@@ -20,6 +20,25 @@
 
 static char root[64];
 
+/* Buffers for a frame that can still be had; negative: any number. A sanitizer has a malloc() of its own. */
+static int frames_of_memory = -1;
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
+#define MALLOC_IS_OURS false
+#else
+#define MALLOC_IS_OURS true
+void *__libc_malloc(size_t size);
+
+void *malloc(size_t size)
+{
+    if (size == FRAME_PLAIN_MAX && __atomic_load_n(&frames_of_memory, __ATOMIC_RELAXED) >= 0 &&
+        __atomic_fetch_sub(&frames_of_memory, 1, __ATOMIC_RELAXED) <= 0) {
+        __atomic_store_n(&frames_of_memory, 0, __ATOMIC_RELAXED);
+        return NULL;
+    }
+    return __libc_malloc(size);
+}
+#endif
+
 static struct repository_spec spec(void)
 {
     struct repository_spec s = {.name = "test", .type = "directory", .compression = {CODEC_ZSTD, 1}};
@@ -243,6 +262,34 @@ static void test_what_failed_leaves_nothing(void **state)
     repository_close(r);
 }
 
+/* What was not read is not good: neither without any memory nor with too little for one of the threads. */
+static void test_without_memory_nothing_is_good(void **state)
+{
+    (void)state;
+    static const struct {
+        bool deep;
+        int memory;
+    } cases[] = {{false, 0}, {false, 1}, {true, 0}, {true, 1}, {true, 2}};
+    if (!MALLOC_IS_OURS)
+        skip();
+    struct repository *r = open_it();
+    write_backup(r, LABEL);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct gb_error error = {0};
+        struct manifest m;
+        struct verify_report report;
+        assert_true(repository_find(r, "c", LABEL, &m, &error));
+        frames_of_memory = cases[i].memory;
+        bool ok = repository_verify(r, &m, cases[i].deep, 2, NULL, NULL, &report, &error);
+        frames_of_memory = -1;
+        if (ok)
+            fail_msg("case %zu: %u damaged places", i, report.damaged);
+        assert_int_equal(error.code, GB_internal);
+        manifest_free(&m);
+    }
+    repository_close(r);
+}
+
 static void test_index_refuses(void **state)
 {
     (void)state;
@@ -300,6 +347,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_every_kind_of_damage_is_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_frame_of_another_backup_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_failed_leaves_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_without_memory_nothing_is_good, set_up, tear_down),
         cmocka_unit_test(test_index_refuses),
         cmocka_unit_test(test_names),
     };

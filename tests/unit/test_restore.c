@@ -296,6 +296,24 @@ static void modes(void **state)
 }
 
 /* The same absolute paths on a host that does not have the directories yet. */
+static void no_file_runs_as_its_owner(void **state)
+{
+    (void)state;
+    struct restore r;
+    struct stat st;
+    assert_true(plan(&r));
+    for (size_t i = 0; i < r.index.file_count; i++)
+        r.index.files[i].mode |= 07000;
+    if (!run(&r))
+        fail_msg("%s", r.error.what);
+    static const char *const names[] = {"db/t.ibd", "db/t.frm", "db", "empty", "mysql"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        assert_int_equal(lstat(path_of(names[i]), &st), 0);
+        assert_int_equal(st.st_mode & 07000, 0);
+    }
+    end(&r);
+}
+
 static void directories_outside_are_made(void **state)
 {
     (void)state;
@@ -482,6 +500,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(every_byte_comes_back),
         TEST(modes),
+        TEST(no_file_runs_as_its_owner),
         TEST(directories_outside_are_made),
         TEST(everything_has_its_owner),
         TEST(the_guard_stays_until_the_end),

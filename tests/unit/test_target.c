@@ -324,6 +324,32 @@ static void the_owner_of_the_directory_is_kept(void **state)
     assert_int_equal(st.st_uid, 12345);
 }
 
+static void a_link_to_the_directory_is_followed_others_not(void **state)
+{
+    (void)state;
+    struct gb_error error = {0};
+    struct stat st;
+    char link[128], elsewhere[128];
+    if (geteuid())
+        skip();
+    begin(data);
+    snprintf(link, sizeof link, "%s/link", root);
+    snprintf(elsewhere, sizeof elsewhere, "%s/elsewhere", root);
+    assert_int_equal(symlink(data, link), 0);
+    assert_true(!mkdir(elsewhere, 0700) && !symlink(elsewhere, path_of("way")));
+    assert_true(target_chown(link, 12345, 54321, &error));
+    static const char *const names[] = {".", "mysql", "way", "ib_logfile0", RESTORE_MARKER};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        assert_int_equal(lstat(path_of(names[i]), &st), 0);
+        if (st.st_uid != 12345 || st.st_gid != 54321)
+            fail_msg("%s belongs to %u", names[i], (unsigned)st.st_uid);
+    }
+    assert_int_equal(lstat(elsewhere, &st), 0);
+    assert_int_equal(st.st_uid, geteuid());
+    assert_false(target_chown(path_of("nowhere"), 12345, 54321, &error));
+    assert_int_equal(error.code, GB_target_failed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -339,6 +365,7 @@ int main(void)
         TEST(what_galera_reads),
         TEST(owners),
         TEST(the_owner_of_the_directory_is_kept),
+        TEST(a_link_to_the_directory_is_followed_others_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
