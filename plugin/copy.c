@@ -293,8 +293,8 @@ static enum copy_result read_page_0(struct copier *c, const struct item *item, s
     if (parsed && (size_t)n >= s->info.format.page_size &&
         page_verify(&s->info.format, 0, c->scratch) != PAGE_CORRUPT)
       return COPY_DONE;
-    if (n < 1024 || (zero && page_is_zero(c->scratch, (size_t)n & ~(size_t)63)))
-      return COPY_GONE;
+    if (n < 1024 || (zero && page_is_zero(c->scratch, 1024)))
+      return COPY_GONE; /* pages behind it may have been written before it: they are in the redo as well */
     if (i + 1 == PAGE_0_TRIES || c->shared->stop)
     {
       if (parsed || zero)

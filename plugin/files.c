@@ -112,8 +112,8 @@ static struct item *classify(struct files *f, const char *path, const struct sta
       kind = WIRE_KIND_ARIA;
     if (class == ITEM_CLOSED && is_log_table(path))
       class = ITEM_LOG_TABLE;
-    else if (aria && aria_online(f, path))
-      class = ITEM_ARIA_ONLINE;
+    else if (aria && aria_online(f, path) && (!f->replicated || !strncmp(path, "mysql/", 6)))
+      class = ITEM_ARIA_ONLINE; /* where appliers write such tables they are copied closed, as all others that they write */
     struct item *item = inventory_file(f->inventory, class, kind, path);
     if (item)
       item->size = (uint64_t)st->st_size;

@@ -397,12 +397,13 @@ static void leave_over(const char *label)
     struct repository_backup *dead = begin(label);
     write_segment(dead, &index);
     index_free(&index);
-    snprintf(command, sizeof command, "cp -r %s/repository/c/backups/%s %s/copy", root, label, root);
+    snprintf(command, sizeof command, "cp -r %s/repository/c/backups/%s %s/copy", root, label,
+             root);
     assert_int_equal(system(command), 0);
     repository_abort(dead);
     snprintf(command, sizeof command,
-             "rm -rf %s/repository/c/backups/%s; mv %s/copy %s/repository/c/backups/%s", root, label,
-             root, root, label);
+             "rm -rf %s/repository/c/backups/%s; mv %s/copy %s/repository/c/backups/%s", root,
+             label, root, root, label);
     assert_int_equal(system(command), 0);
 }
 
@@ -488,9 +489,9 @@ static void what_is_not_ours_or_not_there_is_not_committed(void **state)
         const char *word;
         bool stays; /* what another process has put there */
     } cases[] = {
-        {take_lock_away, ".lock", false},       {take_lock_over, ".lock", true},
-        {remove_it_all, LABEL, false},          {replace_it_all, ".lock", true},
-        {cut_a_segment, "000001.seg", false},   {remove_a_segment, "000001.seg", false},
+        {take_lock_away, ".lock", false},     {take_lock_over, ".lock", true},
+        {remove_it_all, LABEL, false},        {replace_it_all, ".lock", true},
+        {cut_a_segment, "000001.seg", false}, {remove_a_segment, "000001.seg", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct gb_error error = {0};

@@ -545,6 +545,60 @@ static void min_free_is_left(void **state)
     close_small(s);
 }
 
+static void what_is_removed_under_its_lock_goes_with_it(void **state)
+{
+    (void)state;
+    struct gb_error error = {0};
+    struct storage_lock *lock = storage_lock(storage, "c/one/.lock", &error);
+    struct storage_lock *above = storage_lock(storage, ".lock", &error);
+    assert_true(lock && above);
+    put("c/one/data/object", "x");
+    assert_true(storage_remove_all(storage, "c/one", &error));
+    assert_int_equal(access(path_of("c/one/.lock"), F_OK), 0);
+    assert_int_not_equal(access(path_of("c/one/data"), F_OK), 0);
+    assert_null(storage_lock(storage, "c/one/.lock", &error));
+    assert_int_equal(error.code, GB_repository_busy);
+    storage_unlock(lock);
+    assert_int_not_equal(access(path_of("c/one"), F_OK), 0);
+    assert_int_equal(access(path_of("c"), F_OK), 0);
+    storage_unlock(above);
+    assert_int_equal(access(store, F_OK), 0);
+}
+
+/* Removed and taken by another process, which holds it now. */
+static void what_is_anothers_lock_stays(void **state)
+{
+    (void)state;
+    struct gb_error error = {0};
+    struct storage_lock *one = storage_lock(storage, "c/.lock", &error);
+    assert_int_equal(unlink(path_of("c/.lock")), 0);
+    struct storage_lock *two = storage_lock(storage, "c/.lock", &error);
+    assert_true(one && two);
+    storage_unlock(one);
+    assert_int_equal(access(path_of("c/.lock"), F_OK), 0);
+    storage_unlock(two);
+    assert_int_not_equal(access(path_of("c/.lock"), F_OK), 0);
+}
+
+/* Directories below a lock are made, those that it stands in are not made anew. */
+static void nothing_is_written_where_the_lock_is_gone(void **state)
+{
+    (void)state;
+    struct gb_error error = {0};
+    struct storage_lock *lock = storage_lock(storage, "c/one/.lock", &error);
+    assert_non_null(lock);
+    put("c/one/data/object", "x");
+    struct storage_writer *w = create("c/one/index");
+    assert_true(storage_remove_all(storage, "c", &error));
+    assert_null(storage_create(storage, "c/one/backup.json", &error));
+    assert_int_equal(error.code, GB_store_failed);
+    error_clear(&error);
+    assert_false(storage_commit(w, &error));
+    assert_int_equal(error.code, GB_store_failed);
+    assert_int_not_equal(access(path_of("c"), F_OK), 0);
+    storage_unlock(lock);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -565,6 +619,9 @@ int main(void)
         TEST(space_that_is_wanted),
         TEST(a_full_file_system_is_named),
         TEST(min_free_is_left),
+        TEST(what_is_removed_under_its_lock_goes_with_it),
+        TEST(what_is_anothers_lock_stays),
+        TEST(nothing_is_written_where_the_lock_is_gone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

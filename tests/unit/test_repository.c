@@ -22,7 +22,12 @@ static char root[64];
 
 /* Buffers for a frame that can still be had; negative: any number. A sanitizer has a malloc() of its own. */
 static int frames_of_memory = -1;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define HAS_SANITIZER
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(HAS_SANITIZER) || !defined(__GLIBC__)
 #define MALLOC_IS_OURS false
 #else
 #define MALLOC_IS_OURS true
