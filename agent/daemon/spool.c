@@ -60,7 +60,8 @@ static bool whole(int fd, uint8_t *data, size_t size, uint64_t at, bool write)
     return true;
 }
 
-bool spool_put(struct spool *s, const uint8_t *data, size_t size, uint64_t *at, struct gb_error *error)
+bool spool_put(struct spool *s, const uint8_t *data, size_t size, uint64_t *at,
+               struct gb_error *error)
 {
     pthread_mutex_lock(&s->mutex);
     if (!s->held)
@@ -73,7 +74,9 @@ bool spool_put(struct spool *s, const uint8_t *data, size_t size, uint64_t *at, 
     }
     pthread_mutex_unlock(&s->mutex);
     if (!room)
-        return error_set(error, GB_redo_memory, "redo-memory and the redo-spool of %" PRIu64 " MB are full of redo that waits for the repository",
+        return error_set(error, GB_redo_memory,
+                         "redo-memory and the redo-spool of %" PRIu64
+                         " MB are full of redo that waits for the repository",
                          s->most >> 20);
     if (!whole(s->fd, (uint8_t *)(uintptr_t)data, size, *at, true))
         return error_set_errno(error, GB_io_error, errno, "the redo-spool can't be written");

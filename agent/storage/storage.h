@@ -49,11 +49,14 @@ bool storage_size(struct storage *storage, const char *name, uint64_t *size, str
 bool storage_list(struct storage *storage, const char *prefix,
                   bool (*visit)(void *context, const char *name, bool directory), void *context,
                   struct gb_error *error);
-/* Removes all below a prefix, backup.json first so that a backup that is being removed is none at once. */
+/* Removes all below a prefix, backup.json first so that a backup that is being removed is none at once. A lock of this store
+   that is held in it stays, with the directory, until storage_unlock(). */
 bool storage_remove_all(struct storage *storage, const char *prefix, struct gb_error *error);
 
 /* An exclusive lock named `name` (an object below the root), held until storage_unlock() or the end of the
-   process; false with GB_repository_busy if someone else holds it. */
+   process; false with GB_repository_busy if someone else holds it. While it is held, objects below its directory are
+   written only as long as the lock is still the file of its name (else GB_store_failed), and that directory is never
+   made anew. */
 struct storage_lock;
 struct storage_lock *storage_lock(struct storage *storage, const char *name, struct gb_error *error);
 void storage_unlock(struct storage_lock *lock);
