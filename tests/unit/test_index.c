@@ -2,6 +2,7 @@
  * read. */
 #include "agent/repository/index.h"
 #include "common/bytes.h"
+#include "temporary_storage.h"
 
 #include <errno.h>
 #include <openssl/evp.h>
@@ -17,29 +18,6 @@
 
 #define PREFIX   "c/backups/20260102T030405Z-full-01234567"
 #define NO_SPACE 0xFFFFFFFFu
-
-static char root[64];
-static struct storage *storage;
-
-static int set_up(void **state)
-{
-    (void)state;
-    struct gb_error error = {0};
-    snprintf(root, sizeof root, "/tmp/gb-test-index-XXXXXX");
-    if (!mkdtemp(root))
-        return -1;
-    storage = storage_open_directory(root, 0, &error);
-    return storage ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    struct gb_error error = {0};
-    bool ok = storage_remove_all(storage, "c", &error);
-    storage_close(storage);
-    return ok ? rmdir(root) : -1;
-}
 
 /* ---- building ---- */
 

@@ -1,6 +1,7 @@
 /* manifest.h: backup.json comes back as it was written; one that is cut, changed or newer is
  * refused by name. */
 #include "agent/repository/manifest.h"
+#include "temporary_storage.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -16,29 +17,6 @@
 #define LABEL  "20260102T030405Z-full-01234567"
 #define PREFIX "c/backups/" LABEL
 #define NAME   PREFIX "/backup.json"
-
-static char root[64];
-static struct storage *storage;
-
-static int set_up(void **state)
-{
-    (void)state;
-    struct gb_error error = {0};
-    snprintf(root, sizeof root, "/tmp/gb-test-manifest-XXXXXX");
-    if (!mkdtemp(root))
-        return -1;
-    storage = storage_open_directory(root, 0, &error);
-    return storage ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    struct gb_error error = {0};
-    bool ok = storage_remove_all(storage, "c", &error);
-    storage_close(storage);
-    return ok ? rmdir(root) : -1;
-}
 
 static void object(struct object_info *info, const char *name, uint64_t size, uint8_t hash)
 {

@@ -1,6 +1,7 @@
 /* segment.h: frames as docs/format.md describes them; any byte that is changed, missing or of
  * elsewhere is named. */
 #include "agent/repository/segment.h"
+#include "temporary_storage.h"
 
 #include <openssl/evp.h>
 #include <setjmp.h>
@@ -15,29 +16,6 @@
 #include <xxhash.h>
 
 #define PREFIX "c/backups/20260102T030405Z-full-01234567"
-
-static char root[64];
-static struct storage *storage;
-
-static int set_up(void **state)
-{
-    (void)state;
-    struct gb_error error = {0};
-    snprintf(root, sizeof root, "/tmp/gb-test-segment-XXXXXX");
-    if (!mkdtemp(root))
-        return -1;
-    storage = storage_open_directory(root, 0, &error);
-    return storage ? 0 : -1;
-}
-
-static int tear_down(void **state)
-{
-    (void)state;
-    struct gb_error error = {0};
-    bool ok = storage_remove_all(storage, "c", &error);
-    storage_close(storage);
-    return ok ? rmdir(root) : -1;
-}
 
 static void fill(uint8_t *data, size_t size, bool text)
 {
