@@ -290,8 +290,8 @@ static void forget_unseen(struct item *item, void *context)
     inventory_set_state(f->inventory, item, ITEM_GONE);
 }
 
-/* ddl.log from f->ddl_log_at to its end, malloc'ed; NULL if there is nothing new. */
-static char *read_ddl_log(struct files *f)
+/* ddl.log from there to its end, which becomes ddl_log_at; malloc'ed, NULL if there is nothing. */
+static char *read_ddl_log(struct files *f, off_t from)
 {
   char path[WIRE_PATH_MAX];
   snprintf(path, sizeof path, "%sddl.log", f->datadir);
@@ -300,11 +300,11 @@ static char *read_ddl_log(struct files *f)
   char *text = NULL;
   if (fd < 0 || fstat(fd, &st))
     error_set_errno(&f->error, GB_io_error, errno, "%s can't be read", path); /* BACKUP STAGE START made it */
-  else if (st.st_size > f->ddl_log_at)
+  else if (st.st_size > from)
   {
-    size_t size = (size_t)(st.st_size - f->ddl_log_at);
+    size_t size = (size_t)(st.st_size - from);
     text = malloc(size + 1);
-    ssize_t n = text ? pread(fd, text, size, f->ddl_log_at) : -1;
+    ssize_t n = text ? pread(fd, text, size, from) : -1;
     if (n < 0)
     {
       error_set_errno(&f->error, text ? GB_io_error : GB_no_memory, errno, "%s can't be read", path);
@@ -314,12 +314,25 @@ static char *read_ddl_log(struct files *f)
     else
     {
       text[n] = '\0';
-      f->ddl_log_at += n;
+      f->ddl_log_at = from + n;
     }
   }
   if (fd >= 0)
     close(fd);
   return text;
+}
+
+/* The next line, without its end; NULL when there is no more. */
+static char *take_line(char **rest)
+{
+  char *line = *rest;
+  if (!line || !*line)
+    return NULL;
+  char *end = strchr(line, '\n');
+  *rest = end ? end + 1 : NULL;
+  if (end)
+    *end = '\0';
+  return line;
 }
 
 struct ddl_entry /* pointers into the line; fields by number as the server writes them */
@@ -405,12 +418,9 @@ void files_scan(void *argument)
 {
   struct files *f = argument;
   /* What ddl.log names was perhaps copied before; the scan queues it again. An unknown verb is no exception. */
-  char *log = read_ddl_log(f);
-  for (char *line = log, *next; line && *line; line = next)
+  char *log = read_ddl_log(f, f->ddl_log_at);
+  for (char *rest = log, *line; (line = take_line(&rest));)
   {
-    next = strchr(line, '\n');
-    if (next)
-      *next++ = '\0';
     struct ddl_entry e;
     if (!split(line, &e))
       continue;
@@ -571,30 +581,16 @@ static bool is_aria(const char *engine)
   return !strcasecmp(engine, "Aria");
 }
 
-/* What of ddl.log had been read before the window. */
-static void look_again(struct files *f, off_t upto)
+/* A line of ddl.log that a scan had read before the window. */
+static void look_again(struct files *f, const struct ddl_entry *e)
 {
-  off_t kept = f->ddl_log_at;
-  f->ddl_log_at = 0;
-  char *log = read_ddl_log(f);
-  f->ddl_log_at = kept;
-  for (char *line = log, *next; line && *line && line - log < upto; line = next)
-  {
-    next = strchr(line, '\n');
-    if (next)
-      *next++ = '\0';
-    struct ddl_entry e;
-    if (!split(line, &e))
-      continue;
-    bool org = is_aria(e.field[DDL_ORG_ENGINE]), new = is_aria(e.field[DDL_NEW_ENGINE]);
-    if ((org && e.field[DDL_ORG_PARTITIONED][0] == '1') || (new && e.field[DDL_NEW_PARTITIONED][0] == '1'))
-      f->complex = true; /* names that only a scan finds */
-    if (org)
-      copy_if_changed(f, e.field[DDL_ORG_DB], e.field[DDL_ORG_TABLE]);
-    if (new)
-      copy_if_changed(f, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]);
-  }
-  free(log);
+  bool org = is_aria(e->field[DDL_ORG_ENGINE]), new = is_aria(e->field[DDL_NEW_ENGINE]);
+  if ((org && e->field[DDL_ORG_PARTITIONED][0] == '1') || (new && e->field[DDL_NEW_PARTITIONED][0] == '1'))
+    f->complex = true; /* names that only a scan finds */
+  if (org)
+    copy_if_changed(f, e->field[DDL_ORG_DB], e->field[DDL_ORG_TABLE]);
+  if (new)
+    copy_if_changed(f, e->field[DDL_NEW_DB], e->field[DDL_NEW_TABLE]);
 }
 
 static bool not_innodb(const char *engine)
@@ -668,17 +664,22 @@ void files_window_ddl(void *argument)
 {
   struct files *f = argument;
   off_t before = f->ddl_log_at;
-  char *log = read_ddl_log(f);
-  look_again(f, before);
+  bool news = false;
+  char *log = read_ddl_log(f, 0);
   if (f->altered)
     inventory_each_cold(f->inventory, copy_if_imported, f);
-  for (char *line = log, *next; line && *line; line = next)
+  for (char *rest = log, *line; (line = take_line(&rest));)
   {
-    next = strchr(line, '\n');
-    if (next)
-      *next++ = '\0';
     struct ddl_entry e;
-    if (!split(line, &e))
+    bool whole = split(line, &e);
+    if (rest && rest - log <= before)
+    {
+      if (whole)
+        look_again(f, &e);
+      continue;
+    }
+    news = true;
+    if (!whole)
     {
       f->complex = true;
       break;
@@ -700,7 +701,7 @@ void files_window_ddl(void *argument)
     if (e.field[DDL_NEW_TABLE][0])
       probe_table(f, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]);
   }
-  if (log)
+  if (news)
     inventory_each_file(f->inventory, idle_is_gone, f);
   free(log);
   if (f->replicated)
