@@ -15,6 +15,8 @@
 #define MAI_MAGIC              "\xfe\xfe\x09"
 #define MAI_OPTIONS_AT         4u
 #define MAI_BASE_POS_AT        12u
+#define MAI_CREATED_AT         28u /* create_rename_lsn, is_of_horizon, skip_redo_lsn */
+#define MAI_SKIP_REDO_AT       42u
 #define OPTION_PAGE_CHECKSUM   2048u
 #define BASE_KEYSTART_AT       16u
 #define BASE_EXTRA_OPTIONS_AT  90u
@@ -48,6 +50,12 @@ static uint32_t le32(const uint8_t *p)
   return le16(p) | le16(p + 2) << 16;
 }
 
+/* Big file number, then offset, as lsn_korr() reads it. */
+static uint64_t lsn_at(const uint8_t *p)
+{
+  return ((uint64_t)p[0] | (uint64_t)p[1] << 8 | (uint64_t)p[2] << 16) << 32 | le32(p + 3);
+}
+
 static uint32_t checksum(uint32_t seed, const uint8_t *data, size_t size)
 {
   return (uint32_t)my_checksum(seed, data, size);
@@ -75,6 +83,8 @@ bool aria_parse_header(const uint8_t *data, size_t size, struct aria_table *tabl
   if (r.failed || keystart > (1u << 30))
     return false;
   table->header_size = (uint32_t)keystart;
+  table->created = lsn_at(data + MAI_CREATED_AT);
+  table->skip_redo = lsn_at(data + MAI_SKIP_REDO_AT);
   table->encrypted = extra & EXTRA_ENCRYPTED;
   table->online = transactional && (options & OPTION_PAGE_CHECKSUM) && table->block_size >= 1024 &&
                   !(table->block_size & (table->block_size - 1));

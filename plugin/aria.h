@@ -23,6 +23,8 @@ struct aria_table
   bool encrypted; /* the checksum is over the plain text: pages can't be checked without a key */
   uint32_t block_size;
   uint32_t header_size; /* of the .MAI; pages before it have no checksum */
+  /* LSNs that change when a table is filled, emptied, repaired or made anew without all of it being in Aria's log */
+  uint64_t created, skip_redo;
 };
 
 /* From the first bytes of a .MAI (give 4096 where the file has them). False: not an Aria index file. */

@@ -353,10 +353,12 @@ static enum copy_result copy_pages(struct copier *c, struct space_read *s, struc
   return COPY_DONE;
 }
 
-static void stamp(struct item *item, const struct stat *st)
+/* Right after st was taken: a change in the same tick of the clock must not look older than the copy. */
+static struct item_stamp stamp_of(const struct stat *st)
 {
-  item->stamp = (struct item_stamp){.inode = st->st_ino, .size = st->st_size, .mtime = st->st_mtim, .ctime = st->st_ctim};
-  clock_gettime(CLOCK_REALTIME, &item->stamp.read_at);
+  struct item_stamp stamp = {.inode = st->st_ino, .size = st->st_size, .mtime = st->st_mtim, .ctime = st->st_ctim};
+  clock_gettime(CLOCK_REALTIME, &stamp.read_at);
+  return stamp;
 }
 
 /* A tablespace file. Every page is read after checkpoint C was chosen; a page that does not verify is read again
@@ -380,6 +382,7 @@ static enum copy_result copy_space(struct copier *c, struct item *item, uint32_t
     error_set_errno(error, GB_io_error, failed, "%s can't be opened", path);
     return COPY_FAILED;
   }
+  struct item_stamp stamp = stamp_of(&st);
   s.size = (uint64_t)st.st_size;
   inventory_note_size(c->shared->inventory, item, s.size);
   enum copy_result result = COPY_DONE;
@@ -402,7 +405,7 @@ static enum copy_result copy_space(struct copier *c, struct item *item, uint32_t
     result = copy_pages(c, &s, item, error);
     if (result == COPY_DONE)
     {
-      stamp(item, &st);
+      item->stamp = stamp;
       done(c, number, s.size, s.unverifiable);
     }
   }
@@ -518,8 +521,8 @@ static enum copy_result copy_range(struct copier *c, uint32_t number, int fd, co
   return COPY_DONE;
 }
 
-/* The header of the Aria table that a .MAI or .MAD belongs to. */
-static bool aria_table_of(const char *full, struct aria_table *table)
+/* The header of the Aria table that a .MAI or .MAD belongs to, and its stamp. */
+static bool aria_table_of(const char *full, struct aria_table *table, struct item_stamp *stamp)
 {
   char index[WIRE_PATH_MAX];
   snprintf(index, sizeof index, "%s", full);
@@ -531,9 +534,20 @@ static bool aria_table_of(const char *full, struct aria_table *table)
   if (fd < 0)
     return false;
   uint8_t head[ALIGNMENT];
-  ssize_t got = read_at(fd, head, sizeof head, 0);
+  struct stat st;
+  bool ok = !fstat(fd, &st);
+  *stamp = stamp_of(&st);
+  ssize_t got = ok ? read_at(fd, head, sizeof head, 0) : -1;
   close(fd);
-  return got > 0 && aria_parse_header(head, (size_t)got, table);
+  if (got <= 0 || !aria_parse_header(head, (size_t)got, table))
+    return false;
+  /* maria_create() writes the LSNs, then empties the .MAD, then extends the .MAI to its header's size. */
+  if (st.st_size >= table->header_size)
+  {
+    stamp->created = table->created;
+    stamp->skip_redo = table->skip_redo;
+  }
+  return true;
 }
 
 static bool same_stat(const struct stat *a, const struct stat *b)
@@ -561,6 +575,7 @@ static enum copy_result copy_file(struct copier *c, struct item *item, uint32_t 
     return COPY_FAILED;
   }
   enum copy_result result = COPY_DONE;
+  struct item_stamp stamp = stamp_of(&st);
   const struct item_range *range = &c->range;
   if (range->further)
     c->sent = item->sent;
@@ -577,7 +592,7 @@ static enum copy_result copy_file(struct copier *c, struct item *item, uint32_t 
   {
     struct aria_table table;
     bool online = item->class == ITEM_ARIA_ONLINE;
-    if (online && !aria_table_of(full, &table))
+    if (online && !aria_table_of(full, &table, &stamp))
       result = COPY_GONE;
     else
       result = copy_range(c, number, fd, path, 0, (uint64_t)st.st_size, online ? &table : NULL,
@@ -587,7 +602,7 @@ static enum copy_result copy_file(struct copier *c, struct item *item, uint32_t 
   if (result == COPY_DONE && item->class == ITEM_DEFINITION && (fstat(fd, &after) || !same_stat(&st, &after)))
     result = COPY_MISSING;
   if (result == COPY_DONE)
-    stamp(item, &st);
+    item->stamp = stamp;
   item->sent = c->sent;
   if (result == COPY_DONE && !range->more)
     done(c, number, (uint64_t)st.st_size, false);

@@ -11,7 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define CTIME_SLACK_S  2 /* rule 16: a file changed so shortly before its read counts as changed */
+/* Rule 16: a file changed so shortly before its read counts as changed. Under DDL; and in the window, where what changes needs a
+   lock that the copy excludes, the tick of the kernel's clock. */
+#define SLACK_NS       2000000000
+#define WINDOW_SLACK_NS  20000000
+#define SMALL_INDEX    (1 << 20) /* bytes of a .MAI that may be copied once more for its header alone */
 #define DDL_FIELDS     12u
 #define HEAD_SIZE      4096u
 
@@ -122,11 +126,41 @@ static struct item *classify(struct files *f, const char *path, const struct sta
   return NULL;
 }
 
-static bool same_stamp(const struct item_stamp *s, const struct stat *st)
+static bool same_stamp(const struct item_stamp *s, const struct stat *st, int64_t slack_ns)
 {
+  int64_t age_ns = (s->read_at.tv_sec - st->st_ctim.tv_sec) * (int64_t)1000000000 + s->read_at.tv_nsec - st->st_ctim.tv_nsec;
   return s->inode == st->st_ino && s->size == st->st_size && s->mtime.tv_sec == st->st_mtim.tv_sec &&
          s->mtime.tv_nsec == st->st_mtim.tv_nsec && s->ctime.tv_sec == st->st_ctim.tv_sec &&
-         s->ctime.tv_nsec == st->st_ctim.tv_nsec && st->st_ctim.tv_sec + CTIME_SLACK_S < s->read_at.tv_sec;
+         s->ctime.tv_nsec == st->st_ctim.tv_nsec && age_ns > slack_ns;
+}
+
+/* Whether a table was made anew since this file of it was copied. Aria's recovery replays no TRUNCATE, ddl.log names none, and it
+   names a bulk insert, repair or optimize before it is done; the LSNs in the header of the .MAI tell of all of them. */
+static bool aria_made_anew(const struct files *f, const struct item *item)
+{
+  char full[WIRE_PATH_MAX];
+  uint8_t head[HEAD_SIZE];
+  struct stat st;
+  struct aria_table table;
+  snprintf(full, sizeof full, "%s%s", f->datadir, item->path);
+  memcpy(full + strlen(full) - 3, "MAI", 3);
+  if (stat(full, &st))
+    return errno != ENOENT; /* dropped, and ddl.log says so */
+  if (item->stamp.created && same_stamp(&item->stamp, &st, WINDOW_SLACK_NS))
+    return false;
+  int fd = open(full, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : pread(fd, head, sizeof head, 0);
+  if (fd >= 0)
+    close(fd);
+  return n <= 0 || !aria_parse_header(head, (size_t)n, &table) || table.created != item->stamp.created ||
+         table.skip_redo != item->stamp.skip_redo;
+}
+
+/* The header of a .MAI says that the table is open; FLUSH closes it. Aria checks and repairs a table that was open unless its log
+   names it after the checkpoint. */
+static bool open_when_copied(const struct item *item, const struct stat *st)
+{
+  return ends_with(item->path, ".MAI") && st->st_size <= SMALL_INDEX && !same_stamp(&item->stamp, st, WINDOW_SLACK_NS);
 }
 
 static void see(struct files *f, struct item *item, const struct stat *st)
@@ -139,8 +173,12 @@ static void see(struct files *f, struct item *item, const struct stat *st)
     inventory_found(f->inventory, item);
   if ((item->state == ITEM_BUSY && !item->discarded) || item->state == ITEM_QUEUED)
     return;
-  if (item->class == ITEM_DEFINITION ? !copied || !same_stamp(&item->stamp, st)
-                                     : (item->class == ITEM_ARIA_ONLINE || item->class == ITEM_DIRECTORY) && !copied)
+  bool needed = !copied && item->class != ITEM_CLOSED && item->class != ITEM_LOG_TABLE;
+  if (copied && item->class == ITEM_DEFINITION)
+    needed = !same_stamp(&item->stamp, st, SLACK_NS);
+  if (copied && item->class == ITEM_ARIA_ONLINE)
+    needed = aria_made_anew(f, item) || open_when_copied(item, st);
+  if (needed)
     inventory_queue(f->inventory, item);
 }
 
@@ -290,9 +328,10 @@ static void forget_unseen(struct item *item, void *context)
     inventory_set_state(f->inventory, item, ITEM_GONE);
 }
 
-/* ddl.log from there to its end, which becomes ddl_log_at; malloc'ed, NULL if there is nothing. */
-static char *read_ddl_log(struct files *f, off_t from)
+/* ddl.log from ddl_log_at, which is advanced, to its end; malloc'ed, NULL if there is nothing. */
+static char *read_ddl_log(struct files *f)
 {
+  off_t from = f->ddl_log_at;
   char path[WIRE_PATH_MAX];
   snprintf(path, sizeof path, "%sddl.log", f->datadir);
   int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -410,7 +449,7 @@ static void copy_if_imported(struct item *item, void *context)
   if (item->state != ITEM_COPIED)
     return;
   snprintf(full, sizeof full, "%s%s", item->path[0] == '/' ? "" : f->datadir, item->path);
-  if (is_there(f, full, &st) && !same_stamp(&item->stamp, &st))
+  if (is_there(f, full, &st) && !same_stamp(&item->stamp, &st, SLACK_NS))
     queue_in_visit(f, item);
 }
 
@@ -418,7 +457,7 @@ void files_scan(void *argument)
 {
   struct files *f = argument;
   /* What ddl.log names was perhaps copied before; the scan queues it again. An unknown verb is no exception. */
-  char *log = read_ddl_log(f, f->ddl_log_at);
+  char *log = read_ddl_log(f);
   for (char *rest = log, *line; (line = take_line(&rest));)
   {
     struct ddl_entry e;
@@ -553,44 +592,22 @@ static bool has_triggers(struct files *f, const char *database, const char *tabl
   return inventory_find_file(f->inventory, path);
 }
 
-/* Aria names a table in ddl.log before the operation that its log does not hold (BULK_INSERT, repair, optimize): what was
-   read of ddl.log while DDL could still run may speak of one that had not ended when the table was copied. The end of each
-   writes the header of the .MAI, so here, and only here, the stamp is evidence. */
-static void copy_if_changed(struct files *f, const char *database, const char *table)
+/* A TRUNCATE that makes a table anew is not in ddl.log, and FLUSH does not hold it up. */
+static void copy_if_made_anew(struct item *item, void *context)
 {
-  static const char *const suffixes[] = {".MAI", ".MAD"};
-  struct item *item[2];
-  bool changed = false;
-  for (unsigned i = 0; i < 2; i++)
+  struct files *f = context;
+  char full[WIRE_PATH_MAX];
+  struct stat st;
+  if (item->state != ITEM_COPIED)
+    return;
+  bool anew = item->class == ITEM_ARIA_ONLINE && aria_made_anew(f, item);
+  if (item->class == ITEM_CLOSED && !item->in_use && !f->replicated)
   {
-    char path[WIRE_PATH_MAX], full[WIRE_PATH_MAX];
-    struct stat st;
-    snprintf(path, sizeof path, "%s/%s%s", database, table, suffixes[i]);
-    snprintf(full, sizeof full, "%s%s", f->datadir, path);
-    item[i] = inventory_find_file(f->inventory, path);
-    changed = changed || (item[i] && item[i]->class == ITEM_ARIA_ONLINE && is_there(f, full, &st) &&
-                          !same_stamp(&item[i]->stamp, &st));
+    snprintf(full, sizeof full, "%s%s", f->datadir, item->path);
+    anew = is_there(f, full, &st) && !same_stamp(&item->stamp, &st, WINDOW_SLACK_NS);
   }
-  for (unsigned i = 0; i < 2; i++)
-    if (changed && item[i])
-      inventory_queue(f->inventory, item[i]);
-}
-
-static bool is_aria(const char *engine)
-{
-  return !strcasecmp(engine, "Aria");
-}
-
-/* A line of ddl.log that a scan had read before the window. */
-static void look_again(struct files *f, const struct ddl_entry *e)
-{
-  bool org = is_aria(e->field[DDL_ORG_ENGINE]), new = is_aria(e->field[DDL_NEW_ENGINE]);
-  if ((org && e->field[DDL_ORG_PARTITIONED][0] == '1') || (new && e->field[DDL_NEW_PARTITIONED][0] == '1'))
-    f->complex = true; /* names that only a scan finds */
-  if (org)
-    copy_if_changed(f, e->field[DDL_ORG_DB], e->field[DDL_ORG_TABLE]);
-  if (new)
-    copy_if_changed(f, e->field[DDL_NEW_DB], e->field[DDL_NEW_TABLE]);
+  if (anew)
+    queue_in_visit(f, item);
 }
 
 static bool not_innodb(const char *engine)
@@ -633,7 +650,7 @@ static void find_changed(struct item *item, void *context)
   if (item->class != ITEM_CLOSED || item->state == ITEM_GONE)
     return;
   snprintf(full, sizeof full, "%s%s", f->datadir, item->path);
-  if (item->state == ITEM_COPIED && !item->in_use && !stat(full, &st) && same_stamp(&item->stamp, &st))
+  if (item->state == ITEM_COPIED && !item->in_use && !stat(full, &st) && same_stamp(&item->stamp, &st, SLACK_NS))
     return;
   table_of(item->path, table, sizeof table);
   add_to_close(f, table);
@@ -663,23 +680,16 @@ void files_window_tables(struct files *f)
 void files_window_ddl(void *argument)
 {
   struct files *f = argument;
-  off_t before = f->ddl_log_at;
   bool news = false;
-  char *log = read_ddl_log(f, 0);
+  char *log = read_ddl_log(f);
   if (f->altered)
     inventory_each_cold(f->inventory, copy_if_imported, f);
+  inventory_each_file(f->inventory, copy_if_made_anew, f);
   for (char *rest = log, *line; (line = take_line(&rest));)
   {
     struct ddl_entry e;
-    bool whole = split(line, &e);
-    if (rest && rest - log <= before)
-    {
-      if (whole)
-        look_again(f, &e);
-      continue;
-    }
     news = true;
-    if (!whole)
+    if (!split(line, &e))
     {
       f->complex = true;
       break;

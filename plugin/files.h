@@ -55,8 +55,9 @@ void files_find_unopened(void *files);
 void files_scan(void *files);
 /* After FLUSH: queues closed tables that are not in use. in_use must be set. */
 void files_queue_closed(struct files *files);
-/* In the window: what ddl.log says since, and (altered) what an IMPORT may have written. Where appliers write non-transactional tables, fills to_close with those that
-   have changed since their copy: FLUSH does not stop appliers, only the pause does. Sets complex. */
+/* In the window: what ddl.log says since, what a TRUNCATE may have made anew, and (altered) what an IMPORT may have written.
+   Where appliers write non-transactional tables, fills to_close with those that have changed since their copy: FLUSH does not
+   stop appliers, only the pause does. Sets complex. */
 void files_window_ddl(void *files);
 /* In the window, after to_close has been closed: queues these and the tables that were in use. */
 void files_window_tables(struct files *files);

@@ -42,11 +42,12 @@ enum item_state
   ITEM_STATES
 };
 
-struct item_stamp /* of a file that only DDL writes */
+struct item_stamp /* of a file, taken before its copy began; ITEM_ARIA_ONLINE: of the table's .MAI */
 {
   ino_t inode;
   off_t size;
   struct timespec mtime, ctime, read_at;
+  uint64_t created, skip_redo; /* ITEM_ARIA_ONLINE: struct aria_table's; 0: the table was being made */
 };
 
 struct item

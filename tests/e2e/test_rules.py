@@ -159,6 +159,24 @@ def a_bulk_insert_into_aria_that_ends_late_is_in_the_backup():
 
 
 @suite.test
+def a_truncate_after_the_copy_is_in_the_backup():
+    """TRUNCATE makes a table of these engines anew: not in ddl.log, held up by neither FLUSH nor anything before it, and not
+    replayed by Aria's recovery."""
+    s = shared()
+    tables = {'logged': 'Aria TRANSACTIONAL=1', 'unlogged': 'Aria TRANSACTIONAL=0', 'my': 'MyISAM'}
+    for when in ('FLUSH', 'WINDOW'):
+        for name, engine in tables.items():
+            s.server.execute(f'CREATE OR REPLACE TABLE d.{name} (id INT PRIMARY KEY, v CHAR(40)) ENGINE={engine}',
+                             f'INSERT INTO d.{name} SELECT seq, MD5(seq) FROM seq_1_to_3000')
+        backup = s.held(when)
+        s.server.execute(*(f'TRUNCATE TABLE d.{name}' for name in tables))
+        expected = s.finish(backup)
+        assert all(expected[f'd.{name}'] == 0 for name in tables), expected
+        s.compare(backup, expected)
+    s.server.execute(*(f'DROP TABLE d.{name}' for name in tables))
+
+
+@suite.test
 def aria_logs_rotate_and_checkpoints_run_meanwhile():
     s = shared()
     before = sorted(name for name in os.listdir(s.server.datadir) if name.startswith('aria_log.'))

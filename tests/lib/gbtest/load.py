@@ -169,10 +169,17 @@ class Unlogged(Load):
                 query(connection, f'DELETE FROM other.{name} WHERE id = {number + 2000}')
 
 
+ENGINES = ('InnoDB', 'InnoDB', 'InnoDB', 'InnoDB ROW_FORMAT=COMPRESSED', 'MyISAM', 'Aria')
+
+
 class Ddl(Load):
     """Tables come, change their names and their files, and go."""
     pace_s = 0.05
     TABLES = 12
+
+    def __init__(self, server, seed, engines=ENGINES, **options):
+        super().__init__(server, seed, **options)
+        self.engines = engines
 
     def prepare(self, server):
         server.execute('CREATE DATABASE IF NOT EXISTS churn')
@@ -203,7 +210,7 @@ class Ddl(Load):
     def create(self, connection):
         self.counter += 1
         name = f't{self.counter}'
-        engine = self.random.choice(['InnoDB', 'InnoDB', 'InnoDB', 'InnoDB ROW_FORMAT=COMPRESSED', 'MyISAM', 'Aria'])
+        engine = self.random.choice(self.engines)
         rows = self.random.choice([0, 10, 1000])
         query(connection, f'CREATE TABLE churn.{name} (id INT AUTO_INCREMENT PRIMARY KEY, filler VARCHAR(255)) '
                           f'ENGINE={engine}')
