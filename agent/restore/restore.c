@@ -16,18 +16,17 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define LOG_TEMPORARY  "ib_logfile0.restoring"
 #define BATCH_BYTES    (8u << 20) /* read from the repository at once */
 #define THREADS_MAX    64u
 #define SPACE_SLACK    (16u << 20)
 #define PROGRESS_US    200000
 
-static void target_path(char *out, size_t size, const char *datadir, const char *path)
+void restore_target_path(const struct restore_request *request, const char *path, char *out, size_t size)
 {
     if (path[0] == '/')
         snprintf(out, size, "%s", path);
     else
-        snprintf(out, size, "%s/%s", datadir, path);
+        snprintf(out, size, "%s/%s", request->datadir, path);
 }
 
 /* ---- plan ---- */
@@ -90,7 +89,7 @@ struct writer {
     struct repository *repository;
     const struct manifest *manifest;
     const struct index *index;
-    const char *datadir;
+    const struct restore_request *request;
     uid_t uid; /* of what is written; -1: this process's */
     gid_t gid;
     char prefix[1024];
@@ -124,7 +123,7 @@ static bool make_files(const struct writer *w, struct gb_error *error)
     char path[WIRE_PATH_MAX], parent[WIRE_PATH_MAX];
     for (size_t i = 0; i < w->index->file_count; i++) {
         const struct index_file *f = &w->index->files[i];
-        target_path(path, sizeof path, w->datadir, f->path);
+        restore_target_path(w->request, f->path, path, sizeof path);
         if (f->kind == WIRE_KIND_DIRECTORY) {
             if ((mkdir(path, 0700) && errno != EEXIST) || chmod(path, mode_of(f, 0700)))
                 return error_set_errno(error, GB_target_failed, errno, "the directory %s can't be made", path);
@@ -170,7 +169,7 @@ struct open_file { /* the file written last: frames of one file follow one anoth
 static int open_target(const struct writer *w, struct open_file *last, uint32_t number, char *path, size_t size)
 {
     const struct index_file *f = number == WIRE_FILE_REDO ? NULL : index_find(w->index, number);
-    target_path(path, size, w->datadir, f ? f->path : LOG_TEMPORARY);
+    restore_target_path(w->request, f ? f->path : RESTORE_LOG, path, size);
     if (last->fd >= 0 && last->number == number)
         return last->fd;
     if (last->fd >= 0)
@@ -303,7 +302,7 @@ static bool make_log(const struct writer *w, struct gb_error *error)
     uint8_t *header = malloc(REDO_START_OFFSET);
     if (!header)
         return error_set(error, GB_internal, "no memory");
-    target_path(path, sizeof path, w->datadir, LOG_TEMPORARY);
+    restore_target_path(w->request, RESTORE_LOG, path, sizeof path);
     bool ok = redo_writer_header(m->redo_header, m->checkpoint_lsn, m->checkpoint_end_lsn, m->end_lsn, version, header, error);
     int fd = ok ? open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0660) : -1;
     if (ok && (fd < 0 || ftruncate(fd, (off_t)redo_writer_file_size(m->redo_bytes)) ||
@@ -317,10 +316,10 @@ static bool make_log(const struct writer *w, struct gb_error *error)
 
 static bool sync_all(const struct writer *w, struct gb_error *error)
 {
-    int fd = open(w->datadir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = open(w->request->datadir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool ok = fd >= 0 && !syncfs(fd);
     if (!ok)
-        error_set_errno(error, GB_target_failed, errno, "%s can't be synced to disk", w->datadir);
+        error_set_errno(error, GB_target_failed, errno, "%s can't be synced to disk", w->request->datadir);
     if (fd >= 0)
         close(fd);
     for (size_t i = 0; ok && i < w->index->file_count; i++) {
@@ -339,7 +338,7 @@ static bool sync_all(const struct writer *w, struct gb_error *error)
 bool restore_run(struct repository *repository, const struct manifest *m, const struct index *index,
                  const struct restore_request *request, const struct restore_plan *plan, struct gb_error *error)
 {
-    struct writer w = {.repository = repository, .manifest = m, .index = index, .datadir = request->datadir};
+    struct writer w = {.repository = repository, .manifest = m, .index = index, .request = request};
     repository_prefix(w.prefix, sizeof w.prefix, m->cluster, m->id);
     w.order = malloc((index->frame_count + 1) * sizeof *w.order);
     if (!w.order)
@@ -353,7 +352,7 @@ bool restore_run(struct repository *repository, const struct manifest *m, const 
               make_files(&w, error) && make_log(&w, error) && write_frames(&w, request, plan->bytes, error) &&
               (!request->galera || target_grastate(request->datadir, manifest_position(m), request->safe_to_bootstrap, error)) &&
               target_chown(request->datadir, w.uid, w.gid, error) && sync_all(&w, error) &&
-              target_end(request->datadir, LOG_TEMPORARY, error);
+              (request->stay_guarded || target_end(request->datadir, RESTORE_LOG, error));
     pthread_mutex_destroy(&w.mutex);
     free(w.order);
     return ok;

@@ -12,6 +12,7 @@ struct restore_request {
     const char *owner;      /* USER[:GROUP] or NULL */
     bool galera;            /* write grastate.dat */
     bool safe_to_bootstrap;
+    bool stay_guarded;      /* more is to be done before a server may start: the caller calls target_end() */
     unsigned threads;       /* 0: as many as there are processors */
     /* Called now and then, from the thread that called restore_run(). */
     void (*progress)(void *context, uint64_t done, uint64_t total);
@@ -33,6 +34,12 @@ bool restore_plan(struct repository *repository, const struct manifest *manifest
 /* Writes it. Errors: GB_target_failed, GB_target_no_space, GB_corrupt_backup. */
 bool restore_run(struct repository *repository, const struct manifest *manifest, const struct index *index,
                  const struct restore_request *request, const struct restore_plan *plan, struct gb_error *error);
+
+/* Where a file of the backup goes: its path there is relative to the data directory, or absolute. */
+void restore_target_path(const struct restore_request *request, const char *path, char *out, size_t size);
+
+/* The redo log until the directory is whole: target_end() gives it its name. */
+#define RESTORE_LOG "ib_logfile0.restoring"
 
 /* Name of the file that marks a directory whose restore has not ended. */
 #define RESTORE_MARKER "galera-backup-restore.incomplete"
