@@ -11,6 +11,7 @@
   client renames a file that is open (.nfsXXXX) instead of removing it and no directory with a file in it goes:
   storage_unlock() removes first the lock, then the directory.
 */
+#include "agent/storage/direct.h"
 #include "agent/storage/storage.h"
 
 #include <dirent.h>
@@ -44,6 +45,7 @@ struct storage_writer {
     char name[PATH_MAX];
     char temporary[PATH_MAX];
     int directory, fd;
+    struct direct direct;
     uint64_t unchecked;
 };
 
@@ -218,9 +220,13 @@ struct storage_writer *storage_create(struct storage *s, const char *name, struc
         snprintf(w->temporary, sizeof w->temporary, "%s" TEMPORARY_SUFFIX, base);
         w->fd = openat(w->directory, w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     }
-    if (w->fd >= 0)
+    if (w->fd >= 0 && direct_begin(&w->direct, w->fd))
         return w;
-    write_failed(w, errno, error);
+    write_failed(w, w->fd < 0 ? errno : ENOMEM, error);
+    if (w->fd >= 0) {
+        unlinkat(w->directory, w->temporary, 0);
+        close(w->fd);
+    }
     if (w->directory >= 0)
         close(w->directory);
     free(w);
@@ -229,30 +235,20 @@ struct storage_writer *storage_create(struct storage *s, const char *name, struc
 
 bool storage_write(struct storage_writer *w, const void *data, size_t size, struct gb_error *error)
 {
-    const char *at = data;
     w->unchecked += size;
     if (w->unchecked >= SPACE_CHECK_EVERY) {
         w->unchecked = 0;
         if (!storage_check_space(w->storage, 0, NULL, error))
             return false;
     }
-    while (size) {
-        ssize_t n = write(w->fd, at, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return write_failed(w, n < 0 ? errno : EIO, error);
-        at += n;
-        size -= (size_t)n;
-    }
-    return true;
+    return direct_write(&w->direct, data, size) || write_failed(w, errno, error);
 }
 
 bool storage_commit(struct storage_writer *w, struct gb_error *error)
 {
     const char *base = strrchr(w->name, '/');
     base = base ? base + 1 : w->name;
-    bool synced = !fsync(w->fd), lost = synced && lock_lost(w->lock, error);
+    bool synced = direct_flush(&w->direct) && !fsync(w->fd), lost = synced && lock_lost(w->lock, error);
     bool ok = synced && !lost && !linkat(w->directory, w->temporary, w->directory, base, 0) &&
               !unlinkat(w->directory, w->temporary, 0) && !fsync(w->directory);
     if (!ok) {
@@ -262,6 +258,7 @@ bool storage_commit(struct storage_writer *w, struct gb_error *error)
         return false;
     }
     posix_fadvise(w->fd, 0, 0, POSIX_FADV_DONTNEED);
+    direct_end(&w->direct);
     close(w->fd);
     close(w->directory);
     free(w);
@@ -271,6 +268,7 @@ bool storage_commit(struct storage_writer *w, struct gb_error *error)
 void storage_abort(struct storage_writer *w)
 {
     unlinkat(w->directory, w->temporary, 0);
+    direct_end(&w->direct);
     close(w->fd);
     close(w->directory);
     free(w);
