@@ -18,6 +18,7 @@
 
 #define POLL_MS    50
 #define US_PER_MS  1000u
+#define SEND_AT_ONCE 64u /* messages in one call */
 #define SEALS      (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
 
 struct message
@@ -37,12 +38,14 @@ struct channel
   unsigned page_slots;
   /* all below: mutex. Taken last: nothing else is locked under it, nothing is held across I/O. */
   pthread_mutex_t mutex;
-  pthread_cond_t changed;
+  pthread_cond_t changed, outgoing;
   int *free_page, *free_redo, *reserve;
   unsigned free_pages, free_redos, reserved;
   bool *with_agent; /* by slot */
   unsigned slots_with_agent;
   struct message *head, **tail;
+  bool due; /* something is queued that does not wait for the next slot to go */
+  unsigned queued;
   bool stop, dead, committed, sending;
   struct gb_error error;
   struct wire_committed committed_message;
@@ -228,6 +231,7 @@ struct channel *channel_open(const char *path, const struct wire_hello *hello, u
   pthread_condattr_init(&monotonic);
   pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
   pthread_cond_init(&ch->changed, &monotonic);
+  pthread_cond_init(&ch->outgoing, &monotonic);
   pthread_condattr_destroy(&monotonic);
   if ((ch->fd = connect_to(path, until, error)) < 0)
     goto fail;
@@ -288,6 +292,15 @@ bool channel_closed(const struct channel *ch)
   return recv(ch->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
 }
 
+static void free_messages(struct message *list)
+{
+  for (struct message *next; list; list = next)
+  {
+    next = list->next;
+    free(list);
+  }
+}
+
 /* Under mutex. */
 static void die(struct channel *ch, enum gb_code code, const char *what, const char *hint)
 {
@@ -308,42 +321,63 @@ void channel_give_up(struct channel *ch, const char *why)
   pthread_mutex_unlock(&ch->mutex);
 }
 
+/* Sends and frees a list of messages, as many in a call as go; false: stopped, or the agent is gone. */
+static bool send_list(struct channel *ch, struct message *list)
+{
+  size_t at = 0; /* bytes of the first that have gone */
+  while (list)
+  {
+    struct iovec iov[SEND_AT_ONCE];
+    struct msghdr m = {.msg_iov = iov};
+    for (struct message *each = list; each && m.msg_iovlen < SEND_AT_ONCE; each = each->next)
+      iov[m.msg_iovlen++] = (struct iovec){each->bytes, each->size};
+    iov[0].iov_base = list->bytes + at;
+    iov[0].iov_len -= at;
+    ssize_t n = sendmsg(ch->fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR)
+      break;
+    if (n < 0)
+    {
+      wait_fd(ch->fd, POLLOUT, deadline(POLL_MS));
+      pthread_mutex_lock(&ch->mutex);
+      bool stop = ch->stop || ch->dead;
+      pthread_mutex_unlock(&ch->mutex);
+      if (stop)
+        break;
+      continue;
+    }
+    at += (size_t)n;
+    while (list && at >= list->size)
+    {
+      struct message *next = list->next;
+      at -= list->size;
+      free(list);
+      list = next;
+    }
+  }
+  bool ok = !list;
+  free_messages(list);
+  return ok;
+}
+
 static void *sender_main(void *argument)
 {
   struct channel *ch = argument;
   pthread_mutex_lock(&ch->mutex);
   for (;;)
   {
-    while (!ch->head && !ch->stop)
-      pthread_cond_wait(&ch->changed, &ch->mutex);
+    while (!(ch->head && ch->due) && !ch->stop)
+      pthread_cond_wait(&ch->outgoing, &ch->mutex);
     if (ch->stop)
       break;
-    struct message *m = ch->head;
-    ch->head = m->next;
-    if (!ch->head)
-      ch->tail = &ch->head;
+    struct message *list = ch->head;
+    ch->head = NULL;
+    ch->tail = &ch->head;
+    ch->queued = 0;
+    ch->due = false;
     ch->sending = true;
     pthread_mutex_unlock(&ch->mutex);
-    bool ok = false;
-    size_t at = 0;
-    while (!ok)
-    {
-      ssize_t n = send(ch->fd, m->bytes + at, m->size - at, MSG_NOSIGNAL | MSG_DONTWAIT);
-      if (n > 0)
-        ok = (at += (size_t)n) == m->size;
-      else if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
-      {
-        wait_fd(ch->fd, POLLOUT, deadline(POLL_MS));
-        pthread_mutex_lock(&ch->mutex);
-        bool stop = ch->stop || ch->dead;
-        pthread_mutex_unlock(&ch->mutex);
-        if (stop)
-          break;
-      }
-      else
-        break;
-    }
-    free(m);
+    bool ok = send_list(ch, list);
     pthread_mutex_lock(&ch->mutex);
     ch->sending = false;
     if (!ok && !ch->stop)
@@ -579,6 +613,7 @@ void channel_close(struct channel *ch)
     pthread_mutex_lock(&ch->mutex);
     ch->stop = true;
     pthread_cond_broadcast(&ch->changed);
+    pthread_cond_signal(&ch->outgoing);
     pthread_mutex_unlock(&ch->mutex);
     shutdown(ch->fd, SHUT_RDWR);
     pthread_join(ch->sender, NULL);
@@ -586,18 +621,14 @@ void channel_close(struct channel *ch)
   }
   if (ch->fd > 0)
     close(ch->fd);
-  for (struct message *m = ch->head; m;)
-  {
-    struct message *next = m->next;
-    free(m);
-    m = next;
-  }
+  free_messages(ch->head);
   if (ch->map)
     munmap(ch->map, ch->map_size);
   if (ch->memfd >= 0)
     close(ch->memfd);
   pthread_mutex_destroy(&ch->mutex);
   pthread_cond_destroy(&ch->changed);
+  pthread_cond_destroy(&ch->outgoing);
   free(ch->free_page);
   free(ch->free_redo);
   free(ch->reserve);
@@ -713,7 +744,12 @@ static void enqueue(struct channel *ch, struct message *m, enum wire_type type, 
     ch->with_agent[slot] = true;
     ch->slots_with_agent++;
   }
-  pthread_cond_broadcast(&ch->changed);
+  /* What a file is and how it ended goes with the slot that follows. */
+  if ((type != WIRE_FILE && type != WIRE_FILE_DONE) || ++ch->queued == SEND_AT_ONCE)
+  {
+    ch->due = true;
+    pthread_cond_signal(&ch->outgoing);
+  }
   pthread_mutex_unlock(&ch->mutex);
 }
 
@@ -750,6 +786,8 @@ bool channel_flush(struct channel *ch, unsigned timeout_ms)
 {
   uint64_t until = deadline(timeout_ms);
   pthread_mutex_lock(&ch->mutex);
+  ch->due = true;
+  pthread_cond_signal(&ch->outgoing);
   while ((ch->head || ch->sending) && !ch->dead && now_us() < until)
     wait_slice(ch);
   bool ok = !ch->head && !ch->sending;

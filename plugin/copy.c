@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #define ALIGNMENT        4096u
@@ -142,6 +143,19 @@ static ssize_t read_at(int fd, void *data, size_t size, uint64_t offset)
       break; /* end of file: a further read would not be aligned */
   }
   return (ssize_t)have;
+}
+
+/* pread, out of the page cache if all of it is there, else past it. A small file costs less so, and none is brought in. */
+static ssize_t read_cached(int fd, void *data, size_t size, uint64_t offset)
+{
+  int flags = fcntl(fd, F_GETFL);
+  struct iovec iov = {data, size};
+  if (flags < 0 || !(flags & O_DIRECT) || fcntl(fd, F_SETFL, flags & ~O_DIRECT))
+    return read_at(fd, data, size, offset);
+  ssize_t n = preadv2(fd, &iov, 1, (off_t)offset, RWF_NOWAIT);
+  if (fcntl(fd, F_SETFL, flags) || n == (ssize_t)size)
+    return n;
+  return read_at(fd, data, align_up((uint32_t)size), offset);
 }
 
 static void throttle(struct copier *c, size_t bytes)
@@ -353,6 +367,37 @@ static enum copy_result copy_pages(struct copier *c, struct space_read *s, struc
   return COPY_DONE;
 }
 
+/* A tablespace that fits into a slot is read once: page 0 is looked at where it lies. False: it wants the longer way. */
+static bool copy_small(struct copier *c, struct space_read *s, const struct item *item, mode_t mode,
+                       enum copy_result *result, struct gb_error *error)
+{
+  struct gb_error ignored = {0};
+  uint32_t size = (uint32_t)s->size, space_left;
+  bool zero;
+  if (c->slot >= 0 && RING_SLOT_SIZE - c->at < align_up(size))
+    copier_flush(c);
+  uint8_t *data = room(c, &space_left);
+  *result = COPY_AGAIN;
+  if (!data)
+    return true;
+  throttle(c, size);
+  if (read_cached(s->fd, data, size, 0) < (ssize_t)size || !space_parse(data, size, &s->info, &zero, &ignored) ||
+      s->info.id != item->space_id || size < s->info.format.page_size ||
+      page_verify(&s->info.format, 0, data) == PAGE_CORRUPT)
+    return false;
+  announce(c, item, s->number, s->path, s->info.format.page_size, mode);
+  uint64_t end = (uint64_t)s->info.free_limit * s->info.format.page_size;
+  if (end > size)
+    end = size - size % s->info.format.page_size;
+  *result = take_pages(c, s, data, (uint32_t)end, 0, error);
+  if (*result == COPY_DONE)
+  {
+    c->at += align_up((uint32_t)end);
+    __atomic_fetch_add(&c->shared->bytes, end, __ATOMIC_RELAXED);
+  }
+  return true;
+}
+
 /* Right after st was taken: a change in the same tick of the clock must not look older than the copy. */
 static struct item_stamp stamp_of(const struct stat *st)
 {
@@ -386,9 +431,11 @@ static enum copy_result copy_space(struct copier *c, struct item *item, uint32_t
   s.size = (uint64_t)st.st_size;
   inventory_note_size(c->shared->inventory, item, s.size);
   enum copy_result result = COPY_DONE;
+  bool small = item->space_id && s.size >= 1024 && s.size <= RING_SLOT_SIZE &&
+               copy_small(c, &s, item, st.st_mode, &result, error);
   if (!item->space_id)
     s.info = c->shared->system;
-  else
+  else if (!small)
     result = read_page_0(c, item, &s, error);
   if (result == COPY_GONE)
   {
@@ -399,15 +446,15 @@ static enum copy_result copy_space(struct copier *c, struct item *item, uint32_t
     s.info.free_limit = 0;
     result = COPY_DONE;
   }
-  if (result == COPY_DONE)
+  if (result == COPY_DONE && !small)
   {
     announce(c, item, number, path, s.info.format.page_size, st.st_mode);
     result = copy_pages(c, &s, item, error);
-    if (result == COPY_DONE)
-    {
-      item->stamp = stamp;
-      done(c, number, s.size, s.unverifiable);
-    }
+  }
+  if (result == COPY_DONE)
+  {
+    item->stamp = stamp;
+    done(c, number, s.size, s.unverifiable);
   }
   if (!kept)
     close(s.fd);

@@ -23,6 +23,7 @@
 #define HELLO_WAIT_MS  5000
 #define MESSAGE_WAIT_MS 10000
 #define SEND_TIMEOUT_S 30
+#define AHEAD_SIZE     (64u << 10) /* bytes read from the socket at once */
 #define PROBE_NAME     ".galera-backup-probe"
 
 struct session {
@@ -32,6 +33,8 @@ struct session {
     const volatile bool *stop;
     pthread_mutex_t send_mutex; /* one message at a time on the socket */
     uint8_t *in, *out;          /* WIRE_PAYLOAD_MAX each; out: under send_mutex */
+    uint8_t *ahead;             /* AHEAD_SIZE: what has been read and not been taken */
+    size_t ahead_at, ahead_end;
     int passed_fd;              /* that came with the last message, -1 */
     /* of a backup */
     char cluster[WIRE_NAME_MAX];
@@ -108,14 +111,22 @@ static void free_slot(void *context, uint32_t slot)
 static bool wait_readable(struct session *s, int ms)
 {
     struct pollfd p = {s->fd, POLLIN, 0};
-    return poll(&p, 1, ms) > 0;
+    return s->ahead_at < s->ahead_end || poll(&p, 1, ms) > 0;
 }
 
 /* Reads size bytes, and a descriptor if one comes with them. False at end of file, error or after wait_ms of silence. */
 static bool read_all(struct session *s, uint8_t *data, size_t size, int wait_ms)
 {
     while (size) {
-        struct iovec iov = {data, size};
+        if (s->ahead_at < s->ahead_end) {
+            size_t n = s->ahead_end - s->ahead_at < size ? s->ahead_end - s->ahead_at : size;
+            memcpy(data, s->ahead + s->ahead_at, n);
+            s->ahead_at += n;
+            data += n;
+            size -= n;
+            continue;
+        }
+        struct iovec iov = {s->ahead, AHEAD_SIZE};
         union {
             struct cmsghdr header;
             char space[CMSG_SPACE(sizeof(int))];
@@ -136,8 +147,8 @@ static bool read_all(struct session *s, uint8_t *data, size_t size, int wait_ms)
                 close(s->passed_fd);
             memcpy(&s->passed_fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
         }
-        data += n;
-        size -= (size_t)n;
+        s->ahead_at = 0;
+        s->ahead_end = (size_t)n;
     }
     return true;
 }
@@ -648,13 +659,15 @@ void session_run(int fd, const struct config *config, struct catalog *catalog, c
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
         s->in = malloc(WIRE_PAYLOAD_MAX);
         s->out = malloc(WIRE_PAYLOAD_MAX + WIRE_HEADER_SIZE);
-        if (s->in && s->out)
+        s->ahead = malloc(AHEAD_SIZE);
+        if (s->in && s->out && s->ahead)
             converse_first(s);
         if (s->passed_fd >= 0)
             close(s->passed_fd);
         pthread_mutex_destroy(&s->send_mutex);
         free(s->in);
         free(s->out);
+        free(s->ahead);
     }
     close(fd);
     free(s);
