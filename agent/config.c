@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -286,22 +285,4 @@ const struct repository_spec *config_repository(const struct config *config, con
         return &config->repositories[0];
     error_set(error, GB_repository_unknown, "there is no repository \"%s\" in the agent's configuration", name);
     return NULL;
-}
-
-unsigned config_processors(void)
-{
-    cpu_set_t set;
-    unsigned count = 1;
-    if (!sched_getaffinity(0, sizeof set, &set))
-        count = (unsigned)CPU_COUNT(&set);
-    FILE *f = fopen("/sys/fs/cgroup/cpu.max", "re");
-    double quota, period;
-    if (f && fscanf(f, "%lf %lf", &quota, &period) == 2 && period > 0) {
-        double limit = quota / period;
-        if (limit < count)
-            count = limit < 1 ? 1 : (unsigned)(limit + 0.5);
-    }
-    if (f)
-        fclose(f);
-    return count ? count : 1;
 }

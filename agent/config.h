@@ -37,7 +37,4 @@ bool config_load(struct config *config, const char *path, struct gb_error *error
 const struct repository_spec *config_repository(const struct config *config, const char *name,
                                                 struct gb_error *error);
 
-/* Processors this process may use: min of the affinity mask and the cgroup's cpu.max, at least 1. */
-unsigned config_processors(void);
-
 #endif

@@ -1,6 +1,7 @@
 /* galera-backup verify */
 #include "agent/cmd/cmd.h"
 #include "agent/ui/text.h"
+#include "common/processors.h"
 
 #include <inttypes.h>
 
@@ -19,7 +20,7 @@ int cmd_verify(const struct options *options, struct gb_error *error)
         repository_close(r);
         return error_exit_status(error->code);
     }
-    unsigned threads = options_threads(options) ? options_threads(options) : config_processors();
+    unsigned threads = options_threads(options) ? options_threads(options) : processors();
     if (repository_verify(r, &m, !options->quick, threads, report, NULL, &result, error)) {
         char bytes[32];
         if (options->json)

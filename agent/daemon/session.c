@@ -2,6 +2,7 @@
 #include "agent/daemon/session.h"
 #include "agent/daemon/daemon.h"
 #include "agent/daemon/pipeline.h"
+#include "common/processors.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -245,7 +246,7 @@ static bool map_ring(struct session *s, const struct wire_ring *m, struct gb_err
     if (!ok)
         return error_set(error, GB_protocol, "the ring is not a sealed memory file of %u + %u slots", m->page_slots,
                          m->redo_slots);
-    unsigned threads = s->config->threads ? s->config->threads : config_processors();
+    unsigned threads = s->config->threads ? s->config->threads : processors();
     struct pipeline_setup setup = {.repository = s->repository, .prefix = repository_backup_prefix(s->backup), .ring = s->ring,
                                    .shape = *m, .redo_memory = s->config->redo_memory,
                                    .redo_spool = s->config->redo_spool, .redo_spool_size = s->config->redo_spool_size,

@@ -1,7 +1,7 @@
 /* A data directory from a backup; see restore.h. */
 #include "agent/restore/restore.h"
-#include "agent/config.h"
 #include "agent/restore/target.h"
+#include "common/processors.h"
 #include "common/redo_writer.h"
 
 #include <errno.h>
@@ -268,7 +268,7 @@ static void *writer_main(void *argument)
 static bool write_frames(struct writer *w, const struct restore_request *request, uint64_t total, struct gb_error *error)
 {
     pthread_t thread[THREADS_MAX];
-    unsigned threads = request->threads ? request->threads : config_processors(), started = 0;
+    unsigned threads = request->threads ? request->threads : processors(), started = 0;
     if (threads > THREADS_MAX)
         threads = THREADS_MAX;
     for (; started < threads; started++) {

@@ -395,13 +395,6 @@ static void a_file_that_is_named_must_be_there(void **state)
     assert_non_null(strstr(error.what, path));
 }
 
-static void processors(void **state)
-{
-    (void)state;
-    unsigned n = config_processors();
-    assert_true(n >= 1 && n <= (unsigned)sysconf(_SC_NPROCESSORS_CONF));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -419,7 +412,6 @@ int main(void)
         TEST(a_repository_is_found_by_name),
         TEST(types_of_later_releases),
         TEST(a_file_that_is_named_must_be_there),
-        TEST(processors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

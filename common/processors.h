@@ -1,0 +1,20 @@
+/*
+  How many processors this process may use: what its affinity allows (a cpuset is part of it), and
+  no more than the CPU limit of its cgroup or of any above it, rounded up.
+
+  Formats: cgroup v2 cpu.max and v1 cpu.cfs_quota_us, cpu.cfs_period_us
+  (Documentation/admin-guide/cgroup-v2.rst, Documentation/scheduler/sched-bwc.rst);
+  /proc/self/cgroup (cgroups(7)) and /proc/self/mountinfo (proc(5)). Where a container sees neither
+  its own path nor that of its parents, the place where the hierarchy is mounted counts.
+*/
+#ifndef GB_COMMON_PROCESSORS_H
+#define GB_COMMON_PROCESSORS_H
+
+/* At least 1. What can't be read limits nothing. */
+unsigned processors(void);
+
+/* The CPU limit alone, in processors, rounded up; 0: none. root: "", or a directory that stands for
+ * / (tests). */
+unsigned processors_cgroup_limit(const char *root);
+
+#endif
