@@ -109,8 +109,10 @@ static void sample(struct backup *b)
     uint64_t parsed = follower_parsed(b->follower);
     behind = lsn > parsed ? lsn - parsed : 0;
     double room = LAG_FAIL * (double)log->capacity - (double)behind;
-    p->redo_headroom_s = b->redo_rate > 1 ? (int64_t)(room / b->redo_rate) : -1;
-    if (room < 0 && lsn)
+    p->redo_headroom_s = b->redo_rate > 1 ? (int64_t)((room > 0 ? room : 0) / b->redo_rate) : -1;
+    /* It begins at the checkpoint, and on a busy server that alone may lie further back than this. */
+    b->followed |= room >= 0;
+    if (room < 0 && lsn && (b->followed || behind > log->capacity))
       error_set(&b->error, GB_redo_overrun,
                 "the redo follower is %" PRIu64 " bytes behind, more than 70 %% of innodb_log_file_size (%" PRIu64 ")",
                 behind, log->file_size);

@@ -33,6 +33,7 @@ struct backup
   uint64_t rate_bytes, rate_us;  /* of the last sample */
   uint64_t redo_lsn;             /* server's LSN at the last sample */
   double redo_rate;              /* bytes a second, smoothed */
+  bool followed;                 /* the redo follower has once been near enough to the server */
   uint64_t brake, brake_off;     /* bytes a second, 0: none; reaching brake_off it comes off */
   uint64_t flow_control_base;
   bool flow_control_known;

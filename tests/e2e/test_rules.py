@@ -224,6 +224,21 @@ def readers_slow_down_while_the_follower_is_behind():
 
 
 @suite.test
+def a_backup_starts_where_the_checkpoint_is_far_behind():
+    """A busy server lets its checkpoint fall back to seven tenths of the log and keeps it there."""
+    s = Scene('far', {'innodb-adaptive-flushing': 'OFF', 'innodb-flush-log-at-trx-commit': '0'})
+    far = int(0.7 * 96 * MIB)
+    with load.running([Redo(s.server, 1)]) as (redo,):
+        redo.pace_s = 0
+        wait_for(lambda: int(s.server.status('Innodb_checkpoint_age')) > far, 60, 'the checkpoint to fall behind')
+        figures = backups.take(s.server)
+    lag = int(figures['redo_bytes'])
+    assert lag > far // 2, f'{lag} bytes of redo: the checkpoint was not behind'
+    s.agent.kill()
+    s.server.kill()
+
+
+@suite.test
 def an_overrun_redo_log_fails_the_backup():
     s = shared()
     s.held_none()
