@@ -82,6 +82,15 @@ static bool number_with_unit(const char *text, bool time, double *out)
     return factor > 0;
 }
 
+bool config_bytes(const char *text, uint64_t *bytes)
+{
+    double number;
+    if (!number_with_unit(text, false, &number) || !(number < (double)INT64_MAX))
+        return false;
+    *bytes = (uint64_t)number;
+    return true;
+}
+
 /* Digits and the unit, nothing else. */
 static bool whole_number(const char *text, const char *unit, unsigned least, unsigned most, unsigned *out)
 {

@@ -32,8 +32,7 @@ static const struct option table[] = {
 /* Names that later releases bring. */
 static const char *const later_commands[] = {"expire", "hold", "release", "copy", "key", "repo", "schedule", "nodes",
                                              "consolidate", "save", "extract", "drill", "binlog", "rejoin", "diagnose"};
-static const char *const later_options[] = {"map", "replace", "history", "recover", "verify-boot", "restart", "key", "as-of",
-                                            "limit-rate", "node", "hold", "verify"};
+static const char *const later_options[] = {"history", "recover", "verify-boot", "key", "node", "hold", "verify"};
 
 static bool belongs(const struct option *o, const char *command)
 {
@@ -103,8 +102,15 @@ static const struct option *find_option(const char *name, size_t length, const c
     return NULL;
 }
 
-static void store(struct options *o, const char *name, const char *value)
+/* False if there is no room for one more. */
+static bool store(struct options *o, const char *name, const char *value)
 {
+    if (!strcmp(name, "map")) {
+        if (o->map_count == OPTIONS_MAPS_MAX)
+            return false;
+        o->maps[o->map_count++] = value;
+        return true;
+    }
     const struct {
         const char *name;
         const char **text;
@@ -117,6 +123,8 @@ static void store(struct options *o, const char *name, const char *value)
         {"as", &o->as, NULL},                 {"help", NULL, &o->help},             {"json", NULL, &o->json},
         {"no-wait", NULL, &o->no_wait},       {"dry-run", NULL, &o->dry_run},       {"watch", NULL, &o->watch},
         {"safe-to-bootstrap", NULL, &o->safe_to_bootstrap}, {"yes", NULL, &o->yes}, {"quick", NULL, &o->quick},
+        {"as-of", &o->as_of, NULL},           {"replace", &o->replace, NULL},       {"limit-rate", &o->limit_rate, NULL},
+        {"restart", NULL, &o->restart},
     };
     for (size_t i = 0; i < COUNT(places); i++)
         if (!strcmp(places[i].name, name)) {
@@ -125,6 +133,74 @@ static void store(struct options *o, const char *name, const char *value)
             else
                 *places[i].flag = true;
         }
+    return true;
+}
+
+/* UTC: YYYY-MM-DD, T or a space, HH:MM, perhaps :SS, perhaps Z. -1: not such a time. */
+static time_t parse_time(const char *text)
+{
+    int end = 0, minutes = 0;
+    struct tm tm = {0}, again;
+    char separator = 0;
+    if (strspn(text, "0123456789-") != 10 ||
+        sscanf(text, "%4d-%2d-%2d%c%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &separator, &tm.tm_hour, &tm.tm_min,
+               &minutes) != 6 ||
+        minutes != 16 || (separator != 'T' && separator != ' '))
+        return -1;
+    const char *rest = text + minutes;
+    if (*rest == ':' && sscanf(rest, ":%2d%n", &tm.tm_sec, &end) == 1 && end == 3)
+        rest += end;
+    if (*rest && strcmp(rest, "Z"))
+        return -1;
+    tm.tm_year -= 1900;
+    tm.tm_mon--;
+    again = tm;
+    time_t t = timegm(&again); /* makes 1 March of 29 February where there is none */
+    return again.tm_mday == tm.tm_mday && again.tm_mon == tm.tm_mon && again.tm_hour == tm.tm_hour && again.tm_min == tm.tm_min &&
+                   again.tm_sec == tm.tm_sec
+               ? t
+               : -1;
+}
+
+static bool check_as_of(const struct options *o, struct gb_error *error)
+{
+    time_t t = parse_time(o->as_of);
+    if (t < 0) {
+        error_set(error, GB_bad_value, "--as-of %s is not a time", o->as_of);
+        error_hint(error, "give it in UTC, with date and time: 2026-11-21T03:00:00Z");
+        return false;
+    }
+    if (t > time(NULL)) {
+        error_set(error, GB_bad_value, "--as-of %s is in the future (times are UTC)", o->as_of);
+        error_hint(error, "\"latest\" is the newest backup");
+        return false;
+    }
+    return true;
+}
+
+static bool check_map(const char *map, struct gb_error *error)
+{
+    const char *equals = strchr(map, '=');
+    if (!equals || map[0] != '/' || equals[1] != '/' || strpbrk(map, "\r\n"))
+        return error_set(error, GB_bad_value, "--map %s is not OLD=NEW with two absolute paths", map);
+    if (strchr(equals + 1, '='))
+        return error_set(error, GB_bad_value, "--map %s has more than one \"=\"", map);
+    return true;
+}
+
+static bool check_restore(const struct options *o, struct gb_error *error)
+{
+    uint64_t rate;
+    if (o->as_of && !check_as_of(o, error))
+        return false;
+    for (unsigned i = 0; i < o->map_count; i++)
+        if (!check_map(o->maps[i], error))
+            return false;
+    if (o->replace && strcmp(o->replace, "keep") && strcmp(o->replace, "delete"))
+        return error_set(error, GB_bad_value, "--replace %s is neither keep nor delete", o->replace);
+    if (o->limit_rate && (!config_bytes(o->limit_rate, &rate) || !rate))
+        return error_set(error, GB_bad_value, "--limit-rate %s is not a number of bytes (units K, M, G)", o->limit_rate);
+    return true;
 }
 
 static bool check_values(const struct options *o, struct gb_error *error)
@@ -140,7 +216,7 @@ static bool check_values(const struct options *o, struct gb_error *error)
     static const char *const kinds[] = {"auto", "bar", "plain", "none"};
     if (o->progress && !is_among(kinds, COUNT(kinds), o->progress))
         return error_set(error, GB_bad_value, "--progress %s is none of auto, bar, plain and none", o->progress);
-    return true;
+    return strcmp(o->command, "restore") || check_restore(o, error);
 }
 
 bool options_parse(struct options *o, int argc, char **argv, struct gb_error *error)
@@ -170,7 +246,8 @@ bool options_parse(struct options *o, int argc, char **argv, struct gb_error *er
             return error_set(error, GB_bad_value, "--%s takes no value", option->name);
         if (option->argument && !equals && i + 1 == argc)
             return error_set(error, GB_bad_value, "--%s needs a value (%s)", option->name, option->argument);
-        store(o, option->name, !option->argument ? "" : equals ? equals + 1 : argv[++i]);
+        if (!store(o, option->name, !option->argument ? "" : equals ? equals + 1 : argv[++i]))
+            return error_set(error, GB_usage, "--%s can be given %d times", option->name, OPTIONS_MAPS_MAX);
     }
     if (o->help)
         return true;
@@ -220,4 +297,15 @@ void options_help(FILE *to, const char *command)
 unsigned options_threads(const struct options *o)
 {
     return o->threads ? (unsigned)strtoul(o->threads, NULL, 10) : 0;
+}
+
+time_t options_as_of(const struct options *o)
+{
+    return o->as_of ? parse_time(o->as_of) : 0;
+}
+
+uint64_t options_limit_rate(const struct options *o)
+{
+    uint64_t rate = 0;
+    return o->limit_rate && config_bytes(o->limit_rate, &rate) ? rate : 0;
 }

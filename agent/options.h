@@ -9,12 +9,16 @@
 
 #include <stdio.h>
 
+#define OPTIONS_MAPS_MAX 64
+
 struct options {
     const char *command; /* name from the table */
     const char *argument; /* ID, or NULL */
     const char *config, *repository, *cluster, *type, *comment, *rate, *threads, *lock_wait, *max_duration, *progress, *datadir,
-        *owner, *as;
-    bool help, json, no_wait, dry_run, watch, safe_to_bootstrap, yes, quick;
+        *owner, *as, *as_of, *replace, *limit_rate;
+    bool help, json, no_wait, dry_run, watch, safe_to_bootstrap, yes, quick, restart;
+    const char *maps[OPTIONS_MAPS_MAX]; /* --map, each "OLD=NEW" */
+    unsigned map_count;
 };
 
 /* Errors: GB_usage, GB_unknown_option, GB_bad_value. */
@@ -23,5 +27,10 @@ bool options_parse(struct options *options, int argc, char **argv, struct gb_err
 void options_help(FILE *to, const char *command);
 /* --threads as a number; 0: not given. */
 unsigned options_threads(const struct options *options);
+
+/* --as-of as a time; 0: not given. */
+time_t options_as_of(const struct options *options);
+/* --limit-rate, bytes a second; 0: not given. */
+uint64_t options_limit_rate(const struct options *options);
 
 #endif

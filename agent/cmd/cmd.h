@@ -13,9 +13,12 @@
 CMD_LIST(CMD_DECLARE)
 #undef CMD_DECLARE
 
-/* The repository that --repository names: a directory's path, or a name of the configuration. */
+/* The repository that --repository names: a directory's path or file:// URL, or a name of the configuration. */
 struct repository *cmd_repository(const struct options *options, struct gb_error *error);
-/* The backup that the command's argument names. The latest is that of --cluster, else of the configured cluster. */
+/* Whether --repository is a path or a URL, so that no configuration is needed. */
+bool cmd_repository_is_path(const struct options *options);
+/* The backup that the command's argument or --as-of names. The latest is that of --cluster, else of the configured cluster; of a
+   repository that is named by its path, of the only cluster in it. */
 bool cmd_find(const struct options *options, struct repository *repository, struct manifest *manifest, struct gb_error *error);
 /* The configuration of --config, or the default one. */
 bool cmd_config(const struct options *options, struct config *config, struct gb_error *error);

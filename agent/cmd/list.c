@@ -59,7 +59,7 @@ int cmd_list(const struct options *options, struct gb_error *error)
     }
     struct connection *connection = NULL;
     struct gb_error absent = {0};
-    bool by_path = options->repository && strchr(options->repository, '/') && !options->config;
+    bool by_path = cmd_repository_is_path(options) && !options->config;
     MYSQL_RES *failed = by_path ? NULL : failed_runs(options, &connection, &absent);
     if (options->json) {
         json_t *root = json_pack("{s:i, s:[]}", "schema", 1, "backups"), *all = json_object_get(root, "backups");

@@ -87,13 +87,25 @@ static void print_report(const struct manifest *m, const struct restore_request 
     }
 }
 
+/* Options that must be there, or don't fit together. */
+static bool check_options(const struct options *o, struct gb_error *error)
+{
+    if (o->argument && o->as_of)
+        return error_set(error, GB_usage, "restore takes %s or --as-of, not both", o->argument);
+    if (!o->argument && !o->as_of)
+        return error_set(error, GB_usage, "restore needs ID, latest or --as-of TIME");
+    if (!o->datadir || !*o->datadir)
+        return error_set(error, GB_usage, "restore needs --datadir DIR");
+    if (o->json && !o->dry_run)
+        return error_set(error, GB_usage, "--json shows the plan of a restore: give --dry-run with it");
+    if (o->map_count || o->replace || o->restart || o->limit_rate || o->json)
+        return error_set(error, GB_not_supported, "--map, --replace, --restart, --limit-rate and --json are not supported yet");
+    return true;
+}
+
 int cmd_restore(const struct options *options, struct gb_error *error)
 {
-    if (!options->datadir) {
-        error_set(error, GB_usage, "restore needs --datadir DIR");
-        return error_exit_status(error->code);
-    }
-    struct repository *r = cmd_repository(options, error);
+    struct repository *r = check_options(options, error) ? cmd_repository(options, error) : NULL;
     struct manifest m = {0};
     struct index index;
     index_init(&index);

@@ -249,29 +249,54 @@ static bool is_damage(const struct gb_error *why)
     return why->code == GB_corrupt_backup || why->code == GB_format_newer;
 }
 
-static bool find_latest(const struct repository *r, const char *cluster, const struct listing *l, size_t *at,
+static bool none_found(const struct repository *r, const char *cluster, const struct listing *l, time_t when,
+                       struct gb_error *error)
+{
+    char in[WIRE_NAME_MAX + 16] = "", then[32];
+    struct tm tm;
+    if (cluster)
+        snprintf(in, sizeof in, " of cluster %s", cluster);
+    if (!l->count)
+        return error_set(error, GB_not_found, "there is no backup%s in %s", in, storage_describe(r->storage));
+    time_t first = l->list[l->count - 1].finished_at;
+    strftime(then, sizeof then, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&when, &tm));
+    error_set(error, GB_not_found, "no backup%s in %s had finished at %s", in, storage_describe(r->storage), then);
+    strftime(then, sizeof then, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&first, &tm));
+    error_hint(error, "the oldest, %s, finished at %s", l->list[l->count - 1].id, then);
+    return false;
+}
+
+/* The newest of those that had finished at `when` (0: of all). */
+static bool find_newest(const struct repository *r, const char *cluster, const struct listing *l, time_t when, size_t *at,
                         struct gb_error *error)
 {
     if (!cluster && !check_one_cluster(r, l, error))
         return false;
+    const struct manifest *newest = NULL;
+    for (size_t i = 0; i < l->count; i++) {
+        const struct manifest *m = &l->list[i];
+        if ((!when || m->finished_at <= when) && (!newest || (when && m->finished_at > newest->finished_at)))
+            newest = m;
+    }
+    char began[32];
+    struct tm tm;
+    strftime(began, sizeof began, "%Y%m%dT%H%M%SZ~", gmtime_r(&when, &tm)); /* behind all labels of that second */
     for (size_t i = 0; i < l->unread_count; i++) {
         const struct unread *u = &l->unread[i];
         char text[GB_ERROR_TEXT_MAX + 256];
-        if (l->count && strcmp(u->id, l->list[0].id) < 0)
+        if ((newest && strcmp(u->id, newest->id) < 0) || (when && strcmp(u->id, began) > 0))
             continue;
         if (!is_damage(&u->why)) {
             error_copy(error, &u->why);
             return false;
         }
-        snprintf(text, sizeof text, "%s can't be used and is not the latest: %s", u->id, u->why.what);
+        snprintf(text, sizeof text, "%s can't be used and is not %s: %s", u->id, when ? "taken" : "the latest", u->why.what);
         warn_stderr(NULL, text);
     }
-    *at = 0;
-    if (l->count)
-        return true;
-    if (cluster)
-        return error_set(error, GB_not_found, "there is no backup of cluster %s in %s", cluster, storage_describe(r->storage));
-    return error_set(error, GB_not_found, "there is no backup in %s", storage_describe(r->storage));
+    if (!newest)
+        return none_found(r, cluster, l, when, error);
+    *at = (size_t)(newest - l->list);
+    return true;
 }
 
 /* A label of which id is all or, if there is no such, the beginning. */
@@ -308,19 +333,33 @@ static bool find_label(const struct repository *r, const struct listing *l, cons
     return !unread;
 }
 
-bool repository_find(struct repository *r, const char *cluster, const char *id, struct manifest *manifest,
-                     struct gb_error *error)
+static bool take_manifest(struct listing *l, bool found, size_t at, struct manifest *manifest)
+{
+    if (found) {
+        *manifest = l->list[at];
+        l->list[at].objects = NULL;
+    }
+    listing_free(l);
+    return found;
+}
+
+bool repository_find(struct repository *r, const char *cluster, const char *id,
+                     struct manifest *manifest, struct gb_error *error)
 {
     struct listing l;
     size_t at = 0;
     bool ok = list_all(r, cluster, &l, error) &&
-              (strcmp(id, "latest") ? find_label(r, &l, id, &at, error) : find_latest(r, cluster, &l, &at, error));
-    if (ok) {
-        *manifest = l.list[at];
-        l.list[at].objects = NULL;
-    }
-    listing_free(&l);
-    return ok;
+              (strcmp(id, "latest") ? find_label(r, &l, id, &at, error) : find_newest(r, cluster, &l, 0, &at, error));
+    return take_manifest(&l, ok, at, manifest);
+}
+
+bool repository_find_as_of(struct repository *r, const char *cluster, time_t when, struct manifest *manifest,
+                           struct gb_error *error)
+{
+    struct listing l;
+    size_t at = 0;
+    bool ok = list_all(r, cluster, &l, error) && find_newest(r, cluster, &l, when, &at, error);
+    return take_manifest(&l, ok, at, manifest);
 }
 
 bool repository_collect(struct repository *r, const char *cluster, unsigned *removed, struct gb_error *error)

@@ -45,6 +45,10 @@ bool repository_list(struct repository *repository, const char *cluster, struct 
 bool repository_find(struct repository *repository, const char *cluster, const char *id,
                      struct manifest *manifest, struct gb_error *error);
 
+/* The newest that had finished at that time. Errors: as of "latest"; GB_not_found says when the oldest finished. */
+bool repository_find_as_of(struct repository *repository, const char *cluster, time_t when,
+                           struct manifest *manifest, struct gb_error *error);
+
 /* Removes what failed backups left: prefixes without backup.json whose lock nobody holds. *removed counts.
    What can't be removed is named on stderr and stays. False only if the prefixes can't be listed. */
 bool repository_collect(struct repository *repository, const char *cluster, unsigned *removed,

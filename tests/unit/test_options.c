@@ -39,6 +39,10 @@ static const char *value_for(const char *option)
     return !strcmp(option, "threads")    ? "7"
            : !strcmp(option, "as")       ? "galera"
            : !strcmp(option, "progress") ? "plain"
+           : !strcmp(option, "as-of")    ? "2026-01-02T03:04:05Z"
+           : !strcmp(option, "map")      ? "/old=/new"
+           : !strcmp(option, "replace")  ? "keep"
+           : !strcmp(option, "limit-rate") ? "10M"
                                          : "word";
 }
 
@@ -71,6 +75,10 @@ static void every_option_has_its_place(void **state)
         TEXT_OPTION("datadir", datadir),
         TEXT_OPTION("owner", owner),
         TEXT_OPTION("as", as),
+        TEXT_OPTION("as-of", as_of),
+        TEXT_OPTION("map", maps[0]),
+        TEXT_OPTION("replace", replace),
+        TEXT_OPTION("limit-rate", limit_rate),
         SWITCH("help", help),
         SWITCH("json", json),
         SWITCH("no-wait", no_wait),
@@ -79,6 +87,7 @@ static void every_option_has_its_place(void **state)
         SWITCH("safe-to-bootstrap", safe_to_bootstrap),
         SWITCH("yes", yes),
         SWITCH("quick", quick),
+        SWITCH("restart", restart),
     };
     static const struct {
         const char *commands, *name, *argument;
@@ -113,6 +122,7 @@ static void every_option_has_its_place(void **state)
             *(bool *)(uintptr_t)field = false;
         }
         /* and nothing else was set */
+        o.map_count = 0;
         o.command = o.argument = NULL;
         if (memcmp(&o, &empty, sizeof o))
             fail_msg("%s sets more than one field", line);
@@ -205,7 +215,7 @@ static void refused_command_lines(void **state)
         {"--json", GB_usage, "no command", ""},
         {"bakcup", GB_usage, "\"bakcup\"", "\"backup\""},
         {"gibberish", GB_usage, "\"gibberish\"", "--help"},
-        {"restore", GB_usage, "ID|latest", ""},
+        {"info", GB_usage, "ID", ""},
         {"list x", GB_usage, "x", ""},
         {"-v", GB_unknown_option, "-v", ""},
         {"list -h", GB_unknown_option, "-h", ""},
@@ -229,6 +239,24 @@ static void refused_command_lines(void **state)
         {"backup --threads 18446744073709551617", GB_bad_value, "--threads", ""},
         {"restore latest --as primary", GB_bad_value, "galera nor standalone", ""},
         {"restore latest --as=", GB_bad_value, "galera nor standalone", ""},
+        {"restore --as-of now", GB_bad_value, "now", "UTC"},
+        {"restore --as-of 2026-01-02", GB_bad_value, "2026-01-02", "UTC"},
+        {"restore --as-of 2026-02-29T03:04:05Z", GB_bad_value, "2026-02-29", "UTC"},
+        {"restore --as-of 2026-01-02T24:04:05Z", GB_bad_value, "24:04", "UTC"},
+        {"restore --as-of 2026-01-02T03:04:05+01:00", GB_bad_value, "+01:00", "UTC"},
+        {"restore --as-of 2026-01-02T03:04:05ZZ", GB_bad_value, "ZZ", "UTC"},
+        {"restore --as-of 02.01.2026T03:04", GB_bad_value, "02.01", "UTC"},
+        {"restore --as-of 2026-01-02T3:4", GB_bad_value, "T3:4", "UTC"},
+        {"restore --as-of 2126-01-02T03:04:05Z", GB_bad_value, "future", "latest"},
+        {"restore latest --map a=b", GB_bad_value, "a=b", ""},
+        {"restore latest --map /a", GB_bad_value, "/a", ""},
+        {"restore latest --map /a=b", GB_bad_value, "/a=b", ""},
+        {"restore latest --map /a=/b=/c", GB_bad_value, "/a=/b=/c", ""},
+        {"restore latest --replace", GB_bad_value, "--replace", ""},
+        {"restore latest --replace move", GB_bad_value, "keep nor delete", ""},
+        {"restore latest --limit-rate 0", GB_bad_value, "--limit-rate 0", ""},
+        {"restore latest --limit-rate fast", GB_bad_value, "fast", ""},
+        {"restore latest --limit-rate -1M", GB_bad_value, "-1M", ""},
         {"backup --progress loud", GB_bad_value, "--progress loud", ""},
         {"backup --progress=", GB_bad_value, "--progress", ""},
         {"backup --progress ba", GB_bad_value, "--progress ba", ""},
@@ -245,6 +273,34 @@ static void refused_command_lines(void **state)
     }
 }
 
+static void times_and_rates(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line;
+        time_t when;
+        uint64_t rate;
+    } good[] = {
+        {"restore --as-of 2026-01-02T03:04:05Z", 1767323045, 0},
+        {"restore --as-of 2026-01-02T03:04:05", 1767323045, 0},
+        {"restore --as-of=2026-01-02T03:04", 1767323040, 0},
+        {"restore --as-of 2024-02-29T00:00Z", 1709164800, 0},
+        {"restore latest --limit-rate 10M", 0, 10 << 20},
+        {"restore latest --limit-rate 4096", 0, 4096},
+    };
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        struct options o;
+        accepted(good[i].line, &o);
+        assert_int_equal(options_as_of(&o), good[i].when);
+        assert_int_equal(options_limit_rate(&o), good[i].rate);
+    }
+    struct options o;
+    accepted("restore latest --map /a=/b --map=/c=/d", &o);
+    assert_int_equal(o.map_count, 2);
+    assert_string_equal(o.maps[0], "/a=/b");
+    assert_string_equal(o.maps[1], "/c=/d");
+}
+
 /* Refused as such, and not taken for misspellings of others. */
 static void names_of_later_releases(void **state)
 {
@@ -254,12 +310,9 @@ static void names_of_later_releases(void **state)
         "key",
         "copy",
         "schedule",
-        "restore latest --map a=b",
-        "restore latest --replace",
         "restore latest --recover",
         "restore latest --history new",
         "restore latest --key file",
-        "list --as-of now",
         "backup --node n2",
         "restore latest --as replica",
     };
@@ -326,7 +379,7 @@ int main(void)
         cmocka_unit_test(the_last_of_a_repeated_option_counts),
         cmocka_unit_test(threads),
         cmocka_unit_test(refused_command_lines),
-        cmocka_unit_test(names_of_later_releases),
+        cmocka_unit_test(times_and_rates), cmocka_unit_test(names_of_later_releases),
         cmocka_unit_test(help_needs_nothing_else),
         cmocka_unit_test(help_lists_the_table),
     };

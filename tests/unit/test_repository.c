@@ -76,7 +76,7 @@ static struct repository *open_it(void)
 }
 
 /* A file of PLAIN_SIZE bytes at offset 4096 of "db/t.MYD" (size 1 MiB), an empty directory, a dropped copy, and redo. */
-static void write_backup(struct repository *r, const char *label)
+static void write_backup_that_ended(struct repository *r, const char *label, time_t finished_at)
 {
     struct gb_error error = {0};
     struct repository_backup *b = repository_begin(r, "c", label, &error);
@@ -114,7 +114,8 @@ static void write_backup(struct repository *r, const char *label)
     snprintf(m.id, sizeof m.id, "%s", label);
     snprintf(m.cluster, sizeof m.cluster, "c");
     snprintf(m.type, sizeof m.type, "full");
-    m.started_at = m.finished_at = 1700000000;
+    m.started_at = 1700000000;
+    m.finished_at = finished_at;
     wire_add_fact(&m.facts, "position", "%s", "uuid:7");
     assert_true(repository_commit(b, &index, &m, &info, 1, &error));
     assert_int_equal(m.files, 2);
@@ -124,6 +125,11 @@ static void write_backup(struct repository *r, const char *label)
     frame_buffer_free(&buffer);
     codec_free(codec);
     free(plain);
+}
+
+static void write_backup(struct repository *r, const char *label)
+{
+    write_backup_that_ended(r, label, 1700000000);
 }
 
 static unsigned damaged(struct repository *r, const char *label, bool deep)
@@ -326,6 +332,44 @@ static void test_index_refuses(void **state)
     index_free(&index);
 }
 
+static void test_as_of(void **state)
+{
+    (void)state;
+    struct repository *r = open_it();
+    struct gb_error error = {0};
+    struct manifest m;
+    static const char *const labels[] = {"20231114T221320Z-full-00000001", "20231114T221420Z-full-00000002",
+                                         "20231114T221520Z-full-00000003"};
+    for (int i = 0; i < 3; i++)
+        write_backup_that_ended(r, labels[i], 1700000000 + 60 * i + 30);
+    static const struct {
+        time_t after; /* the first began */
+        int found;
+    } cases[] = {{29, -1}, {30, 0}, {89, 0}, {90, 1}, {149, 1}, {150, 2}, {86400, 2}};
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        error_clear(&error);
+        bool ok = repository_find_as_of(r, NULL, 1700000000 + cases[i].after, &m, &error);
+        assert_int_equal(ok, cases[i].found >= 0);
+        if (ok) {
+            assert_string_equal(m.id, labels[cases[i].found]);
+            manifest_free(&m);
+        } else {
+            assert_int_equal(error.code, GB_not_found);
+            assert_non_null(strstr(error.what, "2023-11-14T22:13:49Z"));
+            assert_non_null(strstr(error.hint, labels[0]));
+        }
+    }
+    /* One that is damaged is passed over, with a warning, whether it would have been the one or not. */
+    char path[256];
+    snprintf(path, sizeof path, "%s/repository/c/backups/%s/backup.json", root, labels[1]);
+    FILE *f = fopen(path, "w");
+    assert_true(f && fputs("{", f) >= 0 && !fclose(f));
+    assert_true(repository_find_as_of(r, "c", 1700000000 + 100, &m, &error));
+    assert_string_equal(m.id, labels[0]);
+    manifest_free(&m);
+    repository_close(r);
+}
+
 static void test_names(void **state)
 {
     (void)state;
@@ -353,6 +397,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_frame_of_another_backup_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_failed_leaves_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_without_memory_nothing_is_good, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_as_of, set_up, tear_down),
         cmocka_unit_test(test_index_refuses),
         cmocka_unit_test(test_names),
     };
