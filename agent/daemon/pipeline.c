@@ -9,6 +9,7 @@
 #include <time.h>
 
 #define THREADS_MAX  64u
+#define SPARE        2u /* workers beyond the threads asked for: who waits for the store leaves no processor idle */
 #define WAIT_NS      100000000L
 
 struct job {
@@ -335,8 +336,8 @@ struct pipeline *pipeline_start(const struct pipeline_setup *setup, struct gb_er
     bool spool = setup->redo_spool && setup->redo_spool[0];
     bool ok = p->held && (!spool || (p->spool = spool_open(setup->redo_spool, setup->redo_spool_size, error))) &&
               start_thread(p, redo_main, error) && start_thread(p, redo_writer_main, error);
-    unsigned workers = setup->threads < THREADS_MAX ? setup->threads : THREADS_MAX;
-    for (unsigned i = 0; ok && i < (workers ? workers : 1); i++)
+    unsigned workers = setup->threads + SPARE < THREADS_MAX ? setup->threads + SPARE : THREADS_MAX;
+    for (unsigned i = 0; ok && i < workers; i++)
         ok = start_thread(p, worker_main, error);
     if (ok)
         return p;
