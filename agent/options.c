@@ -124,7 +124,7 @@ static bool store(struct options *o, const char *name, const char *value)
         {"no-wait", NULL, &o->no_wait},       {"dry-run", NULL, &o->dry_run},       {"watch", NULL, &o->watch},
         {"safe-to-bootstrap", NULL, &o->safe_to_bootstrap}, {"yes", NULL, &o->yes}, {"quick", NULL, &o->quick},
         {"as-of", &o->as_of, NULL},           {"replace", &o->replace, NULL},       {"limit-rate", &o->limit_rate, NULL},
-        {"restart", NULL, &o->restart},
+        {"restart", NULL, &o->restart},       {"donor", &o->donor, NULL},
     };
     for (size_t i = 0; i < COUNT(places); i++)
         if (!strcmp(places[i].name, name)) {

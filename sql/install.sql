@@ -82,6 +82,22 @@ CREATE TABLE IF NOT EXISTS galera_backup.backup_log (
   PRIMARY KEY (cluster, id, seq)
 ) ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin COMMENT='what happened in a backup; docs/sql.md';
 
+-- What each node could give a joiner by IST: written by its agent, sparingly (agent/mariadb/nodes.h).
+CREATE TABLE IF NOT EXISTS galera_backup.nodes (
+  cluster VARCHAR(128) NOT NULL,
+  node VARCHAR(255) NOT NULL,
+  address VARCHAR(255) NOT NULL DEFAULT '',
+  state_uuid CHAR(36) NOT NULL DEFAULT '',
+  conf_id BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  cached_downto BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  last_committed BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  gcache_bytes BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  written_bytes_s BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  writeset_bytes BIGINT UNSIGNED NOT NULL DEFAULT 0,
+  seen_at DATETIME(6) NOT NULL,
+  PRIMARY KEY (cluster, node)
+) ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin COMMENT='gcache of each node; docs/sql.md';
+
 -- ---- accounts
 
 -- As whom the procedures run. Nobody can log in as it. SUPER is what setting a plugin's variable takes.
@@ -94,6 +110,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE, EXECUTE ON galera_backup.* TO 'galera_back
 CREATE USER IF NOT EXISTS 'galera-backup'@'localhost' IDENTIFIED VIA unix_socket;
 GRANT SELECT, INSERT, UPDATE, DELETE ON galera_backup.backups TO 'galera-backup'@'localhost';
 GRANT SELECT, INSERT, UPDATE, DELETE ON galera_backup.backup_log TO 'galera-backup'@'localhost';
+GRANT SELECT, INSERT, UPDATE, DELETE ON galera_backup.nodes TO 'galera-backup'@'localhost';
 GRANT EXECUTE ON galera_backup.* TO 'galera-backup'@'localhost';
 
 CREATE ROLE IF NOT EXISTS galera_backup_operator;
@@ -233,6 +250,105 @@ BEGIN
     WHEN seconds < 100 THEN CONCAT(seconds, 's')
     WHEN seconds < 6000 THEN CONCAT(ROUND(seconds / 60), 'm')
     ELSE CONCAT(seconds DIV 3600, 'h', LPAD(seconds MOD 3600 DIV 60, 2, '0'), 'm') END;
+END//
+
+-- ---- IST: which positions can still be joined. The same rule is in agent/mariadb/ist.c, which says where it comes from.
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.gcache_bytes() RETURNS BIGINT UNSIGNED
+  READS SQL DATA SQL SECURITY DEFINER COMMENT 'gcache.size of this node; 0 without Galera'
+BEGIN
+  DECLARE given TEXT DEFAULT (SELECT MAX(v.VARIABLE_VALUE) FROM information_schema.GLOBAL_VARIABLES v
+    WHERE v.VARIABLE_NAME = 'WSREP_PROVIDER_OPTIONS');
+  DECLARE size VARCHAR(64) DEFAULT REGEXP_SUBSTR(IFNULL(given, ''), '(?<=gcache\\.size = )[0-9]+[KMGT]?');
+  RETURN IF(size = '', 0, REGEXP_SUBSTR(size, '^[0-9]+') * CASE RIGHT(size, 1) WHEN 'K' THEN 1024 WHEN 'M' THEN 1048576
+    WHEN 'G' THEN 1073741824 WHEN 'T' THEN 1099511627776 ELSE 1 END);
+END//
+
+-- The nodes of this component that are known to be donors, with this node's own figures of now. Empty on a server without
+-- Galera. 40: what gcache adds to a write-set. A row of a node that has left has another conf_id. Of another node's gcache the
+-- write-sets count as gone that those since its row must have pushed out.
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' SQL SECURITY DEFINER VIEW galera_backup.donors AS
+  WITH live AS (SELECT MAX(IF(s.VARIABLE_NAME = 'WSREP_CLUSTER_STATUS', s.VARIABLE_VALUE, NULL)) AS status,
+      MAX(IF(s.VARIABLE_NAME = 'WSREP_CLUSTER_STATE_UUID', s.VARIABLE_VALUE, NULL)) AS uuid,
+      MAX(IF(s.VARIABLE_NAME = 'WSREP_CLUSTER_CONF_ID', CAST(s.VARIABLE_VALUE AS UNSIGNED), NULL)) AS conf_id,
+      MAX(IF(s.VARIABLE_NAME = 'WSREP_LOCAL_CACHED_DOWNTO', CAST(s.VARIABLE_VALUE AS UNSIGNED), NULL)) AS downto,
+      MAX(IF(s.VARIABLE_NAME = 'WSREP_LAST_COMMITTED', CAST(s.VARIABLE_VALUE AS UNSIGNED), NULL)) AS last_committed,
+      SUM(IF(s.VARIABLE_NAME IN ('WSREP_REPLICATED_BYTES', 'WSREP_RECEIVED_BYTES'), CAST(s.VARIABLE_VALUE AS UNSIGNED), 0)) AS bytes,
+      SUM(IF(s.VARIABLE_NAME IN ('WSREP_REPLICATED', 'WSREP_RECEIVED'), CAST(s.VARIABLE_VALUE AS UNSIGNED), 0)) AS sets,
+      MAX(IF(s.VARIABLE_NAME = 'UPTIME', CAST(s.VARIABLE_VALUE AS UNSIGNED), NULL)) AS uptime
+    FROM information_schema.GLOBAL_STATUS s WHERE s.VARIABLE_NAME IN ('WSREP_CLUSTER_STATUS', 'WSREP_CLUSTER_STATE_UUID',
+      'WSREP_CLUSTER_CONF_ID', 'WSREP_LOCAL_CACHED_DOWNTO', 'WSREP_LAST_COMMITTED', 'WSREP_REPLICATED_BYTES', 'WSREP_RECEIVED_BYTES',
+      'WSREP_REPLICATED', 'WSREP_RECEIVED', 'UPTIME'))
+  SELECT galera_backup.node_name() AS node, IFNULL(m.address, '') AS address, l.uuid AS state_uuid, l.downto AS cached_downto,
+      l.last_committed, galera_backup.gcache_bytes() AS gcache_bytes,
+      IFNULL(m.written_bytes_s, FLOOR((l.bytes + l.sets * 40) / GREATEST(l.uptime, 1))) AS written_bytes_s,
+      IF(l.sets > 0, FLOOR(l.bytes / l.sets) + 40, 0) AS writeset_bytes, UTC_TIMESTAMP(6) AS seen_at
+    FROM live l LEFT JOIN galera_backup.nodes m ON m.node = galera_backup.node_name() AND m.state_uuid = l.uuid
+    WHERE l.status = 'Primary' AND l.downto BETWEEN 1 AND 9223372036854775807 AND galera_backup.cluster_name() <> ''
+  UNION
+  SELECT n.node, n.address, n.state_uuid, n.cached_downto + LEAST(GREATEST(CAST(l.last_committed AS SIGNED) - CAST(n.last_committed AS SIGNED), 0),
+      GREATEST(CAST(l.last_committed AS SIGNED) - CAST(n.cached_downto AS SIGNED) - CAST(n.gcache_bytes DIV (l.bytes DIV GREATEST(l.sets, 1) + 40) AS SIGNED), 0)),
+      n.last_committed, n.gcache_bytes, n.written_bytes_s, n.writeset_bytes, n.seen_at
+    FROM live l JOIN galera_backup.nodes n ON n.state_uuid = l.uuid AND n.conf_id = l.conf_id AND n.node <> galera_backup.node_name()
+    WHERE l.status = 'Primary' AND n.seen_at > UTC_TIMESTAMP(6) - INTERVAL 30 MINUTE AND galera_backup.cluster_name() <> ''//
+GRANT SELECT ON galera_backup.donors TO 'galera-backup'@'localhost'//
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.ist_lowest(lowest BIGINT, newest BIGINT) RETURNS BIGINT
+  DETERMINISTIC NO SQL SQL SECURITY DEFINER COMMENT 'the lowest seqno that can be joined by IST, of the oldest and the newest write-set'
+BEGIN
+  RETURN lowest + LEAST(GREATEST(newest - lowest, 0) DIV 128, 1048576);
+END//
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.ist_check() RETURNS LONGTEXT
+  READS SQL DATA SQL SECURITY DEFINER COMMENT 'the row ist_window of BACKUP_CHECK as a JSON array; NULL without Galera'
+BEGIN
+  DECLARE known, members INT;
+  DECLARE uuid, newest_id, names TEXT;
+  DECLARE lowest, last, rate, writeset, gcache, seqno BIGINT;
+  DECLARE need, day_need, age, every, holds BIGINT DEFAULT NULL;
+  DECLARE newest_at, before_at DATETIME(6);
+  DECLARE detail, window_text, remedy TEXT;
+  IF galera_backup.cluster_name() = '' THEN
+    RETURN NULL;
+  END IF;
+  SELECT COUNT(*), MAX(d.state_uuid), MIN(d.cached_downto), MAX(d.last_committed), MAX(d.written_bytes_s), MAX(d.writeset_bytes),
+      MIN(d.gcache_bytes), GROUP_CONCAT(d.node ORDER BY d.node SEPARATOR ', ')
+    INTO known, uuid, lowest, last, rate, writeset, gcache, names FROM galera_backup.donors d;
+  IF known = 0 THEN
+    RETURN JSON_ARRAY('ist_window', 'WARN', 'this node is not in the Primary component, or its gcache is empty: no node could join by IST',
+      'wait until the node is Synced');
+  END IF;
+  SET members = (SELECT MAX(s.VARIABLE_VALUE) FROM information_schema.GLOBAL_STATUS s WHERE s.VARIABLE_NAME = 'WSREP_CLUSTER_SIZE');
+  SET lowest = galera_backup.ist_lowest(lowest, last), holds = IF(rate > 0, gcache DIV rate, NULL);
+  SET window_text = CONCAT('the gcaches of ', LEFT(names, 200), ' reach back ', last - lowest, ' write-sets; gcache.size ', gcache DIV 1048576, ' MB holds ',
+    IF(holds IS NULL OR holds > 8640000, 'more than 100 days', CONCAT('about ', galera_backup.duration_text(holds))), ' of writes at ', rate DIV 1000, ' kB/s');
+  IF known < members THEN
+    SET window_text = CONCAT(window_text, '; of ', members - known, ' nodes nothing is known, as no agent of theirs has told');
+  END IF;
+  SELECT b.id, SUBSTRING_INDEX(b.position, ':', -1), b.finished_at INTO newest_id, seqno, newest_at FROM galera_backup.backups b
+    WHERE b.state = 'succeeded' AND SUBSTRING_INDEX(b.position, ':', 1) = uuid ORDER BY b.id DESC LIMIT 1;
+  IF newest_id IS NULL THEN
+    RETURN JSON_ARRAY('ist_window', 'OK', CONCAT(window_text, '; no backup of this history yet'), '');
+  END IF;
+  SELECT MAX(b.finished_at) INTO before_at FROM galera_backup.backups b
+    WHERE b.state = 'succeeded' AND b.id < newest_id AND SUBSTRING_INDEX(b.position, ':', 1) = uuid;
+  SET age = GREATEST(TIMESTAMPDIFF(SECOND, newest_at, UTC_TIMESTAMP(6)), 0),
+    every = GREATEST(age, IFNULL(TIMESTAMPDIFF(SECOND, before_at, newest_at), 0));
+  -- A quarter to spare, and the safety gap besides.
+  SET need = CEIL(GREATEST(last - seqno, 0) * writeset * 1.25 / 1048576) + 1,
+    day_need = CEIL(rate * 86400 * 1.25 / 1048576) + 1;
+  SET detail = CONCAT('the newest backup, ', newest_id, ', is ', GREATEST(last - seqno, 0), ' write-sets and ', galera_backup.duration_text(age),
+    ' behind; ', window_text);
+  SET remedy = CONCAT('set gcache.size in wsrep_provider_options to at least ', need, 'M for the newest backup, ', day_need,
+    'M for 24 h of writes, or back up more often');
+  IF seqno < lowest THEN
+    RETURN JSON_ARRAY('ist_window', 'WARN', CONCAT('a node restored from it would be filled by SST: ', detail), remedy);
+  ELSEIF holds < every THEN
+    RETURN JSON_ARRAY('ist_window', 'WARN', CONCAT('backups are ', galera_backup.duration_text(every), ' apart, and the gcaches do not reach so far back: ', detail), remedy);
+  ELSEIF known < members THEN
+    RETURN JSON_ARRAY('ist_window', 'WARN', detail, 'run the agent beside every node');
+  END IF;
+  RETURN JSON_ARRAY('ist_window', 'OK', CONCAT(detail, '; 24 h of writes need ', day_need, ' MB'), '');
 END//
 
 -- ---- options
@@ -644,6 +760,7 @@ BEGIN
   DECLARE enabled, binlog, updates VARCHAR(16);
   DECLARE list LONGTEXT DEFAULT '[]';
   DECLARE newest VARCHAR(64);
+  DECLARE ist TEXT DEFAULT galera_backup.ist_check();
   SELECT MAX(IF(v.VARIABLE_NAME = 'GALERA_BACKUP_ENABLED', v.VARIABLE_VALUE, NULL)), MAX(IF(v.VARIABLE_NAME = 'LOG_BIN', v.VARIABLE_VALUE, NULL)),
       MAX(IF(v.VARIABLE_NAME = 'LOG_SLAVE_UPDATES', v.VARIABLE_VALUE, NULL)) INTO enabled, binlog, updates
     FROM information_schema.GLOBAL_VARIABLES v WHERE v.VARIABLE_NAME IN ('GALERA_BACKUP_ENABLED', 'LOG_BIN', 'LOG_SLAVE_UPDATES');
@@ -661,6 +778,9 @@ BEGIN
       'set log_slave_updates=ON and restart'));
   ELSE
     SET list = JSON_ARRAY_APPEND(list, '$', JSON_ARRAY('binlog', 'OK', 'the binary log has all changes', ''));
+  END IF;
+  IF ist IS NOT NULL THEN
+    SET list = JSON_ARRAY_APPEND(list, '$', JSON_COMPACT(ist));
   END IF;
   SELECT MAX(b.id) INTO newest FROM galera_backup.backups b WHERE b.state = 'succeeded';
   RETURN JSON_ARRAY_APPEND(list, '$', JSON_ARRAY('catalog', 'OK', IFNULL(CONCAT('the newest backup is ', newest), 'no backup yet'), ''));
@@ -710,15 +830,21 @@ BEGIN
   DECLARE f_node, f_repository TEXT;
   DECLARE f_since, f_until DATETIME(6);
   DECLARE most INT;
+  DECLARE uuid VARCHAR(64);
+  DECLARE lowest, last BIGINT;
   CALL galera_backup.check_keys(given, '["state","since","until","node","repository","type","limit"]', 'BACKUP_LIST');
   SET f_state = galera_backup.option_word(given, 'state', '["running","succeeded","failed","cancelled"]'),
       f_type = galera_backup.option_word(given, 'type', '["full","incremental"]'),
       f_node = galera_backup.option_text(given, 'node'), f_repository = galera_backup.option_text(given, 'repository'),
       f_since = galera_backup.option_time(given, 'since'), f_until = galera_backup.option_time(given, 'until'),
       most = galera_backup.option_count(given, 'limit', 100, 100000);
+  SELECT MAX(d.state_uuid), MIN(d.cached_downto), MAX(d.last_committed) INTO uuid, lowest, last FROM galera_backup.donors d;
   SELECT b.id, b.cluster, b.type, b.parent, b.chain_length, b.state, b.node, b.started_at, b.finished_at, b.duration_s, b.data_bytes,
       b.stored_bytes, b.repositories, b.position, b.gtid, b.server_version, b.encrypted, b.key_ids, b.verified, b.verified_at,
-      b.hold_until, b.keep_reason, b.expires_at, b.comment, b.error_code, b.error, b.as_of
+      b.hold_until, b.keep_reason, b.expires_at, b.comment, b.error_code, b.error, b.as_of,
+      IF(b.state <> 'succeeded' OR b.position = '', NULL, CASE WHEN uuid IS NULL THEN 'unknown' WHEN b.position NOT LIKE CONCAT(uuid, ':%') THEN 'no'
+        WHEN SUBSTRING_INDEX(b.position, ':', -1) + 0 < galera_backup.ist_lowest(lowest, last) THEN 'no' ELSE 'yes' END) AS ist,
+      IF(b.state = 'succeeded' AND b.position LIKE CONCAT(uuid, ':%'), GREATEST(last - CAST(SUBSTRING_INDEX(b.position, ':', -1) AS SIGNED), 0), NULL) AS ist_writesets
     FROM galera_backup.backups b
     WHERE (f_state IS NULL OR b.state = f_state) AND (f_type IS NULL OR b.type = f_type) AND (f_node IS NULL OR b.node = f_node)
       AND (f_since IS NULL OR b.started_at >= f_since) AND (f_until IS NULL OR b.started_at <= f_until)

@@ -5,7 +5,10 @@
 #ifndef GB_AGENT_CMD_CMD_H
 #define GB_AGENT_CMD_CMD_H
 
+#include "agent/mariadb/ist.h"
 #include "agent/options.h"
+
+#include <jansson.h>
 
 #define CMD_LIST(X) X(agent) X(check) X(backup) X(status) X(cancel) X(set) X(list) X(info) X(log) X(restore) X(verify) X(version)
 
@@ -22,5 +25,12 @@ bool cmd_repository_is_path(const struct options *options);
 bool cmd_find(const struct options *options, struct repository *repository, struct manifest *manifest, struct gb_error *error);
 /* The configuration of --config, or the default one. */
 bool cmd_config(const struct options *options, struct config *config, struct gb_error *error);
+/* What a node of the cluster knows of its donors: that of --donor, else the server of the configuration
+   (none where the repository is named by its path). False: it can't be asked; *error says why. */
+bool cmd_donors(const struct options *options, struct ist_donors *donors, struct gb_error *error);
+/* "IST possible: ..." of a backup with a position, or what to ask a donor where donors is NULL. Text in out. */
+void cmd_ist_text(const struct ist_donors *donors, const char *position, char *out, size_t size);
+/* Adds ist ("yes", "no", "unknown"; null without a position), ist_writesets, ist_lowest, ist_donors to the JSON of a backup. */
+void cmd_ist_json(json_t *backup, const char *position, const struct ist_prediction *prediction);
 
 #endif

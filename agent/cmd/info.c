@@ -13,6 +13,10 @@ int cmd_info(const struct options *options, struct gb_error *error)
         repository_close(r);
         return error_exit_status(error->code);
     }
+    struct ist_donors *donors = calloc(1, sizeof *donors);
+    struct gb_error absent = {0};
+    const char *position = manifest_position(&m);
+    bool asked = donors && position[0] && cmd_donors(options, donors, &absent);
     char prefix[1024], name[1100], size[32], stored[32], redo[32], started[32], finished[32];
     repository_prefix(prefix, sizeof prefix, m.cluster, m.id);
     if (options->json) {
@@ -23,7 +27,11 @@ int cmd_info(const struct options *options, struct gb_error *error)
         json_t *root = text ? json_loadb(text, bytes, 0, NULL) : NULL;
         if (root) {
             json_object_set_new(root, "schema", json_integer(1));
-            json_object_set_new(root, "position", json_string(manifest_position(&m)));
+            json_object_set_new(root, "position", json_string(position));
+            struct ist_prediction p = {.behind = -1, .lowest = -1};
+            if (asked)
+                ist_predict(donors, position, &p);
+            cmd_ist_json(root, position, &p);
             json_dumpf(root, stdout, JSON_INDENT(1));
             putchar('\n');
         }
@@ -36,14 +44,22 @@ int cmd_info(const struct options *options, struct gb_error *error)
                m.id, m.cluster, m.node, m.server_version, m.type, text_time(m.started_at, started, sizeof started), m.user,
                text_time(m.finished_at, finished, sizeof finished), text_bytes(m.data_bytes, size, sizeof size), m.files,
                text_bytes(m.redo_bytes, redo, sizeof redo), text_bytes(m.stored_bytes, stored, sizeof stored), m.object_count,
-               manifest_position(&m)[0] ? manifest_position(&m) : "none (standalone)", (unsigned long long)m.checkpoint_lsn,
+               position[0] ? position : "none (standalone)", (unsigned long long)m.checkpoint_lsn,
                (unsigned long long)m.end_lsn, storage_describe(r->storage), prefix);
+        if (position[0]) {
+            char ist[512];
+            cmd_ist_text(asked ? donors : NULL, position, ist, sizeof ist);
+            printf("IST         %s\n", ist);
+        }
+        if (options->donor && position[0] && !asked)
+            fprintf(stderr, "%s could not be asked: %s\n", options->donor, absent.what);
         if (m.comment[0])
             printf("comment     %s\n", m.comment);
         for (uint32_t i = 0; i < m.facts.count; i++)
             if (m.facts.fact[i].value[0])
                 printf("  %-26s %s\n", m.facts.fact[i].key, m.facts.fact[i].value);
     }
+    free(donors);
     manifest_free(&m);
     repository_close(r);
     return error->code ? error_exit_status(error->code) : 0;

@@ -15,16 +15,29 @@ static void warn(void *context, const char *text)
     fprintf(stderr, "galera-backup: damaged: %s\n", text);
 }
 
-static json_t *entry(const struct manifest *m)
+/* donors may be NULL or empty: then IST is not known. */
+static struct ist_prediction predict(const struct ist_donors *donors, const struct manifest *m)
+{
+    struct ist_prediction p = {.behind = -1, .lowest = -1};
+    if (donors)
+        ist_predict(donors, manifest_position(m), &p);
+    return p;
+}
+
+static json_t *entry(const struct manifest *m, const struct ist_donors *donors)
 {
     char started[32], finished[32];
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s}", "id", m->id, "cluster",
+    struct ist_prediction ist = predict(donors, m);
+    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s}", "id", m->id, "cluster",
                      m->cluster, "type", m->type, "state", "succeeded", "node", m->node, "started_at",
                      text_time(m->started_at, started, sizeof started), "finished_at",
                      text_time(m->finished_at, finished, sizeof finished), "duration_s",
                      (json_int_t)(m->finished_at - m->started_at), "data_bytes", (json_int_t)m->data_bytes, "stored_bytes",
                      (json_int_t)m->stored_bytes, "position", manifest_position(m), "server_version", m->server_version,
                      "verified", "none", "comment", m->comment);
+    if (o)
+        cmd_ist_json(o, manifest_position(m), &ist);
+    return o;
 }
 
 /* Failed runs leave nothing in the repository: the server's catalog knows them. NULL: it did not answer. */
@@ -58,13 +71,16 @@ int cmd_list(const struct options *options, struct gb_error *error)
         return error_exit_status(error->code);
     }
     struct connection *connection = NULL;
-    struct gb_error absent = {0};
+    struct gb_error absent = {0}, unasked = {0};
+    struct ist_donors *donors = calloc(1, sizeof *donors);
     bool by_path = cmd_repository_is_path(options) && !options->config;
     MYSQL_RES *failed = by_path ? NULL : failed_runs(options, &connection, &absent);
+    if (donors && !cmd_donors(options, donors, &unasked) && options->donor)
+        fprintf(stderr, "%s could not be asked about IST: %s\n", options->donor, unasked.what);
     if (options->json) {
         json_t *root = json_pack("{s:i, s:[]}", "schema", 1, "backups"), *all = json_object_get(root, "backups");
         for (size_t i = 0; i < count; i++)
-            json_array_append_new(all, entry(&list[i]));
+            json_array_append_new(all, entry(&list[i], donors));
         for (MYSQL_ROW row; failed && (row = mysql_fetch_row(failed));)
             json_array_append_new(all, json_pack("{s:s, s:s, s:i, s:s, s:s, s:s}", "id", row[0], "state", row[1], "error_code",
                                                  row[2] ? atoi(row[2]) : 0, "error", row[3] ? row[3] : "", "started_at",
@@ -73,19 +89,19 @@ int cmd_list(const struct options *options, struct gb_error *error)
         putchar('\n');
         json_decref(root);
     } else {
-        printf("%-30s %6s %-5s %8s %8s %8s %-8s %s\n", "ID", "AGE", "TYPE", "SIZE", "STORED", "DURATION", "VERIFIED",
-               "POSITION");
+        printf("%-30s %6s %-5s %8s %8s %8s %-8s %-7s %s\n", "ID", "AGE", "TYPE", "SIZE", "STORED", "DURATION", "VERIFIED",
+               "IST", "POSITION");
         for (size_t i = 0; i < count; i++) {
             char age[32], size[32], stored[32], duration[32];
             const char *seqno = strrchr(manifest_position(&list[i]), ':');
             char position[64] = "-";
             if (seqno)
                 snprintf(position, sizeof position, "%.8s..%s", manifest_position(&list[i]), seqno);
-            printf("%-30s %6s %-5s %8s %8s %8s %-8s %s\n", list[i].id,
+            printf("%-30s %6s %-5s %8s %8s %8s %-8s %-7s %s\n", list[i].id,
                    text_duration((uint64_t)(time(NULL) - list[i].finished_at), age, sizeof age), list[i].type,
                    text_bytes(list[i].data_bytes, size, sizeof size), text_bytes(list[i].stored_bytes, stored, sizeof stored),
                    text_duration((uint64_t)(list[i].finished_at - list[i].started_at), duration, sizeof duration), "none",
-                   position);
+                   seqno ? ist_word(predict(donors, &list[i]).answer) : "-", position);
         }
         print_failed(failed);
         if (!by_path && !failed)
@@ -94,6 +110,7 @@ int cmd_list(const struct options *options, struct gb_error *error)
     if (failed)
         mysql_free_result(failed);
     connection_close(connection);
+    free(donors);
     for (size_t i = 0; i < count; i++)
         manifest_free(&list[i]);
     free(list);

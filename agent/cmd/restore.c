@@ -64,8 +64,22 @@ static bool confirmed(const struct options *options, struct gb_error *error)
     return error_set(error, GB_cancelled, "not restored");
 }
 
-static void print_report(const struct manifest *m, const struct restore_request *request, const struct restore_plan *plan,
-                         time_t seconds)
+/* Asked now, not before the restore: write-sets that came meanwhile have pushed others out. */
+static void print_ist(const struct options *options, const struct manifest *m)
+{
+    struct ist_donors *donors = calloc(1, sizeof *donors);
+    struct gb_error problem = {0};
+    char text[512];
+    bool asked = donors && cmd_donors(options, donors, &problem);
+    cmd_ist_text(asked ? donors : NULL, manifest_position(m), text, sizeof text);
+    printf("IST       %s\n", text);
+    if (!asked && options->donor)
+        printf("          %s could not be asked: %s\n", options->donor, problem.what);
+    free(donors);
+}
+
+static void print_report(const struct options *options, const struct manifest *m, const struct restore_request *request,
+                         const struct restore_plan *plan, time_t seconds)
 {
     char bytes[32], rate[32], took[32], age[32], redo[32];
     printf("restored  %s in %s, %s/s\n", text_bytes(plan->bytes, bytes, sizeof bytes),
@@ -80,10 +94,8 @@ static void print_report(const struct manifest *m, const struct restore_request 
     else if (request->safe_to_bootstrap)
         printf("next      galera_new_cluster on this node; then start the others, restored from the same backup\n");
     else {
-        const char *seqno = strrchr(manifest_position(m), ':');
-        printf("IST       possible while a donor still has write-sets from %lld on (its wsrep_local_cached_downto is not "
-               "above that); else the node is filled by SST\nnext      start mariadbd\n",
-               seqno ? atoll(seqno + 1) + 1 : 0);
+        print_ist(options, m);
+        printf("next      start mariadbd\n");
     }
 }
 
@@ -131,7 +143,7 @@ int cmd_restore(const struct options *options, struct gb_error *error)
                 bool ok = restore_run(r, &m, &index, &request, &plan, error);
                 progress_end(&bar);
                 if (ok)
-                    print_report(&m, &request, &plan, time(NULL) - began);
+                    print_report(options, &m, &request, &plan, time(NULL) - began);
             }
         }
     }

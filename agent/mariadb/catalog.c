@@ -1,6 +1,7 @@
 /* Rows of the SQL catalog; see catalog.h. */
 #include "agent/mariadb/catalog.h"
 #include "agent/mariadb/connection.h"
+#include "agent/mariadb/nodes.h"
 
 #include <errmsg.h>
 #include <inttypes.h>
@@ -30,13 +31,14 @@ struct statement {
 struct catalog {
     const struct config *config;
     pthread_t thread;
-    pthread_mutex_t mutex; /* queue, live, stop, settles; nothing is held across SQL */
+    pthread_mutex_t mutex; /* queue, live, stop, settles, ended; nothing is held across SQL */
     pthread_cond_t changed;
     struct statement *head, **tail;
     unsigned queued;
     char live[LIVE_MAX][WIRE_ID_MAX]; /* backups whose last word is still to come; "": free */
-    bool stop, settles;
+    bool stop, settles, ended; /* ended: a backup has, since the thread looked */
     /* the thread's own */
+    struct nodes nodes;
     bool absent_told, unknown_told;
     time_t settle_at; /* 0: nothing to settle */
 };
@@ -234,6 +236,9 @@ void catalog_resynced(struct catalog *c, const char *cluster, const char *id, co
     add(s, " WHERE cluster = %s AND id = %s", a, b);
     push(c, "", OTHER, s);
     free(s);
+    pthread_mutex_lock(&c->mutex);
+    c->ended = true;
+    pthread_mutex_unlock(&c->mutex);
 }
 
 void catalog_log(struct catalog *c, const char *cluster, const char *id, const struct wire_log *log)
@@ -403,6 +408,7 @@ static struct connection *connect_catalog(struct catalog *c)
                          NULL, &error);
     /* The server may be another one than before: restored from a backup that its catalog calls running. */
     c->settle_at = connection ? 1 : 0;
+    nodes_soon(&c->nodes);
     c->unknown_told = false;
     return connection;
 }
@@ -414,7 +420,7 @@ static bool server_gone(struct connection *connection)
     return poll(&p, 1, 0) > 0;
 }
 
-/* Connects where there is no connection, settles what is due, notices a server that has gone. False: not connected. */
+/* Connects where there is no connection, settles what is due, writes this node's row, notices a server that has gone. False: not connected. */
 static bool keep_connection(struct catalog *c, struct connection **connection, bool settles)
 {
     unsigned number = 0;
@@ -423,6 +429,8 @@ static bool keep_connection(struct catalog *c, struct connection **connection, b
     bool gone = server_gone(*connection);
     if (!gone && settles && c->settle_at && time(NULL) >= c->settle_at)
         settle(c, *connection, &number);
+    if (!gone && settles && !connection_broke(number))
+        nodes_tick(&c->nodes, *connection, c->config->cluster, &number);
     if (!gone && !connection_broke(number))
         return true;
     connection_close(*connection);
@@ -450,10 +458,13 @@ static void *catalog_main(void *argument)
         if (c->stop && (!c->head || time(NULL) >= stop_at))
             break;
         struct statement *q = c->head;
-        bool settles = c->settles;
+        bool settles = c->settles, ended = c->ended;
+        c->ended = false;
         pthread_mutex_unlock(&c->mutex);
         unsigned number = 0;
         struct gb_error error = {0};
+        if (ended)
+            nodes_soon(&c->nodes);
         bool connected = (q || settles) && keep_connection(c, &connection, settles);
         bool done = q && connected && connection_query(connection, q->sql, NULL, &number, &error);
         if (q && connected && !done && !worth_retry(number)) {

@@ -1,5 +1,5 @@
 /*
-  Rows of the SQL catalog, galera_backup.backups and backup_log (rule 24).
+  Rows of the SQL catalog, galera_backup.backups and backup_log (rule 24), and this node's of galera_backup.nodes.
 
   A thread of its own with its own connection writes them, so nothing on the data path ever waits for the server. What
   can't be written is kept and tried again; the repository stays the truth, and a backup succeeds without its row.
@@ -26,7 +26,7 @@ void catalog_final(struct catalog *catalog, const char *cluster, const char *nod
 /* What RESYNCED brought. */
 void catalog_resynced(struct catalog *catalog, const char *cluster, const char *id, const struct wire_facts *facts);
 void catalog_log(struct catalog *catalog, const char *cluster, const char *id, const struct wire_log *log);
-/* From here on the thread stays connected, and each time that it has connected it settles the rows of this node that say
+/* From here on the thread stays connected, keeps this node's row (nodes.h), and each time that it has connected it settles the rows of this node that say
    running and have no session. Their end was not seen, or the server was restored from that very backup: what the
    repositories have of it makes the row succeeded, with the manifest's figures, or failed (GB_agent_lost). A row waits
    while a repository cannot be read. */

@@ -27,41 +27,88 @@ static bool read_password(const char *path, char *out, size_t size, struct gb_er
     return true;
 }
 
-struct connection *connection_open(const struct config *config, unsigned timeout_s, struct gb_error *error)
+static struct connection *new_connection(unsigned timeout_s, struct gb_error *error)
 {
     struct connection *c = calloc(1, sizeof *c);
-    char password[PASSWORD_MAX] = "";
     unsigned connect_timeout = CONNECT_TIMEOUT_S, timeout = timeout_s ? timeout_s : DEFAULT_TIMEOUT_S;
     if (!c || !(c->mysql = mysql_init(NULL))) {
         error_set(error, GB_internal, "no memory for a connection");
         free(c);
         return NULL;
     }
-    if (config->server_password_file[0] &&
-        !read_password(config->server_password_file, password, sizeof password, error)) {
-        connection_close(c);
-        return NULL;
-    }
     mysql_options(c->mysql, MYSQL_OPT_CONNECT_TIMEOUT, &connect_timeout);
     mysql_options(c->mysql, MYSQL_OPT_READ_TIMEOUT, &timeout);
     mysql_options(c->mysql, MYSQL_OPT_WRITE_TIMEOUT, &timeout);
     mysql_options(c->mysql, MYSQL_SET_CHARSET_NAME, "utf8mb4");
-    bool ok = mysql_real_connect(c->mysql, "localhost", config->server_sql_user, password, NULL, 0, config->server_socket,
-                                 CLIENT_MULTI_RESULTS) != NULL;
-    explicit_bzero(password, sizeof password);
+    return c;
+}
+
+/* After mysql_real_connect(): connected, or closed and *error set. */
+static struct connection *opened(struct connection *c, bool ok, const char *where, const char *user, struct gb_error *error)
+{
     if (!ok) {
         unsigned number = mysql_errno(c->mysql);
         bool denied = number == ER_ACCESS_DENIED_ERROR || number == ER_ACCOUNT_HAS_BEEN_LOCKED ||
                       number == ER_ACCESS_DENIED_NO_PASSWORD_ERROR;
-        error_set(error, denied ? GB_access_denied : GB_server_unreachable, "%s as user %s: %s", config->server_socket,
-                  config->server_sql_user, mysql_error(c->mysql));
+        error_set(error, denied ? GB_access_denied : GB_server_unreachable, "%s%s%s: %s", where, user ? " as user " : "",
+                  user ? user : "", mysql_error(c->mysql));
+    } else if (connection_query(c, "SET SESSION time_zone='+00:00'", NULL, NULL, error))
+        return c;
+    connection_close(c);
+    return NULL;
+}
+
+struct connection *connection_open(const struct config *config, unsigned timeout_s, struct gb_error *error)
+{
+    struct connection *c = new_connection(timeout_s, error);
+    char password[PASSWORD_MAX] = "";
+    if (c && config->server_password_file[0] &&
+        !read_password(config->server_password_file, password, sizeof password, error)) {
         connection_close(c);
         return NULL;
     }
-    if (!connection_query(c, "SET SESSION time_zone='+00:00'", NULL, NULL, error)) {
-        connection_close(c);
+    if (!c)
+        return NULL;
+    bool ok = mysql_real_connect(c->mysql, "localhost", config->server_sql_user, password, NULL, 0, config->server_socket,
+                                 CLIENT_MULTI_RESULTS) != NULL;
+    explicit_bzero(password, sizeof password);
+    return opened(c, ok, config->server_socket, config->server_sql_user, error);
+}
+
+/* "HOST", "HOST:PORT", "[IPv6]:PORT"; an IPv6 address without a port needs no brackets. */
+static bool split_address(const char *address, char *host, size_t size, unsigned *port)
+{
+    bool bracket = address[0] == '[';
+    const char *end = bracket ? strchr(address, ']') : strchr(address, ':');
+    if (!bracket && end && strchr(end + 1, ':'))
+        end = NULL;
+    size_t length = end ? (size_t)(end - address) - bracket : strlen(address);
+    if ((bracket && !end) || !length || length >= size)
+        return false;
+    snprintf(host, size, "%.*s", (int)length, address + bracket);
+    const char *rest = end ? end + bracket : "";
+    char *stop = NULL;
+    *port = *rest ? (unsigned)strtoul(rest + 1, &stop, 10) : 0;
+    return !*rest || (*rest == ':' && rest[1] >= '0' && rest[1] <= '9' && !*stop && *port >= 1 && *port <= 65535);
+}
+
+struct connection *connection_open_host(const char *address, unsigned timeout_s, struct gb_error *error)
+{
+    char host[256];
+    unsigned port, tcp = MYSQL_PROTOCOL_TCP;
+    if (!split_address(address, host, sizeof host, &port)) {
+        error_set(error, GB_bad_value, "\"%s\" is not HOST, HOST:PORT or [IPv6]:PORT", address);
         return NULL;
     }
+    struct connection *c = new_connection(timeout_s, error);
+    if (!c)
+        return NULL;
+    mysql_options(c->mysql, MYSQL_READ_DEFAULT_GROUP, "client");
+    mysql_options(c->mysql, MYSQL_OPT_PROTOCOL, &tcp);
+    bool ok = mysql_real_connect(c->mysql, host, NULL, NULL, NULL, port, NULL, CLIENT_MULTI_RESULTS) != NULL;
+    c = opened(c, ok, address, NULL, error);
+    if (!c && error->code == GB_access_denied)
+        error_hint(error, "user and password come from [client] in ~/.my.cnf or /etc/mysql/my.cnf; any account will do");
     return c;
 }
 

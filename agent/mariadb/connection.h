@@ -13,6 +13,10 @@ struct connection;
 /* Connects within 5 s; reads and writes have deadlines of timeout_s (0: 60 s). The session is UTC, utf8mb4.
    Errors: GB_server_unreachable, GB_access_denied, GB_bad_config (password file). */
 struct connection *connection_open(const struct config *config, unsigned timeout_s, struct gb_error *error);
+/* A server elsewhere: "HOST", "HOST:PORT" or "[IPv6]:PORT". User, password and TLS come from the group [client] of MariaDB's
+   own option files (/etc/mysql/my.cnf, ~/.my.cnf), as for the mariadb client: nothing secret is ever an argument.
+   Errors: as connection_open(); GB_bad_value. */
+struct connection *connection_open_host(const char *address, unsigned timeout_s, struct gb_error *error);
 void connection_close(struct connection *connection);
 MYSQL *connection_handle(struct connection *connection);
 

@@ -79,6 +79,7 @@ static void every_option_has_its_place(void **state)
         TEXT_OPTION("map", maps[0]),
         TEXT_OPTION("replace", replace),
         TEXT_OPTION("limit-rate", limit_rate),
+        TEXT_OPTION("donor", donor),
         SWITCH("help", help),
         SWITCH("json", json),
         SWITCH("no-wait", no_wait),
