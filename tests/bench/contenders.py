@@ -10,7 +10,7 @@ import time
 
 from gbtest import backups, processes
 from gbtest.agent import Agent
-from gbtest.server import Server
+from gbtest.server import Server, build_dir
 from gbtest.waiting import wait_for
 
 POOL = os.environ.get('BENCH_POOL', '512M')
@@ -19,8 +19,9 @@ BACKUP_DEADLINE_S = 3600
 
 
 class Took:
-    def __init__(self, seconds, cpu, stored=0, ready=None, blocked_ms=None):
+    def __init__(self, seconds, cpu, stored=0, ready=None, blocked_ms=None, synced=None):
         self.seconds, self.cpu, self.stored, self.ready, self.blocked_ms = seconds, cpu, stored, ready, blocked_ms
+        self.synced = synced  # seconds until a restored directory is on disk
 
 
 def children_cpu():
@@ -82,7 +83,7 @@ class GaleraBackup(Tool):
         self.agent.restore(self.id, target, timeout=BACKUP_DEADLINE_S)
         seconds, cpu = time.monotonic() - begin, children_cpu() - before
         ready, server_cpu = self.start_restored(target, begin)
-        return Took(seconds, cpu + server_cpu, ready=ready)
+        return Took(seconds, cpu + server_cpu, ready=ready, synced=seconds)
 
     def forget(self):
         root = os.path.join(self.directory, self.node.cluster.name, 'backups', self.id)
@@ -122,9 +123,20 @@ class MariadbBackup(Tool):
         before, begin = children_cpu(), time.monotonic()
         processes.run(['bash', '-c', command], timeout=BACKUP_DEADLINE_S)
         seconds, cpu = time.monotonic() - begin, children_cpu() - before
-        ready, server_cpu = self.start_restored(target, begin)
+        processes.run(['sync', '-f', target])
+        synced = time.monotonic() - begin
+        ready, server_cpu = self.start_restored(target, begin + synced - seconds)  # the first start does not wait for the disk
         shutil.rmtree(work)
-        return Took(seconds, cpu + server_cpu, ready=ready)
+        return Took(seconds, cpu + server_cpu, ready=ready, synced=synced)
 
     def forget(self):
         os.remove(os.path.join(self.directory, 'backup.mbs.zst'))
+
+
+def limit(node):
+    """The tablespaces of the node read, verified, hashed and compressed by tests/bench/limit.c, and nothing else."""
+    files = [os.path.join(directory, name) for directory, _, names in os.walk(node.datadir) for name in names
+             if name.endswith('.ibd')]
+    program = os.path.join(build_dir(), 'tests', 'limit')
+    seconds, _, stored, cpu = processes.run([program, '-t', THREADS, '-v', '-h', *files]).stdout.split()
+    return Took(float(seconds), float(cpu), int(stored))
