@@ -8,7 +8,7 @@ import resource
 import shutil
 import time
 
-from gbtest import backups, processes
+from gbtest import backups, measure, processes
 from gbtest.agent import Agent
 from gbtest.server import Server, build_dir
 from gbtest.waiting import wait_for
@@ -19,8 +19,9 @@ BACKUP_DEADLINE_S = 3600
 
 
 class Took:
-    def __init__(self, seconds, cpu, stored=0, ready=None, blocked_ms=None, synced=None):
+    def __init__(self, seconds, cpu, stored=0, ready=None, blocked_ms=None, synced=None, memory=None):
         self.seconds, self.cpu, self.stored, self.ready, self.blocked_ms = seconds, cpu, stored, ready, blocked_ms
+        self.memory = memory  # MiB: what the server has more, what the agent has at most
         self.synced = synced  # seconds until a restored directory is on disk
 
 
@@ -71,10 +72,12 @@ class GaleraBackup(Tool):
 
     def backup(self):
         before, begin = self.cpu(), time.monotonic()
-        figures = backups.take(self.node, BACKUP_DEADLINE_S, threads=int(THREADS))
-        seconds = time.monotonic() - begin
+        with measure.Memory(self.node.process.pid) as server, measure.Memory(self.agent.process.pid) as agent:
+            figures = backups.take(self.node, BACKUP_DEADLINE_S, threads=int(THREADS))
+            seconds = time.monotonic() - begin
         self.id = figures['id']
-        return Took(seconds, self.cpu() - before, size_of(self.directory), blocked_ms=int(figures['blocked_ms']))
+        return Took(seconds, self.cpu() - before, size_of(self.directory), blocked_ms=int(figures['blocked_ms']),
+                    memory=(server.most - server.before, agent.most))
 
     def restore(self):
         self.count += 1

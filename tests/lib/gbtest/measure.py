@@ -55,3 +55,30 @@ class StandStill:
                 last, since = value, now
             self._stop.wait(POLL_S)
         connection.close()
+
+
+class Memory:
+    """The most memory that a process has of its own or shares (not files) while the body runs, in MiB; `before` at its start."""
+
+    def __init__(self, pid):
+        self.pid = pid
+        self.before = self.most = self._now()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _now(self):
+        with open(f'/proc/{self.pid}/status', encoding='ascii') as f:
+            return sum(int(line.split()[1]) for line in f if line.startswith(('RssAnon:', 'RssShmem:'))) / 1024
+
+    def __enter__(self):
+        self._thread.start()
+        processes.on_cleanup(self._stop.set)
+        return self
+
+    def __exit__(self, *ignored):
+        self._stop.set()
+        self._thread.join(30)
+
+    def _run(self):
+        while not self._stop.wait(0.02):
+            self.most = max(self.most, self._now())
