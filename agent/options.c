@@ -213,9 +213,9 @@ static bool check_values(const struct options *o, struct gb_error *error)
             return error_set(error, GB_not_supported, "--as replica is not supported by this release");
         return error_set(error, GB_bad_value, "--as %s is neither galera nor standalone", o->as);
     }
-    static const char *const kinds[] = {"auto", "bar", "plain", "none"};
+    static const char *const kinds[] = {"auto", "bar", "plain", "json", "none"};
     if (o->progress && !is_among(kinds, COUNT(kinds), o->progress))
-        return error_set(error, GB_bad_value, "--progress %s is none of auto, bar, plain and none", o->progress);
+        return error_set(error, GB_bad_value, "--progress %s is none of auto, bar, plain, json and none", o->progress);
     return strcmp(o->command, "restore") || check_restore(o, error);
 }
 

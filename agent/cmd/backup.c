@@ -60,7 +60,7 @@ static bool watch(struct connection *c, const char *id, const struct options *op
 {
     struct progress bar;
     bool cancelled = false;
-    progress_start(&bar, options->json ? "none" : options->progress, "backup");
+    progress_start(&bar, options->progress, "backup", options->json);
     for (;;) {
         json_t *rows;
         if (!calls_run(c, "BACKUP_STATUS", id, &rows, error))

@@ -139,7 +139,7 @@ int cmd_restore(const struct options *options, struct gb_error *error)
             print_plan(&m, r, &request, &index, &plan);
             if (!options->dry_run && confirmed(options, error)) {
                 time_t began = time(NULL);
-                progress_start(&bar, options->progress, "restoring");
+                progress_start(&bar, options->progress, "restoring", options->json);
                 bool ok = restore_run(r, &m, &index, &request, &plan, error);
                 progress_end(&bar);
                 if (ok)

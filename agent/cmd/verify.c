@@ -1,13 +1,19 @@
 /* galera-backup verify */
 #include "agent/cmd/cmd.h"
+#include "agent/ui/progress.h"
 #include "agent/ui/text.h"
 #include "common/processors.h"
 
 #include <inttypes.h>
 
+static void show(void *context, uint64_t done, uint64_t total)
+{
+    progress_show(context, done, total, "");
+}
+
 static void report(void *context, const struct gb_error *problem)
 {
-    (void)context;
+    progress_clear(context);
     fprintf(stderr, "damaged: %s\n", problem->what);
 }
 
@@ -20,8 +26,14 @@ int cmd_verify(const struct options *options, struct gb_error *error)
         repository_close(r);
         return error_exit_status(error->code);
     }
-    unsigned threads = options_threads(options) ? options_threads(options) : processors();
-    if (repository_verify(r, &m, !options->quick, threads, report, NULL, &result, error)) {
+    struct progress bar;
+    struct verify_request request = {.deep = !options->quick,
+                                     .threads = options_threads(options) ? options_threads(options) : processors(),
+                                     .report = report, .progress = show, .context = &bar};
+    progress_start(&bar, options->progress, "verifying", options->json);
+    bool ok = repository_verify(r, &m, &request, &result, error);
+    progress_end(&bar);
+    if (ok) {
         char bytes[32];
         if (options->json)
             printf("{\"schema\": 1, \"id\": \"%s\", \"level\": \"%s\", \"frames\": %" PRIu64 ", \"bytes\": %" PRIu64

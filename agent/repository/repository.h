@@ -66,16 +66,24 @@ bool repository_commit(struct repository_backup *backup, struct index *index, st
 /* Removes all that was written; what can't be removed is named on stderr. Frees backup. */
 void repository_abort(struct repository_backup *backup);
 
+struct verify_request {
+    bool deep; /* false: presence, size and SHA-256 of each object; true: also every frame decompressed, its hash, each page's
+                  checksum, and the redo parsed from C to L without a gap */
+    unsigned threads;
+    /* Both may be NULL. report: from one thread at a time; progress: now and then, from the thread that called, bytes read of
+       those that are to be read. */
+    void (*report)(void *context, const struct gb_error *problem);
+    void (*progress)(void *context, uint64_t done, uint64_t total);
+    void *context;
+};
+
 struct verify_report {
     uint64_t frames, bytes; /* checked, plain */
     unsigned damaged;       /* objects or frames found bad; each was named through report() */
     unsigned unverifiable;  /* files with pages that have no checksum: their frames are what was read, nothing more is known */
 };
-/* Reads a backup back. deep false: presence, size and SHA-256 of each object; deep true: also every frame
-   decompressed, its hash, each page's checksum, and the redo parsed from C to L without a gap.
-   report is called from one thread at a time. False only if the check itself could not be done. */
-bool repository_verify(struct repository *repository, const struct manifest *manifest, bool deep,
-                       unsigned threads, void (*report)(void *context, const struct gb_error *problem),
-                       void *context, struct verify_report *result, struct gb_error *error);
+/* Reads a backup back. The memory it needs does not grow with the redo. False only if the check itself could not be done. */
+bool repository_verify(struct repository *repository, const struct manifest *manifest, const struct verify_request *request,
+                       struct verify_report *result, struct gb_error *error);
 
 #endif

@@ -1,7 +1,7 @@
 /* Reading a backup back; see repository.h. */
 #include "agent/repository/repository.h"
 #include "common/page.h"
-#include "common/redo.h"
+#include "common/redo_stream.h"
 
 #include <inttypes.h>
 #include <openssl/evp.h>
@@ -9,25 +9,37 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define READ_SIZE   (4u << 20)
 #define THREADS_MAX 64u
+#define POLL_US     20000
+
+struct redo_piece { /* one extent of the redo */
+    uint64_t offset;
+    uint32_t frame; /* place in index->frames */
+    uint32_t length, at; /* bytes; offset in the frame's plain text */
+};
 
 struct verifier {
+    const struct verify_request *request;
     struct repository *repository;
     const struct manifest *manifest;
     const struct index *index;
     char prefix[1024];
     bool deep;
     struct space_format *formats; /* by place in index->files; page_size 0: not known */
-    uint8_t *redo;                /* redo_bytes, filled by the frames; NULL unless deep */
+    struct redo_piece *redo;      /* by offset */
+    size_t redo_count;
+    bool *is_redo;                /* by place in index->frames: it is read with the redo, in the redo's order */
+    uint64_t done;                /* atomic, bytes read */
+    unsigned running;             /* atomic, threads */
     pthread_mutex_t mutex;        /* what follows */
+    bool redo_taken;
     size_t next_object, next_frame;
     size_t objects, frames; /* visited, whatever was found */
     struct gb_error failure; /* the check itself could not be done */
     struct verify_report *result;
-    void (*report)(void *context, const struct gb_error *problem);
-    void *context;
 };
 
 static void problem(struct verifier *v, const struct gb_error *error)
@@ -37,8 +49,8 @@ static void problem(struct verifier *v, const struct gb_error *error)
         error_copy(&v->failure, error);
     } else {
         v->result->damaged++;
-        if (v->report)
-            v->report(v->context, error);
+        if (v->request->report)
+            v->request->report(v->request->context, error);
     }
     pthread_mutex_unlock(&v->mutex);
 }
@@ -62,6 +74,7 @@ static void check_object(struct verifier *v, const struct object_info *info, uin
         if (storage_read(v->repository->storage, name, at, buffer, n, &error))
             EVP_DigestUpdate(digest, buffer, n);
         at += n;
+        __atomic_fetch_add(&v->done, n, __ATOMIC_RELAXED);
     }
     if (!error.code) {
         EVP_DigestFinal_ex(digest, sha256, &length);
@@ -71,6 +84,9 @@ static void check_object(struct verifier *v, const struct object_info *info, uin
     EVP_MD_CTX_free(digest);
     if (error.code)
         problem(v, &error);
+    pthread_mutex_lock(&v->mutex);
+    v->objects++;
+    pthread_mutex_unlock(&v->mutex);
 }
 
 static bool read_frame(struct verifier *v, struct codec *codec, const struct frame *f, uint8_t *stored, uint8_t *plain,
@@ -98,31 +114,90 @@ static void check_pages(struct verifier *v, const struct index_file *file, const
     }
 }
 
-static void check_frame(struct verifier *v, struct codec *codec, const struct index_frame *f, uint8_t *stored, uint8_t *plain)
+/* Whether its plain text could be read. */
+static bool check_frame(struct verifier *v, struct codec *codec, const struct index_frame *f, uint8_t *stored, uint8_t *plain)
 {
     struct gb_error error = {0};
-    if (!read_frame(v, codec, &f->frame, stored, plain, &error)) {
-        problem(v, &error);
-        return;
-    }
+    bool ok = read_frame(v, codec, &f->frame, stored, plain, &error);
     const uint8_t *at = plain;
-    for (uint32_t i = 0; i < f->extents; i++) {
+    __atomic_fetch_add(&v->done, FRAME_HEADER_SIZE + f->frame.stored_size, __ATOMIC_RELAXED);
+    if (!ok)
+        problem(v, &error);
+    for (uint32_t i = 0; ok && i < f->extents; i++) {
         const struct index_extent *e = &v->index->extents[f->first_extent + i];
         const struct index_file *file = index_find(v->index, e->file_no);
-        if (e->file_no == WIRE_FILE_REDO) {
-            if (e->offset < v->manifest->redo_bytes) {
-                uint64_t n = v->manifest->redo_bytes - e->offset;
-                memcpy(v->redo + e->offset, at, n < e->length ? (size_t)n : e->length);
-            }
-        } else if (file && (file->kind == WIRE_KIND_TABLESPACE || file->kind == WIRE_KIND_UNDO)) {
+        if (file && (file->kind == WIRE_KIND_TABLESPACE || file->kind == WIRE_KIND_UNDO))
             check_pages(v, file, &v->formats[file - v->index->files], e, at);
-        }
         at += e->length;
     }
     pthread_mutex_lock(&v->mutex);
-    v->result->frames++;
-    v->result->bytes += f->frame.plain_size;
+    v->frames++;
+    v->result->frames += ok;
+    v->result->bytes += ok ? f->frame.plain_size : 0;
     pthread_mutex_unlock(&v->mutex);
+    return ok;
+}
+
+/* The redo, from C to L: mini-transaction after mini-transaction, without a gap. Its frames are read in its order. */
+static void check_redo(struct verifier *v, struct codec *codec, uint8_t *stored, uint8_t *plain)
+{
+    const struct manifest *m = v->manifest;
+    struct gb_error error = {0};
+    struct redo_stream *stream = malloc(sizeof *stream);
+    bool *seen = calloc(v->index->frame_count + 1, sizeof *seen);
+    uint32_t open = UINT32_MAX; /* the frame in plain */
+    bool ready = stream && seen, whole = ready;
+    if (!ready)
+        error_set(&error, GB_internal, "no memory to read the redo");
+    else
+        redo_stream_begin(stream, REDO_FORMAT_10_8, false, m->checkpoint_lsn, NULL);
+    for (size_t i = 0; ready && i < v->redo_count; i++) {
+        const struct redo_piece *p = &v->redo[i];
+        const struct index_frame *f = &v->index->frames[p->frame];
+        bool ok = p->frame == open;
+        if (!seen[p->frame]) {
+            seen[p->frame] = true;
+            ok = check_frame(v, codec, f, stored, plain);
+        } else if (!ok) {
+            struct gb_error again = {0}; /* it was checked when it was read first */
+            ok = read_frame(v, codec, &f->frame, stored, plain, &again);
+        }
+        open = ok ? p->frame : UINT32_MAX;
+        whole = whole && ok;
+        uint64_t left = p->offset < m->redo_bytes ? m->redo_bytes - p->offset : 0;
+        if (whole)
+            redo_stream_feed(stream, plain + p->at, left < p->length ? (size_t)left : p->length);
+    }
+    if (whole && redo_stream_lsn(stream) != m->end_lsn)
+        error_set(&error, GB_corrupt_backup, "the redo can't be read beyond LSN %" PRIu64 " (it ends at %" PRIu64 ")",
+                  redo_stream_lsn(stream), m->end_lsn);
+    if (error.code)
+        problem(v, &error);
+    free(stream);
+    free(seen);
+}
+
+enum job { JOB_NONE, JOB_REDO, JOB_OBJECT, JOB_FRAME };
+
+/* The redo first: it is one thread's. */
+static enum job take(struct verifier *v, size_t *which)
+{
+    enum job job = JOB_NONE;
+    pthread_mutex_lock(&v->mutex);
+    while (v->deep && v->next_frame < v->index->frame_count && v->is_redo[v->next_frame])
+        v->next_frame++;
+    if (v->deep && !v->redo_taken) {
+        v->redo_taken = true;
+        job = JOB_REDO;
+    } else if (v->next_object < v->manifest->object_count) {
+        *which = v->next_object++;
+        job = JOB_OBJECT;
+    } else if (v->deep && v->next_frame < v->index->frame_count) {
+        *which = v->next_frame++;
+        job = JOB_FRAME;
+    }
+    pthread_mutex_unlock(&v->mutex);
+    return job;
 }
 
 static void *verify_main(void *argument)
@@ -131,35 +206,25 @@ static void *verify_main(void *argument)
     uint8_t *stored = malloc(codec_bound(FRAME_PLAIN_MAX) + FRAME_HEADER_SIZE + READ_SIZE), *plain = malloc(FRAME_PLAIN_MAX);
     struct codec *codec = codec_new((struct codec_spec){CODEC_ZSTD, 1});
     bool ready = stored && plain && codec;
+    enum job job;
+    size_t which = 0;
     if (!ready) {
         struct gb_error error = {0};
         error_set(&error, GB_internal, "no memory to check %s", v->prefix);
         problem(v, &error);
     }
-    while (ready) {
-        pthread_mutex_lock(&v->mutex);
-        size_t object = v->next_object, frame = v->next_frame;
-        if (object < v->manifest->object_count)
-            v->next_object++;
-        else if (v->deep && frame < v->index->frame_count)
-            v->next_frame++;
-        pthread_mutex_unlock(&v->mutex);
-        if (object < v->manifest->object_count)
-            check_object(v, &v->manifest->objects[object], stored);
-        else if (v->deep && frame < v->index->frame_count)
-            check_frame(v, codec, &v->index->frames[frame], stored, plain);
+    while (ready && (job = take(v, &which)) != JOB_NONE) {
+        if (job == JOB_REDO)
+            check_redo(v, codec, stored, plain);
+        else if (job == JOB_FRAME)
+            check_frame(v, codec, &v->index->frames[which], stored, plain);
         else
-            break;
-        pthread_mutex_lock(&v->mutex);
-        if (object < v->manifest->object_count)
-            v->objects++;
-        else
-            v->frames++;
-        pthread_mutex_unlock(&v->mutex);
+            check_object(v, &v->manifest->objects[which], stored);
     }
     free(stored);
     free(plain);
     codec_free(codec);
+    __atomic_fetch_sub(&v->running, 1, __ATOMIC_RELEASE);
     return NULL;
 }
 
@@ -194,35 +259,78 @@ static bool find_formats(struct verifier *v, struct gb_error *error)
     return ok;
 }
 
-/* The redo, from C to L: mini-transaction after mini-transaction, without a gap. */
-static void check_redo(struct verifier *v)
+static int by_offset(const void *a, const void *b)
 {
-    const struct manifest *m = v->manifest;
-    struct redo_visitor none = {0};
-    uint64_t at = 0;
-    while (at < m->redo_bytes) {
-        size_t size;
-        if (redo_parse_flat_mtr(REDO_FORMAT_10_8, false, m->checkpoint_lsn + at, v->redo + at, (size_t)(m->redo_bytes - at), &none,
-                                &size) != REDO_MTR)
-            break;
-        at += size;
-    }
-    if (at != m->redo_bytes) {
-        struct gb_error error = {0};
-        error_set(&error, GB_corrupt_backup, "the redo can't be read beyond LSN %" PRIu64 " (it ends at %" PRIu64 ")",
-                  m->checkpoint_lsn + at, m->end_lsn);
-        problem(v, &error);
-    }
+    const struct redo_piece *x = a, *y = b;
+    return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
-bool repository_verify(struct repository *repository, const struct manifest *manifest, bool deep, unsigned threads,
-                       void (*report)(void *context, const struct gb_error *problem), void *context,
+static bool find_redo(struct verifier *v, struct gb_error *error)
+{
+    const struct index *x = v->index;
+    v->redo = malloc((x->extent_count + 1) * sizeof *v->redo);
+    v->is_redo = calloc(x->frame_count + 1, sizeof *v->is_redo);
+    if (!v->redo || !v->is_redo)
+        return error_set(error, GB_internal, "no memory");
+    for (uint32_t i = 0; i < x->frame_count; i++) {
+        uint32_t at = 0;
+        for (uint32_t j = 0; j < x->frames[i].extents; j++) {
+            const struct index_extent *e = &x->extents[x->frames[i].first_extent + j];
+            if (e->file_no == WIRE_FILE_REDO) {
+                v->redo[v->redo_count++] = (struct redo_piece){e->offset, i, e->length, at};
+                v->is_redo[i] = true;
+            }
+            at += e->length;
+        }
+    }
+    qsort(v->redo, v->redo_count, sizeof *v->redo, by_offset);
+    return true;
+}
+
+static uint64_t bytes_to_read(const struct verifier *v)
+{
+    uint64_t total = 0;
+    for (size_t i = 0; i < v->manifest->object_count; i++)
+        total += v->manifest->objects[i].size;
+    for (size_t i = 0; v->deep && i < v->index->frame_count; i++)
+        total += FRAME_HEADER_SIZE + v->index->frames[i].frame.stored_size;
+    return total;
+}
+
+static void run_threads(struct verifier *v)
+{
+    const struct verify_request *r = v->request;
+    pthread_t thread[THREADS_MAX];
+    uint64_t total = bytes_to_read(v);
+    unsigned started = 0;
+    for (; started < r->threads && started < THREADS_MAX; started++) {
+        __atomic_fetch_add(&v->running, 1, __ATOMIC_RELAXED);
+        if (pthread_create(&thread[started], NULL, verify_main, v)) {
+            __atomic_fetch_sub(&v->running, 1, __ATOMIC_RELAXED);
+            break;
+        }
+    }
+    if (!started) {
+        v->running = 1;
+        verify_main(v);
+    }
+    while (r->progress && __atomic_load_n(&v->running, __ATOMIC_ACQUIRE)) {
+        r->progress(r->context, __atomic_load_n(&v->done, __ATOMIC_RELAXED), total);
+        usleep(POLL_US);
+    }
+    for (unsigned i = 0; i < started; i++)
+        pthread_join(thread[i], NULL);
+    if (r->progress)
+        r->progress(r->context, v->done, total);
+}
+
+bool repository_verify(struct repository *repository, const struct manifest *manifest, const struct verify_request *request,
                        struct verify_report *result, struct gb_error *error)
 {
     struct index index;
     struct gb_error damage = {0};
-    struct verifier v = {.repository = repository, .manifest = manifest, .index = &index, .deep = deep, .result = result,
-                         .report = report, .context = context};
+    struct verifier v = {.request = request, .repository = repository, .manifest = manifest, .index = &index,
+                         .deep = request->deep, .result = result};
     memset(result, 0, sizeof *result);
     pthread_mutex_init(&v.mutex, NULL);
     repository_prefix(v.prefix, sizeof v.prefix, manifest->cluster, manifest->id);
@@ -232,16 +340,9 @@ bool repository_verify(struct repository *repository, const struct manifest *man
     }
     for (size_t i = 0; i < index.file_count; i++)
         result->unverifiable += index.files[i].unverifiable;
-    bool ok = !v.deep || (find_formats(&v, error) && ((v.redo = calloc(1, manifest->redo_bytes + 1)) ||
-                                                      error_set(error, GB_internal, "no memory for the redo")));
-    pthread_t thread[THREADS_MAX];
-    unsigned started = 0;
-    while (ok && started < threads && started < THREADS_MAX && !pthread_create(&thread[started], NULL, verify_main, &v))
-        started++;
-    if (ok && !started)
-        verify_main(&v);
-    for (unsigned i = 0; i < started; i++)
-        pthread_join(thread[i], NULL);
+    bool ok = !v.deep || (find_formats(&v, error) && find_redo(&v, error));
+    if (ok)
+        run_threads(&v);
     if (ok && v.failure.code) {
         error_copy(error, &v.failure);
         ok = false;
@@ -249,10 +350,9 @@ bool repository_verify(struct repository *repository, const struct manifest *man
     if (ok && (v.objects != manifest->object_count || (v.deep && v.frames != index.frame_count)))
         ok = error_set(error, GB_internal, "%s: %zu of %zu objects and %zu of %zu frames were visited", v.prefix, v.objects,
                        manifest->object_count, v.frames, index.frame_count);
-    if (ok && v.deep && !result->damaged)
-        check_redo(&v);
     free(v.formats);
     free(v.redo);
+    free(v.is_redo);
     index_free(&index);
     pthread_mutex_destroy(&v.mutex);
     return ok;

@@ -219,7 +219,7 @@ static bool is_whole(const char *label)
     struct verify_report report;
     if (!repository_find(repository, "c", label, &m, &error))
         return false;
-    assert_true(repository_verify(repository, &m, false, 1, NULL, NULL, &report, &error));
+    assert_true(repository_verify(repository, &m, &(struct verify_request){.threads = 1}, &report, &error));
     manifest_free(&m);
     return !report.damaged;
 }

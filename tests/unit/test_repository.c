@@ -141,7 +141,7 @@ static unsigned damaged(struct repository *r, const char *label, bool deep)
     repository_prefix(prefix, sizeof prefix, "c", label);
     if (!manifest_read(&m, r->storage, prefix, &error))
         return 1;
-    assert_true(repository_verify(r, &m, deep, 2, NULL, NULL, &report, &error));
+    assert_true(repository_verify(r, &m, &(struct verify_request){.deep = deep, .threads = 2}, &report, &error));
     manifest_free(&m);
     return report.damaged;
 }
@@ -291,7 +291,7 @@ static void test_without_memory_nothing_is_good(void **state)
         struct verify_report report;
         assert_true(repository_find(r, "c", LABEL, &m, &error));
         frames_of_memory = cases[i].memory;
-        bool ok = repository_verify(r, &m, cases[i].deep, 2, NULL, NULL, &report, &error);
+        bool ok = repository_verify(r, &m, &(struct verify_request){.deep = cases[i].deep, .threads = 2}, &report, &error);
         frames_of_memory = -1;
         if (ok)
             fail_msg("case %zu: %u damaged places", i, report.damaged);
