@@ -187,7 +187,7 @@ static struct repository_spec *section_repository(struct parse *p, const char *n
     snprintf(r->name, sizeof r->name, "%s", name);
     snprintf(r->type, sizeof r->type, "directory");
     r->compression = (struct codec_spec){CODEC_ZSTD, 1};
-    r->min_free_percent = 10;
+    r->min_free_percent = CONFIG_MIN_FREE_PERCENT;
     r->required = true;
     return r;
 }

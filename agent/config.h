@@ -9,6 +9,7 @@
 
 #define CONFIG_DEFAULT_FILE "/etc/galera-backup/galera-backup.cnf"
 #define CONFIG_REPOSITORIES_MAX 16
+#define CONFIG_MIN_FREE_PERCENT 10 /* of a repository that does not say */
 
 struct config {
     /* [agent] */

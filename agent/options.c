@@ -31,7 +31,7 @@ static const struct option table[] = {
 
 /* Names that later releases bring. */
 static const char *const later_commands[] = {"expire", "hold", "release", "copy", "key", "repo", "schedule", "nodes",
-                                             "consolidate", "save", "extract", "drill", "binlog", "rejoin", "diagnose"};
+                                             "consolidate", "extract", "drill", "binlog", "rejoin", "diagnose"};
 static const char *const later_options[] = {"history", "recover", "verify-boot", "key", "node", "hold", "verify"};
 
 static bool belongs(const struct option *o, const char *command)

@@ -46,7 +46,8 @@ bool cmd_repository_is_path(const struct options *options)
 
 struct repository *cmd_repository(const struct options *options, struct gb_error *error)
 {
-    struct repository_spec spec = {.name = "path", .type = "directory", .compression = {CODEC_ZSTD, 1}};
+    struct repository_spec spec = {.name = "path", .type = "directory", .compression = {CODEC_ZSTD, 1},
+                                   .min_free_percent = CONFIG_MIN_FREE_PERCENT};
     struct stat st;
     if (!repository_path(options->repository, spec.path, sizeof spec.path, error))
         return NULL;

@@ -39,13 +39,16 @@ int cmd_info(const struct options *options, struct gb_error *error)
         free(text);
     } else {
         printf("id          %s\ncluster     %s\nnode        %s, MariaDB %s\ntype        %s\nstarted     %s by %s\n"
-               "finished    %s\nsize        %s in %u files, redo %s\nstored      %s in %zu objects\nposition    %s\n"
-               "LSN         %llu to %llu\nplace       %s/%s\n",
+               "finished    %s\nsize        %s in %u files, redo %s\nstored      %s in %zu objects\n",
                m.id, m.cluster, m.node, m.server_version, m.type, text_time(m.started_at, started, sizeof started), m.user,
                text_time(m.finished_at, finished, sizeof finished), text_bytes(m.data_bytes, size, sizeof size), m.files,
-               text_bytes(m.redo_bytes, redo, sizeof redo), text_bytes(m.stored_bytes, stored, sizeof stored), m.object_count,
-               position[0] ? position : "none (standalone)", (unsigned long long)m.checkpoint_lsn,
-               (unsigned long long)m.end_lsn, storage_describe(r->storage), prefix);
+               text_bytes(m.redo_bytes, redo, sizeof redo), text_bytes(m.stored_bytes, stored, sizeof stored), m.object_count);
+        if (manifest_is_save(&m))
+            printf("position    not known: a save, the directory as it was\n");
+        else
+            printf("position    %s\nLSN         %llu to %llu\n", position[0] ? position : "none (standalone)",
+                   (unsigned long long)m.checkpoint_lsn, (unsigned long long)m.end_lsn);
+        printf("place       %s/%s\n", storage_describe(r->storage), prefix);
         if (position[0]) {
             char ist[512];
             cmd_ist_text(asked ? donors : NULL, position, ist, sizeof ist);

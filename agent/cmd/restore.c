@@ -42,13 +42,16 @@ static void print_plan(const struct manifest *m, const struct repository *r, con
                        const struct index *index, const struct restore_plan *plan)
 {
     char age[32], bytes[32], stored[32], available[32], redo[32];
-    printf("backup    %s of %s (MariaDB %s), %s old\ncluster   %s\nfrom      %s, %s to read\nto        %s, %" PRIu64 " files, %s; %s free\n"
-           "position  %s\nredo      %s, replayed by the first start\nas        %s\n",
+    printf("backup    %s of %s (MariaDB %s), %s old\ncluster   %s\nfrom      %s, %s to read\nto        %s, %" PRIu64 " files, %s; %s free\n",
            m->id, m->node, m->server_version, text_duration((uint64_t)(time(NULL) - m->finished_at), age, sizeof age),
            m->cluster, storage_describe(r->storage), text_bytes(plan->stored, stored, sizeof stored), request->datadir, plan->files,
-           text_bytes(plan->bytes, bytes, sizeof bytes), text_bytes(plan->available, available, sizeof available),
-           manifest_position(m)[0] ? manifest_position(m) : "none", text_bytes(m->redo_bytes, redo, sizeof redo),
-           request->galera ? (request->safe_to_bootstrap ? "galera, safe to bootstrap" : "galera") : "standalone");
+           text_bytes(plan->bytes, bytes, sizeof bytes), text_bytes(plan->available, available, sizeof available));
+    if (manifest_is_save(m))
+        printf("as        it was saved, byte for byte; nobody has checked whether it boots\n");
+    else
+        printf("position  %s\nredo      %s, replayed by the first start\nas        %s\n",
+               manifest_position(m)[0] ? manifest_position(m) : "none", text_bytes(m->redo_bytes, redo, sizeof redo),
+               request->galera ? (request->safe_to_bootstrap ? "galera, safe to bootstrap" : "galera") : "standalone");
     print_outside(index, plan);
 }
 
@@ -85,6 +88,11 @@ static void print_report(const struct options *options, const struct manifest *m
     printf("restored  %s in %s, %s/s\n", text_bytes(plan->bytes, bytes, sizeof bytes),
            text_duration((uint64_t)seconds, took, sizeof took),
            text_bytes(plan->bytes / (uint64_t)(seconds ? seconds : 1), rate, sizeof rate));
+    if (manifest_is_save(m)) {
+        printf("next      the directory is as it was saved %s ago; a start of mariadbd changes it\n",
+               text_duration((uint64_t)(time(NULL) - m->finished_at), age, sizeof age));
+        return;
+    }
     printf("position  %s, %s old; the first start replays %s of redo\n",
            manifest_position(m)[0] ? manifest_position(m) : "none",
            text_duration((uint64_t)(time(NULL) - m->finished_at), age, sizeof age),
@@ -115,6 +123,17 @@ static bool check_options(const struct options *o, struct gb_error *error)
     return true;
 }
 
+/* A save comes back as it was: what would change it is refused. */
+static bool fits_save(const struct options *options, const struct manifest *m, struct gb_error *error)
+{
+    const char *option = options->as ? "--as" : options->safe_to_bootstrap ? "--safe-to-bootstrap" : options->map_count ? "--map" : NULL;
+    if (!option || !manifest_is_save(m))
+        return true;
+    error_set(error, GB_bad_value, "%s is a save, which comes back byte for byte: %s would change it", m->id, option);
+    error_hint(error, "restore it without %s; what it is to be started as, its own files say", option);
+    return false;
+}
+
 int cmd_restore(const struct options *options, struct gb_error *error)
 {
     struct repository *r = check_options(options, error) ? cmd_repository(options, error) : NULL;
@@ -131,7 +150,7 @@ int cmd_restore(const struct options *options, struct gb_error *error)
                                           .progress = show,
                                           .context = &bar};
         struct restore_plan plan;
-        if (request.galera && !manifest_position(&m)[0])
+        if (fits_save(options, &m, error) && request.galera && !manifest_position(&m)[0])
             error_set(error, GB_bad_value, "%s has no Galera position: it is of a standalone server", m.id);
         if (request.safe_to_bootstrap && !request.galera)
             error_set(error, GB_bad_value, "--safe-to-bootstrap is for --as galera");

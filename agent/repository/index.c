@@ -154,7 +154,7 @@ bool index_add_frame(struct index *x, const struct frame *frame, const struct wi
     return true;
 }
 
-static bool path_clean(const char *path)
+bool index_path_clean(const char *path)
 {
     if (!*path)
         return false;
@@ -187,7 +187,20 @@ static bool is_space(const struct index_file *f)
 /* Kinds that the server keeps where a variable or DATA DIRECTORY says. Nothing else has a place outside the data directory. */
 static bool may_be_outside(const struct index_file *f)
 {
-    return is_space(f) || f->kind == WIRE_KIND_SYSTEM || f->kind == WIRE_KIND_ARIA_LOG || f->kind == WIRE_KIND_ARIA_CONTROL;
+    return is_space(f) || f->kind == WIRE_KIND_SYSTEM || f->kind == WIRE_KIND_ARIA_LOG || f->kind == WIRE_KIND_ARIA_CONTROL ||
+           f->kind == INDEX_KIND_LINK || f->kind == INDEX_KIND_OUTSIDE;
+}
+
+bool index_check_kinds(const struct index *x, bool save, struct gb_error *error)
+{
+    for (size_t i = 0; i < x->file_count; i++) {
+        const struct index_file *f = &x->files[i];
+        bool ours = f->kind == INDEX_KIND_LINK || f->kind == INDEX_KIND_OUTSIDE;
+        if (save ? !ours && f->kind != WIRE_KIND_OTHER && f->kind != WIRE_KIND_DIRECTORY : ours)
+            return error_set(error, GB_corrupt_backup, "%s is of kind %u, which %s has", f->path, f->kind,
+                             save ? "no save" : "only a save");
+    }
+    return true;
 }
 
 /* What writing and reading both check of the files. */
@@ -200,10 +213,14 @@ static bool check_files(const struct index *x, enum gb_code code, struct gb_erro
     size_t spaces = 0;
     for (size_t i = 0; i < x->file_count; i++) {
         sorted[i] = &x->files[i];
-        if (!path_clean(x->files[i].path))
+        if (!index_path_clean(x->files[i].path))
             ok = error_set(error, code, "the path \"%s\" is not one that can be restored", x->files[i].path);
         else if (x->files[i].path[0] == '/' && !may_be_outside(&x->files[i]))
             ok = error_set(error, code, "%s is outside the data directory and of a kind that never is", x->files[i].path);
+        else if (x->files[i].path[0] != '/' && x->files[i].kind == INDEX_KIND_OUTSIDE)
+            ok = error_set(error, code, "%s is said to be outside the data directory and has no absolute path", x->files[i].path);
+        else if (x->files[i].kind == INDEX_KIND_LINK && x->files[i].size > INDEX_LINK_MAX)
+            ok = error_set(error, code, "%s is a link of %" PRIu64 " bytes", x->files[i].path, x->files[i].size);
     }
     qsort(sorted, x->file_count, sizeof *sorted, by_path);
     for (size_t i = 1; i < x->file_count; i++)
@@ -391,7 +408,7 @@ static bool get_body(struct index *x, struct bytes_reader *r, struct gb_error *e
         f.mode = bytes_get_u32(r) & INDEX_MODE_MASK;
         f.size = bytes_get_u64(r);
         bytes_get_string(r, path, sizeof path);
-        if (r->failed || f.kind < WIRE_KIND_SYSTEM || f.kind > WIRE_KIND_DIRECTORY || f.size > INT64_MAX)
+        if (r->failed || f.kind < WIRE_KIND_SYSTEM || f.kind > INDEX_KIND_OUTSIDE || f.size > INT64_MAX)
             return error_set(error, GB_corrupt_backup, "index: file %u is malformed", i);
         struct gb_error why = {0};
         if (!(f.path = strdup(path)) || !add_file(x, &f, &why)) {

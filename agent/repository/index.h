@@ -12,9 +12,14 @@
 
 #define INDEX_MODE_MASK 0777u /* of a file's mode: what a restore sets */
 
+/* Kinds that only a save has, beside WIRE_KIND_OTHER and WIRE_KIND_DIRECTORY. The wire does not know them. */
+#define INDEX_KIND_LINK    9u  /* a symbolic link: its bytes are the path it leads to, at most INDEX_LINK_MAX */
+#define INDEX_KIND_OUTSIDE 10u /* a file outside the data directory, under its absolute path */
+#define INDEX_LINK_MAX     (WIRE_PATH_MAX - 1)
+
 struct index_file {
     uint32_t file_no;
-    uint8_t kind; /* enum wire_file_kind */
+    uint8_t kind; /* enum wire_file_kind, INDEX_KIND_LINK, INDEX_KIND_OUTSIDE */
     uint8_t unverifiable;
     bool done;    /* FILE_DONE has come */
     bool dropped; /* FILE_DROP has come: not written to the index */
@@ -64,9 +69,16 @@ struct index_file *index_find(const struct index *index, uint32_t file_no);
 /* Whether of each file that is not dropped all has come that FILE_DONE said. Errors: GB_protocol, naming it. */
 bool index_check_sent(const struct index *index, struct gb_error *error);
 
+/* Whether path is relative or absolute, not empty, and without empty parts, "." and "..". */
+bool index_path_clean(const char *path);
+
+/* Whether the files have the kinds that a save has, or, of another backup, none that only a save has.
+   Errors: GB_corrupt_backup, naming the file. */
+bool index_check_kinds(const struct index *index, bool save, struct gb_error *error);
+
 /* Before it is written: every file not dropped is done; no two carry the same path, no two tablespaces the same
    space id; paths are clean (relative without "..", or absolute, which only the system tablespace, tablespaces, undo and
-   Aria's log and control file may have: they alone are kept outside the data directory); redo is without gap from 0 to redo_bytes; no
+   Aria's log and control file may have, and links and files of a save: they alone are kept outside the data directory); redo is without gap from 0 to redo_bytes; no
    extent reaches beyond its file's size. Extents of dropped files and redo beyond redo_bytes stay; readers pass them
    over. Errors: GB_internal, naming it. */
 bool index_finish(struct index *index, uint64_t redo_bytes, struct gb_error *error);

@@ -17,6 +17,11 @@ void manifest_free(struct manifest *m)
     m->object_count = 0;
 }
 
+bool manifest_is_save(const struct manifest *m)
+{
+    return !strcmp(m->type, MANIFEST_SAVE);
+}
+
 const char *manifest_position(const struct manifest *m)
 {
     return wire_fact(&m->facts, "position");

@@ -11,6 +11,7 @@
 #include <time.h>
 
 #define MANIFEST_FORMAT 1
+#define MANIFEST_SAVE   "save" /* the type of an offline copy: no LSNs, no redo, no position; whether it boots nobody knows */
 
 struct manifest {
     unsigned format;
@@ -37,7 +38,8 @@ struct manifest {
 };
 
 void manifest_free(struct manifest *manifest);
-/* "uuid:seqno", or "" of a standalone server. */
+bool manifest_is_save(const struct manifest *manifest);
+/* "uuid:seqno", or "" of a standalone server and of a save. */
 const char *manifest_position(const struct manifest *manifest);
 
 bool manifest_write(const struct manifest *manifest, struct storage *storage, const char *prefix,

@@ -12,6 +12,8 @@
 struct repository_backup {
     struct repository *repository;
     struct storage_lock *lock;
+    bool (*wanted)(void *context); /* NULL: it is */
+    void *context;
     char prefix[WIRE_NAME_MAX + WIRE_ID_MAX + 16];
 };
 
@@ -249,6 +251,29 @@ static bool is_damage(const struct gb_error *why)
     return why->code == GB_corrupt_backup || why->code == GB_format_newer;
 }
 
+/* Of a backup whose manifest can't be read, too. */
+static bool label_is_save(const char *label)
+{
+    const char *type = strchr(label, '-');
+    return type && !strncmp(type + 1, MANIFEST_SAVE "-", sizeof MANIFEST_SAVE);
+}
+
+static void leave_out_saves(struct listing *l)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < l->count; i++)
+        if (manifest_is_save(&l->list[i]) || label_is_save(l->list[i].id))
+            manifest_free(&l->list[i]);
+        else
+            l->list[kept++] = l->list[i];
+    l->count = kept;
+    kept = 0;
+    for (size_t i = 0; i < l->unread_count; i++)
+        if (!label_is_save(l->unread[i].id))
+            l->unread[kept++] = l->unread[i];
+    l->unread_count = kept;
+}
+
 static bool none_found(const struct repository *r, const char *cluster, const struct listing *l, time_t when,
                        struct gb_error *error)
 {
@@ -266,10 +291,11 @@ static bool none_found(const struct repository *r, const char *cluster, const st
     return false;
 }
 
-/* The newest of those that had finished at `when` (0: of all). */
-static bool find_newest(const struct repository *r, const char *cluster, const struct listing *l, time_t when, size_t *at,
+/* The newest of those that had finished at `when` (0: of all), saves left out. */
+static bool find_newest(const struct repository *r, const char *cluster, struct listing *l, time_t when, size_t *at,
                         struct gb_error *error)
 {
+    leave_out_saves(l);
     if (!cluster && !check_one_cluster(r, l, error))
         return false;
     const struct manifest *newest = NULL;
@@ -433,6 +459,17 @@ const char *repository_backup_prefix(const struct repository_backup *b)
     return b->prefix;
 }
 
+void repository_backup_ask(struct repository_backup *b, bool (*wanted)(void *context), void *context)
+{
+    b->wanted = wanted;
+    b->context = context;
+}
+
+static bool still_wanted(const struct repository_backup *b, struct gb_error *error)
+{
+    return !b->wanted || b->wanted(b->context) || error_set(error, GB_cancelled, "%s is not wanted any more", b->prefix);
+}
+
 static void make_nonce(char out[33])
 {
     unsigned char bytes[16];
@@ -480,7 +517,8 @@ bool repository_commit(struct repository_backup *b, struct index *index, struct 
         for (size_t i = 0; i < m->object_count; i++)
             m->stored_bytes += m->objects[i].size;
         make_nonce(m->nonce);
-        ok = check_stored(b, m, error) && manifest_write(m, storage, b->prefix, error);
+        ok = check_stored(b, m, error) && still_wanted(b, error) && manifest_write(m, storage, b->prefix, error) &&
+             still_wanted(b, error);
     }
     if (!ok) {
         repository_abort(b);

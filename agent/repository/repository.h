@@ -39,7 +39,8 @@ void repository_prefix(char *out, size_t size, const char *cluster, const char *
    named through warn (may be NULL). *list is malloc'ed; free each with manifest_free(), then the array. */
 bool repository_list(struct repository *repository, const char *cluster, struct manifest **list, size_t *count,
                      void (*warn)(void *context, const char *text), void *context, struct gb_error *error);
-/* id: a label, "latest", or a prefix that fits just one label. What is newer than the latest and damaged is named on stderr.
+/* id: a label, "latest", or a prefix that fits just one label. "latest" is never a save. What is newer than the latest and
+   damaged is named on stderr.
    Errors: GB_not_found; GB_bad_value (ambiguous; "latest" without a cluster where there are several); GB_corrupt_backup and
    GB_format_newer of a backup that id names; GB_repository_unreachable, also for one that may be the latest. */
 bool repository_find(struct repository *repository, const char *cluster, const char *id,
@@ -59,8 +60,12 @@ struct repository_backup;
 struct repository_backup *repository_begin(struct repository *repository, const char *cluster,
                                            const char *label, struct gb_error *error);
 const char *repository_backup_prefix(const struct repository_backup *backup);
+/* Who is asked twice by repository_commit() whether the backup is still wanted: before backup.json is written and, for the last
+   time, when it is there. The answer false removes all that was written. */
+void repository_backup_ask(struct repository_backup *backup, bool (*wanted)(void *context), void *context);
 /* Writes index, then backup.json; durable when it returns true. Frees backup. Fills the manifest's sums and
-   objects from `segments` (by number). GB_store_failed if one of them is not there in its size, or if the lock is lost. */
+   objects from `segments` (by number). GB_store_failed if one of them is not there in its size, or if the lock is lost;
+   GB_cancelled if it is not wanted any more. */
 bool repository_commit(struct repository_backup *backup, struct index *index, struct manifest *manifest,
                        const struct object_info *segments, size_t segment_count, struct gb_error *error);
 /* Removes all that was written; what can't be removed is named on stderr. Frees backup. */
@@ -82,7 +87,8 @@ struct verify_report {
     unsigned damaged;       /* objects or frames found bad; each was named through report() */
     unsigned unverifiable;  /* files with pages that have no checksum: their frames are what was read, nothing more is known */
 };
-/* Reads a backup back. The memory it needs does not grow with the redo. False only if the check itself could not be done. */
+/* Reads a backup back. The memory it needs does not grow with the redo. Pages of a save are not judged: it brings back what was
+   there. False only if the check itself could not be done. */
 bool repository_verify(struct repository *repository, const struct manifest *manifest, const struct verify_request *request,
                        struct verify_report *result, struct gb_error *error);
 

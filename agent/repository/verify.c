@@ -337,6 +337,8 @@ bool repository_verify(struct repository *repository, const struct manifest *man
     if (!index_read(&index, repository->storage, v.prefix, &manifest->objects[0], &damage)) {
         problem(&v, &damage);
         v.deep = false;
+    } else if (!index_check_kinds(&index, manifest_is_save(manifest), &damage)) {
+        problem(&v, &damage);
     }
     for (size_t i = 0; i < index.file_count; i++)
         result->unverifiable += index.files[i].unverifiable;

@@ -1,5 +1,6 @@
 /* A data directory from a backup; see restore.h. */
 #include "agent/restore/restore.h"
+#include "agent/restore/saved.h"
 #include "agent/restore/target.h"
 #include "common/processors.h"
 #include "common/redo_writer.h"
@@ -57,8 +58,10 @@ bool restore_plan(struct repository *repository, const struct manifest *m, const
     repository_prefix(prefix, sizeof prefix, m->cluster, m->id);
     if (!index_read(index, repository->storage, prefix, &m->objects[0], error))
         return false;
+    if (!index_check_kinds(index, manifest_is_save(m), error))
+        return false;
     plan->files = index->file_count;
-    plan->bytes = redo_writer_file_size(m->redo_bytes);
+    plan->bytes = manifest_is_save(m) ? 0 : redo_writer_file_size(m->redo_bytes);
     for (size_t i = 0; i < index->frame_count; i++)
         plan->stored += index->frames[i].frame.stored_size + FRAME_HEADER_SIZE;
     /* What the frames hold, not the sizes: holes stay holes. */
@@ -119,13 +122,20 @@ static mode_t mode_of(const struct index_file *f, mode_t otherwise)
     return mode ? mode : otherwise;
 }
 
+static void place_of(const struct writer *w, const struct index_file *f, char *out, size_t size)
+{
+    restore_target_path(w->request, saved_place(f), out, size);
+    if (f->kind == INDEX_KIND_LINK)
+        strncat(out, SAVED_LINK_SUFFIX, size - strlen(out) - 1);
+}
+
 /* Makes all directories and files at their sizes; what no extent covers is a hole. */
 static bool make_files(const struct writer *w, struct gb_error *error)
 {
     char path[WIRE_PATH_MAX], parent[WIRE_PATH_MAX];
     for (size_t i = 0; i < w->index->file_count; i++) {
         const struct index_file *f = &w->index->files[i];
-        restore_target_path(w->request, f->path, path, sizeof path);
+        place_of(w, f, path, sizeof path);
         if (f->kind == WIRE_KIND_DIRECTORY) {
             if ((mkdir(path, 0700) && errno != EEXIST) || chmod(path, mode_of(f, 0700)))
                 return error_set_errno(error, GB_target_failed, errno, "the directory %s can't be made", path);
@@ -183,7 +193,10 @@ static bool write_piece(struct open_file *f, const uint8_t *data, size_t size, u
 static int open_target(const struct writer *w, struct open_file *last, uint32_t number, char *path, size_t size)
 {
     const struct index_file *f = number == WIRE_FILE_REDO ? NULL : index_find(w->index, number);
-    restore_target_path(w->request, f ? f->path : RESTORE_LOG, path, size);
+    if (f)
+        place_of(w, f, path, size);
+    else
+        restore_target_path(w->request, RESTORE_LOG, path, size);
     if (last->fd >= 0 && last->number == number)
         return last->fd;
     if (last->fd >= 0)
@@ -339,7 +352,7 @@ static bool sync_all(const struct writer *w, struct gb_error *error)
         close(fd);
     for (size_t i = 0; ok && i < w->index->file_count; i++) {
         const char *path = w->index->files[i].path;
-        if (path[0] != '/')
+        if (path[0] != '/' || w->index->files[i].kind == INDEX_KIND_LINK)
             continue;
         fd = open(path, O_RDONLY | O_CLOEXEC);
         if (fd < 0 || fsync(fd))
@@ -363,11 +376,13 @@ bool restore_run(struct repository *repository, const struct manifest *m, const 
     sort_index = index;
     qsort(w.order, index->frame_count, sizeof *w.order, by_place);
     pthread_mutex_init(&w.mutex, NULL);
+    bool save = manifest_is_save(m), has_log = true;
     bool ok = target_owner(request, &w.uid, &w.gid, error) && target_begin(request->datadir, m, error) &&
-              make_files(&w, error) && make_log(&w, error) && write_frames(&w, request, plan->bytes, error) &&
+              make_files(&w, error) && (save || make_log(&w, error)) && write_frames(&w, request, plan->bytes, error) &&
+              (!save || saved_finish(index, request, &has_log, error)) &&
               (!request->galera || target_grastate(request->datadir, manifest_position(m), request->safe_to_bootstrap, error)) &&
               target_chown(request->datadir, w.uid, w.gid, error) && sync_all(&w, error) &&
-              (request->stay_guarded || target_end(request->datadir, RESTORE_LOG, error));
+              (request->stay_guarded || target_end(request->datadir, has_log ? RESTORE_LOG : NULL, error));
     pthread_mutex_destroy(&w.mutex);
     free(w.order);
     return ok;

@@ -178,9 +178,11 @@ bool target_grastate(const char *datadir, const char *position, bool safe_to_boo
 bool target_end(const char *datadir, const char *log_file, struct gb_error *error)
 {
     char from[WIRE_PATH_MAX], to[WIRE_PATH_MAX];
-    path_of(from, sizeof from, datadir, log_file);
+    path_of(from, sizeof from, datadir, log_file ? log_file : "");
     path_of(to, sizeof to, datadir, "ib_logfile0");
-    if (rename(from, to))
+    if (!log_file && unlink(to))
+        return error_set_errno(error, GB_target_failed, errno, "%s can't be removed", to);
+    if (log_file && rename(from, to))
         return error_set_errno(error, GB_target_failed, errno, "%s can't be renamed to %s", from, to);
     if (!sync_directory(datadir, error))
         return false;

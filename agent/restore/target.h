@@ -17,7 +17,8 @@ bool target_make_directories(const char *path, uid_t uid, gid_t gid, struct gb_e
 bool target_begin(const char *datadir, const struct manifest *manifest, struct gb_error *error);
 /* grastate.dat with uuid and seqno of "uuid:seqno". */
 bool target_grastate(const char *datadir, const char *position, bool safe_to_bootstrap, struct gb_error *error);
-/* Takes the guard away; the directory can be started when this has returned. */
+/* Takes the guard away; the directory can be started when this has returned. log_file: what becomes ib_logfile0; NULL: nothing,
+   none is left (a save that had none). */
 bool target_end(const char *datadir, const char *log_file, struct gb_error *error);
 /* Owner of all that is written: --owner, else the directory's if it was there, else user mysql; uid -1: leave. */
 bool target_owner(const struct restore_request *request, uid_t *uid, gid_t *gid, struct gb_error *error);

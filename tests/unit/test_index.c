@@ -370,12 +370,17 @@ static void files_that_are_refused(void **state)
         {2, WIRE_KIND_ARIA_CONTROL, NO_SPACE, 52, "/aria/aria_log_control"},
         {2, WIRE_KIND_OTHER, NO_SPACE, INT64_MAX, "..a/.b/..."},
         {2, WIRE_KIND_OTHER, NO_SPACE, 0, too_long + 1},
+        {2, INDEX_KIND_LINK, NO_SPACE, INDEX_LINK_MAX, "db"},
+        {2, INDEX_KIND_LINK, NO_SPACE, 4, "/data/db/t.MYD"},
+        {2, INDEX_KIND_OUTSIDE, NO_SPACE, 1000, "/data/db/t.MYD"},
     };
     const struct raw_file bad[] = {
         {0, WIRE_KIND_OTHER, 6, 1000, "db/u"}, /* the redo's */
         {1, WIRE_KIND_OTHER, 6, 1000, "db/u"}, /* used */
         {2, 0, 6, 1000, "db/u"},
-        {2, WIRE_KIND_DIRECTORY + 1, 6, 1000, "db/u"},
+        {2, INDEX_KIND_OUTSIDE + 1, 6, 1000, "db/u"},
+        {2, INDEX_KIND_OUTSIDE, NO_SPACE, 1000, "db/u"}, /* inside */
+        {2, INDEX_KIND_LINK, NO_SPACE, INDEX_LINK_MAX + 1, "db"},
         {2, WIRE_KIND_OTHER, 6, 1ull << 63, "db/u"},
         {2, WIRE_KIND_OTHER, 6, 1000, "db/t.ibd"}, /* twice */
         {2, WIRE_KIND_TABLESPACE, 5, 1000, "db/u.ibd"},
@@ -406,6 +411,32 @@ static void files_that_are_refused(void **state)
             fail_msg("file %zu, \"%s\", is accepted", i, bad[i].path);
         if (error.code != GB_corrupt_backup)
             fail_msg("file %zu: GB%d %s", i, (int)error.code, error.what);
+    }
+}
+
+/* Links, and any file anywhere, are a save's alone: another backup that has them is not one that we have written. */
+static void kinds_of_a_save(void **state)
+{
+    (void)state;
+    static const struct {
+        uint8_t kind;
+        const char *path;
+        bool in_save, in_other;
+    } cases[] = {
+        {WIRE_KIND_OTHER, "db/t.frm", true, true},     {WIRE_KIND_DIRECTORY, "db", true, true},
+        {INDEX_KIND_LINK, "db", true, false},          {INDEX_KIND_OUTSIDE, "/data/t.MYD", true, false},
+        {WIRE_KIND_TABLESPACE, "db/t.ibd", false, true}, {WIRE_KIND_SYSTEM, "ibdata1", false, true},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct index x;
+        struct gb_error error = {0};
+        index_init(&x);
+        add(&x, 1, cases[i].kind, NO_SPACE, cases[i].path);
+        assert_true(index_check_kinds(&x, true, &error) == cases[i].in_save);
+        error_clear(&error);
+        assert_true(index_check_kinds(&x, false, &error) == cases[i].in_other);
+        assert_true(cases[i].in_other || (error.code == GB_corrupt_backup && strstr(error.what, cases[i].path)));
+        index_free(&x);
     }
 }
 
@@ -617,6 +648,7 @@ int main(void)
         TEST(many_files_long_names),
         TEST(damage_is_found),
         TEST(files_that_are_refused),
+        TEST(kinds_of_a_save),
         TEST(frames_that_are_refused),
         TEST(objects_that_are_refused),
         TEST(messages_that_are_refused),

@@ -273,6 +273,67 @@ static void test_what_failed_leaves_nothing(void **state)
     repository_close(r);
 }
 
+/* A save is never the latest, whatever it is newer than and whether or not its manifest can be read. */
+static void test_latest_is_no_save(void **state)
+{
+    (void)state;
+    static const char *const saves[] = {"20361121T020000Z-save-0000000a", "20371121T020000Z-save-0000000b"};
+    struct gb_error error = {0};
+    struct manifest m;
+    char path[256];
+    struct repository *r = open_it();
+    write_backup(r, saves[0]);
+    assert_false(repository_find(r, "c", "latest", &m, &error));
+    assert_int_equal(error.code, GB_not_found);
+    error_clear(&error);
+    write_backup(r, LABEL);
+    write_backup(r, saves[1]);
+    snprintf(path, sizeof path, "%s/repository/c/backups/%s/backup.json", root, saves[1]);
+    assert_false(truncate(path, 10));
+    assert_true(repository_find(r, "c", "latest", &m, &error));
+    assert_string_equal(m.id, LABEL);
+    manifest_free(&m);
+    assert_true(repository_find(r, "c", saves[0], &m, &error));
+    assert_string_equal(m.id, saves[0]);
+    manifest_free(&m);
+    repository_close(r);
+}
+
+static bool answer_in_turn(void *context)
+{
+    int *left = context;
+    return (*left)-- > 0;
+}
+
+/* What is not wanted any more is not there, even if that is known only when backup.json is written. */
+static void test_not_wanted(void **state)
+{
+    (void)state;
+    struct repository *r = open_it();
+    for (int yes = 0; yes < 3; yes++) {
+        struct gb_error error = {0};
+        struct repository_backup *b = repository_begin(r, "c", LABEL, &error);
+        struct manifest m = {.id = LABEL, .cluster = "c", .type = "full"}, *list;
+        struct index index;
+        size_t count;
+        int left = yes;
+        index_init(&index);
+        assert_non_null(b);
+        repository_backup_ask(b, answer_in_turn, &left);
+        bool ok = repository_commit(b, &index, &m, NULL, 0, &error);
+        assert_true(ok == (yes == 2));
+        assert_true(ok || error.code == GB_cancelled);
+        assert_true(repository_list(r, "c", &list, &count, NULL, NULL, &error));
+        assert_int_equal(count, ok);
+        for (size_t i = 0; i < count; i++)
+            manifest_free(&list[i]);
+        free(list);
+        manifest_free(&m);
+        index_free(&index);
+    }
+    repository_close(r);
+}
+
 /* What was not read is not good: neither without any memory nor with too little for one of the threads. */
 static void test_without_memory_nothing_is_good(void **state)
 {
@@ -396,6 +457,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_every_kind_of_damage_is_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_frame_of_another_backup_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_failed_leaves_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_latest_is_no_save, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_not_wanted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_without_memory_nothing_is_good, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_as_of, set_up, tear_down),
         cmocka_unit_test(test_index_refuses),

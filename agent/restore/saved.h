@@ -1,0 +1,25 @@
+/*
+  What is special in the restore of a save: links, and an end that invents nothing. All else its
+  files have from the ordinary way.
+
+  Until the end a link stands as a file under another name, so that nothing of a backup can be
+  written through it; and the save's own ib_logfile0 stands where the one that a restore makes does.
+*/
+#ifndef GB_AGENT_RESTORE_SAVED_H
+#define GB_AGENT_RESTORE_SAVED_H
+
+#include "agent/restore/restore.h"
+
+#define SAVED_LINK_SUFFIX ".galera-backup-link"
+
+/* The path of a file of the backup until the end (SAVED_LINK_SUFFIX comes behind that of a link).
+ */
+const char *saved_place(const struct index_file *file);
+
+/* Makes the links of what was written for them, and takes away the guard's mysql/ if the save has
+   none. Durable with the next sync. *has_log: whether the save has an ib_logfile0, for
+   target_end(). Errors: GB_target_failed, GB_corrupt_backup. */
+bool saved_finish(const struct index *index, const struct restore_request *request, bool *has_log,
+                  struct gb_error *error);
+
+#endif
