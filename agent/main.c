@@ -29,6 +29,9 @@ int main(int argc, char **argv)
     }
     if (!error.code)
         return status;
+    /* Where a word before --json was refused, it has not been read. */
+    for (int i = 1; i < argc; i++)
+        options.json = options.json || !strcmp(argv[i], "--json");
     text_error(&error, options.json);
     return status ? status : error_exit_status(error.code);
 }

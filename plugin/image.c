@@ -1,5 +1,6 @@
 /* The crash image; see image.h. Reads top to bottom from image_take() at the end. */
 #include "plugin/image.h"
+#include "plugin/bottleneck.h"
 #include "plugin/log.h"
 #include "plugin/progress.h"
 #include "plugin/throttle.h"
@@ -117,19 +118,26 @@ static void sample(struct backup *b)
                 "the redo follower is %" PRIu64 " bytes behind, more than 70 %% of innodb_log_file_size (%" PRIu64 ")",
                 behind, log->file_size);
   }
-  if (throttle_us > slot_us)
-    p->bottleneck = BOTTLENECK_THROTTLE;
-  else if (b->readers && slot_us < (now - b->started_us) / 10)
-    p->bottleneck = BOTTLENECK_SOURCE;
+  struct bottleneck_input held = {.stage = p->stage,
+                                  .waiting_for = p->waiting_for,
+                                  .agent = p->agent_bottleneck,
+                                  .interval_us = now - b->rate_us,
+                                  .slot_us = slot_us - b->slot_wait_us,
+                                  .throttle_us = throttle_us - b->throttle_wait_us,
+                                  .read_bytes = bytes - b->rate_bytes};
+  p->bottleneck = bottleneck_of(&held);
+  p->eta_rate = p->eta_rate ? (3 * p->eta_rate + p->read_rate) / 4 : p->read_rate;
   struct wire_node_progress m = {.bytes_total = p->bytes_total, .bytes_done = p->bytes_done, .redo_bytes = p->redo_bytes};
   snprintf(m.stage, sizeof m.stage, "%s", p->stage);
   m.percent = p->bytes_total ? (uint32_t)(p->bytes_done * 100 / p->bytes_total) : 0;
-  m.eta_s = p->read_rate ? (uint32_t)((p->bytes_total - p->bytes_done) / p->read_rate) : 0;
+  m.eta_s = (uint32_t)progress_eta_s(p);
   int64_t headroom_s = p->redo_headroom_s;
   uint64_t read_rate = p->read_rate;
   progress_unlock();
   set_brake(b, behind, headroom_s, read_rate);
   channel_send_node_progress(b->channel, &m);
+  b->slot_wait_us = slot_us;
+  b->throttle_wait_us = throttle_us;
   b->rate_bytes = bytes;
   b->rate_us = now;
   b->redo_lsn = lsn;

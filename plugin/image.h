@@ -35,6 +35,7 @@ struct backup
   double redo_rate;              /* bytes a second, smoothed */
   bool followed;                 /* the redo follower has once been near enough to the server */
   uint64_t brake, brake_off;     /* bytes a second, 0: none; reaching brake_off it comes off */
+  uint64_t slot_wait_us, throttle_wait_us; /* of the readers, at the last sample */
   uint64_t flow_control_base;
   bool flow_control_known;
   uint64_t lsn_end;

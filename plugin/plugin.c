@@ -177,9 +177,7 @@ static void fill_running(struct snapshot *s, uint64_t now)
                                                    : 0;
   if (running && percent > 99)
     percent = 99;
-  int64_t eta = running && p->read_rate && p->bytes_total > p->bytes_done
-                    ? (int64_t)((p->bytes_total - p->bytes_done) / p->read_rate)
-                    : 0;
+  int64_t eta = running ? (int64_t)progress_eta_s(p) : 0;
   add_number(s, "percent", percent);
   add_number(s, "eta_s", eta);
   add_text(s, "started_at", s->started_at);

@@ -22,6 +22,11 @@ void progress_unlock(void)
   pthread_mutex_unlock(&mutex);
 }
 
+uint64_t progress_eta_s(const struct progress *p)
+{
+  return p->eta_rate && p->bytes_total > p->bytes_done ? (p->bytes_total - p->bytes_done + p->eta_rate - 1) / p->eta_rate : 0;
+}
+
 void progress_get(struct progress *out)
 {
   *out = *progress_lock();

@@ -22,7 +22,9 @@ struct progress
   uint64_t read_rate, store_rate, rate_limit, redo_bytes;
   int64_t redo_headroom_s; /* -1: not known */
   uint32_t threads;
-  uint8_t bottleneck; /* enum bottleneck */
+  uint64_t eta_rate;        /* read_rate, smoothed over some seconds */
+  uint8_t bottleneck;       /* enum bottleneck */
+  uint8_t agent_bottleneck; /* the agent's own word: CPU, STORE or NONE */
   char waiting_for[256];
   bool desynced;
   uint64_t desynced_us, resynced_us;
@@ -55,6 +57,8 @@ uint64_t now_us(void); /* CLOCK_MONOTONIC, microseconds */
 /* The one instance, locked. Hold it for assignments only. */
 struct progress *progress_lock(void);
 void progress_unlock(void);
+/* Seconds until all is read, at the rate of the last seconds; 0: done, or not known yet. */
+uint64_t progress_eta_s(const struct progress *progress);
 /* A copy. */
 void progress_get(struct progress *out);
 

@@ -77,16 +77,17 @@ static bool watch(struct connection *c, const char *id, const struct options *op
             return true;
         }
         json_decref(rows);
+        if (interrupts && !cancelled) {
+            cancelled = true;
+            fprintf(stderr, "\ncancelling %s; waiting until the node is as it was\n", id);
+            if (!calls_cancel(c, id, &interrupts, error)) {
+                progress_end(&bar);
+                return false;
+            }
+        }
         if (interrupts > 1) {
             progress_end(&bar);
             return error_set(error, GB_connection_lost, "left; the cancel of %s goes on in the server", id);
-        }
-        if (interrupts && !cancelled) {
-            struct gb_error ignored = {0};
-            cancelled = true;
-            fprintf(stderr, "\ncancelling %s; waiting until the node is as it was\n", id);
-            if (calls_run(c, "BACKUP_CANCEL", id, &rows, &ignored))
-                json_decref(rows);
         }
         usleep(POLL_US);
     }
@@ -105,7 +106,9 @@ int cmd_backup(const struct options *options, struct gb_error *error)
               calls_run(c, "BACKUP_START", argument, &rows, error);
     if (ok) {
         snprintf(id, sizeof id, "%s", calls_text(json_array_get(rows, 0), "id"));
-        if (options->no_wait || options->dry_run)
+        if ((options->no_wait || options->dry_run) && options->json)
+            print_end(json_array_get(rows, 0), true);
+        else if (options->no_wait || options->dry_run)
             printf("%s %s\n", id, calls_text(json_array_get(rows, 0), "state"));
         else if (watch(c, id, options, &last, error)) {
             const json_t *row = json_array_get(last, 0);

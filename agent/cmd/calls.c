@@ -113,6 +113,12 @@ int cmd_set(const struct options *options, struct gb_error *error)
         json_object_set_new(o, "threads", json_string(options->threads));
     char *argument = json_dumps(o, JSON_COMPACT);
     json_t *rows = call(options, "BACKUP_SET", argument, error);
+    const json_t *row = json_array_get(rows, 0);
+    if (row && options->json)
+        print_json("set", rows);
+    else if (row)
+        printf("rate %lld bytes a second%s, %lld threads\n", calls_number(row, "rate"), calls_number(row, "rate") ? "" : " (no limit)",
+               calls_number(row, "threads"));
     json_decref(rows);
     json_decref(o);
     free(argument);

@@ -41,6 +41,8 @@ struct pipeline {
     struct sealed *sealed_head, **sealed_tail;
     uint64_t sealed_bytes; /* in memory */
     struct spool *spool;   /* NULL: none */
+    unsigned in_store;             /* threads in the store at this moment */
+    uint64_t store_us, counted_us; /* their time up to counted_us */
     unsigned active;  /* jobs and sealed frames taken from a queue and not yet in the index */
     bool stop, finish;
     bool *held;       /* by slot: with us */
@@ -51,7 +53,7 @@ struct pipeline {
     uint64_t stored, took_us;
     struct gb_error error;
     pthread_t thread[THREADS_MAX + 2];
-    unsigned threads;
+    unsigned threads, workers; /* all; those that take pages */
 };
 
 static uint64_t now_us(void)
@@ -150,9 +152,24 @@ static bool close_segment(struct pipeline *p, struct segment_writer **segment, s
     return ok;
 }
 
-/* Appends a frame to the thread's segment and enters it in the index. */
-static bool place(struct pipeline *p, struct segment_writer **segment, struct frame_buffer *buffer,
-                  const struct wire_extent *extents, uint32_t count, struct gb_error *error)
+/* Under mutex. One thread more (1) or less (-1) is in the store. */
+static void count_store(struct pipeline *p, int change)
+{
+    uint64_t now = now_us();
+    p->store_us += p->in_store * (now - p->counted_us);
+    p->counted_us = now;
+    p->in_store = (unsigned)((int)p->in_store + change);
+}
+
+static void enter_store(struct pipeline *p, int change)
+{
+    pthread_mutex_lock(&p->mutex);
+    count_store(p, change);
+    pthread_mutex_unlock(&p->mutex);
+}
+
+/* Appends a frame to the thread's segment. */
+static bool append(struct pipeline *p, struct segment_writer **segment, struct frame_buffer *buffer, struct gb_error *error)
 {
     if (*segment && segment_size(*segment) + FRAME_HEADER_SIZE + buffer->frame.stored_size > SEGMENT_SIZE_MAX &&
         !close_segment(p, segment, error))
@@ -164,12 +181,24 @@ static bool place(struct pipeline *p, struct segment_writer **segment, struct fr
         if (!(*segment = segment_create(p->setup.repository->storage, p->setup.prefix, number, error)))
             return false;
     }
-    if (!segment_append(*segment, buffer, error))
-        return false;
+    return segment_append(*segment, buffer, error);
+}
+
+/* Appends it and enters it in the index. */
+static bool place(struct pipeline *p, struct segment_writer **segment, struct frame_buffer *buffer,
+                  const struct wire_extent *extents, uint32_t count, struct gb_error *error)
+{
+    enter_store(p, 1);
+    bool ok = append(p, segment, buffer, error);
     pthread_mutex_lock(&p->mutex);
+    count_store(p, -1);
+    if (!ok) {
+        pthread_mutex_unlock(&p->mutex);
+        return false;
+    }
     p->stored += FRAME_HEADER_SIZE + buffer->frame.stored_size;
     p->took_us = now_us();
-    bool ok = index_add_frame(&p->index, &buffer->frame, extents, count, error);
+    ok = index_add_frame(&p->index, &buffer->frame, extents, count, error);
     p->active--;
     pthread_cond_broadcast(&p->changed);
     pthread_mutex_unlock(&p->mutex);
@@ -325,7 +354,7 @@ struct pipeline *pipeline_start(const struct pipeline_setup *setup, struct gb_er
     p->redo.tail = &p->redo.head;
     p->sealed_tail = &p->sealed_head;
     p->next_segment = 1;
-    p->took_us = now_us();
+    p->took_us = p->counted_us = now_us();
     index_init(&p->index);
     pthread_mutex_init(&p->mutex, NULL);
     pthread_condattr_t monotonic;
@@ -336,8 +365,8 @@ struct pipeline *pipeline_start(const struct pipeline_setup *setup, struct gb_er
     bool spool = setup->redo_spool && setup->redo_spool[0];
     bool ok = p->held && (!spool || (p->spool = spool_open(setup->redo_spool, setup->redo_spool_size, error))) &&
               start_thread(p, redo_main, error) && start_thread(p, redo_writer_main, error);
-    unsigned workers = setup->threads + SPARE < THREADS_MAX ? setup->threads + SPARE : THREADS_MAX;
-    for (unsigned i = 0; ok && i < workers; i++)
+    p->workers = setup->threads + SPARE < THREADS_MAX ? setup->threads + SPARE : THREADS_MAX;
+    for (unsigned i = 0; ok && i < p->workers; i++)
         ok = start_thread(p, worker_main, error);
     if (ok)
         return p;
@@ -471,7 +500,10 @@ void pipeline_figures(struct pipeline *p, struct pipeline_figures *f)
     f->stored = p->stored;
     f->redo_queued = p->sealed_bytes;
     f->idle_us = p->active || p->pages.head || p->sealed_head ? now_us() - p->took_us : 0;
-    f->store_bound = p->pages.head != NULL;
+    f->queued = p->pages.head != NULL;
+    f->workers = p->workers;
+    count_store(p, 0);
+    f->store_us = p->store_us;
     if (!p->active && !p->pages.head && !p->sealed_head)
         p->took_us = now_us();
     pthread_mutex_unlock(&p->mutex);

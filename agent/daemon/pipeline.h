@@ -46,7 +46,9 @@ struct index *pipeline_finished(struct pipeline *pipeline, const struct object_i
 struct pipeline_figures {
     uint64_t stored, redo_queued;
     uint64_t idle_us; /* since the store last took something while something waited; 0: nothing waits */
-    bool store_bound; /* workers wait for the store rather than for slots */
+    bool queued;       /* slots wait for a worker */
+    uint64_t store_us; /* time that threads have spent in the store, all together, calls under way included */
+    unsigned workers;
 };
 void pipeline_figures(struct pipeline *pipeline, struct pipeline_figures *figures);
 /* True if something inside has failed; copies the error. */

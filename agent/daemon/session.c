@@ -257,10 +257,23 @@ static bool map_ring(struct session *s, const struct wire_ring *m, struct gb_err
 
 /* ---- sign of life ---- */
 
+static uint64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+/* What holds the workers up while slots wait for them: the store if they spend most of their time in it, else the CPU. */
+static uint8_t waits_for(const struct pipeline_figures *f, uint64_t store_us, uint64_t passed_us)
+{
+    return !f->queued ? 0 : store_us > passed_us * f->workers / 2 ? 2 : 1;
+}
+
 static void *alive_main(void *argument)
 {
     struct session *s = argument;
-    uint64_t last = 0;
+    uint64_t last = 0, store_us = 0, at = now_us();
     time_t row_at = 0;
     while (!__atomic_load_n(&s->alive_stop, __ATOMIC_ACQUIRE)) {
         struct pipeline_figures f;
@@ -268,7 +281,10 @@ static void *alive_main(void *argument)
         pipeline_figures(s->pipeline, &f);
         m.bytes_stored = f.stored;
         m.store_rate = (f.stored - last) * 1000 / ALIVE_MS;
-        m.bottleneck = f.store_bound ? 2 : 0;
+        uint64_t now = now_us(), passed = now - at;
+        m.bottleneck = waits_for(&f, f.store_us - store_us, passed);
+        store_us = f.store_us;
+        at = now;
         m.redo_queued = f.redo_queued;
         last = f.stored;
         describe_repository(s, "running", f.stored, NULL, m.repositories, sizeof m.repositories);
