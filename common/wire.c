@@ -341,12 +341,14 @@ bool wire_put_check(struct bytes_writer *w, const struct wire_check *m)
 {
     S(repositories);
     bytes_put_u64(w, m->bytes_estimate);
+    bytes_put_u64(w, m->datadir_device);
     return !w->failed;
 }
 
 READER(check, struct wire_check)
     G(repositories);
     m->bytes_estimate = bytes_get_u64(&r);
+    m->datadir_device = bytes_get_u64(&r);
 READER_END(check)
 
 bool wire_put_checked(struct bytes_writer *w, const struct wire_checked *m)

@@ -191,6 +191,7 @@ struct wire_abort {
 struct wire_check {
     char repositories[WIRE_TEXT_MAX];
     uint64_t bytes_estimate;
+    uint64_t datadir_device; /* st_dev of the data directory; 0: not known */
 };
 
 struct wire_checked {

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define AGENT_TIMEOUT_MS 1000u
 #define SQL_NUMBER_BASE  20000 /* SQL error number of GBnnnn */
@@ -401,7 +402,8 @@ static bool op_check(struct json options, struct json keys, struct backup_option
   if (!coordinator_idle(error))
     return false;
   struct wire_hello hello;
-  struct wire_check check = {.bytes_estimate = 0};
+  struct stat st; /* mariadbd's working directory is its data directory */
+  struct wire_check check = {.datadir_device = stat(".", &st) ? 0 : (uint64_t)st.st_dev};
   struct wire_checked *agent = calloc(1, sizeof *agent);
   if (!agent)
     return error_set(error, GB_no_memory, "no memory for the check");

@@ -187,6 +187,10 @@ BEGIN
     WHEN 4003 THEN 'target_no_space'
     WHEN 4004 THEN 'target_failed'
     WHEN 4005 THEN 'target_unfinished'
+    WHEN 4201 THEN 'source_not_datadir'
+    WHEN 4202 THEN 'source_in_use'
+    WHEN 4203 THEN 'source_failed'
+    WHEN 4204 THEN 'source_unreadable'
     WHEN 5001 THEN 'server_unreachable'
     WHEN 5002 THEN 'connection_lost'
     WHEN 5003 THEN 'access_denied'
@@ -761,6 +765,9 @@ BEGIN
   DECLARE list LONGTEXT DEFAULT '[]';
   DECLARE newest VARCHAR(64);
   DECLARE ist TEXT DEFAULT galera_backup.ist_check();
+  DECLARE here VARCHAR(255) DEFAULT galera_backup.node_name();
+  DECLARE redo_rate BIGINT;
+  DECLARE log_size BIGINT DEFAULT (SELECT MAX(v.VARIABLE_VALUE) FROM information_schema.GLOBAL_VARIABLES v WHERE v.VARIABLE_NAME = 'INNODB_LOG_FILE_SIZE');
   SELECT MAX(IF(v.VARIABLE_NAME = 'GALERA_BACKUP_ENABLED', v.VARIABLE_VALUE, NULL)), MAX(IF(v.VARIABLE_NAME = 'LOG_BIN', v.VARIABLE_VALUE, NULL)),
       MAX(IF(v.VARIABLE_NAME = 'LOG_SLAVE_UPDATES', v.VARIABLE_VALUE, NULL)) INTO enabled, binlog, updates
     FROM information_schema.GLOBAL_VARIABLES v WHERE v.VARIABLE_NAME IN ('GALERA_BACKUP_ENABLED', 'LOG_BIN', 'LOG_SLAVE_UPDATES');
@@ -779,6 +786,17 @@ BEGIN
   ELSE
     SET list = JSON_ARRAY_APPEND(list, '$', JSON_ARRAY('binlog', 'OK', 'the binary log has all changes', ''));
   END IF;
+  -- Redo from backup to backup of this node; the LSN falls where its data came from another node.
+  SELECT CEIL(MAX((r.lsn_end - r.before_lsn) / TIMESTAMPDIFF(SECOND, r.before_at, r.finished_at))) INTO redo_rate FROM
+    (SELECT b.lsn_end, b.finished_at, LAG(b.lsn_end) OVER (ORDER BY b.id) AS before_lsn, LAG(b.finished_at) OVER (ORDER BY b.id) AS before_at
+      FROM (SELECT n.id, n.lsn_end, n.finished_at FROM galera_backup.backups n WHERE n.node = here AND n.state = 'succeeded' AND n.lsn_end > 0
+        ORDER BY n.id DESC LIMIT 6) b) r
+    WHERE r.lsn_end > r.before_lsn AND r.finished_at > r.before_at + INTERVAL 1 MINUTE;
+  IF redo_rate > 0 AND log_size / redo_rate < 300 THEN
+    SET list = JSON_ARRAY_APPEND(list, '$', JSON_ARRAY('redo_headroom', 'WARN', CONCAT('innodb_log_file_size of ', log_size DIV 1048576,
+      ' MB holds ', galera_backup.duration_text(log_size DIV redo_rate), ' of redo at the rate between the last backups (', redo_rate DIV 1000, ' kB/s): a repository that is slow for so long fails the backup'),
+      CONCAT('SET GLOBAL innodb_log_file_size = ', CEIL(redo_rate * 300 / 1073741824), ' * 1073741824 (five minutes)')));
+  END IF;
   IF ist IS NOT NULL THEN
     SET list = JSON_ARRAY_APPEND(list, '$', JSON_COMPACT(ist));
   END IF;
@@ -794,7 +812,7 @@ BEGIN
   DECLARE check_id VARCHAR(64) DEFAULT LOWER(HEX(RANDOM_BYTES(16)));
   DECLARE answer, figures LONGTEXT;
   DECLARE list LONGTEXT DEFAULT '[]';
-  DECLARE line TEXT;
+  DECLARE line, agent_version TEXT;
   DECLARE tries, slept, i INT DEFAULT 0;
   CALL galera_backup.check_keys(given, '["repository"]', 'BACKUP_CHECK');
   CALL galera_backup.command('check', check_id, given, answer);
@@ -814,6 +832,11 @@ BEGIN
       SUBSTRING_INDEX(SUBSTRING_INDEX(line, '|', 2), '|', -1), SUBSTRING_INDEX(SUBSTRING_INDEX(line, '|', 3), '|', -1),
       SUBSTRING_INDEX(line, '|', -1)));
   END WHILE;
+  SET agent_version = REGEXP_SUBSTR(IFNULL(JSON_VALUE(list, '$[0][2]'), ''), '(?<=^galera-backup )[^ ]+');
+  IF agent_version <> '' AND agent_version <> JSON_VALUE(figures, '$.version') THEN
+    SET list = JSON_ARRAY_APPEND(list, '$', JSON_ARRAY('versions', 'WARN', CONCAT('the plugin is ', JSON_VALUE(figures, '$.version'),
+      ', the agent ', agent_version), 'install the same release of both, then restart agent and server'));
+  END IF;
   SET list = JSON_MERGE_PRESERVE(list, galera_backup.server_checks());
   SELECT t.name AS `check`, t.result, t.detail, t.remedy FROM JSON_TABLE(list, '$[*]' COLUMNS (seq FOR ORDINALITY,
     name VARCHAR(64) PATH '$[0]', result VARCHAR(8) PATH '$[1]', detail TEXT PATH '$[2]', remedy TEXT PATH '$[3]')) t ORDER BY t.seq;

@@ -2,6 +2,7 @@
 #include "agent/daemon/session.h"
 #include "agent/daemon/daemon.h"
 #include "agent/daemon/pipeline.h"
+#include "agent/daemon/place.h"
 #include "common/processors.h"
 
 #include <errno.h>
@@ -593,7 +594,25 @@ static void add_row(struct wire_checked *m, const char *check, const char *resul
     m->count++;
 }
 
-static void check_repository(struct session *s, const struct repository_spec *spec, uint64_t bytes, struct wire_checked *m)
+/* What is on the server's disk or on its host is lost with them. */
+static void check_place(struct session *s, const struct repository_spec *spec, const char *name, uint64_t device,
+                        struct wire_checked *m)
+{
+    char detail[256];
+    bool remote = false;
+    for (unsigned i = 0; i < s->config->repository_count; i++)
+        remote = remote || place_is_remote(s->config->repositories[i].path);
+    if (place_on_device(spec->path, device)) {
+        snprintf(detail, sizeof detail, "%.150s is on the data directory's file system: what destroys the one destroys both", spec->path);
+        add_row(m, name, "WARN", detail, "put the repository on another disk, or better on another host");
+    }
+    if (!remote)
+        add_row(m, "off_host", "WARN", "no repository is on a network file system: what destroys this host may destroy all backups",
+                "add a repository on another host (NFS), or copy it there; no matter if its path is a network volume");
+}
+
+static void check_repository(struct session *s, const struct repository_spec *spec, const struct wire_check *asked,
+                             struct wire_checked *m)
 {
     struct gb_error error = {0};
     char check[64 + 16], detail[256];
@@ -601,12 +620,14 @@ static void check_repository(struct session *s, const struct repository_spec *sp
     snprintf(check, sizeof check, "repository %.48s", spec->name);
     struct repository *r = repository_open(spec, &error);
     if (r && probe_writable(r, &error))
-        storage_check_space(r->storage, bytes, &available, &error);
+        storage_check_space(r->storage, asked->bytes_estimate, &available, &error);
     snprintf(detail, sizeof detail, "%.150s is writable, %" PRIu64 " MB free", spec->path, available >> 20);
     if (error.code)
         add_row(m, check, "FAIL", error.what, error.hint);
     else
         add_row(m, check, "OK", detail, "");
+    if (r)
+        check_place(s, spec, check, asked->datadir_device, m);
     repository_close(r);
 }
 
@@ -621,7 +642,7 @@ static void run_check(struct session *s, const struct wire_check *check)
     if (!choose_cluster(s, &error) || !spec)
         add_row(m, "configuration", "FAIL", error.what, error.hint);
     if (spec)
-        check_repository(s, spec, check->bytes_estimate, m);
+        check_repository(s, spec, check, m);
     send_checked(s, m);
     free(m);
 }

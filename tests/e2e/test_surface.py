@@ -362,6 +362,30 @@ for option in (lock_wait, block_timeout, rate, threads, repository, dry_run):
     suite.add(f'option_{option.__name__}', lambda f: f(scene()), option)
 
 
+# -- BACKUP_CHECK: what it warns of
+
+def checks(s):
+    return {row['check']: row for row in backups.call(s.node, 'BACKUP_CHECK', None)}
+
+
+@suite.test
+def the_check_warns_of_places_and_of_too_small_a_redo_log():
+    s = scene()
+    rows = checks(s)
+    here = os.stat(s.node.datadir).st_dev == os.stat(s.repository).st_dev
+    assert rows['repository default']['result'] == ('WARN' if here else 'OK'), rows['repository default']
+    assert rows['off_host']['result'] == 'WARN' and rows['off_host']['remedy'], rows['off_host']
+    assert 'versions' not in rows and 'redo_headroom' not in rows, rows
+    # two backups, an hour apart, with 3.6 GB of redo between them: 96 MB last for a minute and a half
+    s.node.execute(*[f"INSERT INTO galera_backup.backups (cluster, id, node, state, finished_at, lsn_start, lsn_end, as_of) VALUES ('surface', "
+                     f"'20200101T0{hour}0000Z-full-00000000', 'n2', 'succeeded', '2020-01-01 0{hour}:10:00', 1, {1000000 + hour * 3600000000}, "
+                     "UTC_TIMESTAMP())" for hour in (1, 2)])
+    found = checks(s)['redo_headroom']
+    s.node.execute("DELETE FROM galera_backup.backups WHERE id LIKE '2020%'")
+    assert found['result'] == 'WARN' and '100s' not in found['detail'] and '1000 kB/s' in found['detail'], found
+    assert 'innodb_log_file_size = 1 * 1073741824' in found['remedy'], found
+
+
 # -- the command line
 
 @suite.test

@@ -124,6 +124,7 @@ static void fill_check(struct wire_check *m)
 {
     TEXT(repositories, "near");
     m->bytes_estimate = 0xf000000000000001u;
+    m->datadir_device = 0xfd00000000000002u;
 }
 
 static void fill_welcome(struct wire_welcome *m)
