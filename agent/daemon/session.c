@@ -1,5 +1,6 @@
 /* One connection from a plugin; see session.h. */
 #include "agent/daemon/session.h"
+#include "agent/daemon/committer.h"
 #include "agent/daemon/daemon.h"
 #include "agent/daemon/pipeline.h"
 #include "agent/daemon/place.h"
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #define POLL_MS        100
+#define COMMIT_POLL_MS 10     /* its end is waited for in this */
 #define ALIVE_MS       500    /* sign of life: the protocol promises one a second */
 #define ROW_EVERY_S    2
 #define HELLO_WAIT_MS  5000
@@ -47,12 +49,14 @@ struct session {
     struct repository *repository;
     struct repository_backup *backup;
     struct pipeline *pipeline;
+    struct committer *committer; /* has taken over backup */
     uint8_t *ring;
     size_t ring_size;
     time_t started_at;
     struct wire_node_progress progress; /* under send_mutex */
     pthread_t alive;
     bool alive_started;
+    bool given_up; /* the commit, while the repository may hang in it */
     bool alive_stop; /* atomic */
     struct wire_slot *slot;
 };
@@ -410,7 +414,7 @@ static enum step handle(struct session *s, uint16_t type, uint32_t size, struct 
 
 /* ---- commit ---- */
 
-static bool commit(struct session *s, const struct wire_facts *facts, struct manifest *m, struct gb_error *error)
+static bool fill_manifest(struct session *s, const struct wire_facts *facts, struct manifest *m, struct gb_error *error)
 {
     if (!s->have_redo || !s->pipeline)
         return error_set(error, GB_protocol, "FINISH before RING and REDO");
@@ -431,25 +435,58 @@ static bool commit(struct session *s, const struct wire_facts *facts, struct man
     snprintf(m->comment, sizeof m->comment, "%s", s->start.comment);
     snprintf(m->user, sizeof m->user, "%s", s->start.user);
     m->started_at = s->started_at;
-    if (!pipeline_finish(s->pipeline, s->stop, error))
-        return false;
-    /* Last chance for an ABORT or the plugin's death to be seen: after the commit the backup exists. */
-    while (wait_readable(s, 0)) {
-        uint16_t type;
-        uint32_t size;
-        struct wire_facts *late = calloc(1, sizeof *late);
-        bool ok = late && read_message(s, &type, &size, error) && handle(s, type, size, late, error) == GO_ON;
-        free(late);
-        if (!ok)
-            return false;
+    return true;
+}
+
+static bool stalled(const struct session *s, struct gb_error *error)
+{
+    return error_set(error, GB_store_failed, "repository %s (%s) has taken nothing for %u s", s->repository->spec.name,
+                     storage_describe(s->repository->storage), s->config->stall_timeout_s);
+}
+
+/* Reads one message while the commit is under way. False: it ends the backup; *tell as in converse(). */
+static bool late_message(struct session *s, bool *tell, struct gb_error *error)
+{
+    uint16_t type;
+    uint32_t size;
+    struct wire_facts *late = calloc(1, sizeof *late);
+    enum step step = BROKEN;
+    if (!late)
+        error_set(error, GB_internal, "no memory for a message");
+    else if (!read_message(s, &type, &size, error))
+        *tell = error->code == GB_protocol;
+    else {
+        step = handle(s, type, size, late, error);
+        *tell = step != ENDED;
     }
-    m->finished_at = time(NULL);
-    const struct object_info *segments;
-    size_t count;
-    struct index *index = pipeline_finished(s->pipeline, &segments, &count);
-    struct repository_backup *backup = s->backup;
-    s->backup = NULL; /* committed or removed by what follows */
-    return repository_commit(backup, index, m, segments, count, error);
+    free(late);
+    return step == GO_ON;
+}
+
+/* The repository commits in a thread of its own while this one looks after the plugin and the clock. An ABORT, the plugin's death and a
+   repository that hangs end the backup as long as it is not committed. */
+static bool commit(struct session *s, const struct wire_facts *facts, struct manifest *m, bool *tell, struct gb_error *error)
+{
+    if (!fill_manifest(s, facts, m, error) ||
+        !(s->committer = committer_start(s->repository, s->pipeline, s->backup, m, error)))
+        return false;
+    s->backup = NULL;
+    while (!committer_ended(s->committer)) {
+        bool well = !wait_readable(s, COMMIT_POLL_MS) || late_message(s, tell, error);
+        if (well && *s->stop)
+            well = error_set(error, GB_agent_lost, "the agent was stopped");
+        if (well && committer_idle_ms(s->committer) >= (uint64_t)s->config->stall_timeout_s * 1000)
+            well = stalled(s, error);
+        if (well)
+            continue;
+        s->given_up = committer_give_up(s->committer);
+        if (!s->given_up)
+            error_clear(error); /* too late: it is committed */
+        return !s->given_up;
+    }
+    bool committed = committer_end(s->committer, error);
+    s->committer = NULL;
+    return committed;
 }
 
 /* Looks after what no message tells: a failure inside, a store that takes nothing, the agent's own end. */
@@ -462,8 +499,7 @@ static bool still_well(struct session *s, struct gb_error *error)
     struct pipeline_figures f;
     pipeline_figures(s->pipeline, &f);
     if (f.idle_us > (uint64_t)s->config->stall_timeout_s * 1000000)
-        return error_set(error, GB_store_failed, "repository %s (%s) has taken nothing for %u s", s->repository->spec.name,
-                         storage_describe(s->repository->storage), s->config->stall_timeout_s);
+        return stalled(s, error);
     return !pipeline_failed(s->pipeline, error);
 }
 
@@ -521,7 +557,7 @@ static void run_backup(struct session *s)
         describe_repository(s, "running", 0, NULL, ready.repositories, sizeof ready.repositories);
         daemon_log(s->start.id, "started on %s by %s, repository %s", s->hello.node, s->start.user, s->repository->spec.name);
         if (send_ready(s, &ready) && converse(s, facts, &tell, &error))
-            committed = commit(s, facts, &manifest, &error);
+            committed = commit(s, facts, &manifest, &tell, &error);
     }
     stop_alive(s);
     if (committed) {
@@ -536,20 +572,22 @@ static void run_backup(struct session *s)
             read_resynced(s, facts);
     } else {
         bool begun = s->backup || s->pipeline;
+        const char *state = error.code == GB_cancelled ? "cancelled" : "failed";
         if (tell)
             send_failure(s, &error);
-        pipeline_abort(s->pipeline);
-        s->pipeline = NULL;
-        if (s->backup)
-            repository_abort(s->backup);
-        const char *state = error.code == GB_cancelled ? "cancelled" : "failed";
+        if (s->given_up)
+            shutdown(s->fd, SHUT_WR); /* the end, for the plugin: what follows may take as long as the repository hangs */
         daemon_log(s->start.id, "%s: %s", state, error.what);
         if (begun) {
             describe_repository(s, state, 0, error.what, repositories, sizeof repositories);
             catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, state, NULL, repositories, &error, s->started_at);
         }
     }
+    struct gb_error ignored = {0};
+    committer_end(s->committer, &ignored);
     pipeline_abort(s->pipeline);
+    if (s->backup)
+        repository_abort(s->backup);
     manifest_free(&manifest);
     repository_close(s->repository);
     if (s->ring)

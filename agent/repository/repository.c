@@ -12,7 +12,7 @@
 struct repository_backup {
     struct repository *repository;
     struct storage_lock *lock;
-    bool (*wanted)(void *context); /* NULL: it is */
+    bool (*wanted)(void *context, bool last); /* NULL: it is */
     void *context;
     char prefix[WIRE_NAME_MAX + WIRE_ID_MAX + 16];
 };
@@ -459,15 +459,15 @@ const char *repository_backup_prefix(const struct repository_backup *b)
     return b->prefix;
 }
 
-void repository_backup_ask(struct repository_backup *b, bool (*wanted)(void *context), void *context)
+void repository_backup_ask(struct repository_backup *b, bool (*wanted)(void *context, bool last), void *context)
 {
     b->wanted = wanted;
     b->context = context;
 }
 
-static bool still_wanted(const struct repository_backup *b, struct gb_error *error)
+static bool still_wanted(const struct repository_backup *b, bool last, struct gb_error *error)
 {
-    return !b->wanted || b->wanted(b->context) || error_set(error, GB_cancelled, "%s is not wanted any more", b->prefix);
+    return !b->wanted || b->wanted(b->context, last) || error_set(error, GB_cancelled, "%s is not wanted any more", b->prefix);
 }
 
 static void make_nonce(char out[33])
@@ -517,8 +517,8 @@ bool repository_commit(struct repository_backup *b, struct index *index, struct 
         for (size_t i = 0; i < m->object_count; i++)
             m->stored_bytes += m->objects[i].size;
         make_nonce(m->nonce);
-        ok = check_stored(b, m, error) && still_wanted(b, error) && manifest_write(m, storage, b->prefix, error) &&
-             still_wanted(b, error);
+        ok = check_stored(b, m, error) && still_wanted(b, false, error) &&
+             manifest_write(m, storage, b->prefix, error) && still_wanted(b, true, error);
     }
     if (!ok) {
         repository_abort(b);

@@ -62,7 +62,7 @@ struct repository_backup *repository_begin(struct repository *repository, const 
 const char *repository_backup_prefix(const struct repository_backup *backup);
 /* Who is asked twice by repository_commit() whether the backup is still wanted: before backup.json is written and, for the last
    time, when it is there. The answer false removes all that was written. */
-void repository_backup_ask(struct repository_backup *backup, bool (*wanted)(void *context), void *context);
+void repository_backup_ask(struct repository_backup *backup, bool (*wanted)(void *context, bool last), void *context);
 /* Writes index, then backup.json; durable when it returns true. Frees backup. Fills the manifest's sums and
    objects from `segments` (by number). GB_store_failed if one of them is not there in its size, or if the lock is lost;
    GB_cancelled if it is not wanted any more. */

@@ -368,9 +368,10 @@ static void fill_manifest(struct manifest *m, const struct save *s)
     wire_add_fact(&m->facts, "unreadable_bytes", "%" PRIu64, r->unreadable_bytes);
 }
 
-static bool not_interrupted(void *context)
+static bool not_interrupted(void *context, bool last)
 {
     const struct save_request *r = context;
+    (void)last;
     return !*r->stop;
 }
 

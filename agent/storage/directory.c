@@ -29,12 +29,14 @@
 #include <unistd.h>
 
 #define SPACE_CHECK_EVERY (64u << 20) /* bytes written between two looks at the free space */
+#define COUNTED_SIZE      (1u << 20) /* bytes written at once, for storage_operations() */
 #define TEMPORARY_SUFFIX  ".part"
 
 struct storage {
     char path[PATH_MAX];
     int root;
     unsigned min_free_percent;
+    uint64_t operations;   /* atomic */
     pthread_mutex_t mutex; /* locks */
     struct storage_lock *locks;
 };
@@ -167,6 +169,17 @@ void storage_close(struct storage *s)
     free(s);
 }
 
+uint64_t storage_operations(const struct storage *s)
+{
+    return __atomic_load_n(&s->operations, __ATOMIC_RELAXED);
+}
+
+/* Something came back from the store. */
+static void count(struct storage *s)
+{
+    __atomic_fetch_add(&s->operations, 1, __ATOMIC_RELAXED);
+}
+
 const char *storage_describe(const struct storage *s)
 {
     return s->path;
@@ -220,6 +233,7 @@ struct storage_writer *storage_create(struct storage *s, const char *name, struc
         snprintf(w->temporary, sizeof w->temporary, "%s" TEMPORARY_SUFFIX, base);
         w->fd = openat(w->directory, w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     }
+    count(s);
     if (w->fd >= 0 && direct_begin(&w->direct, w->fd))
         return w;
     write_failed(w, w->fd < 0 ? errno : ENOMEM, error);
@@ -241,7 +255,13 @@ bool storage_write(struct storage_writer *w, const void *data, size_t size, stru
         if (!storage_check_space(w->storage, 0, NULL, error))
             return false;
     }
-    return direct_write(&w->direct, data, size) || write_failed(w, errno, error);
+    const char *at = data;
+    for (size_t n; size; at += n, size -= n, count(w->storage)) {
+        n = size < COUNTED_SIZE ? size : COUNTED_SIZE;
+        if (!direct_write(&w->direct, at, n))
+            return write_failed(w, errno, error);
+    }
+    return true;
 }
 
 bool storage_commit(struct storage_writer *w, struct gb_error *error)
@@ -257,6 +277,7 @@ bool storage_commit(struct storage_writer *w, struct gb_error *error)
         storage_abort(w);
         return false;
     }
+    count(w->storage);
     posix_fadvise(w->fd, 0, 0, POSIX_FADV_DONTNEED);
     direct_end(&w->direct);
     close(w->fd);
@@ -318,6 +339,7 @@ bool storage_size(struct storage *s, const char *name, uint64_t *size, struct gb
     struct stat st;
     bool ok = !fstat(fd, &st) && S_ISREG(st.st_mode);
     close(fd);
+    count(s);
     *size = ok ? (uint64_t)st.st_size : 0;
     return ok || error_set(error, GB_corrupt_backup, "%s/%s is not a file", s->path, name);
 }

@@ -61,6 +61,9 @@ struct storage_lock;
 struct storage_lock *storage_lock(struct storage *storage, const char *name, struct gb_error *error);
 void storage_unlock(struct storage_lock *lock);
 
+/* How much has been done there, in calls and pieces that have come back: a number that stands still while the store hangs. */
+uint64_t storage_operations(const struct storage *storage);
+
 /* Where it is, for messages: "/var/lib/galera-backup". */
 const char *storage_describe(const struct storage *storage);
 

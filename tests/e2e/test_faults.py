@@ -227,6 +227,60 @@ for fault, stages in FAULTS:
         suite.add(f'{fault.__name__}_at_{each}', fault, each)
 
 
+# -- a repository that hangs while the agent commits
+
+STALL_TIMEOUT_S = 3
+
+
+def hung_in_the_commit(part, cancel):
+    """The repository takes nothing more of what has `part` in its path: the backup ends by stall-timeout, or by a cancel at once, and
+    what is written when the repository moves again does not become a backup."""
+    s = shared()
+    s.ready()
+    s.agent.stop()
+    store = processes.Stall(part)
+    s.agent.environment = store.environment
+    s.agent.agent_options['stall-timeout'] = f'{STALL_TIMEOUT_S}s'
+    s.agent.start()
+    try:
+        caller, before = s.held_at('COMMIT')
+        store.begin()
+        since = time.monotonic()
+        s.locks_gone(since)
+        if cancel:
+            wait_for(lambda: any(part in name for name in parts(s)), 20, 'the agent to hang')
+            backups.call(s.node, 'BACKUP_CANCEL', None)
+        text = caller.failed_with('GB2101' if cancel else 'GB3008')
+        took = time.monotonic() - since
+        say(f'  after {took:.1f} s: {text}')
+        assert cancel or f'has taken nothing for {STALL_TIMEOUT_S} s' in text, text
+        assert took < 5 if cancel else STALL_TIMEOUT_S <= took < STALL_TIMEOUT_S + 5, f'it took {took:.1f} s'
+        s.desync_off()
+        s.nothing_listed(before)
+        assert parts(s), 'the repository did not hang'
+        store.end()
+        directory = os.path.join(s.repository, s.cluster.name, 'backups')
+        wait_for(lambda: set(os.listdir(directory)) == set(before), 20, 'what was written to be removed')
+        s.nothing_listed(before)
+    finally:
+        store.end()
+        s.agent.stop()
+        s.agent.environment = None
+        del s.agent.agent_options['stall-timeout']
+        s.agent.start()
+    s.next_succeeds()
+
+
+def parts(s):
+    """Objects that are being written."""
+    return [name for _, _, names in os.walk(os.path.join(s.repository, s.cluster.name)) for name in names if name.endswith('.part')]
+
+
+suite.add('hung_in_the_commit', hung_in_the_commit, 'small', False)
+suite.add('hung_at_backup_json', hung_in_the_commit, 'backup.json', False)
+suite.add('hung_at_backup_json_and_cancelled', hung_in_the_commit, 'backup.json', True)
+
+
 # -- what keeps BLOCK_DDL from being granted (rule 1)
 
 def blocked_by(session, statement, what, stage):

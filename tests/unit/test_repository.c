@@ -299,8 +299,9 @@ static void test_latest_is_no_save(void **state)
     repository_close(r);
 }
 
-static bool answer_in_turn(void *context)
+static bool answer_in_turn(void *context, bool last)
 {
+    (void)last;
     int *left = context;
     return (*left)-- > 0;
 }
