@@ -1,6 +1,6 @@
 /* galera-backup restore */
 #include "agent/cmd/cmd.h"
-#include "agent/restore/restore.h"
+#include "agent/cmd/restore_plan.h"
 #include "agent/ui/progress.h"
 #include "agent/ui/text.h"
 
@@ -9,55 +9,17 @@
 #include <string.h>
 #include <unistd.h>
 
-#define OUTSIDE_SHOWN 20u /* paths in the plan */
-
 static void show(void *context, uint64_t done, uint64_t total)
 {
     progress_show(context, done, total, "");
 }
 
-/* A path may hold anything; on a terminal it shall show as one line. */
-static void print_path(const char *path)
-{
-    printf("          ");
-    for (; *path; path++)
-        putchar((unsigned char)*path < ' ' || *path == 0x7f ? '?' : *path);
-    putchar('\n');
-}
-
-/* Absolute paths, which the backup chose and not --datadir. */
-static void print_outside(const struct index *index, const struct restore_plan *plan)
-{
-    unsigned shown = 0;
-    if (plan->outside)
-        printf("outside   %u files go to their absolute paths outside the data directory:\n", plan->outside);
-    for (size_t i = 0; i < index->file_count && shown < OUTSIDE_SHOWN; i++)
-        if (index->files[i].path[0] == '/' && ++shown)
-            print_path(index->files[i].path);
-    if (plan->outside > shown)
-        printf("          and %u more\n", plan->outside - shown);
-}
-
-static void print_plan(const struct manifest *m, const struct repository *r, const struct restore_request *request,
-                       const struct index *index, const struct restore_plan *plan)
-{
-    char age[32], bytes[32], stored[32], available[32], redo[32];
-    printf("backup    %s of %s (MariaDB %s), %s old\ncluster   %s\nfrom      %s, %s to read\nto        %s, %" PRIu64 " files, %s; %s free\n",
-           m->id, m->node, m->server_version, text_duration((uint64_t)(time(NULL) - m->finished_at), age, sizeof age),
-           m->cluster, storage_describe(r->storage), text_bytes(plan->stored, stored, sizeof stored), request->datadir, plan->files,
-           text_bytes(plan->bytes, bytes, sizeof bytes), text_bytes(plan->available, available, sizeof available));
-    if (manifest_is_save(m))
-        printf("as        it was saved, byte for byte; nobody has checked whether it boots\n");
-    else
-        printf("position  %s\nredo      %s, replayed by the first start\nas        %s\n",
-               manifest_position(m)[0] ? manifest_position(m) : "none", text_bytes(m->redo_bytes, redo, sizeof redo),
-               request->galera ? (request->safe_to_bootstrap ? "galera, safe to bootstrap" : "galera") : "standalone");
-    print_outside(index, plan);
-}
-
-static bool confirmed(const struct options *options, struct gb_error *error)
+/* Old content goes only when somebody has said so. */
+static bool confirmed(const struct options *options, const struct restore_plan *plan, struct gb_error *error)
 {
     char answer[16] = "";
+    if (!options->yes && !isatty(STDIN_FILENO) && (plan->replaces || (options->restart && plan->start == RESTORE_ANEW)))
+        return error_set(error, GB_usage, "%s would be replaced, and nobody is there to be asked: give --yes", options->datadir);
     if (options->yes || !isatty(STDIN_FILENO))
         return true;
     printf("Restore? [y/N] ");
@@ -85,9 +47,13 @@ static void print_report(const struct options *options, const struct manifest *m
                          const struct restore_plan *plan, time_t seconds)
 {
     char bytes[32], rate[32], took[32], age[32], redo[32];
-    printf("restored  %s in %s, %s/s\n", text_bytes(plan->bytes, bytes, sizeof bytes),
+    const uint64_t written = plan->start == RESTORE_FINISH ? 0 : plan->bytes - plan->done;
+    printf("restored  %s in %s, %s/s", text_bytes(written, bytes, sizeof bytes),
            text_duration((uint64_t)seconds, took, sizeof took),
-           text_bytes(plan->bytes / (uint64_t)(seconds ? seconds : 1), rate, sizeof rate));
+           text_bytes(written / (uint64_t)(seconds ? seconds : 1), rate, sizeof rate));
+    if (plan->start == RESTORE_GO_ON || plan->start == RESTORE_FINISH)
+        printf("; %s were on disk already", text_bytes(plan->bytes - written, bytes, sizeof bytes));
+    putchar('\n');
     if (manifest_is_save(m)) {
         printf("next      the directory is as it was saved %s ago; a start of mariadbd changes it\n",
                text_duration((uint64_t)(time(NULL) - m->finished_at), age, sizeof age));
@@ -118,8 +84,6 @@ static bool check_options(const struct options *o, struct gb_error *error)
         return error_set(error, GB_usage, "restore needs --datadir DIR");
     if (o->json && !o->dry_run)
         return error_set(error, GB_usage, "--json shows the plan of a restore: give --dry-run with it");
-    if (o->map_count || o->replace || o->restart || o->limit_rate || o->json)
-        return error_set(error, GB_not_supported, "--map, --replace, --restart, --limit-rate and --json are not supported yet");
     return true;
 }
 
@@ -134,40 +98,83 @@ static bool fits_save(const struct options *options, const struct manifest *m, s
     return false;
 }
 
+/* --map OLD=NEW, each checked by options_parse(). Malloc'ed. */
+static struct restore_map *take_maps(const struct options *o, struct gb_error *error)
+{
+    struct restore_map *maps = calloc(o->map_count + 1, sizeof *maps);
+    if (!maps)
+        error_set(error, GB_internal, "no memory");
+    for (unsigned i = 0; maps && i < o->map_count; i++) {
+        const char *equals = strchr(o->maps[i], '=');
+        if (strlen(o->maps[i]) >= WIRE_PATH_MAX) {
+            error_set(error, GB_bad_value, "--map %.64s... is too long", o->maps[i]);
+            break;
+        }
+        snprintf(maps[i].from, sizeof maps[i].from, "%.*s", (int)(equals - o->maps[i]), o->maps[i]);
+        snprintf(maps[i].to, sizeof maps[i].to, "%s", equals + 1);
+    }
+    return maps;
+}
+
+static bool make_request(const struct options *o, const struct manifest *m, struct restore_map *maps, struct restore_request *request,
+                         struct gb_error *error)
+{
+    *request = (struct restore_request){.datadir = o->datadir,
+                                        .owner = o->owner,
+                                        .galera = o->as ? !strcmp(o->as, "galera") : manifest_position(m)[0],
+                                        .safe_to_bootstrap = o->safe_to_bootstrap,
+                                        .threads = options_threads(o),
+                                        .limit_rate = options_limit_rate(o),
+                                        .replace = !o->replace                 ? RESTORE_REFUSE
+                                                   : !strcmp(o->replace, "keep") ? RESTORE_KEEP
+                                                                                 : RESTORE_DELETE,
+                                        .restart = o->restart,
+                                        .maps = maps,
+                                        .map_count = o->map_count,
+                                        .progress = show};
+    if (!fits_save(o, m, error))
+        return false;
+    if (request->galera && !manifest_position(m)[0])
+        return error_set(error, GB_bad_value, "%s has no Galera position: it is of a standalone server", m->id);
+    if (request->safe_to_bootstrap && !request->galera)
+        return error_set(error, GB_bad_value, "--safe-to-bootstrap is for --as galera");
+    return true;
+}
+
+/* Plans, asks, restores, reports. */
+static void restore(const struct options *options, struct repository *r, const struct manifest *m, struct restore_request *request,
+                    struct index *index, struct restore_plan *plan, struct gb_error *error)
+{
+    struct progress bar;
+    request->context = &bar;
+    if (!restore_plan(r, m, request, index, plan, error))
+        return;
+    (options->json ? restore_plan_print_json : restore_plan_print)(m, r, request, index, plan);
+    if (options->dry_run || !confirmed(options, plan, error))
+        return;
+    time_t began = time(NULL);
+    progress_start(&bar, options->progress, "restoring", options->json);
+    bool ok = restore_run(r, m, index, request, plan, error);
+    progress_end(&bar);
+    if (ok)
+        print_report(options, m, request, plan, time(NULL) - began);
+}
+
 int cmd_restore(const struct options *options, struct gb_error *error)
 {
     struct repository *r = check_options(options, error) ? cmd_repository(options, error) : NULL;
     struct manifest m = {0};
     struct index index;
+    struct restore_plan plan = {0};
+    struct restore_request request;
+    struct restore_map *maps = r ? take_maps(options, error) : NULL;
     index_init(&index);
-    if (r && cmd_find(options, r, &m, error)) {
-        struct progress bar;
-        struct restore_request request = {.datadir = options->datadir,
-                                          .owner = options->owner,
-                                          .galera = options->as ? !strcmp(options->as, "galera") : manifest_position(&m)[0],
-                                          .safe_to_bootstrap = options->safe_to_bootstrap,
-                                          .threads = options_threads(options),
-                                          .progress = show,
-                                          .context = &bar};
-        struct restore_plan plan;
-        if (fits_save(options, &m, error) && request.galera && !manifest_position(&m)[0])
-            error_set(error, GB_bad_value, "%s has no Galera position: it is of a standalone server", m.id);
-        if (request.safe_to_bootstrap && !request.galera)
-            error_set(error, GB_bad_value, "--safe-to-bootstrap is for --as galera");
-        if (!error->code && restore_plan(r, &m, &request, &index, &plan, error)) {
-            print_plan(&m, r, &request, &index, &plan);
-            if (!options->dry_run && confirmed(options, error)) {
-                time_t began = time(NULL);
-                progress_start(&bar, options->progress, "restoring", options->json);
-                bool ok = restore_run(r, &m, &index, &request, &plan, error);
-                progress_end(&bar);
-                if (ok)
-                    print_report(options, &m, &request, &plan, time(NULL) - began);
-            }
-        }
-    }
+    if (r && !error->code && cmd_find(options, r, &m, error) && make_request(options, &m, maps, &request, error))
+        restore(options, r, &m, &request, &index, &plan, error);
+    restore_plan_free(&plan);
     index_free(&index);
     manifest_free(&m);
+    free(maps);
     repository_close(r);
     return error->code ? error_exit_status(error->code) : 0;
 }

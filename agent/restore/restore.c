@@ -1,8 +1,11 @@
 /* A data directory from a backup; see restore.h. */
 #include "agent/restore/restore.h"
+#include "agent/restore/clear.h"
+#include "agent/restore/durable.h"
+#include "agent/restore/journal.h"
+#include "agent/restore/relocate.h"
 #include "agent/restore/saved.h"
 #include "agent/restore/target.h"
-#include "common/processors.h"
 #include "common/redo_writer.h"
 
 #include <errno.h>
@@ -14,14 +17,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
+#include <time.h>
 #include <unistd.h>
 
 #define BATCH_BYTES    (8u << 20) /* read from the repository at once */
 #define THREADS_MAX    64u
 #define SPARE          2u  /* threads beyond those asked for: who waits for a disk leaves no processor idle */
 #define ALIGNMENT      4096u /* of what O_DIRECT takes */
-#define SPACE_SLACK    (16u << 20)
+#define SLICES_PER_S   4u /* --limit-rate: reads a second */
 #define PROGRESS_US    200000
 
 void restore_target_path(const struct restore_request *request, const char *path, char *out, size_t size)
@@ -32,63 +35,19 @@ void restore_target_path(const struct restore_request *request, const char *path
         snprintf(out, size, "%s/%s", request->datadir, path);
 }
 
-/* ---- plan ---- */
-
-static bool check_outside(const struct index *index, struct restore_plan *plan, struct gb_error *error)
+bool restore_is_held(const struct index_file *f)
 {
-    for (size_t i = 0; i < index->file_count; i++) {
-        const char *path = index->files[i].path;
-        if (path[0] != '/')
-            continue;
-        plan->outside++;
-        if (!access(path, F_OK))
-            return error_set(error, GB_target_not_empty, "%s, which is part of the backup, is outside the data directory and exists",
-                             path);
-    }
-    return true;
+    return f->kind == WIRE_KIND_ARIA_CONTROL || !strcmp(f->path, "ib_logfile0") || !strcmp(f->path, "aria_log_control") ||
+           !strcmp(f->path, "grastate.dat");
 }
 
-bool restore_plan(struct repository *repository, const struct manifest *m, const struct restore_request *request,
-                  struct index *index, struct restore_plan *plan, struct gb_error *error)
+void restore_writing_path(const struct restore_request *request, const struct index_file *f, char *out, size_t size)
 {
-    memset(plan, 0, sizeof *plan);
-    if (!target_check(request->datadir, error))
-        return false;
-    char prefix[1024], parent[WIRE_PATH_MAX];
-    repository_prefix(prefix, sizeof prefix, m->cluster, m->id);
-    if (!index_read(index, repository->storage, prefix, &m->objects[0], error))
-        return false;
-    if (!index_check_kinds(index, manifest_is_save(m), error))
-        return false;
-    plan->files = index->file_count;
-    plan->bytes = manifest_is_save(m) ? 0 : redo_writer_file_size(m->redo_bytes);
-    for (size_t i = 0; i < index->frame_count; i++)
-        plan->stored += index->frames[i].frame.stored_size + FRAME_HEADER_SIZE;
-    /* What the frames hold, not the sizes: holes stay holes. */
-    uint64_t redo = 0;
-    for (size_t i = 0; i < index->extent_count; i++)
-        if (index->extents[i].file_no != WIRE_FILE_REDO)
-            plan->bytes += index->extents[i].length;
-        else
-            redo += index->extents[i].length; /* without a gap, says index_read() */
-    struct statvfs v;
-    snprintf(parent, sizeof parent, "%s", request->datadir);
-    const char *at = parent;
-    while (statvfs(at, &v)) {
-        if (errno != ENOENT || !strcmp(at, "/") || !strcmp(at, "."))
-            return error_set_errno(error, GB_target_failed, errno, "the directory %s", at);
-        at = dirname(parent);
-    }
-    plan->available = (uint64_t)v.f_bavail * v.f_frsize;
-    if (plan->available < plan->bytes + SPACE_SLACK)
-        return error_set(error, GB_target_no_space, "%s needs %" PRIu64 " MB and its file system has %" PRIu64 " MB free",
-                         request->datadir, (plan->bytes + SPACE_SLACK) >> 20, plan->available >> 20);
-    if (redo < m->redo_bytes)
-        return error_set(error, GB_corrupt_backup, "%s: the redo ends at byte %" PRIu64 " of %" PRIu64, m->id, redo, m->redo_bytes);
-    return check_outside(index, plan, error);
+    char name[WIRE_PATH_MAX + sizeof RESTORE_SUFFIX + sizeof SAVED_LINK_SUFFIX];
+    snprintf(name, sizeof name, "%s%s%s", f->path, restore_is_held(f) ? RESTORE_SUFFIX : "",
+             f->kind == INDEX_KIND_LINK ? SAVED_LINK_SUFFIX : "");
+    restore_target_path(request, name, out, size);
 }
-
-/* ---- write ---- */
 
 struct writer {
     struct repository *repository;
@@ -98,9 +57,12 @@ struct writer {
     uid_t uid; /* of what is written; -1: this process's */
     gid_t gid;
     char prefix[1024];
-    uint32_t *order;      /* frames by segment and offset */
-    pthread_mutex_t mutex; /* next, error */
+    uint32_t *order;       /* frames that are still to be written, by segment and offset */
+    size_t count;
+    uint8_t *written;      /* atomic, by frame: its bytes have been written */
+    pthread_mutex_t mutex; /* next, error, turn_us */
     size_t next;
+    uint64_t turn_us;      /* --limit-rate: when the next read may begin, monotonic time */
     struct gb_error error;
     uint64_t done;        /* atomic, bytes */
     unsigned running;     /* atomic, threads */
@@ -122,20 +84,14 @@ static mode_t mode_of(const struct index_file *f, mode_t otherwise)
     return mode ? mode : otherwise;
 }
 
-static void place_of(const struct writer *w, const struct index_file *f, char *out, size_t size)
-{
-    restore_target_path(w->request, saved_place(f), out, size);
-    if (f->kind == INDEX_KIND_LINK)
-        strncat(out, SAVED_LINK_SUFFIX, size - strlen(out) - 1);
-}
-
 /* Makes all directories and files at their sizes; what no extent covers is a hole. */
-static bool make_files(const struct writer *w, struct gb_error *error)
+static bool make_files(const struct writer *w, bool go_on, struct gb_error *error)
 {
+    const int flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | (go_on ? 0 : O_EXCL);
     char path[WIRE_PATH_MAX], parent[WIRE_PATH_MAX];
     for (size_t i = 0; i < w->index->file_count; i++) {
         const struct index_file *f = &w->index->files[i];
-        place_of(w, f, path, sizeof path);
+        restore_writing_path(w->request, f, path, sizeof path);
         if (f->kind == WIRE_KIND_DIRECTORY) {
             if ((mkdir(path, 0700) && errno != EEXIST) || chmod(path, mode_of(f, 0700)))
                 return error_set_errno(error, GB_target_failed, errno, "the directory %s can't be made", path);
@@ -145,7 +101,7 @@ static bool make_files(const struct writer *w, struct gb_error *error)
         char *directory = dirname(parent);
         if (access(directory, F_OK) && !target_make_directories(directory, w->uid, w->gid, error))
             return false;
-        int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode_of(f, 0660));
+        int fd = open(path, flags, mode_of(f, 0660));
         bool ok = fd >= 0 && !ftruncate(fd, (off_t)f->size) && (w->uid == (uid_t)-1 || !fchown(fd, w->uid, w->gid)) &&
                   !fchmod(fd, mode_of(f, 0660));
         if (!ok)
@@ -194,7 +150,7 @@ static int open_target(const struct writer *w, struct open_file *last, uint32_t 
 {
     const struct index_file *f = number == WIRE_FILE_REDO ? NULL : index_find(w->index, number);
     if (f)
-        place_of(w, f, path, size);
+        restore_writing_path(w->request, f, path, size);
     else
         restore_target_path(w->request, RESTORE_LOG, path, size);
     if (last->fd >= 0 && last->number == number)
@@ -237,13 +193,15 @@ static bool write_frame(struct writer *w, const struct index_frame *f, const uin
 /* A run of frames that stand one behind another in a segment, at most BATCH_BYTES. */
 static size_t take_batch(struct writer *w, size_t *first, uint64_t *bytes)
 {
+    const uint64_t slice = w->request->limit_rate / SLICES_PER_S + 1;
+    const uint64_t most = w->request->limit_rate && slice < BATCH_BYTES ? slice : BATCH_BYTES;
     pthread_mutex_lock(&w->mutex);
     size_t from = w->next, to = from;
     *first = from;
     *bytes = 0;
-    while (to < w->index->frame_count && !w->error.code) {
+    while (to < w->count && !w->error.code) {
         const struct frame *f = &w->index->frames[w->order[to]].frame, *start = &w->index->frames[w->order[from]].frame;
-        if (to > from && (f->segment != start->segment || f->offset != start->offset + *bytes || *bytes >= BATCH_BYTES))
+        if (to > from && (f->segment != start->segment || f->offset != start->offset + *bytes || *bytes >= most))
             break;
         *bytes += FRAME_HEADER_SIZE + f->stored_size;
         to++;
@@ -251,6 +209,23 @@ static size_t take_batch(struct writer *w, size_t *first, uint64_t *bytes)
     w->next = to;
     pthread_mutex_unlock(&w->mutex);
     return to - from;
+}
+
+/* --limit-rate: waits until so many bytes may be read; all threads share one line. */
+static void wait_for_turn(struct writer *w, uint64_t bytes)
+{
+    struct timespec t;
+    if (!w->request->limit_rate)
+        return;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    uint64_t now = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+    pthread_mutex_lock(&w->mutex);
+    uint64_t turn = w->turn_us > now ? w->turn_us : now;
+    w->turn_us = turn + (uint64_t)((double)bytes * 1e6 / (double)w->request->limit_rate);
+    pthread_mutex_unlock(&w->mutex);
+    t = (struct timespec){(time_t)(turn / 1000000), (long)(turn % 1000000) * 1000};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
+        ;
 }
 
 static void *writer_main(void *argument)
@@ -269,6 +244,7 @@ static void *writer_main(void *argument)
         const struct frame *start = &w->index->frames[w->order[first]].frame;
         char name[1200];
         snprintf(name, sizeof name, "%s/data/%06u.seg", w->prefix, start->segment);
+        wait_for_turn(w, bytes);
         if (bytes > room)
             error_set(&error, GB_corrupt_backup, "%s: frames of impossible size", name);
         else
@@ -276,8 +252,8 @@ static void *writer_main(void *argument)
         const uint8_t *at = stored;
         for (size_t i = 0; i < count && !error.code; i++) {
             const struct index_frame *f = &w->index->frames[w->order[first + i]];
-            if (frame_open(codec, &f->frame, at, plain, &error))
-                write_frame(w, f, plain, &last, &error);
+            if (frame_open(codec, &f->frame, at, plain, &error) && write_frame(w, f, plain, &last, &error))
+                __atomic_store_n(&w->written[w->order[first + i]], 1, __ATOMIC_RELEASE);
             at += FRAME_HEADER_SIZE + f->frame.stored_size;
         }
     }
@@ -293,12 +269,12 @@ static void *writer_main(void *argument)
     return NULL;
 }
 
-static bool write_frames(struct writer *w, const struct restore_request *request, uint64_t total, struct gb_error *error)
+static bool write_frames(struct writer *w, const struct restore_plan *plan, struct durable *durable, struct gb_error *error)
 {
+    const struct restore_request *request = w->request;
     pthread_t thread[THREADS_MAX];
-    unsigned threads = (request->threads ? request->threads : processors()) + SPARE, started = 0;
-    if (threads > THREADS_MAX)
-        threads = THREADS_MAX;
+    struct gb_error failure = {0};
+    unsigned threads = plan->threads + SPARE < THREADS_MAX ? plan->threads + SPARE : THREADS_MAX, started = 0;
     for (; started < threads; started++) {
         __atomic_fetch_add(&w->running, 1, __ATOMIC_RELAXED);
         if (pthread_create(&thread[started], NULL, writer_main, w)) {
@@ -308,7 +284,12 @@ static bool write_frames(struct writer *w, const struct restore_request *request
     }
     while (started && __atomic_load_n(&w->running, __ATOMIC_ACQUIRE)) {
         if (request->progress)
-            request->progress(request->context, __atomic_load_n(&w->done, __ATOMIC_RELAXED), total);
+            request->progress(request->context, __atomic_load_n(&w->done, __ATOMIC_RELAXED), plan->bytes);
+        if (!failure.code && !durable_checkpoint(durable, w->written, w->index->frame_count, &failure)) {
+            pthread_mutex_lock(&w->mutex);
+            error_copy(&w->error, &failure); /* ends the threads */
+            pthread_mutex_unlock(&w->mutex);
+        }
         usleep(PROGRESS_US / 10);
     }
     for (unsigned i = 0; i < started; i++)
@@ -316,13 +297,13 @@ static bool write_frames(struct writer *w, const struct restore_request *request
     if (!started)
         error_set(&w->error, GB_internal, "no thread for the restore");
     if (request->progress && !w->error.code)
-        request->progress(request->context, total, total);
+        request->progress(request->context, plan->bytes, plan->bytes);
     error_copy(error, &w->error);
     return !error->code;
 }
 
 /* The log under its temporary name, header first; the redo is written into it like any file. */
-static bool make_log(const struct writer *w, struct gb_error *error)
+static bool make_log(const struct writer *w, bool go_on, struct gb_error *error)
 {
     const struct manifest *m = w->manifest;
     char path[WIRE_PATH_MAX], version[32];
@@ -332,7 +313,8 @@ static bool make_log(const struct writer *w, struct gb_error *error)
         return error_set(error, GB_internal, "no memory");
     restore_target_path(w->request, RESTORE_LOG, path, sizeof path);
     bool ok = redo_writer_header(m->redo_header, m->checkpoint_lsn, m->checkpoint_end_lsn, m->end_lsn, version, header, error);
-    int fd = ok ? open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0660) : -1;
+    const int flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | (go_on ? 0 : O_EXCL);
+    int fd = ok ? open(path, flags, 0660) : -1;
     if (ok && (fd < 0 || ftruncate(fd, (off_t)redo_writer_file_size(m->redo_bytes)) ||
                !write_at(fd, header, REDO_START_OFFSET, 0)))
         ok = error_set_errno(error, errno == ENOSPC ? GB_target_no_space : GB_target_failed, errno, "%s can't be written", path);
@@ -342,47 +324,109 @@ static bool make_log(const struct writer *w, struct gb_error *error)
     return ok;
 }
 
-static bool sync_all(const struct writer *w, struct gb_error *error)
+/* Where it is outside the data directory. */
+static bool guard_aria(const struct writer *w, struct gb_error *error)
 {
-    int fd = open(w->request->datadir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool ok = fd >= 0 && !syncfs(fd);
-    if (!ok)
-        error_set_errno(error, GB_target_failed, errno, "%s can't be synced to disk", w->request->datadir);
-    if (fd >= 0)
-        close(fd);
-    for (size_t i = 0; ok && i < w->index->file_count; i++) {
-        const char *path = w->index->files[i].path;
-        if (path[0] != '/' || w->index->files[i].kind == INDEX_KIND_LINK)
+    char path[WIRE_PATH_MAX], parent[WIRE_PATH_MAX];
+    for (size_t i = 0; i < w->index->file_count; i++) {
+        if (w->index->files[i].kind != WIRE_KIND_ARIA_CONTROL || w->index->files[i].path[0] != '/')
             continue;
-        fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 || fsync(fd))
-            ok = error_set_errno(error, GB_target_failed, errno, "%s can't be synced to disk", path);
-        if (fd >= 0)
-            close(fd);
+        restore_target_path(w->request, w->index->files[i].path, path, sizeof path);
+        snprintf(parent, sizeof parent, "%s", path);
+        if (!target_make_directories(dirname(parent), w->uid, w->gid, error) || !target_guard_aria(path, error))
+            return false;
+        if (w->uid != (uid_t)-1 && lchown(path, w->uid, w->gid))
+            return error_set_errno(error, GB_target_failed, errno, "the owner of %s can't be set", path);
     }
+    return true;
+}
+
+/* What is in the way goes, and the guard is up. */
+static bool take_place(const struct writer *w, struct restore_plan *plan, struct gb_error *error)
+{
+    const struct restore_request *request = w->request;
+    if (plan->start == RESTORE_ANEW) {
+        if (plan->previous.state != MARKER_CLEARING_KEEP)
+            plan->previous.state = MARKER_CLEARING_DELETE;
+        if (!clear_target(request->datadir, &plan->previous, error))
+            return false;
+    }
+    if (plan->replaces && (!target_make_directories(request->datadir, (uid_t)-1, (gid_t)-1, error) ||
+                           !clear_target(request->datadir, &plan->marker, error)))
+        return false;
+    return target_begin(request->datadir, &plan->marker, error) && guard_aria(w, error);
+}
+
+/* Each gets its name; ib_logfile0 comes last, with target_end(). */
+static bool release(const struct writer *w, struct gb_error *error)
+{
+    char path[WIRE_PATH_MAX];
+    for (size_t i = 0; i < w->index->file_count; i++) {
+        const struct index_file *f = &w->index->files[i];
+        restore_target_path(w->request, f->path, path, sizeof path);
+        if (restore_is_held(f) && strcmp(f->path, "ib_logfile0") && !target_release(path, error))
+            return false;
+    }
+    return true;
+}
+
+/* A save's links, made and durable. */
+static bool finish_save(const struct writer *w, struct gb_error *error)
+{
+    struct durable *durable = NULL;
+    bool ok = saved_finish(w->index, w->request, error) && target_chown(w->request->datadir, w->uid, w->gid, error) &&
+              (durable = durable_open(w->request, w->index, error)) && durable_sync(durable, error);
+    durable_close(durable);
+    return ok;
+}
+
+/* All is durable. state: what happens next. Each step may be done again. */
+static bool end_writing(const struct writer *w, struct restore_plan *plan, enum marker_state state, struct gb_error *error)
+{
+    const char *datadir = w->request->datadir;
+    bool save = manifest_is_save(w->manifest);
+    plan->marker.state = state;
+    if (!marker_write(datadir, &plan->marker, error) || (save && !finish_save(w, error)) || !release(w, error))
+        return false;
+    if (state == MARKER_CHANGING)
+        return journal_remove(datadir, error);
+    return target_end(datadir, save && !saved_has_log(w->index) ? NULL : RESTORE_LOG, error);
+}
+
+static bool write_all(struct writer *w, struct restore_plan *plan, struct gb_error *error)
+{
+    const struct restore_request *request = w->request;
+    const bool go_on = plan->start == RESTORE_GO_ON;
+    struct durable *durable = NULL;
+    bool ok = take_place(w, plan, error) && make_files(w, go_on, error) && (manifest_is_save(w->manifest) || make_log(w, go_on, error)) &&
+              (durable = durable_open(request, w->index, error)) && write_frames(w, plan, durable, error) &&
+              relocate_links(request, w->index, plan->original, error) &&
+              (request->galera ? target_grastate(request->datadir, manifest_position(w->manifest), request->safe_to_bootstrap, error)
+                               : target_no_grastate(request->datadir, error)) &&
+              target_chown(request->datadir, w->uid, w->gid, error) && durable_sync(durable, error) &&
+              end_writing(w, plan, request->stay_guarded ? MARKER_CHANGING : MARKER_ENDING, error);
+    durable_close(durable);
     return ok;
 }
 
 bool restore_run(struct repository *repository, const struct manifest *m, const struct index *index,
-                 const struct restore_request *request, const struct restore_plan *plan, struct gb_error *error)
+                 const struct restore_request *request, struct restore_plan *plan, struct gb_error *error)
 {
-    struct writer w = {.repository = repository, .manifest = m, .index = index, .request = request};
+    struct writer w = {.repository = repository, .manifest = m, .index = index, .request = request, .uid = plan->uid,
+                       .gid = plan->gid, .written = plan->written, .done = plan->done};
+    if (plan->start == RESTORE_FINISH)
+        return end_writing(&w, plan, MARKER_ENDING, error);
     repository_prefix(w.prefix, sizeof w.prefix, m->cluster, m->id);
     w.order = malloc((index->frame_count + 1) * sizeof *w.order);
     if (!w.order)
         return error_set(error, GB_internal, "no memory");
     for (uint32_t i = 0; i < index->frame_count; i++)
-        w.order[i] = i;
+        if (!plan->written[i])
+            w.order[w.count++] = i;
     sort_index = index;
-    qsort(w.order, index->frame_count, sizeof *w.order, by_place);
+    qsort(w.order, w.count, sizeof *w.order, by_place);
     pthread_mutex_init(&w.mutex, NULL);
-    bool save = manifest_is_save(m), has_log = true;
-    bool ok = target_owner(request, &w.uid, &w.gid, error) && target_begin(request->datadir, m, error) &&
-              make_files(&w, error) && (save || make_log(&w, error)) && write_frames(&w, request, plan->bytes, error) &&
-              (!save || saved_finish(index, request, &has_log, error)) &&
-              (!request->galera || target_grastate(request->datadir, manifest_position(m), request->safe_to_bootstrap, error)) &&
-              target_chown(request->datadir, w.uid, w.gid, error) && sync_all(&w, error) &&
-              (request->stay_guarded || target_end(request->datadir, has_log ? RESTORE_LOG : NULL, error));
+    bool ok = write_all(&w, plan, error);
     pthread_mutex_destroy(&w.mutex);
     free(w.order);
     return ok;

@@ -12,14 +12,12 @@
 
 #define SAVED_LINK_SUFFIX ".galera-backup-link"
 
-/* The path of a file of the backup until the end (SAVED_LINK_SUFFIX comes behind that of a link).
- */
-const char *saved_place(const struct index_file *file);
-
-/* Makes the links of what was written for them, and takes away the guard's mysql/ if the save has
-   none. Durable with the next sync. *has_log: whether the save has an ib_logfile0, for
-   target_end(). Errors: GB_target_failed, GB_corrupt_backup. */
-bool saved_finish(const struct index *index, const struct restore_request *request, bool *has_log,
+/* When all is written and nothing will be written again: makes the links of what was written for
+   them, and takes away the guard's mysql/ if the save has none. May be done again. Errors:
+   GB_target_failed, GB_corrupt_backup. */
+bool saved_finish(const struct index *index, const struct restore_request *request,
                   struct gb_error *error);
+/* Whether the save has an ib_logfile0, for target_end(). */
+bool saved_has_log(const struct index *index);
 
 #endif

@@ -1,5 +1,7 @@
 /* The directory that a restore writes; see target.h. */
 #include "agent/restore/target.h"
+#include "agent/restore/clear.h"
+#include "agent/restore/journal.h"
 #include "common/redo_writer.h"
 
 #include <dirent.h>
@@ -16,16 +18,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#define GUARD_SIZE (REDO_START_OFFSET + 4096u) /* a shorter log is "too small", and its creator is not said */
+
 static void path_of(char *out, size_t size, const char *datadir, const char *name)
 {
     snprintf(out, size, "%s/%s", datadir, name);
 }
 
-/* A server that runs holds write locks on ibdata1 and on Aria's control file. */
-static bool locked(const char *datadir, const char *name, pid_t *pid)
+/* A server that runs holds write locks on ibdata1, ib_logfile0 and Aria's control file. */
+static bool locked_by(const char *path, pid_t *pid)
 {
-    char path[WIRE_PATH_MAX];
-    path_of(path, sizeof path, datadir, name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return false;
@@ -36,11 +38,32 @@ static bool locked(const char *datadir, const char *name, pid_t *pid)
     return held;
 }
 
+bool target_locked(const char *path)
+{
+    pid_t pid;
+    return locked_by(path, &pid);
+}
+
+bool target_check_idle(const char *datadir, struct gb_error *error)
+{
+    static const char *const names[] = {"ibdata1", "ib_logfile0", "aria_log_control"};
+    char path[WIRE_PATH_MAX];
+    pid_t pid = 0;
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        path_of(path, sizeof path, datadir, names[i]);
+        if (locked_by(path, &pid))
+            return error_set(error, GB_target_in_use, "a server (pid %d) runs in %s", (int)pid, datadir);
+    }
+    return true;
+}
+
 static bool refuse_content(const char *datadir, const char *name, struct gb_error *error)
 {
-    char path[WIRE_PATH_MAX], date[32] = "";
+    char path[WIRE_PATH_MAX], date[32] = "", stamp[32], aside[WIRE_PATH_MAX];
     struct stat st;
     struct tm tm;
+    struct gb_error ignored = {0};
+    time_t now = time(NULL);
     static const char *const telling[] = {"ibdata1", "aria_log_control", "mysql"};
     for (size_t i = 0; i < sizeof telling / sizeof telling[0]; i++) {
         path_of(path, sizeof path, datadir, telling[i]);
@@ -52,8 +75,11 @@ static bool refuse_content(const char *datadir, const char *name, struct gb_erro
     path_of(path, sizeof path, datadir, name);
     if (!stat(path, &st) && gmtime_r(&st.st_mtime, &tm))
         strftime(date, sizeof date, " of %Y-%m-%d", &tm);
-    error_set(error, GB_target_not_empty, "%s holds %s%s (%" PRIu64 " MB) and no server runs there", datadir, name, date,
-              (uint64_t)(st.st_size >> 20));
+    error_set(error, GB_target_not_empty, "%s holds %s%s (%" PRIu64 " MB in all) and no server runs there", datadir, name, date,
+              clear_bytes(datadir) >> 20);
+    strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
+    if (clear_aside(datadir, stamp, aside, sizeof aside, &ignored))
+        error_hint(error, "--replace=keep moves it to %s", aside);
     return false;
 }
 
@@ -66,22 +92,20 @@ bool target_check(const char *datadir, struct gb_error *error)
         return error_set_errno(error, GB_target_failed, errno, "the directory %s", datadir);
     char first[256] = "", path[WIRE_PATH_MAX];
     for (struct dirent *e; (e = readdir(d));)
-        if (strcmp(e->d_name, ".") && strcmp(e->d_name, "..") && strcmp(e->d_name, "lost+found"))
+        if (clear_is_content(e->d_name))
             snprintf(first, sizeof first, "%s", e->d_name);
     closedir(d);
     if (!first[0])
         return true;
-    pid_t pid = 0;
-    if (locked(datadir, "ibdata1", &pid) || locked(datadir, "aria_log_control", &pid))
-        return error_set(error, GB_target_in_use, "a server (pid %d) runs in %s", (int)pid, datadir);
+    if (!target_check_idle(datadir, error))
+        return false;
     path_of(path, sizeof path, datadir, RESTORE_MARKER);
     if (!access(path, F_OK))
         return error_set(error, GB_target_unfinished, "%s holds a restore that has not ended", datadir);
     return refuse_content(datadir, first, error);
 }
 
-/* Writes a small file, durable. */
-static bool write_file(const char *path, const void *data, size_t size, mode_t mode, struct gb_error *error)
+bool target_write_file(const char *path, const void *data, size_t size, mode_t mode, struct gb_error *error)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
     const char *at = data;
@@ -102,7 +126,7 @@ static bool write_file(const char *path, const void *data, size_t size, mode_t m
     return ok;
 }
 
-static bool sync_directory(const char *path, struct gb_error *error)
+bool target_sync_directory(const char *path, struct gb_error *error)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     bool ok = fd >= 0 && !fsync(fd);
@@ -132,34 +156,98 @@ bool target_make_directories(const char *path, uid_t uid, gid_t gid, struct gb_e
     return make_directory(path, 0700, uid, gid, error);
 }
 
-bool target_begin(const char *datadir, const struct manifest *manifest, struct gb_error *error)
+/* As a whole: half a guard would be taken for old content. */
+static bool write_whole(const char *path, const void *data, size_t size, struct gb_error *error)
 {
-    char path[WIRE_PATH_MAX], text[1024], now[32];
-    struct tm tm;
-    time_t t = time(NULL);
-    gmtime_r(&t, &tm);
-    strftime(now, sizeof now, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    if (!target_make_directories(datadir, (uid_t)-1, (gid_t)-1, error))
-        return false;
-    int n = snprintf(text, sizeof text,
-                     "This directory is being written by galera-backup restore %s, which began at %s.\n"
-                     "While this file is here the directory is not a database: do not start a server in it.\n"
-                     "If no restore is running, empty the directory and restore again.\n",
-                     manifest->id, now);
-    path_of(path, sizeof path, datadir, RESTORE_MARKER);
-    if (!write_file(path, text, (size_t)n, 0640, error))
-        return false;
-    path_of(path, sizeof path, datadir, "mysql");
-    if (mkdir(path, 0700))
-        return error_set_errno(error, GB_target_failed, errno, "%s can't be made", path);
-    uint8_t *log = malloc(REDO_START_OFFSET);
+    char new[WIRE_PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    snprintf(new, sizeof new, "%.*s" RESTORE_FILES "guard", slash ? (int)(slash - path) + 1 : 0, path);
+    return target_write_file(new, data, size, 0660, error) &&
+           (!rename(new, path) || error_set_errno(error, GB_target_failed, errno, "%s can't be renamed to %s", new, path));
+}
+
+bool target_write_guard(const char *path, struct gb_error *error)
+{
+    uint8_t *log = calloc(1, GUARD_SIZE);
     if (!log)
         return error_set(error, GB_internal, "no memory");
     redo_writer_unfinished(log);
-    path_of(path, sizeof path, datadir, "ib_logfile0");
-    bool ok = write_file(path, log, REDO_START_OFFSET, 0660, error) && sync_directory(datadir, error);
+    bool ok = write_whole(path, log, GUARD_SIZE, error);
     free(log);
     return ok;
+}
+
+bool target_is_guard(const char *path)
+{
+    uint8_t *log = calloc(2, GUARD_SIZE);
+    FILE *f = fopen(path, "re");
+    bool same = log && f && fread(log + GUARD_SIZE, 1, GUARD_SIZE, f) == GUARD_SIZE && fgetc(f) == EOF;
+    if (same) {
+        redo_writer_unfinished(log);
+        same = !memcmp(log, log + GUARD_SIZE, GUARD_SIZE);
+    }
+    if (f)
+        fclose(f);
+    free(log);
+    return same;
+}
+
+/* ma_control_file_open() wants 0xFE 0xFE 0x0C in front, and says no. */
+static const char aria_guard[] = "galera-backup: an unfinished restore; galera-backup-restore.incomplete says more\n";
+
+bool target_guard_aria(const char *path, struct gb_error *error)
+{
+    return write_whole(path, aria_guard, sizeof aria_guard - 1, error);
+}
+
+bool target_is_aria_guard(const char *path)
+{
+    char text[sizeof aria_guard + 1];
+    FILE *f = fopen(path, "re");
+    size_t n = f ? fread(text, 1, sizeof text, f) : 0;
+    if (f)
+        fclose(f);
+    return n == sizeof aria_guard - 1 && !memcmp(text, aria_guard, n);
+}
+
+bool target_begin(const char *datadir, const struct marker *marker, struct gb_error *error)
+{
+    char path[WIRE_PATH_MAX];
+    if (!target_make_directories(datadir, (uid_t)-1, (gid_t)-1, error) || !marker_write(datadir, marker, error))
+        return false;
+    path_of(path, sizeof path, datadir, "mysql");
+    if (mkdir(path, 0700) && errno != EEXIST)
+        return error_set_errno(error, GB_target_failed, errno, "%s can't be made", path);
+    path_of(path, sizeof path, datadir, "ib_logfile0");
+    if (!target_is_guard(path) && !target_write_guard(path, error))
+        return false;
+    static const char grastate[] = "# GALERA saved state\nversion: 2.1\nuuid:    00000000-0000-0000-0000-000000000000\nseqno:   -1\n"
+                                   "safe_to_bootstrap: 0\n";
+    path_of(path, sizeof path, datadir, "aria_log_control");
+    if (!target_guard_aria(path, error))
+        return false;
+    path_of(path, sizeof path, datadir, "grastate.dat");
+    return target_write_file(path, grastate, sizeof grastate - 1, 0660, error) && target_sync_directory(datadir, error);
+}
+
+bool target_release(const char *path, struct gb_error *error)
+{
+    char from[WIRE_PATH_MAX], directory[WIRE_PATH_MAX];
+    struct stat st;
+    snprintf(from, sizeof from, "%s" RESTORE_SUFFIX, path);
+    if (rename(from, path) && (errno != ENOENT || lstat(path, &st)))
+        return error_set_errno(error, GB_target_failed, errno, "%s can't be renamed to %s", from, path);
+    snprintf(directory, sizeof directory, "%.*s", (int)(strrchr(path, '/') - path), path);
+    return target_sync_directory(directory, error);
+}
+
+bool target_no_grastate(const char *datadir, struct gb_error *error)
+{
+    char path[WIRE_PATH_MAX];
+    path_of(path, sizeof path, datadir, "grastate.dat");
+    if (!unlink(path) || errno == ENOENT)
+        return true;
+    return error_set_errno(error, GB_target_failed, errno, "%s can't be removed", path);
 }
 
 bool target_grastate(const char *datadir, const char *position, bool safe_to_bootstrap, struct gb_error *error)
@@ -172,7 +260,21 @@ bool target_grastate(const char *datadir, const char *position, bool safe_to_boo
                      "# GALERA saved state\nversion: 2.1\nuuid:    %.36s\nseqno:   %s\nsafe_to_bootstrap: %d\n", position,
                      colon + 1, safe_to_bootstrap);
     path_of(path, sizeof path, datadir, "grastate.dat");
-    return write_file(path, text, (size_t)n, 0660, error);
+    return target_write_file(path, text, (size_t)n, 0660, error);
+}
+
+bool target_finish(const char *datadir, struct gb_error *error)
+{
+    char path[WIRE_PATH_MAX];
+    path_of(path, sizeof path, datadir, "aria_log_control");
+    if (target_is_aria_guard(path) && unlink(path)) /* Aria's real one is outside */
+        return error_set_errno(error, GB_target_failed, errno, "%s can't be removed", path);
+    path_of(path, sizeof path, datadir, RESTORE_MARKER);
+    if (!journal_remove(datadir, error))
+        return false;
+    if (unlink(path) && errno != ENOENT)
+        return error_set_errno(error, GB_target_failed, errno, "%s can't be removed", path);
+    return target_sync_directory(datadir, error);
 }
 
 bool target_end(const char *datadir, const char *log_file, struct gb_error *error)
@@ -180,16 +282,11 @@ bool target_end(const char *datadir, const char *log_file, struct gb_error *erro
     char from[WIRE_PATH_MAX], to[WIRE_PATH_MAX];
     path_of(from, sizeof from, datadir, log_file ? log_file : "");
     path_of(to, sizeof to, datadir, "ib_logfile0");
-    if (!log_file && unlink(to))
+    if (!log_file && unlink(to) && errno != ENOENT)
         return error_set_errno(error, GB_target_failed, errno, "%s can't be removed", to);
-    if (log_file && rename(from, to))
+    if (log_file && rename(from, to) && (errno != ENOENT || access(to, F_OK) || target_is_guard(to)))
         return error_set_errno(error, GB_target_failed, errno, "%s can't be renamed to %s", from, to);
-    if (!sync_directory(datadir, error))
-        return false;
-    path_of(to, sizeof to, datadir, RESTORE_MARKER);
-    if (unlink(to))
-        return error_set_errno(error, GB_target_failed, errno, "%s can't be removed", to);
-    return sync_directory(datadir, error);
+    return target_sync_directory(datadir, error) && target_finish(datadir, error);
 }
 
 bool target_owner(const struct restore_request *request, uid_t *uid, gid_t *gid, struct gb_error *error)

@@ -8,18 +8,39 @@
 
 #include <sys/types.h>
 
-/* Not there, or empty but for lost+found. Errors: GB_target_not_empty, GB_target_in_use, GB_target_unfinished. */
+/* Whether a server runs there: false, with GB_target_in_use, if one does. */
+bool target_check_idle(const char *datadir, struct gb_error *error);
+/* Whether a server has that file open. */
+bool target_locked(const char *path);
+/* Not there, or empty but for lost+found and what was moved aside. Errors: GB_target_not_empty, GB_target_in_use,
+   GB_target_unfinished. */
 bool target_check(const char *datadir, struct gb_error *error);
+/* A small file, and a directory: durable when they return. Errors: GB_target_failed, GB_target_no_space. */
+bool target_write_file(const char *path, const void *data, size_t size, mode_t mode, struct gb_error *error);
+bool target_sync_directory(const char *path, struct gb_error *error);
+/* The ib_logfile0 that InnoDB refuses: write it, durable; is this one? */
+bool target_write_guard(const char *path, struct gb_error *error);
+bool target_is_guard(const char *path);
 /* A directory (mode 0700) and those above it (0755), as far as they are missing. What is made belongs to uid and gid; uid -1:
    to this process. */
 bool target_make_directories(const char *path, uid_t uid, gid_t gid, struct gb_error *error);
-/* The guard, durable before it returns: the marker file, mysql/, an ib_logfile0 that InnoDB refuses. */
-bool target_begin(const char *datadir, const struct manifest *manifest, struct gb_error *error);
+/* The guard, durable before it returns: the marker file, mysql/, an ib_logfile0 that InnoDB refuses, an aria_log_control that Aria
+   refuses, a grastate.dat that forbids to bootstrap. May be done again. */
+bool target_begin(const char *datadir, const struct marker *marker, struct gb_error *error);
+/* Aria's alone, also outside the data directory: a control file that it refuses, at path; is it one? */
+bool target_is_aria_guard(const char *path);
+bool target_guard_aria(const char *path, struct gb_error *error);
+/* A held file from path RESTORE_SUFFIX to its place, if it is not there already. */
+bool target_release(const char *path, struct gb_error *error);
+/* No grastate.dat, for a server without Galera. */
+bool target_no_grastate(const char *datadir, struct gb_error *error);
 /* grastate.dat with uuid and seqno of "uuid:seqno". */
 bool target_grastate(const char *datadir, const char *position, bool safe_to_bootstrap, struct gb_error *error);
 /* Takes the guard away; the directory can be started when this has returned. log_file: what becomes ib_logfile0; NULL: nothing,
-   none is left (a save that had none). */
+   none is left (a save that had none). May be done again. */
 bool target_end(const char *datadir, const char *log_file, struct gb_error *error);
+/* Its last step: the marker goes. */
+bool target_finish(const char *datadir, struct gb_error *error);
 /* Owner of all that is written: --owner, else the directory's if it was there, else user mysql; uid -1: leave. */
 bool target_owner(const struct restore_request *request, uid_t *uid, gid_t *gid, struct gb_error *error);
 /* chown of datadir (if that is a link, of the directory it leads to) and of everything below; links there are not followed. */

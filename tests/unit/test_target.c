@@ -158,8 +158,8 @@ static void a_server_that_runs_there_is_seen(void **state)
 static void begin(const char *directory)
 {
     struct gb_error error = {0};
-    struct manifest m = {0};
-    snprintf(m.id, sizeof m.id, LABEL);
+    struct marker m = {.state = MARKER_WRITING};
+    snprintf(m.backup, sizeof m.backup, LABEL);
     if (!target_begin(directory, &m, &error))
         fail_msg("%s", error.what);
 }

@@ -1,0 +1,221 @@
+/* Old content, moved aside or removed; see clear.h. */
+#include "agent/restore/clear.h"
+#include "agent/restore/saved.h"
+#include "agent/restore/target.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fts.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define ASIDE_INSIDE ".before-"
+#define GUARD_LOG    "ib_logfile0"
+#define GUARD_ARIA   "aria_log_control"
+
+bool clear_is_content(const char *name)
+{
+    return strcmp(name, ".") && strcmp(name, "..") && strcmp(name, "lost+found") &&
+           strncmp(name, ASIDE_INSIDE, sizeof ASIDE_INSIDE - 1);
+}
+
+static bool mount_of(const char *path, uint64_t *id)
+{
+    struct statx x;
+    if (statx(AT_FDCWD, path, 0, STATX_MNT_ID, &x) || !(x.stx_mask & STATX_MNT_ID))
+        return false;
+    *id = x.stx_mnt_id;
+    return true;
+}
+
+bool clear_aside(const char *datadir, const char *stamp, char *out, size_t size,
+                 struct gb_error *error)
+{
+    char real[PATH_MAX], parent[PATH_MAX];
+    uint64_t here, above;
+    if (!realpath(datadir, real))
+        return error_set_errno(error, GB_target_failed, errno, "the directory %s", datadir);
+    snprintf(parent, sizeof parent, "%s", real);
+    const char *directory = dirname(parent);
+    bool beside = mount_of(real, &here) && mount_of(directory, &above) && here == above &&
+                  !access(directory, W_OK | X_OK);
+    snprintf(out, size, beside ? "%s.before-%s" : "%s/" ASIDE_INSIDE "%s", real, stamp);
+    return true;
+}
+
+uint64_t clear_bytes(const char *datadir)
+{
+    uint64_t bytes = 0;
+    char *real = realpath(datadir, NULL), *paths[] = {real, NULL};
+    FTS *fts = real ? fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL) : NULL;
+    for (FTSENT *e; fts && (e = fts_read(fts));)
+        if (e->fts_level == 1 && !clear_is_content(e->fts_name))
+            fts_set(fts, e, FTS_SKIP);
+        else if (e->fts_info == FTS_F)
+            bytes += (uint64_t)e->fts_statp->st_blocks * 512;
+    if (fts)
+        fts_close(fts);
+    free(real);
+    return bytes;
+}
+
+static bool remove_tree(const char *path, bool keep_top, struct gb_error *error)
+{
+    char *copy = strdup(path), *paths[] = {copy, NULL};
+    FTS *fts = copy ? fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL) : NULL;
+    bool ok = fts || error_set_errno(error, GB_target_failed, errno, "%s can't be removed", path);
+    for (FTSENT *e; ok && (e = fts_read(fts));) {
+        bool top = keep_top && e->fts_level == 0;
+        if (e->fts_info == FTS_D || top)
+            continue;
+        if (e->fts_info == FTS_DP ? rmdir(e->fts_path) : unlink(e->fts_path))
+            ok =
+                error_set_errno(error, GB_target_failed, errno, "%s can't be removed", e->fts_path);
+    }
+    if (fts)
+        fts_close(fts);
+    free(copy);
+    return ok;
+}
+
+/* from does not have to be there: an earlier run may have done it. */
+static bool move(const char *from, const char *to, struct gb_error *error)
+{
+    struct stat st;
+    if (lstat(from, &st) && errno == ENOENT)
+        return true;
+    if (!renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE))
+        return true;
+    if (errno == EINVAL && lstat(to, &st) && errno == ENOENT &&
+        !rename(from, to)) /* a file system that does not know the flag */
+        return true;
+    return error_set_errno(error, GB_target_failed, errno, "%s can't be moved to %s", from, to);
+}
+
+/* An own mysql/ takes the place of the old one at one blow. */
+static bool swap_directory(const char *from, const char *to, struct gb_error *error)
+{
+    struct stat st;
+    if (lstat(from, &st))
+        return !mkdir(from, 0700) ||
+               error_set_errno(error, GB_target_failed, errno, "%s can't be made", from);
+    if (mkdir(to, 0700) && errno != EEXIST)
+        return error_set_errno(error, GB_target_failed, errno, "%s can't be made", to);
+    if (rmdir(to) && (errno == ENOTEMPTY || errno == EEXIST))
+        return true; /* an earlier run has done it */
+    if (!mkdir(to, 0700) && !renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE))
+        return true;
+    if ((!rmdir(to) || errno == ENOENT) && !rename(from, to) && !mkdir(from, 0700))
+        return true;
+    return error_set_errno(error, GB_target_failed, errno, "%s can't be moved to %s", from, to);
+}
+
+struct clearing {
+    const char *datadir, *aside; /* aside NULL: remove */
+    struct gb_error *error;
+};
+
+static bool clear_entry(const struct clearing *c, const char *name)
+{
+    char from[WIRE_PATH_MAX], to[WIRE_PATH_MAX];
+    bool directory = !strcmp(name, "mysql");
+    snprintf(from, sizeof from, "%s/%s", c->datadir, name);
+    snprintf(to, sizeof to, "%s/%s", c->aside ? c->aside : "", name);
+    if (!c->aside && directory && (unlink(from), mkdir(from, 0700)) && errno != EEXIST)
+        return error_set_errno(c->error, GB_target_failed, errno, "%s can't be made", from);
+    if (!c->aside)
+        return remove_tree(from, directory, c->error);
+    return directory ? swap_directory(from, to, c->error) : move(from, to, c->error);
+}
+
+static bool stays(const char *name)
+{
+    return !strcmp(name, RESTORE_MARKER) || !strcmp(name, GUARD_LOG) || !strcmp(name, GUARD_ARIA) ||
+           !strcmp(name, "mysql") || !clear_is_content(name);
+}
+
+/* Files of a restore are nobody's old content. */
+static bool clear_other(const struct clearing *c, const char *name)
+{
+    const struct clearing ours = {c->datadir, NULL, c->error};
+    return clear_entry(strncmp(name, RESTORE_FILES, sizeof RESTORE_FILES - 1) ? c : &ours, name);
+}
+
+static bool clear_entries(const struct clearing *c)
+{
+    struct dirent **list;
+    int count = scandir(c->datadir, &list, NULL, alphasort);
+    bool ok = count >= 0 ||
+              error_set_errno(c->error, GB_target_failed, errno, "the directory %s", c->datadir);
+    for (int i = 0; i < count; i++) {
+        ok = ok && (stays(list[i]->d_name) || clear_other(c, list[i]->d_name));
+        free(list[i]);
+    }
+    if (count >= 0)
+        free(list);
+    return ok && clear_entry(c, "mysql");
+}
+
+static bool swap_file(const struct clearing *c, const char *name,
+                      bool (*is_guard)(const char *path),
+                      bool (*write_guard)(const char *path, struct gb_error *error))
+{
+    char path[WIRE_PATH_MAX], aside[WIRE_PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s", c->datadir, name);
+    snprintf(aside, sizeof aside, "%s/%s", c->aside ? c->aside : "", name);
+    return is_guard(path) ||
+           ((!c->aside || move(path, aside, c->error)) && write_guard(path, c->error));
+}
+
+/* The old log goes, the guard's comes: a server does not start without one. The same for Aria's
+   control file, without which Aria makes another: so it comes second. */
+static bool swap_guards(const struct clearing *c)
+{
+    return swap_file(c, GUARD_LOG, target_is_guard, target_write_guard) &&
+           swap_file(c, GUARD_ARIA, target_is_aria_guard, target_guard_aria) &&
+           target_sync_directory(c->datadir, c->error);
+}
+
+static bool clear_outside(const struct clearing *c, const struct marker *m)
+{
+    char to[WIRE_PATH_MAX + 64];
+    for (size_t i = 0; i < m->outside_count; i++) {
+        static const char *const suffixes[] = {RESTORE_SUFFIX,
+                                               SAVED_LINK_SUFFIX}; /* an unfinished restore's */
+        for (size_t j = 0; j < 2; j++) {
+            snprintf(to, sizeof to, "%s%s", m->outside[i], suffixes[j]);
+            unlink(to);
+        }
+        snprintf(to, sizeof to, "%s.before-%s", m->outside[i], m->stamp);
+        if (c->aside ? !move(m->outside[i], to, c->error)
+                     : (unlink(m->outside[i]) && errno != ENOENT && errno != ENOTDIR))
+            return error_set_errno(c->error, GB_target_failed, errno, "%s can't be removed",
+                                   m->outside[i]);
+    }
+    return true;
+}
+
+bool clear_target(const char *datadir, struct marker *m, struct gb_error *error)
+{
+    struct clearing c = {datadir, m->state == MARKER_CLEARING_KEEP ? m->aside : NULL, error};
+    struct stat st;
+    bool inside =
+        c.aside &&
+        c.aside[0]; /* else there was no data directory, and files outside are moved alone */
+    if (inside && !stat(datadir, &st) && mkdir(c.aside, st.st_mode & 0777) && errno != EEXIST)
+        return error_set_errno(error, GB_target_failed, errno, "%s can't be made", c.aside);
+    if (inside && lchown(c.aside, st.st_uid, st.st_gid) && errno != EPERM)
+        return error_set_errno(error, GB_target_failed, errno, "the owner of %s can't be set",
+                               c.aside);
+    if (!marker_write(datadir, m, error) || !swap_guards(&c) || !clear_entries(&c) ||
+        !clear_outside(&c, m) || (inside && !target_sync_directory(c.aside, error)))
+        return false;
+    m->state = MARKER_WRITING;
+    return marker_write(datadir, m, error);
+}

@@ -1,0 +1,29 @@
+/*
+  What is in the way of a restore is moved aside or removed: --replace keep|delete, and what an
+  unfinished restore left.
+
+  The guard (target.h) goes up first and stays up, entry by entry, so that at no moment a server
+  could start on half of the old content, or a start script find the directory without mysql/ and
+  initialise it. The marker says what is being done: a later run goes on with it.
+*/
+#ifndef GB_AGENT_RESTORE_CLEAR_H
+#define GB_AGENT_RESTORE_CLEAR_H
+
+#include "agent/restore/marker.h"
+
+/* Where old content would go: beside the data directory (DATADIR.before-STAMP), or in it where that
+   is a mount point (DATADIR/.before-STAMP). A link is followed. Errors: GB_target_failed. */
+bool clear_aside(const char *datadir, const char *stamp, char *out, size_t size,
+                 struct gb_error *error);
+/* Whether an entry of the data directory is content: not lost+found, and not what was moved aside
+ * before. */
+bool clear_is_content(const char *name);
+/* Bytes that the content takes on disk. */
+uint64_t clear_bytes(const char *datadir);
+
+/* Does what marker->state says, with the content of datadir and with files at marker->outside;
+   marker->state is MARKER_WRITING when it returns true. Errors: GB_target_failed,
+   GB_target_no_space. */
+bool clear_target(const char *datadir, struct marker *marker, struct gb_error *error);
+
+#endif
