@@ -68,6 +68,18 @@ static void set_brake(struct backup *b, uint64_t behind, int64_t headroom_s, uin
   throttle_brake(b->brake);
 }
 
+/* Of what is known to be there, at most so much is still to be read. The estimate of bytes_total counts what a tablespace has
+   allocated and never used, which is found out when its turn comes. */
+static uint64_t still_to_read(struct backup *b)
+{
+  struct inventory_load load = {0};
+  if (!b->inventory)
+    return UINT64_MAX;
+  inventory_load(b->inventory, &load);
+  uint64_t spaces = inventory_space_bytes(b->inventory);
+  return spaces > load.queued_bytes ? spaces : load.queued_bytes;
+}
+
 static void sample(struct backup *b)
 {
   uint64_t now = now_us();
@@ -90,7 +102,9 @@ static void sample(struct backup *b)
   uint64_t slot_us = 0, throttle_us = 0, behind = 0;
   if (b->readers)
     readers_waits(b->readers, &slot_us, &throttle_us);
+  uint64_t left = still_to_read(b);
   struct progress *p = progress_lock();
+  p->bytes_left = left;
   if (seconds > 0)
     p->read_rate = (uint64_t)((double)(bytes - b->rate_bytes) / seconds);
   p->bytes_done = bytes;
@@ -126,7 +140,9 @@ static void sample(struct backup *b)
                                   .throttle_us = throttle_us - b->throttle_wait_us,
                                   .read_bytes = bytes - b->rate_bytes};
   p->bottleneck = bottleneck_of(&held);
-  p->eta_rate = p->eta_rate ? (3 * p->eta_rate + p->read_rate) / 4 : p->read_rate;
+  /* The first sample is of a part of a second alone. */
+  p->eta_rate = b->eta_samples > 1 ? (3 * p->eta_rate + p->read_rate) / 4 : p->read_rate;
+  b->eta_samples += p->read_rate > 0;
   struct wire_node_progress m = {.bytes_total = p->bytes_total, .bytes_done = p->bytes_done, .redo_bytes = p->redo_bytes};
   snprintf(m.stage, sizeof m.stage, "%s", p->stage);
   m.percent = p->bytes_total ? (uint32_t)(p->bytes_done * 100 / p->bytes_total) : 0;

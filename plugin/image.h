@@ -36,6 +36,7 @@ struct backup
   bool followed;                 /* the redo follower has once been near enough to the server */
   uint64_t brake, brake_off;     /* bytes a second, 0: none; reaching brake_off it comes off */
   uint64_t slot_wait_us, throttle_wait_us; /* of the readers, at the last sample */
+  unsigned eta_samples;
   uint64_t flow_control_base;
   bool flow_control_known;
   uint64_t lsn_end;

@@ -24,7 +24,10 @@ void progress_unlock(void)
 
 uint64_t progress_eta_s(const struct progress *p)
 {
-  return p->eta_rate && p->bytes_total > p->bytes_done ? (p->bytes_total - p->bytes_done + p->eta_rate - 1) / p->eta_rate : 0;
+  uint64_t left = p->bytes_total > p->bytes_done ? p->bytes_total - p->bytes_done : 0;
+  if (left > p->bytes_left)
+    left = p->bytes_left;
+  return p->eta_rate ? (left + p->eta_rate - 1) / p->eta_rate : 0;
 }
 
 void progress_get(struct progress *out)

@@ -22,6 +22,7 @@ struct progress
   uint64_t read_rate, store_rate, rate_limit, redo_bytes;
   int64_t redo_headroom_s; /* -1: not known */
   uint32_t threads;
+  uint64_t bytes_left;      /* not more than this is still to be read */
   uint64_t eta_rate;        /* read_rate, smoothed over some seconds */
   uint8_t bottleneck;       /* enum bottleneck */
   uint8_t agent_bottleneck; /* the agent's own word: CPU, STORE or NONE */
