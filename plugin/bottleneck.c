@@ -9,7 +9,8 @@ enum bottleneck bottleneck_of(const struct bottleneck_input *in)
 {
   uint64_t noticed = in->interval_us / NOTICED;
   bool copying = !strcmp(in->stage, "COPY"), agent_slow = !strncmp(in->waiting_for, "the agent", 9);
-  /* Outside COPY a backup waits for statements that hold locks, or for the agent to take what is left. */
+  /* Outside COPY a backup waits for statements that hold locks, or for the agent to take what is
+   * left. */
   if (in->waiting_for[0] && !copying && !agent_slow)
     return BOTTLENECK_LOCK;
   if (in->throttle_us > noticed && in->throttle_us >= in->slot_us)

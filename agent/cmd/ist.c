@@ -15,7 +15,8 @@ bool cmd_donors(const struct options *options, struct ist_donors *donors, struct
     if (options->donor)
         c = connection_open_host(options->donor, DONOR_TIMEOUT_S, error);
     else if (cmd_repository_is_path(options) && !options->config)
-        error_set(error, GB_server_unreachable, "a repository that is named by its path names no server to ask");
+        error_set(error, GB_server_unreachable,
+                  "a repository that is named by its path names no server to ask");
     else if (cmd_config(options, &config, error))
         c = connection_open(&config, DONOR_TIMEOUT_S, error);
     bool ok = c && ist_donors_read(c, donors, error);
@@ -31,8 +32,11 @@ void cmd_ist_text(const struct ist_donors *donors, const char *position, char *o
         ist_predict(donors, position, &p);
         ist_text(&p, out, size);
     } else
-        snprintf(out, size, "not known here (--donor HOST asks a node). On a node of the cluster run SHOW GLOBAL STATUS LIKE "
-                 "'wsrep_local_cached_downto': possible where it is %" PRId64 " or less; else the node is filled by SST",
+        snprintf(out, size,
+                 "not known here (--donor HOST asks a node). On a node of the cluster run SHOW "
+                 "GLOBAL STATUS LIKE "
+                 "'wsrep_local_cached_downto': possible where it is %" PRId64
+                 " or less; else the node is filled by SST",
                  colon ? (int64_t)strtoll(colon + 1, NULL, 10) : 0);
 }
 

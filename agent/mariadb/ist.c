@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GAP_SHIFT 7          /* safety gap: 1/128 of the cached range */
+#define GAP_SHIFT 7 /* safety gap: 1/128 of the cached range */
 #define GAP_MAX   (1 << 20)
 #define DAY_S     86400u
 
@@ -28,8 +28,11 @@ uint64_t ist_gcache_bytes(const char *options)
             continue;
         char *unit;
         uint64_t number = strtoull(value + 1, &unit, 10);
-        unsigned shift = *unit == 'K' || *unit == 'k' ? 10 : *unit == 'M' || *unit == 'm' ? 20 : *unit == 'G' || *unit == 'g' ? 30
-                         : *unit == 'T' || *unit == 't' ? 40 : 0;
+        unsigned shift = *unit == 'K' || *unit == 'k'   ? 10
+                         : *unit == 'M' || *unit == 'm' ? 20
+                         : *unit == 'G' || *unit == 'g' ? 30
+                         : *unit == 'T' || *unit == 't' ? 40
+                                                        : 0;
         return number << shift;
     }
     return 0;
@@ -37,7 +40,8 @@ uint64_t ist_gcache_bytes(const char *options)
 
 /* ---- what a server says of itself ---- */
 
-static bool take_rows(struct connection *c, const char *sql, void (*take)(struct ist_facts *, const char *, const char *),
+static bool take_rows(struct connection *c, const char *sql,
+                      void (*take)(struct ist_facts *, const char *, const char *),
                       struct ist_facts *facts, struct gb_error *error)
 {
     MYSQL_RES *rows;
@@ -67,7 +71,8 @@ static void take_status(struct ist_facts *f, const char *name, const char *value
         uint64_t seqno = strtoull(value, NULL, 10); /* nothing cached: the greatest number */
         f->cached = seqno > 0 && seqno <= INT64_MAX;
         f->donor.cached_downto = f->cached ? (int64_t)seqno : -1;
-    } else if (!strcasecmp(name, "wsrep_replicated_bytes") || !strcasecmp(name, "wsrep_received_bytes"))
+    } else if (!strcasecmp(name, "wsrep_replicated_bytes") ||
+               !strcasecmp(name, "wsrep_received_bytes"))
         f->bytes += strtoull(value, NULL, 10);
     else if (!strcasecmp(name, "wsrep_replicated") || !strcasecmp(name, "wsrep_received"))
         f->sets += strtoull(value, NULL, 10);
@@ -90,7 +95,8 @@ static void take_variable(struct ist_facts *f, const char *name, const char *val
         snprintf(d->node, sizeof d->node, "%s", value);
     else if (!strcasecmp(name, "port"))
         snprintf(f->port, sizeof f->port, "%s", value);
-    if ((!strcasecmp(name, "wsrep_node_address") && *value) || (!strcasecmp(name, "hostname") && !d->address[0]))
+    if ((!strcasecmp(name, "wsrep_node_address") && *value) ||
+        (!strcasecmp(name, "hostname") && !d->address[0]))
         snprintf(d->address, sizeof d->address, "%s", value);
 }
 
@@ -110,14 +116,18 @@ bool ist_facts_read(struct connection *c, struct ist_facts *f, struct gb_error *
 {
     memset(f, 0, sizeof *f);
     f->donor.cached_downto = -1;
-    if (!take_rows(c,
-                   "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('wsrep_on', 'wsrep_cluster_name', "
-                   "'wsrep_provider_options', 'wsrep_node_name', 'wsrep_node_address', 'hostname', 'port')",
-                   take_variable, f, error) ||
+    if (!take_rows(
+            c,
+            "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('wsrep_on', 'wsrep_cluster_name', "
+            "'wsrep_provider_options', 'wsrep_node_name', 'wsrep_node_address', 'hostname', "
+            "'port')",
+            take_variable, f, error) ||
         !take_rows(c,
-                   "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_cluster_state_uuid', 'wsrep_cluster_conf_id', "
+                   "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_cluster_state_uuid', "
+                   "'wsrep_cluster_conf_id', "
                    "'wsrep_cluster_status', 'wsrep_local_state_comment', 'wsrep_last_committed', "
-                   "'wsrep_local_cached_downto', 'wsrep_replicated_bytes', 'wsrep_received_bytes', 'wsrep_replicated', "
+                   "'wsrep_local_cached_downto', 'wsrep_replicated_bytes', 'wsrep_received_bytes', "
+                   "'wsrep_replicated', "
                    "'wsrep_received', 'Uptime')",
                    take_status, f, error))
         return false;
@@ -150,8 +160,9 @@ static void take_donor(struct ist_donors *donors, MYSQL_ROW row)
 
 bool ist_donors_read(struct connection *c, struct ist_donors *donors, struct gb_error *error)
 {
-    static const char select[] = "SELECT node, address, state_uuid, cached_downto, last_committed, gcache_bytes, "
-                                 "written_bytes_s, writeset_bytes FROM galera_backup.donors ORDER BY node";
+    static const char select[] =
+        "SELECT node, address, state_uuid, cached_downto, last_committed, gcache_bytes, "
+        "written_bytes_s, writeset_bytes FROM galera_backup.donors ORDER BY node";
     MYSQL_RES *rows;
     struct gb_error ignored = {0};
     struct ist_facts facts;
@@ -159,7 +170,8 @@ bool ist_donors_read(struct connection *c, struct ist_donors *donors, struct gb_
     if (!ist_facts_read(c, &facts, error))
         return false;
     if (!facts.galera || !facts.primary)
-        return error_set(error, GB_node_not_fit, "%s is not in the Primary component of a cluster", facts.donor.node);
+        return error_set(error, GB_node_not_fit, "%s is not in the Primary component of a cluster",
+                         facts.donor.node);
     /* Without the schema, or without a right to read it, the server still answers for itself. */
     if (connection_query(c, select, &rows, NULL, &ignored)) {
         for (MYSQL_ROW row; rows && (row = mysql_fetch_row(rows));)
@@ -205,12 +217,14 @@ void ist_predict(const struct ist_donors *donors, const char *position, struct i
     uint64_t rate = 0, writeset = 0;
     for (unsigned i = 0; i < donors->count; i++) {
         rate = donors->list[i].written_bytes_s > rate ? donors->list[i].written_bytes_s : rate;
-        writeset = donors->list[i].writeset_bytes > writeset ? donors->list[i].writeset_bytes : writeset;
+        writeset =
+            donors->list[i].writeset_bytes > writeset ? donors->list[i].writeset_bytes : writeset;
     }
     p->lowest = lowest_joinable(donors, last);
     p->day_bytes = with_spare(rate * DAY_S);
     p->answer = IST_NO;
-    if (strlen(donors->list[0].uuid) != (size_t)(colon - position) || strncmp(position, donors->list[0].uuid, (size_t)(colon - position)))
+    if (strlen(donors->list[0].uuid) != (size_t)(colon - position) ||
+        strncmp(position, donors->list[0].uuid, (size_t)(colon - position)))
         return; /* of another history */
     p->behind = last > seqno ? last - seqno : 0;
     p->needs_bytes = with_spare((uint64_t)p->behind * writeset);
@@ -242,10 +256,15 @@ void ist_text(const struct ist_prediction *p, char *out, size_t size)
     else if (p->behind < 0)
         snprintf(out, size, "not possible: the cluster has another history (uuid)");
     else if (p->answer == IST_NO)
-        snprintf(out, size, "not possible: %" PRId64 " write-sets are missing, and the gcaches go back to seqno %" PRId64
-                 " only; gcache.size = %" PRIu64 "M would have held them", p->behind, p->lowest, (p->needs_bytes >> 20) + 1);
+        snprintf(out, size,
+                 "not possible: %" PRId64
+                 " write-sets are missing, and the gcaches go back to seqno %" PRId64
+                 " only; gcache.size = %" PRIu64 "M would have held them",
+                 p->behind, p->lowest, (p->needs_bytes >> 20) + 1);
     else
         snprintf(out, size, "possible: %" PRId64 " write-sets (%s) from %s%s%s%s", p->behind,
-                 text_bytes(p->needs_bytes / 5 * 4, needs, sizeof needs), p->nodes, p->left_s ? ", for about " : "",
-                 p->left_s ? text_duration(p->left_s, left, sizeof left) : "", p->left_s ? " more at the present rate of writes" : "");
+                 text_bytes(p->needs_bytes / 5 * 4, needs, sizeof needs), p->nodes,
+                 p->left_s ? ", for about " : "",
+                 p->left_s ? text_duration(p->left_s, left, sizeof left) : "",
+                 p->left_s ? " more at the present rate of writes" : "");
 }

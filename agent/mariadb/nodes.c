@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOOK_S        5
-#define WRITE_S       600    /* a row is renewed at least so often */
-#define LEAST_S       10     /* and at most so often because the window has moved */
-#define AVERAGE_S     3600.0
-#define MOVED_LEAST   100
-#define MOVED_PART    8      /* of the window */
+#define LOOK_S      5
+#define WRITE_S     600 /* a row is renewed at least so often */
+#define LEAST_S     10  /* and at most so often because the window has moved */
+#define AVERAGE_S   3600.0
+#define MOVED_LEAST 100
+#define MOVED_PART  8 /* of the window */
 
 void nodes_soon(struct nodes *n)
 {
@@ -28,14 +28,16 @@ bool nodes_changed(const struct ist_facts *a, const struct ist_facts *b)
            llabs(b->donor.cached_downto - a->donor.cached_downto) >= least;
 }
 
-/* The rate since the last look goes into the average; the first is that since the server's start. */
+/* The rate since the last look goes into the average; the first is that since the server's start.
+ */
 static void measure(struct nodes *n, struct ist_facts *now, time_t at)
 {
     double seconds = (double)(at - n->seen_at);
     if (!n->seen_at || now->bytes < n->seen.bytes || now->sets < n->seen.sets)
         n->bytes_s = (double)now->donor.written_bytes_s;
     else if (seconds > 0) {
-        double bytes = (double)(now->bytes - n->seen.bytes) + (double)(now->sets - n->seen.sets) * IST_WRITESET_EXTRA;
+        double bytes = (double)(now->bytes - n->seen.bytes) +
+                       (double)(now->sets - n->seen.sets) * IST_WRITESET_EXTRA;
         n->bytes_s += (bytes / seconds - n->bytes_s) * seconds / (seconds + AVERAGE_S);
     }
     now->donor.written_bytes_s = (uint64_t)n->bytes_s;
@@ -45,27 +47,32 @@ static void measure(struct nodes *n, struct ist_facts *now, time_t at)
 
 static bool is_due(const struct nodes *n, const struct ist_facts *now, time_t at)
 {
-    if (!n->written_at || at - n->written_at >= WRITE_S || strcmp(n->written.conf_id, now->conf_id) ||
-        strcmp(n->written.donor.uuid, now->donor.uuid) || n->written.donor.gcache_bytes != now->donor.gcache_bytes)
+    if (!n->written_at || at - n->written_at >= WRITE_S ||
+        strcmp(n->written.conf_id, now->conf_id) ||
+        strcmp(n->written.donor.uuid, now->donor.uuid) ||
+        n->written.donor.gcache_bytes != now->donor.gcache_bytes)
         return true;
     return at - n->written_at >= LEAST_S && nodes_changed(&n->written, now);
 }
 
-static bool write_row(struct connection *c, const char *cluster, const struct ist_facts *f, unsigned *number,
-                      struct gb_error *error)
+static bool write_row(struct connection *c, const char *cluster, const struct ist_facts *f,
+                      unsigned *number, struct gb_error *error)
 {
     char sql[4096];
     const struct ist_donor *d = &f->donor;
-    char *quoted[] = {connection_quote(c, cluster), connection_quote(c, d->node), connection_quote(c, d->address),
-                      connection_quote(c, d->uuid)};
+    char *quoted[] = {connection_quote(c, cluster), connection_quote(c, d->node),
+                      connection_quote(c, d->address), connection_quote(c, d->uuid)};
     bool ok = quoted[0] && quoted[1] && quoted[2] && quoted[3];
     if (ok) {
         snprintf(sql, sizeof sql,
-                 "REPLACE INTO galera_backup.nodes (cluster, node, address, state_uuid, conf_id, cached_downto, last_committed, "
-                 "gcache_bytes, written_bytes_s, writeset_bytes, seen_at) VALUES (%s, %s, %s, %s, %llu, %" PRId64
-                 ", %" PRId64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64 ", UTC_TIMESTAMP(6))",
-                 quoted[0], quoted[1], quoted[2], quoted[3], strtoull(f->conf_id, NULL, 10), d->cached_downto, d->last_committed,
-                 d->gcache_bytes, d->written_bytes_s, d->writeset_bytes);
+                 "REPLACE INTO galera_backup.nodes (cluster, node, address, state_uuid, conf_id, "
+                 "cached_downto, last_committed, "
+                 "gcache_bytes, written_bytes_s, writeset_bytes, seen_at) VALUES (%s, %s, %s, %s, "
+                 "%llu, %" PRId64 ", %" PRId64 ", %" PRIu64 ", %" PRIu64 ", %" PRIu64
+                 ", UTC_TIMESTAMP(6))",
+                 quoted[0], quoted[1], quoted[2], quoted[3], strtoull(f->conf_id, NULL, 10),
+                 d->cached_downto, d->last_committed, d->gcache_bytes, d->written_bytes_s,
+                 d->writeset_bytes);
         ok = connection_query(c, sql, NULL, number, error);
     } else
         error_set(error, GB_internal, "no memory");

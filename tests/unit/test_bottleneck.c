@@ -16,14 +16,19 @@ static void follows_the_waits(void **state)
     } cases[] = {
         {{"COPY", "", BOTTLENECK_NONE, SECOND, 0, 0, 1 << 20}, BOTTLENECK_SOURCE},
         {{"COPY", "", BOTTLENECK_NONE, SECOND, 0, 0, 0}, BOTTLENECK_NONE},
-        {{"COPY", "", BOTTLENECK_CPU, SECOND, 0, 0, 1 << 20}, BOTTLENECK_SOURCE}, /* nobody waits for it */
+        {{"COPY", "", BOTTLENECK_CPU, SECOND, 0, 0, 1 << 20},
+         BOTTLENECK_SOURCE}, /* nobody waits for it */
         {{"COPY", "", BOTTLENECK_CPU, SECOND, SECOND, 0, 1 << 20}, BOTTLENECK_CPU},
         {{"COPY", "", BOTTLENECK_STORE, SECOND, SECOND, 0, 0}, BOTTLENECK_STORE},
         {{"COPY", "", BOTTLENECK_STORE, SECOND, SECOND / 2, SECOND, 1 << 20}, BOTTLENECK_THROTTLE},
         {{"COPY", "", BOTTLENECK_STORE, SECOND, SECOND, SECOND / 2, 1 << 20}, BOTTLENECK_STORE},
-        {{"COPY", "commits to be as fast as without it", BOTTLENECK_NONE, SECOND, 0, SECOND, 1 << 20}, BOTTLENECK_THROTTLE},
-        {{"FLUSH", "ALTER TABLE d.t (thread 7, 3 s)", BOTTLENECK_NONE, SECOND, 0, 0, 0}, BOTTLENECK_LOCK},
-        {{"BLOCK_DDL", "CREATE TABLE d.t (thread 7, 3 s)", BOTTLENECK_CPU, SECOND, 0, 0, 0}, BOTTLENECK_LOCK},
+        {{"COPY", "commits to be as fast as without it", BOTTLENECK_NONE, SECOND, 0, SECOND,
+          1 << 20},
+         BOTTLENECK_THROTTLE},
+        {{"FLUSH", "ALTER TABLE d.t (thread 7, 3 s)", BOTTLENECK_NONE, SECOND, 0, 0, 0},
+         BOTTLENECK_LOCK},
+        {{"BLOCK_DDL", "CREATE TABLE d.t (thread 7, 3 s)", BOTTLENECK_CPU, SECOND, 0, 0, 0},
+         BOTTLENECK_LOCK},
         {{"FLUSH", "the agent to take pages", BOTTLENECK_STORE, SECOND, 0, 0, 0}, BOTTLENECK_STORE},
         {{"COMMIT", "", BOTTLENECK_STORE, SECOND, 0, 0, 0}, BOTTLENECK_STORE},
         {{"COMMIT", "", BOTTLENECK_NONE, SECOND, 0, 0, 0}, BOTTLENECK_NONE},

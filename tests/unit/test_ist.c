@@ -16,13 +16,17 @@
 static void add(struct ist_donors *d, const char *node, int64_t downto, int64_t last)
 {
     struct ist_donor *one = &d->list[d->count++];
-    *one = (struct ist_donor){.cached_downto = downto, .last_committed = last, .gcache_bytes = 1 << 20,
-                              .written_bytes_s = 1000, .writeset_bytes = 500};
+    *one = (struct ist_donor){.cached_downto = downto,
+                              .last_committed = last,
+                              .gcache_bytes = 1 << 20,
+                              .written_bytes_s = 1000,
+                              .writeset_bytes = 500};
     snprintf(one->node, sizeof one->node, "%s", node);
     snprintf(one->uuid, sizeof one->uuid, UUID);
 }
 
-static enum ist_answer predict(const struct ist_donors *d, const char *uuid, int64_t seqno, struct ist_prediction *p)
+static enum ist_answer predict(const struct ist_donors *d, const char *uuid, int64_t seqno,
+                               struct ist_prediction *p)
 {
     char position[80];
     snprintf(position, sizeof position, "%s:%lld", uuid, (long long)seqno);
@@ -102,7 +106,8 @@ static void sizes_and_times_come_from_the_rate(void **state)
 
 static void gcache_size_is_read_with_its_unit(void **state)
 {
-    assert_int_equal(ist_gcache_bytes("gcache.recover = yes; gcache.size = 2M; gcomm.x = 1"), 2 << 20);
+    assert_int_equal(ist_gcache_bytes("gcache.recover = yes; gcache.size = 2M; gcomm.x = 1"),
+                     2 << 20);
     assert_int_equal(ist_gcache_bytes("gcache.size=128K"), 128 << 10);
     assert_true(ist_gcache_bytes("a = b;gcache.size = 3G;") == UINT64_C(3) << 30);
     assert_true(ist_gcache_bytes("gcache.size = 1T") == UINT64_C(1) << 40);
@@ -118,8 +123,9 @@ static struct ist_facts facts(int64_t downto, int64_t last)
 
 static void a_row_is_renewed_when_the_window_has_moved(void **state)
 {
-    struct ist_facts was = facts(1000, 9000), little = facts(1050, 9090), grown = facts(1000, 10200),
-                     moved = facts(2100, 9090), idle = facts(1, 3), idle_later = facts(1, 90);
+    struct ist_facts was = facts(1000, 9000), little = facts(1050, 9090),
+                     grown = facts(1000, 10200), moved = facts(2100, 9090), idle = facts(1, 3),
+                     idle_later = facts(1, 90);
     assert_false(nodes_changed(&was, &was));
     assert_false(nodes_changed(&was, &little));
     assert_true(nodes_changed(&was, &grown));
