@@ -544,7 +544,8 @@ def a_killed_replacement_loses_nothing():
         assert refuses_to_boot(target), 'mariadbd started'
         restore(s.backup, target, '--replace', 'keep', *home(target))
         aside, = aside_of(target)
-        lost = differing(old, snapshot(aside))
+        # killed before Aria's guard was up, mariadbd has made a log of Aria: one more file is no loss
+        lost = [each for each in differing(old, snapshot(aside)) if each[0] in old]
         assert lost == [], f'old content was lost: {lost[:5]}'
         if n == 0:
             check(target)
