@@ -1,6 +1,7 @@
 /* The channel to the agent; see channel.h. */
 #include "plugin/channel.h"
 #include "plugin/progress.h"
+#include "common/priority.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -362,6 +363,7 @@ static bool send_list(struct channel *ch, struct message *list)
 
 static void *sender_main(void *argument)
 {
+  priority_name("gb-send");
   struct channel *ch = argument;
   pthread_mutex_lock(&ch->mutex);
   for (;;)
@@ -480,6 +482,7 @@ static bool receive(struct channel *ch, uint16_t type, const uint8_t *payload, u
 
 static void *receiver_main(void *argument)
 {
+  priority_name("gb-receive");
   struct channel *ch = argument;
   uint8_t *payload = malloc(WIRE_PAYLOAD_MAX);
   union incoming *in = malloc(sizeof *in);

@@ -7,6 +7,7 @@
 #include "plugin/progress.h"
 #include "plugin/reader.h"
 #include "plugin/throttle.h"
+#include "common/priority.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -443,6 +444,7 @@ static bool run_backup(struct backup *b, const struct wire_checked *agent)
 
 static void *coordinator_main(void *argument)
 {
+  priority_name("gb-backup");
   struct start *start = argument;
   struct backup *b = calloc(1, sizeof *b);
   if (b && sql_thread_begin())
@@ -539,7 +541,7 @@ bool coordinator_start(const struct backup_options *options, struct channel *cha
     snprintf(current.id, sizeof current.id, "%s", options->id);
     reset_progress(options);
     throttle_set(options->rate);
-    throttle_brake(0);
+    throttle_pace(UINT64_MAX);
     current.running = true;
     ok = !pthread_create(&current.thread, NULL, coordinator_main, start);
     current.running = current.joinable = ok;

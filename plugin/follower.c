@@ -1,6 +1,7 @@
 /* The thread that follows the redo log; see follower.h. */
 #include "plugin/follower.h"
 #include "plugin/progress.h"
+#include "common/priority.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -321,6 +322,7 @@ static void check_place(struct follower *f, unsigned *lost, struct gb_error *err
 
 static void *follower_main(void *argument)
 {
+  priority_name("gb-redo");
   struct follower *f = argument;
   struct gb_error error = {0};
   unsigned lost = 0;

@@ -21,10 +21,7 @@
 #define PENDING_MAX          (8u << 20) /* bytes of new tablespaces that may be left to the window */
 #define PENDING_ROUNDS       50u
 #define LAG_MAX              (16u << 20) /* redo follower: before the window */
-#define LAG_NONE             (1u << 20)  /* so much, and a second's redo, is no lag */
 #define LAG_FAIL             0.7         /* of the log's capacity */
-#define HEADROOM_MIN_S       60
-#define BRAKE_MIN            (1u << 20) /* bytes a second */
 #define MISSING_TRIES        20u
 #define MISSING_WAIT_MS      1000u
 #define MISSING_PAUSE_US     50000u
@@ -44,28 +41,83 @@ enum outcome
 
 /* ---- figures ---- */
 
-/* Rule 19: page readers slow down, by half each second, while the redo follower is more than a second behind and the
-   log would overrun it within HEADROOM_MIN_S; once it has caught up they get faster again. */
-static void set_brake(struct backup *b, uint64_t behind, int64_t headroom_s, uint64_t read_rate)
+static void waiting_for(const char *what)
 {
-  bool late = (double)behind > b->redo_rate + LAG_NONE;
-  if (late && headroom_s >= 0 && headroom_s < HEADROOM_MIN_S)
-  {
-    if (!b->brake)
-    {
-      b->brake_off = read_rate > BRAKE_MIN ? read_rate : BRAKE_MIN;
-      log_line(LOG_LEVEL_NOTE, "%s page readers slow down: the redo follower is %" PRIu64 " bytes behind", b->options.id, behind);
-    }
-    b->brake = (b->brake ? b->brake : b->brake_off) / 2;
-    if (b->brake < BRAKE_MIN)
-      b->brake = BRAKE_MIN;
-  }
-  else if (b->brake && !late && (b->brake *= 2) > b->brake_off)
-  {
-    b->brake = 0;
+  struct progress *p = progress_lock();
+  snprintf(p->waiting_for, sizeof p->waiting_for, "%s", what);
+  progress_unlock();
+}
+
+/* Tells why the readers are slow: status while it lasts, the error log when it begins and ends. */
+static void show_pace(struct backup *b, enum pace_cause before, double slowdown)
+{
+  static const char *const causes[] = {"", "a baseline", "commits", "the receive queue", "the redo follower"};
+  enum pace_cause cause = b->pace.cause;
+  bool was = before > PACE_PROBE, is = cause > PACE_PROBE;
+  char text[256];
+  if (cause == PACE_REDO)
+    snprintf(text, sizeof text, "the redo follower, %" PRIu64 " bytes behind", b->redo_behind);
+  else if (cause == PACE_QUEUE)
+    snprintf(text, sizeof text, "the receive queue to shrink (%" PRIu64 ")", b->node.recv_queue);
+  else
+    snprintf(text, sizeof text, "commits to be as fast as without it (%.1f times as long)", slowdown);
+  if (is && cause != before)
+    log_line(LOG_LEVEL_NOTE, "%s page readers slow down for the sake of %s: waiting for %s", b->options.id, causes[cause], text);
+  if (was && !is)
     log_line(LOG_LEVEL_NOTE, "%s page readers run at full speed again", b->options.id);
-  }
-  throttle_brake(b->brake);
+  if (was || is)
+    waiting_for(is ? text : "");
+}
+
+/* The pace of the readers, as long as nobody waits for them. */
+static void set_pace(struct backup *b, uint64_t now)
+{
+  if (!b->copying || !b->readers || now - b->paced_us < PACE_STEP_US)
+    return;
+  struct gb_error ignored = {0};
+  uint64_t bytes = readers_bytes(b->readers), passed = now - b->paced_us;
+  if (b->galera)
+    stage_node_state(b->sql, true, &b->node, &ignored);
+  struct progress p;
+  progress_get(&p);
+  struct pace_input in = {.read_rate = b->paced_us ? (uint64_t)((double)(bytes - b->paced_bytes) * 1e6 / (double)passed) : 0,
+                          .redo_behind = b->redo_behind,
+                          .redo_rate = b->redo_rate,
+                          .headroom_s = p.redo_headroom_s,
+                          .recv_queue = b->galera ? b->node.recv_queue : 0,
+                          .recv_queue_limit = b->options.max_recv_queue};
+  pressure_costs(&b->pressure, b->sql, now, in.cost);
+  enum pace_cause before = b->pace.cause;
+  if (!b->paced_us)
+    pace_begin(&b->pace);
+  pace_step(&b->pace, &in);
+  b->paced_us = now;
+  b->paced_bytes = bytes;
+  throttle_pace(b->pace.limit);
+  show_pace(b, before, pace_slowdown(&b->pace, &in));
+}
+
+/* COPY has ended: what is copied from now on is waited for. */
+static void end_pace(struct backup *b)
+{
+  enum pace_cause before = b->pace.cause;
+  b->copying = false;
+  b->paced_us = 0;
+  pace_begin(&b->pace);
+  throttle_pace(b->pace.limit);
+  show_pace(b, before, 0);
+}
+
+/* stage NULL: the one that is shown. */
+static void tell_agent(struct backup *b, const char *stage)
+{
+  struct progress *p = progress_lock();
+  struct wire_node_progress m = {.bytes_total = p->bytes_total, .bytes_done = p->bytes_done, .redo_bytes = p->redo_bytes};
+  snprintf(m.stage, sizeof m.stage, "%s", stage ? stage : p->stage);
+  m.percent = p->bytes_total ? (uint32_t)(p->bytes_done * 100 / p->bytes_total) : 0;
+  m.eta_s = (uint32_t)progress_eta_s(p);
+  progress_unlock();
+  channel_send_node_progress(b->channel, &m);
 }
 
 /* Of what is known to be there, at most so much is still to be read. The estimate of bytes_total counts what a tablespace has
@@ -143,15 +195,9 @@ static void sample(struct backup *b)
   /* The first sample is of a part of a second alone. */
   p->eta_rate = b->eta_samples > 1 ? (3 * p->eta_rate + p->read_rate) / 4 : p->read_rate;
   b->eta_samples += p->read_rate > 0;
-  struct wire_node_progress m = {.bytes_total = p->bytes_total, .bytes_done = p->bytes_done, .redo_bytes = p->redo_bytes};
-  snprintf(m.stage, sizeof m.stage, "%s", p->stage);
-  m.percent = p->bytes_total ? (uint32_t)(p->bytes_done * 100 / p->bytes_total) : 0;
-  m.eta_s = (uint32_t)progress_eta_s(p);
-  int64_t headroom_s = p->redo_headroom_s;
-  uint64_t read_rate = p->read_rate;
   progress_unlock();
-  set_brake(b, behind, headroom_s, read_rate);
-  channel_send_node_progress(b->channel, &m);
+  b->redo_behind = behind;
+  tell_agent(b, NULL);
   b->slot_wait_us = slot_us;
   b->throttle_wait_us = throttle_us;
   b->rate_bytes = bytes;
@@ -185,17 +231,15 @@ bool backup_tick(struct backup *b)
     b->sampled_us = now;
     sample(b);
   }
+  if (!b->window)
+  {
+    pressure_sample(&b->pressure, b->sql, now);
+    set_pace(b, now);
+  }
   return !b->error.code;
 }
 
 /* ---- waiting outside the window ---- */
-
-static void waiting_for(const char *what)
-{
-  struct progress *p = progress_lock();
-  snprintf(p->waiting_for, sizeof p->waiting_for, "%s", what);
-  progress_unlock();
-}
 
 /* Why a round ends; shown by status and log. */
 static enum outcome again(const char *why)
@@ -204,7 +248,9 @@ static enum outcome again(const char *why)
   return BUSY;
 }
 
-static enum outcome wait_queue(struct backup *b, bool holding)
+/* Until all that is queued has been copied. holding: FLUSH is held, so the agent must keep taking, and what is large waits
+   for the next round. */
+static enum outcome wait_copies(struct backup *b, bool holding)
 {
   for (;;)
   {
@@ -234,16 +280,6 @@ static enum outcome wait_queue(struct backup *b, bool holding)
     if (holding && inventory_space_bytes(b->inventory) > PENDING_MAX)
       return again("new tablespaces to be copied before FLUSH");
   }
-}
-
-/* Until all that is queued has been copied. holding: FLUSH is held, so the agent must keep taking, and what is large waits
-   for the next round. */
-static enum outcome wait_copies(struct backup *b, bool holding)
-{
-  readers_urgent(b->readers, holding);
-  enum outcome o = wait_queue(b, holding);
-  readers_urgent(b->readers, false);
-  return o;
 }
 
 /* Runs function(files) in a reader thread. holding: FLUSH is held; where no reader comes free because the agent takes
@@ -303,6 +339,8 @@ static bool let_go(struct backup *b)
 {
   bool ok = stage_end(b->sql, &b->error);
   b->stage_held = !ok; /* leave() tries again */
+  if (b->readers)
+    readers_urgent(b->readers, false);
   return ok;
 }
 
@@ -620,6 +658,7 @@ static enum outcome flush(struct backup *b)
 {
   char reason[256];
   unsigned reserve = channel_page_slots(b->channel) / 2;
+  tell_agent(b, "FLUSH"); /* from here on it has to be quick */
   if (reserve > RESERVE_SLOTS)
     reserve = RESERVE_SLOTS;
   if (!channel_reserve(b->channel, reserve, RESERVE_WAIT_MS))
@@ -636,6 +675,7 @@ static enum outcome flush(struct backup *b)
   enum outcome o = enter(b, "FLUSH");
   if (o != TAKEN)
     return o;
+  readers_urgent(b->readers, true); /* until END */
   if (!find_in_use(b))
     return FAILED;
   b->files.altered = count_alters(b) != b->alters;
@@ -878,7 +918,9 @@ static bool copy_redo_to_end(struct backup *b)
 
 static enum outcome round_once(struct backup *b)
 {
+  b->copying = true;
   enum outcome o = copy(b);
+  end_pace(b);
   if (o == TAKEN)
   {
     b->copied = true;

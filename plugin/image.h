@@ -9,7 +9,9 @@
 
 #include "plugin/coordinator.h"
 #include "plugin/files.h"
+#include "plugin/pace.h"
 #include "plugin/preflight.h"
+#include "plugin/pressure.h"
 #include "plugin/reader.h"
 
 /* The backup under way; belongs to the coordinator's thread. */
@@ -34,13 +36,17 @@ struct backup
   uint64_t redo_lsn;             /* server's LSN at the last sample */
   double redo_rate;              /* bytes a second, smoothed */
   bool followed;                 /* the redo follower has once been near enough to the server */
-  uint64_t brake, brake_off;     /* bytes a second, 0: none; reaching brake_off it comes off */
+  uint64_t redo_behind;          /* bytes, at the last sample */
   uint64_t slot_wait_us, throttle_wait_us; /* of the readers, at the last sample */
   unsigned eta_samples;
+  struct pressure pressure;
+  struct pace pace;
+  uint64_t paced_us, paced_bytes; /* of the last step */
   uint64_t flow_control_base;
   bool flow_control_known;
   uint64_t lsn_end;
   bool control_written; /* Aria's, in this window */
+  bool copying;         /* in COPY: the readers keep to a pace */
   bool copied;          /* COPY has ended once */
   uint64_t alters;      /* ALTER TABLE statements before this round */
   char position[128], gtid[1024], gtid_slave_pos[1024];

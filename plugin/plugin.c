@@ -11,7 +11,7 @@
 #include "plugin/coordinator.h"
 #include "plugin/log.h"
 #include "plugin/progress.h"
-#include "plugin/throttle.h"
+#include "common/processors.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -40,6 +40,15 @@ static my_bool var_enabled;
 static unsigned long long var_read_rate, var_ring_size, var_max_recv_queue;
 static unsigned var_threads, var_lock_wait, var_block_timeout, var_resync_timeout;
 
+/* More than so many readers at a time gain nothing, and cost the server memory bandwidth. */
+#define AUTO_THREADS_MAX 8u
+
+static unsigned default_threads(void)
+{
+  unsigned allowed = var_threads ? var_threads : processors();
+  return var_threads || allowed < AUTO_THREADS_MAX ? allowed : AUTO_THREADS_MAX;
+}
+
 static struct command_defaults defaults(void)
 {
   return (struct command_defaults){.socket = var_socket ? var_socket : DEFAULT_SOCKET,
@@ -47,7 +56,7 @@ static struct command_defaults defaults(void)
                                    .rate = var_read_rate,
                                    .ring_size = var_ring_size,
                                    .max_recv_queue = var_max_recv_queue,
-                                   .threads = var_threads,
+                                   .threads = default_threads(),
                                    .lock_wait_s = var_lock_wait,
                                    .block_timeout_ms = var_block_timeout,
                                    .resync_timeout_s = var_resync_timeout};
@@ -88,7 +97,8 @@ static MYSQL_SYSVAR_BOOL(enabled, var_enabled, PLUGIN_VAR_OPCMDARG, "OFF refuses
 static MYSQL_SYSVAR_ULONGLONG(read_rate, var_read_rate, PLUGIN_VAR_RQCMDARG,
                               "Bytes a second that a backup reads at most unless it says otherwise; 0: no limit", NULL,
                               NULL, 0, 0, 1ull << 50, 0);
-static MYSQL_SYSVAR_UINT(threads, var_threads, PLUGIN_VAR_RQCMDARG, "Reader threads of a backup", NULL, NULL, 2, 1, 64, 0);
+static MYSQL_SYSVAR_UINT(threads, var_threads, PLUGIN_VAR_RQCMDARG, "Reader threads of a backup; 0: the processors that affinity and cgroup allow, 8 at most",
+                         NULL, NULL, 0, 0, 64, 0);
 static MYSQL_SYSVAR_ULONGLONG(ring_size, var_ring_size, PLUGIN_VAR_RQCMDARG,
                               "Bytes of shared memory between server and agent while a backup runs", NULL, NULL, 64 * MIB,
                               48 * MIB, 4096 * MIB, MIB);

@@ -2,6 +2,7 @@
 #include "plugin/reader.h"
 #include "plugin/copy.h"
 #include "plugin/progress.h"
+#include "common/priority.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,13 +10,16 @@
 
 #define THREADS_MAX 64u
 #define WAIT_MS     10u
+#define BULK_NICE   10 /* no lower: they share mutexes with the redo follower, which must not wait long for one that waits */
 
 struct readers
 {
   struct copy_shared shared;
   pthread_mutex_t mutex; /* what follows; never held across I/O */
   pthread_cond_t changed;
-  pthread_t thread[THREADS_MAX];
+  pthread_cond_t turn;              /* bulk and prompt readers take turns */
+  pthread_t thread[THREADS_MAX];    /* bulk: of low priority, for COPY */
+  pthread_t prompt[READERS_WINDOW]; /* while writers may be waiting */
   unsigned started, wanted, busy; /* busy: threads that hold an item or a part-filled slot */
   void (*job)(void *argument);
   void *job_argument;
@@ -100,9 +104,39 @@ static bool take_job(struct readers *r, struct copier *c)
   return true;
 }
 
-static void *reader_main(void *argument)
+static bool writers_wait(const struct readers *r)
 {
-  struct readers *r = argument;
+  return r->shared.window || r->shared.urgent;
+}
+
+/* Until it is the turn of this kind of reader. A bulk reader may be kept from the CPU for long, so it must not even take
+   a mutex now and then while writers wait. */
+static void wait_turn(struct readers *r, struct copier *c, bool prompt, bool *counted)
+{
+  copier_flush(c);
+  pthread_mutex_lock(&r->mutex);
+  if (*counted)
+  {
+    r->busy--;
+    *counted = false;
+    pthread_cond_broadcast(&r->changed);
+  }
+  while (writers_wait(r) != prompt && !r->shared.stop)
+    pthread_cond_wait(&r->turn, &r->mutex);
+  pthread_mutex_unlock(&r->mutex);
+}
+
+static void set_turn(struct readers *r, volatile bool *which, bool on)
+{
+  pthread_mutex_lock(&r->mutex);
+  *which = on;
+  pthread_cond_broadcast(&r->turn);
+  pthread_cond_broadcast(&r->changed);
+  pthread_mutex_unlock(&r->mutex);
+}
+
+static void read_files(struct readers *r, bool prompt)
+{
   struct copier c;
   struct gb_error error = {0};
   bool ok = copier_init(&c, &r->shared);
@@ -115,7 +149,7 @@ static void *reader_main(void *argument)
   while (ok && !r->shared.stop)
   {
     pthread_mutex_lock(&r->mutex);
-    bool leave = r->started > r->wanted;
+    bool leave = !prompt && r->started > r->wanted, turn = writers_wait(r) == prompt;
     if (leave)
       r->started--;
     pthread_mutex_unlock(&r->mutex);
@@ -123,6 +157,11 @@ static void *reader_main(void *argument)
     {
       copier_flush(&c); /* what it holds has been announced as done */
       break;
+    }
+    if (!turn)
+    {
+      wait_turn(r, &c, prompt, &counted);
+      continue;
     }
     if (take_job(r, &c))
       continue;
@@ -169,7 +208,33 @@ static void *reader_main(void *argument)
     pthread_mutex_unlock(&r->mutex);
   }
   copier_free(&c);
+}
+
+static void *bulk_main(void *argument)
+{
+  priority_name("gb-reader");
+  priority_lower(BULK_NICE);
+  read_files(argument, false);
   return NULL;
+}
+
+static void *prompt_main(void *argument)
+{
+  priority_name("gb-prompt");
+  read_files(argument, true);
+  return NULL;
+}
+
+static bool start_prompt(struct readers *r, unsigned threads)
+{
+  for (unsigned i = 0; i < threads && i < READERS_WINDOW; i++)
+  {
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, prompt_main, r))
+      return false;
+    r->prompt[i] = thread;
+  }
+  return true;
 }
 
 struct readers *readers_start(const struct reader_setup *setup, unsigned threads, struct gb_error *error)
@@ -189,11 +254,12 @@ struct readers *readers_start(const struct reader_setup *setup, unsigned threads
   pthread_condattr_init(&monotonic);
   pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
   pthread_cond_init(&r->changed, &monotonic);
+  pthread_cond_init(&r->turn, NULL);
   pthread_condattr_destroy(&monotonic);
   if (copy_read_system(&r->shared, setup->system_file, error))
   {
     readers_set_threads(r, threads);
-    if (r->started)
+    if (start_prompt(r, threads) && r->started)
       return r;
     error_set(error, GB_no_memory, "no thread for a reader");
   }
@@ -214,7 +280,7 @@ void readers_set_threads(struct readers *r, unsigned threads)
   while (r->started < r->wanted && at < THREADS_MAX)
   {
     pthread_t thread; /* its place is undefined where this fails */
-    if (pthread_create(&thread, NULL, reader_main, r))
+    if (pthread_create(&thread, NULL, bulk_main, r))
       break;
     r->thread[at] = thread;
     r->started++;
@@ -230,6 +296,7 @@ void readers_quit(struct readers *r)
   r->shared.stop = true;
   pthread_mutex_lock(&r->mutex);
   pthread_cond_broadcast(&r->changed);
+  pthread_cond_broadcast(&r->turn);
   pthread_mutex_unlock(&r->mutex);
 }
 
@@ -241,20 +308,24 @@ void readers_stop(struct readers *r)
   for (unsigned i = 0; i < THREADS_MAX; i++)
     if (r->thread[i])
       pthread_join(r->thread[i], NULL);
+  for (unsigned i = 0; i < READERS_WINDOW; i++)
+    if (r->prompt[i])
+      pthread_join(r->prompt[i], NULL);
   pthread_mutex_destroy(&r->mutex);
   pthread_cond_destroy(&r->changed);
+  pthread_cond_destroy(&r->turn);
   free(r);
 }
 
 void readers_window(struct readers *r, bool on)
 {
   __atomic_store_n(&r->shared.overflow, false, __ATOMIC_RELAXED);
-  r->shared.window = on;
+  set_turn(r, &r->shared.window, on);
 }
 
 void readers_urgent(struct readers *r, bool on)
 {
-  r->shared.urgent = on;
+  set_turn(r, &r->shared.urgent, on);
 }
 
 static void deadline_in(struct timespec *t, unsigned ms)

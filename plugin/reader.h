@@ -2,6 +2,10 @@
   Reader threads: take a file from the inventory, read it into ring slots, verify what can be verified, hand the
   slots over. Small files share a slot.
 
+  COPY is done by bulk readers, which get what CPU time the server's own threads leave (common/priority.h). While writers
+  may be waiting (readers_urgent, readers_window) others of normal priority do the work, READERS_WINDOW at most; one kind
+  stands still while the other runs.
+
   In the paused window readers take slots only from the reserve, which never waits (rule 3).
 */
 #ifndef GB_PLUGIN_READER_H
@@ -11,7 +15,7 @@
 #include "plugin/channel.h"
 #include "plugin/inventory.h"
 
-/* As many copy in the window: each holds a part-filled slot of the reserve. */
+/* No more copy from FLUSH on; in the window each holds a part-filled slot of the reserve. */
 #define READERS_WINDOW 4u
 
 struct readers;
@@ -28,7 +32,7 @@ struct reader_setup
 /* Reads the format of the system tablespace and the place of the doublewrite area, then starts the threads. Errors:
    GB_io_error, GB_corrupt_page, GB_no_memory. */
 struct readers *readers_start(const struct reader_setup *setup, unsigned threads, struct gb_error *error);
-/* More or fewer threads; fewer takes effect when they finish their file. */
+/* More or fewer bulk threads; fewer takes effect when they finish their file. */
 void readers_set_threads(struct readers *readers, unsigned threads);
 /* Asks them to stop; does not wait. NULL is allowed. */
 void readers_quit(struct readers *readers);
@@ -37,7 +41,7 @@ void readers_stop(struct readers *readers);
 
 /* True: from now on only reserved slots. */
 void readers_window(struct readers *readers, bool on);
-/* True: no rate limit from now on. */
+/* True: no rate limit, and normal priority, from now on. */
 void readers_urgent(struct readers *readers, bool on);
 /* A part-filled slot is handed over when its reader finds no more work; this waits for that, at most timeout_ms. */
 bool readers_idle(struct readers *readers, unsigned timeout_ms);

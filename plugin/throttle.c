@@ -4,13 +4,19 @@
 
 #include <unistd.h>
 
-#define SLICE_US 50000u
+#define SLICE_US 10000u
 #define BURST_US 250000u /* a bucket holds this much time of the rate */
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static uint64_t rate, brake;
+static uint64_t rate, pace = UINT64_MAX;
+static bool limited; /* atomic: either is set */
 static int64_t tokens; /* bytes; below zero: owed */
 static uint64_t filled_us;
+
+static void note_limited(void)
+{
+  __atomic_store_n(&limited, rate || pace != UINT64_MAX, __ATOMIC_RELAXED);
+}
 
 void throttle_set(uint64_t new_rate)
 {
@@ -18,13 +24,15 @@ void throttle_set(uint64_t new_rate)
   rate = new_rate;
   tokens = 0;
   filled_us = now_us();
+  note_limited();
   pthread_mutex_unlock(&mutex);
 }
 
-void throttle_brake(uint64_t new_rate)
+void throttle_pace(uint64_t new_rate)
 {
   pthread_mutex_lock(&mutex);
-  brake = new_rate;
+  pace = new_rate; /* what is owed stays owed: it changes often, and the other limit must hold */
+  note_limited();
   pthread_mutex_unlock(&mutex);
 }
 
@@ -40,9 +48,13 @@ uint64_t throttle_rate(void)
 static bool try_take(size_t bytes)
 {
   bool ok = true;
+  if (!__atomic_load_n(&limited, __ATOMIC_RELAXED))
+    return true;
   pthread_mutex_lock(&mutex);
-  uint64_t limit = brake && (!rate || brake < rate) ? brake : rate;
-  if (limit)
+  uint64_t limit = rate && rate < pace ? rate : pace;
+  if (!limit)
+    ok = false;
+  else if (limit != UINT64_MAX)
   {
     uint64_t now = now_us();
     tokens += (int64_t)((double)limit * (double)(now - filled_us) / 1e6);
@@ -63,7 +75,7 @@ bool throttle_take(size_t bytes, const volatile bool *stop)
   while (!try_take(bytes) && !*stop)
   {
     waited = true;
-    usleep(SLICE_US / 2);
+    usleep(SLICE_US);
   }
   return waited;
 }

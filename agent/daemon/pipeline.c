@@ -1,6 +1,7 @@
 /* The way of a slot through the agent; see pipeline.h. */
 #include "agent/daemon/pipeline.h"
 #include "agent/daemon/spool.h"
+#include "common/priority.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #define THREADS_MAX  64u
 #define SPARE        2u /* workers beyond the threads asked for: who waits for the store leaves no processor idle */
 #define WAIT_NS      100000000L
+#define WORKER_NICE  19
 
 struct job {
     struct job *next;
@@ -36,7 +38,7 @@ struct pipeline {
     struct pipeline_setup setup;
     uint32_t slots;
     pthread_mutex_t mutex; /* all below; never held across compression or I/O */
-    pthread_cond_t changed;
+    pthread_cond_t changed, hurried; /* hurried: prompt workers alone wait for it */
     struct job_queue pages, redo;
     struct sealed *sealed_head, **sealed_tail;
     uint64_t sealed_bytes; /* in memory */
@@ -44,7 +46,7 @@ struct pipeline {
     unsigned in_store;             /* threads in the store at this moment */
     uint64_t store_us, counted_us; /* their time up to counted_us */
     unsigned active;  /* jobs and sealed frames taken from a queue and not yet in the index */
-    bool stop, finish;
+    bool stop, finish, hurry;
     bool *held;       /* by slot: with us */
     struct index index;
     struct object_info *segments;
@@ -52,7 +54,7 @@ struct pipeline {
     uint32_t next_segment;
     uint64_t stored, took_us;
     struct gb_error error;
-    pthread_t thread[THREADS_MAX + 2];
+    pthread_t thread[2 * THREADS_MAX + 2];
     unsigned threads, workers; /* all; those that take pages */
 };
 
@@ -63,12 +65,19 @@ static uint64_t now_us(void)
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+/* Under the mutex. */
+static void wake_all(struct pipeline *p)
+{
+    pthread_cond_broadcast(&p->changed);
+    pthread_cond_broadcast(&p->hurried);
+}
+
 static void fail(struct pipeline *p, const struct gb_error *error)
 {
     pthread_mutex_lock(&p->mutex);
     error_copy(&p->error, error);
     p->stop = true;
-    pthread_cond_broadcast(&p->changed);
+    wake_all(p);
     pthread_mutex_unlock(&p->mutex);
 }
 
@@ -84,12 +93,16 @@ static void wait_slice(struct pipeline *p)
     pthread_cond_timedwait(&p->changed, &p->mutex, &until);
 }
 
-/* The next job of a queue; NULL when the pipeline stops, or finishes and the queue is empty. */
-static struct job *take(struct pipeline *p, struct job_queue *q)
+/* The next job of a queue; NULL when the pipeline stops, or finishes and the queue is empty. prompt: only while there is
+   hurry. */
+static struct job *take(struct pipeline *p, struct job_queue *q, bool prompt)
 {
     pthread_mutex_lock(&p->mutex);
-    while (!q->head && !p->stop && !p->finish)
-        wait_slice(p);
+    while ((!q->head || (prompt && !p->hurry)) && !p->stop && !p->finish)
+        if (prompt && !p->hurry)
+            pthread_cond_wait(&p->hurried, &p->mutex);
+        else
+            wait_slice(p);
     struct job *job = p->stop ? NULL : q->head;
     if (job) {
         q->head = job->next;
@@ -218,22 +231,44 @@ static void end_thread(struct pipeline *p, struct segment_writer *segment, struc
         fail(p, error);
 }
 
-static void *worker_main(void *argument)
+static void work(struct pipeline *p, bool prompt)
 {
-    struct pipeline *p = argument;
     struct gb_error error = {0};
     struct codec *codec = codec_new(p->setup.repository->spec.compression);
     struct frame_buffer buffer = {0};
     struct segment_writer *segment = NULL;
     if (!codec)
         error_set(&error, GB_internal, "no memory for a worker");
-    for (struct job *job; !error.code && (job = take(p, &p->pages)); free(job))
+    for (struct job *job; !error.code && (job = take(p, &p->pages, prompt)); free(job))
         if (compress(p, codec, job, &buffer, &error))
             place(p, &segment, &buffer, job->extents, job->count, &error);
     end_thread(p, segment, &error);
     frame_buffer_free(&buffer);
     codec_free(codec);
+}
+
+static void *worker_main(void *argument)
+{
+    priority_name("gb-worker");
+    priority_lower(WORKER_NICE);
+    work(argument, false);
     return NULL;
+}
+
+/* While the server's writers may be waiting for slots: of normal priority. */
+static void *prompt_main(void *argument)
+{
+    priority_name("gb-prompt");
+    work(argument, true);
+    return NULL;
+}
+
+void pipeline_hurry(struct pipeline *p, bool hurry)
+{
+    pthread_mutex_lock(&p->mutex);
+    p->hurry = hurry;
+    wake_all(p);
+    pthread_mutex_unlock(&p->mutex);
 }
 
 /* Redo: from slot to sealed frame in memory. */
@@ -251,7 +286,7 @@ static void *redo_main(void *argument)
     struct codec *codec = codec_new(p->setup.repository->spec.compression);
     if (!codec)
         error_set(&error, GB_internal, "no memory for the redo thread");
-    for (struct job *job; !error.code && (job = take(p, &p->redo)); free(job)) {
+    for (struct job *job; !error.code && (job = take(p, &p->redo, false)); free(job)) {
         struct sealed *s = calloc(1, sizeof *s + job->count * sizeof *s->extents);
         if (!s || !compress(p, codec, job, &s->buffer, &error)) {
             error_set(&error, GB_internal, "no memory for redo");
@@ -361,13 +396,14 @@ struct pipeline *pipeline_start(const struct pipeline_setup *setup, struct gb_er
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
     pthread_cond_init(&p->changed, &monotonic);
+    pthread_cond_init(&p->hurried, NULL);
     pthread_condattr_destroy(&monotonic);
     bool spool = setup->redo_spool && setup->redo_spool[0];
     bool ok = p->held && (!spool || (p->spool = spool_open(setup->redo_spool, setup->redo_spool_size, error))) &&
               start_thread(p, redo_main, error) && start_thread(p, redo_writer_main, error);
     p->workers = setup->threads + SPARE < THREADS_MAX ? setup->threads + SPARE : THREADS_MAX;
     for (unsigned i = 0; ok && i < p->workers; i++)
-        ok = start_thread(p, worker_main, error);
+        ok = start_thread(p, worker_main, error) && (i < SPARE || start_thread(p, prompt_main, error));
     if (ok)
         return p;
     error_set(error, GB_internal, "no memory");
@@ -388,7 +424,7 @@ void pipeline_abort(struct pipeline *p)
         return;
     pthread_mutex_lock(&p->mutex);
     p->stop = true;
-    pthread_cond_broadcast(&p->changed);
+    wake_all(p);
     pthread_mutex_unlock(&p->mutex);
     join(p);
     struct job_queue *queues[] = {&p->pages, &p->redo};
@@ -404,6 +440,7 @@ void pipeline_abort(struct pipeline *p)
     }
     pthread_mutex_destroy(&p->mutex);
     pthread_cond_destroy(&p->changed);
+    pthread_cond_destroy(&p->hurried);
     index_free(&p->index);
     spool_close(p->spool);
     free(p->segments);
@@ -467,11 +504,12 @@ bool pipeline_finish(struct pipeline *p, const volatile bool *stop, struct gb_er
 {
     pthread_mutex_lock(&p->mutex);
     p->finish = true;
-    pthread_cond_broadcast(&p->changed);
+    wake_all(p);
     while ((p->pages.head || p->redo.head || p->sealed_head || p->active) && !p->stop) {
         if (*stop) {
             error_set(&p->error, GB_internal, "the agent was asked to stop");
             p->stop = true;
+            wake_all(p);
         }
         wait_slice(p);
     }

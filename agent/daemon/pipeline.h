@@ -37,6 +37,10 @@ bool pipeline_slot(struct pipeline *pipeline, const struct wire_slot *slot, stru
 struct index *pipeline_index_lock(struct pipeline *pipeline);
 void pipeline_index_unlock(struct pipeline *pipeline);
 
+/* True: the server's writers may be waiting for slots. Workers get what CPU time others leave (common/priority.h); while
+   there is hurry as many of normal priority work beside them. */
+void pipeline_hurry(struct pipeline *pipeline, bool hurry);
+
 /* Waits until all slots are in segments, closes them. Afterwards only pipeline_finished() and pipeline_abort() are
    allowed. Errors: what has failed inside; GB_internal if *stop was set. */
 bool pipeline_finish(struct pipeline *pipeline, const volatile bool *stop, struct gb_error *error);

@@ -319,6 +319,12 @@ static void stop_alive(struct session *s)
 
 enum step { GO_ON, ENDED, BROKEN };
 
+/* Whether the server's writers may be waiting for the copies of that stage. */
+static bool writers_wait(const char *stage)
+{
+    return !strcmp(stage, "FLUSH") || !strcmp(stage, "BLOCK_DDL") || !strcmp(stage, "BLOCK_COMMIT");
+}
+
 /* Handles one message. ENDED: ABORT came (error holds it). BROKEN: error is to be told to the plugin. */
 static enum step handle(struct session *s, uint16_t type, uint32_t size, struct wire_facts *facts, struct gb_error *error)
 {
@@ -388,6 +394,8 @@ static enum step handle(struct session *s, uint16_t type, uint32_t size, struct 
         break;
     case WIRE_NODE_PROGRESS:
         if ((ok = wire_get_node_progress(s->in, size, &m.progress, error))) {
+            if (s->pipeline)
+                pipeline_hurry(s->pipeline, writers_wait(m.progress.stage));
             pthread_mutex_lock(&s->send_mutex);
             s->progress = m.progress;
             pthread_mutex_unlock(&s->send_mutex);

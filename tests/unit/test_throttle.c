@@ -80,6 +80,49 @@ static void a_new_rate_forgets_what_was_owed(void **state)
     assert_true(now_us() - began < PATIENCE);
 }
 
+static void the_lower_of_rate_and_pace_holds(void **state)
+{
+    (void)state;
+    uint64_t began = now_us(), taken = 0;
+    throttle_set(1000 * MB);
+    throttle_pace(5 * MB);
+    for (; taken < MB; taken += MB / 10)
+        throttle_take(MB / 10, &go_on);
+    assert_true((now_us() - began) * 5 * MB / 1000000 + MB / 10 >= taken);
+    /* A pace that changes does not forgive what is owed to the rate. */
+    throttle_set(5 * MB);
+    began = now_us();
+    for (taken = 0; taken < MB; taken += MB / 10) {
+        throttle_pace((1000 + taken) * MB);
+        throttle_take(MB / 10, &go_on);
+    }
+    assert_true((now_us() - began) * 5 * MB / 1000000 + MB / 10 >= taken - MB / 10);
+    throttle_pace(UINT64_MAX);
+    throttle_set(0);
+}
+
+static void *lift(void *began)
+{
+    usleep(100000);
+    *(uint64_t *)began = now_us();
+    throttle_pace(UINT64_MAX);
+    return NULL;
+}
+
+static void a_pace_of_nothing_holds_until_it_changes(void **state)
+{
+    (void)state;
+    pthread_t thread;
+    uint64_t lifted = UINT64_MAX;
+    throttle_set(0);
+    throttle_pace(0);
+    assert_int_equal(pthread_create(&thread, NULL, lift, &lifted), 0);
+    assert_true(throttle_take(1, &go_on));
+    assert_true(now_us() >= lifted);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_false(throttle_take(1u << 30, &go_on));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -88,6 +131,8 @@ int main(void)
         cmocka_unit_test(any_size_passes_at_any_rate),
         cmocka_unit_test(who_is_to_stop_is_not_held),
         cmocka_unit_test(a_new_rate_forgets_what_was_owed),
+        cmocka_unit_test(the_lower_of_rate_and_pace_holds),
+        cmocka_unit_test(a_pace_of_nothing_holds_until_it_changes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

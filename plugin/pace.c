@@ -1,0 +1,143 @@
+/* How fast the page readers may be; see pace.h. */
+#include "plugin/pace.h"
+
+#define HEADROOM_MIN_S 60
+#define BEHIND_NONE    (1ull << 20) /* so much, and a second's redo, is not behind */
+#define QUEUE_STOP     10u          /* times the limit */
+#define SLOWER         1.25         /* than the baseline: our doing */
+#define DECREASE       2u           /* divides */
+#define INCREASE       16u          /* a sixteenth of the full rate: from floor to full in eight seconds */
+
+static void forget_baseline(struct pace *p)
+{
+  for (unsigned i = 0; i < PACE_COSTS; i++)
+    p->cost[i].baseline = -1;
+  p->probed = 0;
+}
+
+void pace_begin(struct pace *p)
+{
+  *p = (struct pace){.limit = PACE_NO_LIMIT, .before_probe = PACE_NO_LIMIT};
+  forget_baseline(p);
+}
+
+double pace_slowdown(const struct pace *p, const struct pace_input *in)
+{
+  double most = 0;
+  for (unsigned i = 0; i < PACE_COSTS; i++)
+    if (p->cost[i].baseline > 0 && in->cost[i] / p->cost[i].baseline > most)
+      most = in->cost[i] / p->cost[i].baseline;
+  return most;
+}
+
+static bool busy(const struct pace_input *in)
+{
+  bool any = false;
+  for (unsigned i = 0; i < PACE_COSTS; i++)
+    any |= in->cost[i] >= 0;
+  return any;
+}
+
+static uint64_t larger(uint64_t a, uint64_t b)
+{
+  return a > b ? a : b;
+}
+
+static enum pace_cause trouble(const struct pace *p, const struct pace_input *in)
+{
+  if ((double)in->redo_behind > in->redo_rate + BEHIND_NONE && in->headroom_s >= 0 && in->headroom_s < HEADROOM_MIN_S)
+    return PACE_REDO;
+  if (in->recv_queue_limit && in->recv_queue > in->recv_queue_limit)
+    return PACE_QUEUE;
+  return pace_slowdown(p, in) > SLOWER ? PACE_COMMITS : PACE_FREE;
+}
+
+static void slower(struct pace *p, uint64_t floor)
+{
+  if (p->limit == PACE_NO_LIMIT)
+    p->full = p->limit = larger(p->full, floor);
+  p->limit = larger(p->limit / DECREASE, floor);
+}
+
+static void faster(struct pace *p)
+{
+  if (p->limit == PACE_NO_LIMIT)
+    return;
+  p->limit += larger(p->full / INCREASE, PACE_FLOOR_REDO);
+  if (p->limit >= p->full)
+    p->limit = PACE_NO_LIMIT;
+}
+
+/* Readers are at the floor: what a commit costs now is not our doing. The first figures are of the time before as well. */
+static void probe(struct pace *p, const struct pace_input *in)
+{
+  p->probe++;
+  p->probed += busy(in);
+  for (unsigned i = 0; i < PACE_COSTS; i++)
+    if (in->cost[i] >= 0 && p->cost[i].count++ > 0)
+      p->cost[i].sum += in->cost[i];
+  if (p->probe <= PACE_PROBE_MAX && (p->probe <= PACE_PROBE_STEPS || p->probed < 2))
+    return;
+  for (unsigned i = 0; i < PACE_COSTS; i++)
+    p->cost[i].baseline = p->cost[i].count > 1 ? p->cost[i].sum / (p->cost[i].count - 1) : -1;
+  p->probed = 1;
+  p->probe = 0;
+  p->limit = p->before_probe;
+  p->cause = p->cause_before_probe;
+}
+
+static void begin_probe(struct pace *p)
+{
+  p->before_probe = p->limit;
+  p->cause_before_probe = p->cause;
+  p->limit = p->limit < PACE_FLOOR ? p->limit : PACE_FLOOR;
+  p->probe = 1;
+  p->probed = p->age = 0;
+  for (unsigned i = 0; i < PACE_COSTS; i++)
+    p->cost[i].sum = p->cost[i].count = 0;
+  p->cause = PACE_PROBE;
+}
+
+/* A probe that brought no figure is not made again at once: the server does little. */
+static bool probe_due(const struct pace *p)
+{
+  return !p->probed || p->age >= (p->limit <= PACE_FLOOR && p->cause == PACE_COMMITS ? PACE_PROBE_FLOOR : PACE_PROBE_EVERY);
+}
+
+void pace_step(struct pace *p, const struct pace_input *in)
+{
+  enum pace_cause cause = trouble(p, in);
+  p->age++;
+  p->idle = busy(in) ? 0 : p->idle + 1;
+  if (p->idle >= PACE_IDLE_STEPS && !p->probe)
+    forget_baseline(p);
+  if (p->limit == PACE_NO_LIMIT)
+    p->full = larger(p->full, in->read_rate);
+  if (cause == PACE_REDO || cause == PACE_QUEUE)
+  {
+    if (p->probe)
+    {
+      p->limit = p->before_probe;
+      p->probe = p->probed = 0;
+    }
+    slower(p, PACE_FLOOR_REDO);
+    if (cause == PACE_QUEUE && in->recv_queue / QUEUE_STOP > in->recv_queue_limit)
+      p->limit = 0;
+    p->cause = cause;
+  }
+  else if (p->probe)
+    probe(p, in);
+  else if (busy(in) && probe_due(p))
+    begin_probe(p);
+  else if (cause == PACE_COMMITS)
+  {
+    slower(p, PACE_FLOOR);
+    p->cause = cause;
+  }
+  else
+  {
+    faster(p);
+    if (p->limit == PACE_NO_LIMIT)
+      p->cause = PACE_FREE;
+  }
+}

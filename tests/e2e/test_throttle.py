@@ -1,0 +1,188 @@
+#!/usr/bin/python3
+"""The readers step back for the server: lower priority, a pace that follows what commits cost, and the limits that
+people and cgroups set.
+"""
+import contextlib
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
+from gbtest import backups, cgroup, load  # noqa: E402
+from gbtest.agent import Agent  # noqa: E402
+from gbtest.server import Server, query  # noqa: E402
+from gbtest.suite import Shared, Suite, say  # noqa: E402
+from gbtest.waiting import wait_for  # noqa: E402
+
+suite = Suite()
+MIB = 1 << 20
+DATA_MIB = 900
+SLOT = MIB
+READER_NICE, WORKER_NICE = 10, 19
+
+
+class Scene:
+    def __init__(self):
+        self.server = Server('pace', {'innodb-buffer-pool-size': '256M', 'innodb-flush-log-at-trx-commit': '0',
+                                      'innodb-log-file-size': '256M'})
+        self.server.create()
+        self.server.start()
+        self.agent = Agent(self.server).start()
+        backups.install(self.server)
+        self.server.execute('CREATE DATABASE d', 'CREATE TABLE d.big (id INT PRIMARY KEY, v LONGBLOB) ENGINE=InnoDB',
+                            f'INSERT INTO d.big SELECT seq, REPEAT(RANDOM_BYTES(1024), 1000) FROM seq_1_to_{DATA_MIB}')
+
+    def running(self, **options):
+        backup = backups.start(self.server, **options)
+        backups.wait_stage(self.server, 'COPY')
+        return backup
+
+    def cancel(self, backup):
+        backups.call(self.server, 'BACKUP_CANCEL', backup)
+        return backups.wait_end(self.server, backup)
+
+
+shared = Shared(Scene)
+
+
+def threads(process, name):
+    """{thread id: nice value} of the threads of that name."""
+    found = {}
+    for tid in os.listdir(f'/proc/{process.pid}/task'):
+        try:
+            with open(f'/proc/{process.pid}/task/{tid}/comm', encoding='ascii', errors='replace') as f:
+                if name in ('', f.read().strip()):
+                    found[int(tid)] = os.getpriority(os.PRIO_PROCESS, int(tid))
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has ended
+    return found
+
+
+@suite.test
+def bulk_threads_have_low_priority_and_no_others():
+    s = shared()
+    backup = s.running(rate='1M', threads=2)
+    readers = wait_for(lambda: threads(s.server.process, 'gb-reader'), 20, 'the readers')
+    prompt = threads(s.server.process, 'gb-prompt')
+    workers = threads(s.agent.process, 'gb-worker')
+    others = {**threads(s.server.process, ''), **threads(s.agent.process, '')}
+    s.cancel(backup)
+    assert len(readers) == 2 and set(readers.values()) == {READER_NICE}, readers
+    assert workers and set(workers.values()) == {WORKER_NICE}, workers
+    assert len(prompt) == 2, prompt
+    rest = {tid: nice for tid, nice in others.items() if tid not in readers and tid not in workers}
+    assert set(rest.values()) == {0}, rest
+
+
+@suite.test
+def the_number_of_readers_changes_while_they_run():
+    s = shared()
+    backup = s.running(rate='16M', threads=1)
+    wait_for(lambda: len(threads(s.server.process, 'gb-reader')) == 1, 20, 'one reader')
+    backups.call(s.server, 'BACKUP_SET', '{"threads": 5}')
+    wait_for(lambda: len(threads(s.server.process, 'gb-reader')) == 5, 20, 'five readers')
+    assert backups.state(s.server)['threads'] == '5'
+    backups.call(s.server, 'BACKUP_SET', '{"threads": 2, "rate": 0}')
+    figures = backups.wait_end(s.server, backup)
+    assert (figures['state'], figures['threads']) == ('succeeded', '2'), f'{figures["state"]}: {figures["error"]}'
+
+
+@suite.test
+def a_hard_rate_is_never_exceeded():
+    s = shared()
+    rate, seen = 200 * MIB, []
+    begin = time.monotonic()
+    backup = backups.start(s.server, rate=rate, threads=4)
+    while True:
+        figures = backups.state(s.server)
+        seen.append((time.monotonic() - begin, int(figures['bytes_done'])))
+        if figures['stage'] in ('FLUSH', 'DONE') or figures['state'] != backups.RUNNING:
+            break
+        load.seconds(0.1)
+    figures = backups.wait_end(s.server, backup)
+    assert figures['state'] == 'succeeded', f'{figures["state"]}: {figures["error"]}'
+    assert figures['rate_limit'] == str(rate), figures['rate_limit']
+    for passed, done in seen:  # a quarter of a second may have been saved up
+        assert done <= rate * (passed + 0.25) + 4 * SLOT, f'{done} bytes in {passed:.2f} s at {rate} bytes a second'
+    passed, done = seen[-1]
+    say(f'  {done / MIB:.0f} MiB in {passed:.1f} s: {done / passed / rate:.2f} of the rate')
+
+
+class Commits(load.Load):
+    pace_s = 0
+
+    def step(self, connection):
+        query(connection, 'UPDATE d.busy SET n = n + 1 WHERE id = %s', (self.random.randint(1, 500),))
+
+
+def on_one_processor(process, processors):
+    for tid in threads(process, ''):
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(tid, processors)
+
+
+@suite.test
+def readers_slow_down_while_commits_are_slower_and_recover():
+    """What low priority can't do, as between containers: here readers that push aside everything on one processor."""
+    s = shared()
+    if os.geteuid():
+        suite.skip('only root may raise a priority')
+    s.server.execute('CREATE TABLE d.busy (id INT PRIMARY KEY, n INT NOT NULL) ENGINE=InnoDB',
+                     'INSERT INTO d.busy SELECT seq, 0 FROM seq_1_to_500')
+    s.server.execute('SET GLOBAL galera_backup_block_timeout = 60000')
+    loads = [Commits(s.server, seed) for seed in range(4)]
+    everywhere = os.sched_getaffinity(s.server.process.pid)
+    on_one_processor(s.server.process, {min(everywhere)})
+    try:
+        with load.running(loads):
+            wait_for(lambda: loads[0].done > 100, 30, 'commits')
+            backup = s.running(threads=8)
+            for tid in wait_for(lambda: threads(s.server.process, 'gb-reader'), 20, 'the readers'):
+                os.setpriority(os.PRIO_PROCESS, tid, -20)
+
+            def slowed():
+                figures = backups.state(s.server)
+                shown = figures['waiting_for'].startswith('commits') and figures['bottleneck'] == 'throttle'
+                return figures if shown or figures['stage'] not in ('PREFLIGHT', 'COPY') else None
+            slow = wait_for(slowed, 30, 'the readers to slow down')
+        assert slow['stage'] == 'COPY', f'COPY ended before the readers slowed down: {slow}'
+        rates = [int(backups.state(s.server)['read_rate'])]
+
+        def recovered():
+            rates.append(int(backups.state(s.server)['read_rate']))
+            return s.server.in_log(f'{backup} page readers run at full speed again')
+        wait_for(recovered, 60, 'the readers to recover')
+    finally:
+        on_one_processor(s.server.process, everywhere)
+    figures = backups.wait_end(s.server, backup)
+    say(f'  {slow["waiting_for"]}; {rates[0] / MIB:.0f} MiB/s when the load ended, {max(rates) / MIB:.0f} later')
+    assert s.server.in_log(f'{backup} page readers slow down for the sake of commits')
+    assert max(rates) > rates[0], rates
+    assert figures['state'] == 'succeeded', f'{figures["state"]}: {figures["error"]}'
+    assert figures['waiting_for'] == '' and figures['bottleneck'] == '', figures
+
+
+@suite.test
+def threads_follow_the_cpu_limit_of_the_cgroup():
+    s = shared()
+    group = cgroup.make('few', 0.7)
+    if not group:
+        suite.skip('a CPU cgroup can\'t be made here')
+    group.add(s.server.process.pid)
+    group.add(s.agent.process.pid)
+    all_workers = None
+    for processors in (0.7, os.cpu_count()):
+        group.limit(processors)
+        backup = s.running(rate='1M')
+        wait_for(lambda: threads(s.server.process, 'gb-reader'), 20, 'the readers')
+        readers, workers = len(threads(s.server.process, 'gb-reader')), len(threads(s.agent.process, 'gb-worker'))
+        figures = s.cancel(backup)
+        expected = 1 if processors < 1 else min(os.cpu_count(), 8)
+        assert readers == expected and figures['threads'] == str(expected), f'{readers} readers with {processors} processors'
+        if all_workers is not None:
+            assert workers - all_workers == os.cpu_count() - 1, f'{all_workers} and {workers} workers'
+        all_workers = workers
+    group.remove()
+
+
+suite.main()
