@@ -332,3 +332,24 @@ enum page_state page_verify(const struct space_format *format, uint32_t page_no,
     return format->full_crc32 ? verify_full_crc32(page, format->page_size)
                               : verify_older(format, page);
 }
+
+bool page_seal(const struct space_format *format, uint8_t *page)
+{
+    uint32_t size = format->page_size, type = bytes_u16_at(page, size, FIL_TYPE_AT);
+    struct bytes_writer w = bytes_writer(page, size);
+    if (format->full_crc32) {
+        if (bytes_u32_at(page, size, FIL_CHECKSUM_AT) || type & TYPE_FCRC32_COMPRESSED_BIT)
+            return false;
+        bytes_writer_seek(&w, size - CRC_SIZE);
+        bytes_put_u32(&w, page_crc32c(0, page, size - CRC_SIZE));
+        return true;
+    }
+    if (format->zip || type == TYPE_COMPRESSED || type == TYPE_COMPRESSED_ENCRYPTED ||
+        verify_encrypted(page, size, false) != PAGE_CORRUPT)
+        return false;
+    uint32_t crc = crc_old(page, size);
+    bytes_put_u32(&w, crc);
+    bytes_writer_seek(&w, size - FIL_TRAILER_SIZE);
+    bytes_put_u32(&w, crc);
+    return true;
+}

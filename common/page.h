@@ -35,6 +35,10 @@ enum page_state {
 enum page_state page_verify(const struct space_format *format, uint32_t page_no,
                             const uint8_t *page);
 
+/* Makes the checksum right again after bytes of a whole page have been changed: CRC-32C, as the page's format has it.
+   False, and nothing is changed, for an encrypted page or a compressed one. */
+bool page_seal(const struct space_format *format, uint8_t *page);
+
 /* FIL_PAGE_LSN: in clear text in every format, encrypted ones too. */
 uint64_t page_lsn(const uint8_t *page);
 

@@ -107,6 +107,35 @@ static void whole_pages_of_real_servers(void **state)
     }
 }
 
+/* A byte of the payload is changed and the checksum made right; encrypted and compressed pages are left alone. */
+static void changed_pages_are_sealed(void **state)
+{
+    (void)state;
+    unsigned sealed = 0, refused = 0;
+    for (size_t i = 0; i < VECTORS; i++) {
+        struct vector v;
+        struct space_format f;
+        open_vector(&v, &f, vectors[i].name);
+        for (unsigned b = 0; b < v.count && !is_unchecked(vectors[i].name); b++) {
+            uint8_t *page = v.block[b].data;
+            uint32_t n = page_no(&v.block[b], &f);
+            enum page_state before = page_verify(&f, n, page);
+            if (page_seal(&f, page)) {
+                page[200] ^= 0xff;
+                assert_int_equal(page_verify(&f, n, page), PAGE_CORRUPT);
+                assert_true(page_seal(&f, page));
+                assert_int_equal(page_verify(&f, n, page), PAGE_WHOLE);
+                sealed++;
+            } else {
+                assert_int_equal(page_verify(&f, n, page), before);
+                refused++;
+            }
+        }
+        vector_close(&v);
+    }
+    assert_true(sealed > 10 && refused > 10);
+}
+
 static void another_page_number_is_corrupt(void **state)
 {
     (void)state;
@@ -435,6 +464,7 @@ int main(void)
         cmocka_unit_test(zero_pages),
         cmocka_unit_test(stamp_on_an_unused_page),
         cmocka_unit_test(whole_pages_of_real_servers),
+        cmocka_unit_test(changed_pages_are_sealed),
         cmocka_unit_test(another_page_number_is_corrupt),
         cmocka_unit_test(flipped_bits_are_noticed),
         cmocka_unit_test(torn_pages_are_noticed),
