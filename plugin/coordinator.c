@@ -238,6 +238,7 @@ static void fill_facts(struct backup *b, struct wire_facts *f)
   wire_add_fact(f, "lsn_end", "%" PRIu64, b->lsn_end);
   wire_add_fact(f, "gtid", "%.1000s", b->gtid);
   wire_add_fact(f, "gtid_slave_pos", "%.1000s", b->gtid_slave_pos);
+  wire_add_fact(f, "gtid_binlog_pos", "%.1000s", b->gtid_binlog_pos);
   wire_add_fact(f, "binlog_file", "%s", p.binlog_file);
   wire_add_fact(f, "binlog_pos", "%" PRIu64, p.binlog_pos);
   wire_add_fact(f, "server_version", "%s", b->facts.version);

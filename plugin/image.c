@@ -770,6 +770,8 @@ static bool take_position(struct backup *b)
     snprintf(b->position, sizeof b->position, "%s:%" PRId64, b->node.uuid, b->node.last_committed);
   if (b->facts.binlog && !sql_rows(b->sql, take_master, NULL, &b->error, "SHOW MASTER STATUS"))
     return false;
+  if (b->facts.binlog && !sql_value(b->sql, 0, b->gtid_binlog_pos, sizeof b->gtid_binlog_pos, &b->error, "SELECT @@global.gtid_binlog_pos"))
+    return false;
   return sql_value(b->sql, 0, b->gtid, sizeof b->gtid, &b->error, "SELECT @@global.gtid_current_pos") &&
          sql_value(b->sql, 0, b->gtid_slave_pos, sizeof b->gtid_slave_pos, &b->error, "SELECT @@global.gtid_slave_pos");
 }

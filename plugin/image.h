@@ -49,7 +49,7 @@ struct backup
   bool copying;         /* in COPY: the readers keep to a pace */
   bool copied;          /* COPY has ended once */
   uint64_t alters;      /* ALTER TABLE statements before this round */
-  char position[128], gtid[1024], gtid_slave_pos[1024];
+  char position[128], gtid[1024], gtid_slave_pos[1024], gtid_binlog_pos[1024];
   struct gb_error error;
 };
 
