@@ -32,7 +32,7 @@ static const struct option table[] = {
 /* Names that later releases bring. */
 static const char *const later_commands[] = {"expire", "hold", "release", "copy", "key", "repo", "schedule", "nodes",
                                              "consolidate", "extract", "drill", "binlog", "rejoin", "diagnose"};
-static const char *const later_options[] = {"history", "recover", "verify-boot", "key", "node", "hold", "verify"};
+static const char *const later_options[] = {"key", "node", "hold", "verify"};
 
 static bool belongs(const struct option *o, const char *command)
 {
@@ -124,7 +124,8 @@ static bool store(struct options *o, const char *name, const char *value)
         {"no-wait", NULL, &o->no_wait},       {"dry-run", NULL, &o->dry_run},       {"watch", NULL, &o->watch},
         {"safe-to-bootstrap", NULL, &o->safe_to_bootstrap}, {"yes", NULL, &o->yes}, {"quick", NULL, &o->quick},
         {"as-of", &o->as_of, NULL},           {"replace", &o->replace, NULL},       {"limit-rate", &o->limit_rate, NULL},
-        {"restart", NULL, &o->restart},       {"donor", &o->donor, NULL},
+        {"restart", NULL, &o->restart},       {"donor", &o->donor, NULL},           {"recover", NULL, &o->recover},
+        {"verify-boot", NULL, &o->verify_boot}, {"history", &o->history, NULL},
     };
     for (size_t i = 0; i < COUNT(places); i++)
         if (!strcmp(places[i].name, name)) {
@@ -208,11 +209,9 @@ static bool check_values(const struct options *o, struct gb_error *error)
     char *end = NULL;
     if (o->threads && (strtol(o->threads, &end, 10) < 1 || *end || strtol(o->threads, NULL, 10) > THREADS_MAX))
         return error_set(error, GB_bad_value, "--threads %s is not a number from 1 to %d", o->threads, THREADS_MAX);
-    if (o->as && strcmp(o->as, "galera") && strcmp(o->as, "standalone")) {
-        if (!strcmp(o->as, "replica"))
-            return error_set(error, GB_not_supported, "--as replica is not supported by this release");
-        return error_set(error, GB_bad_value, "--as %s is neither galera nor standalone", o->as);
-    }
+    static const char *const ways[] = {"galera", "standalone", "replica"};
+    if (o->as && !is_among(ways, COUNT(ways), o->as))
+        return error_set(error, GB_bad_value, "--as %s is none of galera, standalone and replica", o->as);
     static const char *const kinds[] = {"auto", "bar", "plain", "json", "none"};
     if (o->progress && !is_among(kinds, COUNT(kinds), o->progress))
         return error_set(error, GB_bad_value, "--progress %s is none of auto, bar, plain, json and none", o->progress);

@@ -1,6 +1,7 @@
 /* galera-backup restore */
 #include "agent/cmd/cmd.h"
 #include "agent/cmd/restore_plan.h"
+#include "agent/restore/report.h"
 #include "agent/ui/progress.h"
 #include "agent/ui/text.h"
 
@@ -29,48 +30,51 @@ static bool confirmed(const struct options *options, const struct restore_plan *
     return error_set(error, GB_cancelled, "not restored");
 }
 
-/* Asked now, not before the restore: write-sets that came meanwhile have pushed others out. */
-static void print_ist(const struct options *options, const struct manifest *m)
+/* Whether the restored node can be joined by IST. Asked now, not before the restore: write-sets that came meanwhile have pushed
+   others out. */
+static void find_ist(const struct options *options, const char *position, struct ist_prediction *prediction, char *text, size_t size)
 {
     struct ist_donors *donors = calloc(1, sizeof *donors);
     struct gb_error problem = {0};
-    char text[512];
     bool asked = donors && cmd_donors(options, donors, &problem);
-    cmd_ist_text(asked ? donors : NULL, manifest_position(m), text, sizeof text);
-    printf("IST       %s\n", text);
-    if (!asked && options->donor)
-        printf("          %s could not be asked: %s\n", options->donor, problem.what);
+    cmd_ist_text(asked ? donors : NULL, position, text, size);
+    if (donors)
+        ist_predict(donors, position, prediction);
+    if (!asked && options->donor) {
+        size_t n = strlen(text);
+        snprintf(text + n, size - n, " (%s could not be asked: %s)", options->donor, problem.what);
+    }
     free(donors);
 }
 
-static void print_report(const struct options *options, const struct manifest *m, const struct restore_request *request,
-                         const struct restore_plan *plan, time_t seconds)
+static void print_report(const struct options *options, struct report *report)
 {
-    char bytes[32], rate[32], took[32], age[32], redo[32];
-    const uint64_t written = plan->start == RESTORE_FINISH ? 0 : plan->bytes - plan->done;
-    printf("restored  %s in %s, %s/s", text_bytes(written, bytes, sizeof bytes),
-           text_duration((uint64_t)seconds, took, sizeof took),
-           text_bytes(written / (uint64_t)(seconds ? seconds : 1), rate, sizeof rate));
-    if (plan->start == RESTORE_GO_ON || plan->start == RESTORE_FINISH)
-        printf("; %s were on disk already", text_bytes(plan->bytes - written, bytes, sizeof bytes));
-    putchar('\n');
-    if (manifest_is_save(m)) {
-        printf("next      the directory is as it was saved %s ago; a start of mariadbd changes it\n",
-               text_duration((uint64_t)(time(NULL) - m->finished_at), age, sizeof age));
+    struct ist_prediction prediction = {.answer = IST_UNKNOWN, .behind = -1, .lowest = -1};
+    char text[1024];
+    /* the first node of a new group, and a new history, have nobody to join */
+    bool joins = report->request->galera && !report->request->safe_to_bootstrap && !report->finish->history.new;
+    const char *position = joins ? manifest_position(report->manifest) : "";
+    if (joins) {
+        find_ist(options, position, &prediction, text, sizeof text);
+        report->ist = text;
+    }
+    if (!options->json) {
+        report_text(report, stdout);
         return;
     }
-    printf("position  %s, %s old; the first start replays %s of redo\n",
-           manifest_position(m)[0] ? manifest_position(m) : "none",
-           text_duration((uint64_t)(time(NULL) - m->finished_at), age, sizeof age),
-           text_bytes(m->redo_bytes, redo, sizeof redo));
-    if (!request->galera)
-        printf("next      start mariadbd\n");
-    else if (request->safe_to_bootstrap)
-        printf("next      galera_new_cluster on this node; then start the others, restored from the same backup\n");
-    else {
-        print_ist(options, m);
-        printf("next      start mariadbd\n");
-    }
+    json_t *root = report_json(report);
+    cmd_ist_json(root, position, &prediction);
+    json_dumpf(root, stdout, JSON_INDENT(1));
+    putchar('\n');
+    json_decref(root);
+}
+
+/* What the private server says while it recovers. */
+static void show_line(void *context, const char *text)
+{
+    const struct progress *bar = context;
+    if (bar->kind == PROGRESS_PLAIN || bar->kind == PROGRESS_BAR)
+        fprintf(stderr, "recovery: %s\n", text);
 }
 
 /* Options that must be there, or don't fit together. */
@@ -82,15 +86,14 @@ static bool check_options(const struct options *o, struct gb_error *error)
         return error_set(error, GB_usage, "restore needs ID, latest or --as-of TIME");
     if (!o->datadir || !*o->datadir)
         return error_set(error, GB_usage, "restore needs --datadir DIR");
-    if (o->json && !o->dry_run)
-        return error_set(error, GB_usage, "--json shows the plan of a restore: give --dry-run with it");
     return true;
 }
 
 /* A save comes back as it was: what would change it is refused. */
 static bool fits_save(const struct options *options, const struct manifest *m, struct gb_error *error)
 {
-    const char *option = options->as ? "--as" : options->safe_to_bootstrap ? "--safe-to-bootstrap" : options->map_count ? "--map" : NULL;
+    const char *option = options->as ? "--as" : options->safe_to_bootstrap ? "--safe-to-bootstrap" : options->map_count ? "--map"
+                         : options->recover ? "--recover" : options->verify_boot ? "--verify-boot" : options->history ? "--history" : NULL;
     if (!option || !manifest_is_save(m))
         return true;
     error_set(error, GB_bad_value, "%s is a save, which comes back byte for byte: %s would change it", m->id, option);
@@ -141,23 +144,42 @@ static bool make_request(const struct options *o, const struct manifest *m, stru
     return true;
 }
 
-/* Plans, asks, restores, reports. */
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* Plans, asks, restores, does what follows, reports. */
 static void restore(const struct options *options, struct repository *r, const struct manifest *m, struct restore_request *request,
                     struct index *index, struct restore_plan *plan, struct gb_error *error)
 {
     struct progress bar;
+    struct finish_request finish = {.recover = options->recover,
+                                    .verify_boot = options->verify_boot,
+                                    .replica = options->as && !strcmp(options->as, "replica"),
+                                    .history = options->history,
+                                    .line = show_line,
+                                    .context = &bar};
+    struct finish_plan after;
+    struct finish_result result;
+    struct report report = {.manifest = m, .request = request, .plan = plan, .finish = &after, .result = &result};
     request->context = &bar;
-    if (!restore_plan(r, m, request, index, plan, error))
+    if (!restore_plan(r, m, request, index, plan, error) || !finish_plan(&after, &finish, r, m, index, request, plan, error))
         return;
-    (options->json ? restore_plan_print_json : restore_plan_print)(m, r, request, index, plan);
+    request->stay_guarded = after.in_place || after.on_clone;
+    if (options->dry_run || !options->json)
+        (options->json ? restore_plan_print_json : restore_plan_print)(r, index, &report);
     if (options->dry_run || !confirmed(options, plan, error))
         return;
-    time_t began = time(NULL);
+    double began = now();
     progress_start(&bar, options->progress, "restoring", options->json);
     bool ok = restore_run(r, m, index, request, plan, error);
     progress_end(&bar);
-    if (ok)
-        print_report(options, m, request, plan, time(NULL) - began);
+    report.seconds = now() - began;
+    if (ok && finish_run(&after, &finish, &result, m, index, request, plan, error))
+        print_report(options, &report);
 }
 
 int cmd_restore(const struct options *options, struct gb_error *error)

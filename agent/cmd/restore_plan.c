@@ -143,12 +143,19 @@ static void print_old(const struct restore_request *request, const struct restor
         printf("old       content (%s) is removed\n", bytes);
 }
 
-void restore_plan_print(const struct manifest *m, const struct repository *r,
-                        const struct restore_request *request, const struct index *index,
-                        const struct restore_plan *plan)
+static const char *as(const struct report *r)
 {
-    char age[32], bytes[32], stored[32], available[32], redo[32], finished[32], version[32],
-        who[128], time_[32], rate[32];
+    return r->request->galera ? "galera" : r->finish->gtid[0] ? "replica" : "standalone";
+}
+
+void restore_plan_print(const struct repository *r, const struct index *index,
+                        const struct report *report)
+{
+    const struct manifest *m = report->manifest;
+    const struct restore_request *request = report->request;
+    const struct restore_plan *plan = report->plan;
+    char age[32], bytes[32], stored[32], available[32], finished[32], version[32], who[128],
+        time_[32], rate[32];
     printf("backup    %s of %s, finished %s, %s old\ncluster   %s\nfrom      %s, %s to read\nto    "
            "    %s, %" PRIu64 " files, %s; %s free\nowner     %s\nkeys      none needed\n",
            m->id, m->node, text_time(m->finished_at, finished, sizeof finished),
@@ -159,19 +166,17 @@ void restore_plan_print(const struct manifest *m, const struct repository *r,
     if (manifest_is_save(m))
         printf("as        it was saved, byte for byte; nobody has checked whether it boots\n");
     else
-        printf("position  %s\nredo      %s, replayed by the first start\nas        %s\nserver    "
-               "MariaDB %s (the backup is of %s)\n",
+        printf("position  %s\nas        %s\nserver    MariaDB %s (the backup is of %s)\n",
                manifest_position(m)[0] ? manifest_position(m) : "none",
-               text_bytes(m->redo_bytes, redo, sizeof redo),
-               request->galera
-                   ? (request->safe_to_bootstrap ? "galera, safe to bootstrap" : "galera")
-                   : "standalone",
+               request->safe_to_bootstrap ? "galera, safe to bootstrap" : as(report),
                series(m, version, sizeof version), m->server_version);
     printf("time      about %s with %u threads%s%s%s\n",
            text_duration(plan->seconds, time_, sizeof time_), plan->threads,
            request->limit_rate ? ", reading at most " : "",
            request->limit_rate ? text_bytes(request->limit_rate, rate, sizeof rate) : "",
            request->limit_rate ? "/s" : "");
+    if (!manifest_is_save(m))
+        report_plan(report, stdout);
     print_outside(index, plan);
     print_old(request, plan);
     struct settings *s = find_settings(m, index);
@@ -194,10 +199,12 @@ static json_t *outside_json(const struct index *index, const struct restore_plan
     return list;
 }
 
-void restore_plan_print_json(const struct manifest *m, const struct repository *r,
-                             const struct restore_request *request, const struct index *index,
-                             const struct restore_plan *plan)
+void restore_plan_print_json(const struct repository *r, const struct index *index,
+                             const struct report *report)
 {
+    const struct manifest *m = report->manifest;
+    const struct restore_request *request = report->request;
+    const struct restore_plan *plan = report->plan;
     static const char *const starts[] = {"fresh", "go_on", "anew", "finish"};
     char finished[32], version[32], who[128];
     json_t *root = json_pack(
@@ -211,13 +218,10 @@ void restore_plan_print_json(const struct manifest *m, const struct repository *
         "datadir", request->datadir, "files", (json_int_t)plan->files, "bytes",
         (json_int_t)plan->bytes, "available_bytes", (json_int_t)plan->available, "owner",
         owner(plan, who, sizeof who), "redo_bytes", (json_int_t)m->redo_bytes, "as",
-        manifest_is_save(m) ? "saved"
-        : request->galera   ? "galera"
-                            : "standalone",
-        "safe_to_bootstrap", request->safe_to_bootstrap, "server_version",
-        series(m, version, sizeof version), "keys", "threads", (int)plan->threads, "limit_rate",
-        (json_int_t)request->limit_rate, "estimate_s", (json_int_t)plan->seconds, "start",
-        starts[plan->start], "done_bytes", (json_int_t)plan->done);
+        manifest_is_save(m) ? "saved" : as(report), "safe_to_bootstrap", request->safe_to_bootstrap,
+        "server_version", series(m, version, sizeof version), "keys", "threads", (int)plan->threads,
+        "limit_rate", (json_int_t)request->limit_rate, "estimate_s", (json_int_t)plan->seconds,
+        "start", starts[plan->start], "done_bytes", (json_int_t)plan->done);
     json_object_set_new(root, "outside", outside_json(index, plan));
     json_object_set_new(root, "replace",
                         plan->replaces
@@ -232,6 +236,8 @@ void restore_plan_print_json(const struct manifest *m, const struct repository *
         json_object_set_new(list, s->list[i].name, json_string(s->list[i].value));
     free(s);
     json_object_set_new(root, "settings", list);
+    if (!manifest_is_save(m))
+        report_plan_json(report, root);
     json_dumpf(root, stdout, JSON_INDENT(1));
     putchar('\n');
     json_decref(root);

@@ -2,13 +2,12 @@
 #ifndef GB_AGENT_CMD_RESTORE_PLAN_H
 #define GB_AGENT_CMD_RESTORE_PLAN_H
 
-#include "agent/restore/restore.h"
+#include "agent/restore/report.h"
 
-void restore_plan_print(const struct manifest *manifest, const struct repository *repository,
-                        const struct restore_request *request, const struct index *index,
-                        const struct restore_plan *plan);
-void restore_plan_print_json(const struct manifest *manifest, const struct repository *repository,
-                             const struct restore_request *request, const struct index *index,
-                             const struct restore_plan *plan);
+/* report->result is not looked at: nothing has been done yet. */
+void restore_plan_print(const struct repository *repository, const struct index *index,
+                        const struct report *report);
+void restore_plan_print_json(const struct repository *repository, const struct index *index,
+                             const struct report *report);
 
 #endif

@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """A wrecked node comes back by IST; a lost cluster comes back from one backup, without a state transfer."""
+import json
 import os
 import sys
 
@@ -86,8 +87,11 @@ def a_lost_cluster_comes_back_from_one_backup():
             agent.stop()
         cluster.kill()
         cluster.wipe()
+        token = None
         for index, node in enumerate(cluster):
-            scene.agents[index].restore(figures['id'], node.datadir, *(['--safe-to-bootstrap'] if index == 0 else []))
+            history = ['--history', f'new:{token}'] if token else ['--safe-to-bootstrap']
+            answer = json.loads(scene.agents[index].restore(figures['id'], node.datadir, '--json', *history).stdout)
+            token = answer['history']['token']
         cluster[0].bootstrap()
         first = cluster[0].value('SELECT COUNT(*) FROM bank.sequence')
         for node in cluster.nodes[1:]:

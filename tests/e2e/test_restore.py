@@ -259,7 +259,6 @@ def a_dry_run_says_all_and_writes_nothing():
     assert {'from': s.places['undo'] + '/undo001', 'to': f'{s.out}.moved/undo/undo001'} in plan['outside'], plan
     assert plan['settings']['innodb_undo_directory'] == f'{s.out}.moved/undo', plan
     assert not os.path.exists(target) and not os.path.exists(s.out + '.moved')
-    refused(USAGE, '--dry-run', s.backup, target, '--json')
     small = os.path.join(processes.run_dir(), 'small')
     if not processes.mount_tmpfs(small, '20m'):
         suite.skip('no small file system can be made here')

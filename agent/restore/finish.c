@@ -1,0 +1,269 @@
+/* What is done with a restored directory once its files are complete; see finish.h. */
+#include "agent/restore/finish.h"
+#include "agent/restore/clone.h"
+#include "agent/restore/memory.h"
+#include "agent/restore/server_program.h"
+#include "agent/restore/target.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TRIAL_SUFFIX ".galera-backup-trial"
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static void path_in(char *out, size_t size, const char *datadir, const char *name)
+{
+    snprintf(out, size, "%s/%s", datadir, name);
+}
+
+/* ---- plan ---- */
+
+/* An interrupted run had only its guard left. What it did is done; what it was not asked for can't
+   be added. */
+static bool plan_rest(struct finish_plan *p, const struct restore_request *request,
+                      struct gb_error *error)
+{
+    char log[WIRE_PATH_MAX];
+    path_in(log, sizeof log, request->datadir, RECOVERY_LOG);
+    p->done_before = !access(log, F_OK);
+    if ((p->in_place && !p->done_before) || p->on_clone) {
+        error_set(
+            error, GB_target_unfinished,
+            "an interrupted restore into %s had all but ended, without recovery or a trial of it",
+            request->datadir);
+        error_hint(error, "bring it to its end without these options, or give --restart");
+        return false;
+    }
+    p->in_place = false;
+    p->history.new = false; /* that of the run before holds */
+    p->gtid[0] = '\0';
+    return true;
+}
+
+bool finish_plan(struct finish_plan *p, const struct finish_request *finish,
+                 struct repository *repository, const struct manifest *m, const struct index *index,
+                 const struct restore_request *request, const struct restore_plan *restore,
+                 struct gb_error *error)
+{
+    struct estimate estimate;
+    memset(p, 0, sizeof *p);
+    if (manifest_is_save(m))
+        return true;
+    if (finish->history && !request->galera)
+        return error_set(error, GB_bad_value, "--history is for --as galera");
+    if (request->galera &&
+        !history_choose(&p->history, finish->history, request->safe_to_bootstrap, m, error))
+        return false;
+    if (finish->replica && !replica_position(m, p->gtid, error))
+        return false;
+    p->in_place = finish->recover || finish->replica || p->history.new;
+    p->on_clone = finish->verify_boot && !p->in_place;
+    if (restore->start == RESTORE_FINISH && !plan_rest(p, request, error))
+        return false;
+    bool found =
+        server_program_find(p->program, sizeof p->program, p->version, sizeof p->version, error);
+    if (p->in_place || p->on_clone) {
+        if (!found || !server_program_fits(p->program, p->version, m->server_version, error))
+            return false;
+    } else
+        error_clear(error);
+    for (size_t i = 0; p->on_clone && i < index->file_count; i++)
+        if (index->files[i].path[0] == '/')
+            return error_set(error, GB_no_clone,
+                             "%s, outside the data directory, can't be tried on a throw-away copy",
+                             index->files[i].path);
+    if (p->on_clone && !clone_possible(request->datadir, error))
+        return false;
+    if (!estimate_make(&estimate, repository, m, index, request->datadir, error))
+        return false;
+    p->available = memory_available();
+    p->pool = memory_pool_within(m->redo_bytes, p->available);
+    p->recover_s = estimate_seconds(&estimate, p->pool);
+    p->boot_pool = found ? server_program_configured_pool(p->program) : 0;
+    p->boot_pool_known = p->boot_pool != 0;
+    if (!p->boot_pool_known)
+        p->boot_pool = MEMORY_POOL_MIN;
+    p->boot_s = estimate_seconds(&estimate, p->boot_pool);
+    return true;
+}
+
+/* ---- run ---- */
+
+/* The log goes to where only the private server looks for it, or back. */
+static bool move_log(const char *datadir, const char *from, const char *to, struct gb_error *error)
+{
+    char old[WIRE_PATH_MAX], new[WIRE_PATH_MAX];
+    path_in(old, sizeof old, datadir, from);
+    path_in(new, sizeof new, datadir, to);
+    return !rename(old, new) ||
+           error_set_errno(error, GB_target_failed, errno, "%s can't be moved to %s", old, new);
+}
+
+/* A server in layout's directory: recovery, then what is asked for. */
+static bool serve(const struct private_server_spec *spec, const struct finish_plan *p,
+                  const struct finish_request *finish, struct finish_result *r,
+                  struct gb_error *error)
+{
+    double began = now();
+    struct private_server *server = private_server_start(spec, error);
+    bool ok = server && private_server_wait_ready(server, error);
+    r->recover_s = now() - began;
+    ok = ok && (!p->gtid[0] || replica_seed(server, p->gtid, error)) &&
+         (!p->history.new || history_forget_view(server, error)) &&
+         (!finish->verify_boot || tables_check(server, &r->tables, error)) &&
+         private_server_stop(server, error);
+    private_server_free(server);
+    return ok;
+}
+
+/* The position that a server itself finds in the directory must be the one that grastate.dat says.
+ */
+static bool ask_server(const struct private_server_spec *spec, const char *position,
+                       struct gb_error *error)
+{
+    static const char words[] = "WSREP: Recovered position: ";
+    struct private_server_spec recover = *spec;
+    char said[512];
+    recover.wsrep_recover = true;
+    recover.line = NULL;
+    recover.buffer_pool = MEMORY_POOL_MIN;
+    struct private_server *server = private_server_start(&recover, error);
+    bool ok = server && private_server_wait_end(server, error);
+    if (ok) {
+        private_server_said(server, words, said, sizeof said);
+        const char *found = said[0] ? said + strlen(words) : "none";
+        size_t length = strlen(position);
+        if (strncmp(found, position, length) || (found[length] && found[length] != ','))
+            ok = error_set(error, GB_position_differs, "mariadbd --wsrep-recover finds %s, not %s",
+                           found, position);
+    }
+    private_server_free(server);
+    return ok;
+}
+
+/* Position and history of a recovered directory. resumed: an earlier run may have begun to write
+ * the new uuid. */
+static bool settle_position(const struct private_server_spec *spec, const struct finish_plan *p,
+                            struct finish_result *r, const struct manifest *m,
+                            const struct restore_request *request, struct gb_error *error)
+{
+    if (!manifest_position(m)[0])
+        return true;
+    if (!history_read(spec->layout, r->position, error))
+        return false;
+    if (strcmp(r->position, manifest_position(m)))
+        return error_set(error, GB_position_differs,
+                         "after recovery the data stand at %s, the manifest says %s",
+                         r->position[0] ? r->position : "no position", manifest_position(m));
+    if (!request->galera || !p->history.new)
+        return true;
+    snprintf(r->position, sizeof r->position, "%s", p->history.position);
+    return history_write(spec->layout, r->position, error) &&
+           target_grastate(request->datadir, r->position, request->safe_to_bootstrap, error) &&
+           ask_server(spec, r->position, error);
+}
+
+static bool sync_tree(const char *datadir, struct gb_error *error)
+{
+    int fd = open(datadir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = fd >= 0 && !syncfs(fd);
+    if (!ok)
+        error_set_errno(error, GB_target_failed, errno, "%s can't be synced to disk", datadir);
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+static bool in_place(struct private_server_spec *spec, const struct finish_plan *p,
+                     const struct finish_request *finish, struct finish_result *r,
+                     const struct manifest *m, const struct restore_request *request,
+                     struct restore_plan *restore, struct gb_error *error)
+{
+    const char *datadir = request->datadir;
+    char log_home[WIRE_PATH_MAX];
+    path_in(log_home, sizeof log_home, spec->layout->datadir, RECOVERY_DIR);
+    spec->log_home = log_home;
+    if (mkdir(log_home, 0700) || (spec->uid != (uid_t)-1 && chown(log_home, spec->uid, spec->gid)))
+        return error_set_errno(error, GB_target_failed, errno, "the directory %s can't be made",
+                               log_home);
+    if (!move_log(datadir, RESTORE_LOG, RECOVERY_DIR "/ib_logfile0", error) ||
+        !serve(spec, p, finish, r, error) || !settle_position(spec, p, r, m, request, error) ||
+        !target_chown(datadir, spec->uid, spec->gid, error) || !sync_tree(datadir, error) ||
+        !move_log(datadir, RECOVERY_DIR "/ib_logfile0", RESTORE_LOG, error))
+        return false;
+    if (rmdir(log_home))
+        return error_set_errno(error, GB_target_failed, errno, "%s can't be removed", log_home);
+    r->recovered = true;
+    restore->marker.state = MARKER_ENDING;
+    return target_sync_directory(datadir, error) &&
+           marker_write(datadir, &restore->marker, error) &&
+           target_end(datadir, RESTORE_LOG, error);
+}
+
+/* The same in a copy that shares the blocks of the directory; the directory stays as it is. */
+static bool on_clone(struct private_server_spec *spec, const struct finish_plan *p,
+                     const struct finish_request *finish, struct finish_result *r,
+                     const struct restore_request *request, struct gb_error *error)
+{
+    char trial[WIRE_PATH_MAX], from[WIRE_PATH_MAX], to[WIRE_PATH_MAX];
+    struct layout layout = *spec->layout;
+    struct gb_error removal = {0};
+    snprintf(trial, sizeof trial, "%s" TRIAL_SUFFIX, spec->layout->datadir);
+    if (!access(trial, F_OK) && !clone_remove(trial, error))
+        return false;
+    bool ok = clone_make(spec->layout->datadir, trial, error);
+    if (ok) {
+        path_in(from, sizeof from, trial, RESTORE_LOG);
+        path_in(to, sizeof to, trial, "ib_logfile0");
+        snprintf(layout.datadir, sizeof layout.datadir, "%s", trial);
+        spec->layout = &layout;
+        ok = (!rename(from, to) ||
+              error_set_errno(error, GB_target_failed, errno, "%s can't be renamed", from)) &&
+             serve(spec, p, finish, r, error);
+    }
+    if (!clone_remove(trial, &removal))
+        error_copy(error, &removal);
+    return ok && !error->code && target_end(request->datadir, RESTORE_LOG, error);
+}
+
+bool finish_run(const struct finish_plan *p, const struct finish_request *finish,
+                struct finish_result *r, const struct manifest *m, const struct index *index,
+                const struct restore_request *request, struct restore_plan *restore,
+                struct gb_error *error)
+{
+    struct layout layout;
+    char log[WIRE_PATH_MAX];
+    memset(r, 0, sizeof *r);
+    snprintf(r->position, sizeof r->position, "%s", manifest_position(m));
+    r->recovered = p->done_before;
+    if (!p->in_place && !p->on_clone)
+        return true;
+    if (!layout_make(&layout, m, index, request, error))
+        return false;
+    path_in(log, sizeof log, layout.datadir, RECOVERY_LOG);
+    struct private_server_spec spec = {.program = p->program,
+                                       .layout = &layout,
+                                       .log_path = log,
+                                       .buffer_pool = p->pool,
+                                       .uid = restore->uid,
+                                       .gid = restore->gid,
+                                       .line = finish->line,
+                                       .context = finish->context};
+    bool ok = p->in_place ? in_place(&spec, p, finish, r, m, request, restore, error)
+                          : on_clone(&spec, p, finish, r, request, error);
+    r->verified = ok && finish->verify_boot;
+    layout_free(&layout);
+    return ok;
+}
