@@ -85,7 +85,7 @@ CREATE TABLE IF NOT EXISTS galera_backup.backup_log (
 -- What each node could give a joiner by IST: written by its agent, sparingly (agent/mariadb/nodes.h).
 CREATE TABLE IF NOT EXISTS galera_backup.nodes (
   cluster VARCHAR(128) NOT NULL,
-  node VARCHAR(255) NOT NULL,
+  node VARCHAR(160) NOT NULL,
   address VARCHAR(255) NOT NULL DEFAULT '',
   state_uuid CHAR(36) NOT NULL DEFAULT '',
   conf_id BIGINT UNSIGNED NOT NULL DEFAULT 0,
@@ -187,6 +187,11 @@ BEGIN
     WHEN 4003 THEN 'target_no_space'
     WHEN 4004 THEN 'target_failed'
     WHEN 4005 THEN 'target_unfinished'
+    WHEN 4020 THEN 'no_server'
+    WHEN 4021 THEN 'recovery_failed'
+    WHEN 4022 THEN 'position_differs'
+    WHEN 4023 THEN 'table_damaged'
+    WHEN 4024 THEN 'no_clone'
     WHEN 4201 THEN 'source_not_datadir'
     WHEN 4202 THEN 'source_in_use'
     WHEN 4203 THEN 'source_failed'
