@@ -39,10 +39,15 @@ bench:
 	@$(MAKE) --no-print-directory all
 	@BUILD=$(BUILD) $(PYTHON) tests/bench/bench
 
+bench-feel:
+	@packaging/install-debian-packages bench
+	@$(MAKE) --no-print-directory all
+	@BUILD=$(BUILD) $(PYTHON) tests/bench/feel
+
 install: all
 	cmake --install $(BUILD)
 
 clean:
 	rm -rf $(BUILD) $(TEST_BUILD)
 
-.PHONY: all configure test-build deps demo check check-long bench install clean
+.PHONY: all configure test-build deps demo check check-long bench bench-feel install clean

@@ -43,6 +43,10 @@ class Group:
     def add(self, pid):
         self._write('cgroup.procs', pid)
 
+    def command(self, argv):
+        """The command line that runs argv in the group from its beginning."""
+        return ['sh', '-c', f'echo $$ >{self.directory}/cgroup.procs; exec "$@"', 'sh'] + list(argv)
+
     def remove(self):
         """Those of its processes that still run go back to where the group was made."""
         with open(os.path.join(self.directory, 'cgroup.procs'), encoding='ascii') as f:
