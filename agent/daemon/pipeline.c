@@ -12,7 +12,7 @@
 #define THREADS_MAX  64u
 #define SPARE        2u /* workers beyond the threads asked for: who waits for the store leaves no processor idle */
 #define WAIT_NS      100000000L
-#define WORKER_NICE  19
+#define WORKER_NICE  15 /* no lower: on a saturated machine a backup has to end some day */
 
 struct job {
     struct job *next;

@@ -18,7 +18,7 @@ suite = Suite()
 MIB = 1 << 20
 DATA_MIB = 900
 SLOT = MIB
-READER_NICE, WORKER_NICE = 10, 19
+READER_NICE, WORKER_NICE = 10, 15
 
 
 class Scene:
