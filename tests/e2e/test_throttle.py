@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..
 from gbtest import backups, cgroup, load  # noqa: E402
 from gbtest.agent import Agent  # noqa: E402
 from gbtest.server import Server, query  # noqa: E402
-from gbtest.suite import Shared, Suite, say  # noqa: E402
+from gbtest.suite import LONG, Shared, Suite, say  # noqa: E402
 from gbtest.waiting import wait_for  # noqa: E402
 
 suite = Suite()
@@ -124,6 +124,8 @@ def on_one_processor(process, processors):
 @suite.test
 def readers_slow_down_while_commits_are_slower_and_recover():
     """What low priority can't do, as between containers: here readers that push aside everything on one processor."""
+    if not LONG:
+        suite.skip('what commits cost is the machine\'s: long form only')
     s = shared()
     if os.geteuid():
         suite.skip('only root may raise a priority')
