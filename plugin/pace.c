@@ -43,9 +43,14 @@ static uint64_t larger(uint64_t a, uint64_t b)
   return a > b ? a : b;
 }
 
+static bool behind(const struct pace_input *in)
+{
+  return (double)in->redo_behind > in->redo_rate + BEHIND_NONE;
+}
+
 static enum pace_cause trouble(const struct pace *p, const struct pace_input *in)
 {
-  if ((double)in->redo_behind > in->redo_rate + BEHIND_NONE && in->headroom_s >= 0 && in->headroom_s < HEADROOM_MIN_S)
+  if (behind(in) && in->headroom_s >= 0 && in->headroom_s < HEADROOM_MIN_S)
     return PACE_REDO;
   if (in->recv_queue_limit && in->recv_queue > in->recv_queue_limit)
     return PACE_QUEUE;
@@ -127,7 +132,7 @@ void pace_step(struct pace *p, const struct pace_input *in)
   }
   else if (p->probe)
     probe(p, in);
-  else if (busy(in) && probe_due(p))
+  else if (busy(in) && !behind(in) && probe_due(p)) /* redo that is caught up with costs commits as well */
     begin_probe(p);
   else if (cause == PACE_COMMITS)
   {

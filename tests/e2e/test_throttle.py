@@ -16,23 +16,29 @@ from gbtest.waiting import wait_for  # noqa: E402
 
 suite = Suite()
 MIB = 1 << 20
-DATA_MIB = 900
+DATA_MIB = 2000
 SLOT = MIB
 READER_NICE, WORKER_NICE = 10, 15
+ATTEMPTS = 3  # two seconds of reading, on a machine that others may use: one backup may end before
 
 
 class Scene:
     def __init__(self):
         self.server = Server('pace', {'innodb-buffer-pool-size': '256M', 'innodb-flush-log-at-trx-commit': '0',
-                                      'innodb-log-file-size': '256M'})
+                                      'innodb-log-file-size': '256M', 'innodb-io-capacity': '8000', 'innodb-doublewrite': 'OFF'})
         self.server.create()
         self.server.start()
         self.agent = Agent(self.server).start()
         backups.install(self.server)
         self.server.execute('CREATE DATABASE d', 'CREATE TABLE d.big (id INT PRIMARY KEY, v LONGBLOB) ENGINE=InnoDB',
-                            f'INSERT INTO d.big SELECT seq, REPEAT(RANDOM_BYTES(1024), 1000) FROM seq_1_to_{DATA_MIB}')
+                            f'INSERT INTO d.big SELECT seq, REPEAT(RANDOM_BYTES(1024), 1000) FROM seq_1_to_{DATA_MIB}',
+                            'SET GLOBAL innodb_max_dirty_pages_pct = 0')
+        # redo that has to be caught up with first would be in the way of what is measured here
+        wait_for(lambda: int(self.server.status('Innodb_checkpoint_age')) < MIB, 60, 'a checkpoint')
 
     def running(self, **options):
+        if backups.state(self.server)['state'] == backups.RUNNING:  # a failed test has left it
+            self.cancel(backups.state(self.server)['id'])
         backup = backups.start(self.server, **options)
         backups.wait_stage(self.server, 'COPY')
         return backup
@@ -77,7 +83,7 @@ def bulk_threads_have_low_priority_and_no_others():
 @suite.test
 def the_number_of_readers_changes_while_they_run():
     s = shared()
-    backup = s.running(rate='16M', threads=1)
+    backup = s.running(rate='64M', threads=1)
     wait_for(lambda: len(threads(s.server.process, 'gb-reader')) == 1, 20, 'one reader')
     backups.call(s.server, 'BACKUP_SET', '{"threads": 5}')
     wait_for(lambda: len(threads(s.server.process, 'gb-reader')) == 5, 20, 'five readers')
@@ -90,7 +96,7 @@ def the_number_of_readers_changes_while_they_run():
 @suite.test
 def a_hard_rate_is_never_exceeded():
     s = shared()
-    rate, seen = 200 * MIB, []
+    rate, seen = 400 * MIB, []
     begin = time.monotonic()
     backup = backups.start(s.server, rate=rate, threads=4)
     while True:
@@ -113,6 +119,15 @@ class Commits(load.Load):
 
     def step(self, connection):
         query(connection, 'UPDATE d.busy SET n = n + 1 WHERE id = %s', (self.random.randint(1, 500),))
+
+
+def slowed(s, rates):
+    """The figures once the readers are slow for the sake of commits, or COPY has ended without."""
+    figures = backups.state(s.server)
+    rates.append(int(figures['read_rate']))
+    shown = figures['waiting_for'].startswith('commits') and figures['bottleneck'] == 'throttle' and \
+        rates[-1] < 0.7 * max(rates)
+    return figures if shown or figures['stage'] not in ('PREFLIGHT', 'COPY') else None
 
 
 def on_one_processor(process, processors):
@@ -138,28 +153,28 @@ def readers_slow_down_while_commits_are_slower_and_recover():
     try:
         with load.running(loads):
             wait_for(lambda: loads[0].done > 100, 30, 'commits')
-            backup = s.running(threads=8)
-            for tid in wait_for(lambda: threads(s.server.process, 'gb-reader'), 20, 'the readers'):
-                os.setpriority(os.PRIO_PROCESS, tid, -20)
-
-            def slowed():
-                figures = backups.state(s.server)
-                shown = figures['waiting_for'].startswith('commits') and figures['bottleneck'] == 'throttle'
-                return figures if shown or figures['stage'] not in ('PREFLIGHT', 'COPY') else None
-            slow = wait_for(slowed, 30, 'the readers to slow down')
+            for _ in range(ATTEMPTS):
+                backup = s.running(threads=8)
+                for tid in wait_for(lambda: threads(s.server.process, 'gb-reader'), 20, 'the readers'):
+                    os.setpriority(os.PRIO_PROCESS, tid, -20)
+                before = []
+                slow = wait_for(lambda: slowed(s, before), 30, 'the readers to slow down')
+                if slow['stage'] == 'COPY':
+                    break
         assert slow['stage'] == 'COPY', f'COPY ended before the readers slowed down: {slow}'
-        rates = [int(backups.state(s.server)['read_rate'])]
+        after = []
 
         def recovered():
-            rates.append(int(backups.state(s.server)['read_rate']))
+            after.append(int(backups.state(s.server)['read_rate']))
             return s.server.in_log(f'{backup} page readers run at full speed again')
         wait_for(recovered, 60, 'the readers to recover')
     finally:
         on_one_processor(s.server.process, everywhere)
     figures = backups.wait_end(s.server, backup)
-    say(f'  {slow["waiting_for"]}; {rates[0] / MIB:.0f} MiB/s when the load ended, {max(rates) / MIB:.0f} later')
+    say(f'  {slow["waiting_for"]}; {max(before) / MIB:.0f} MiB/s before, {before[-1] / MIB:.0f} then, '
+        f'{max(after) / MIB:.0f} after the load')
     assert s.server.in_log(f'{backup} page readers slow down for the sake of commits')
-    assert max(rates) > rates[0], rates
+    assert max(after) > 1.3 * before[-1], f'{before}, {after}'
     assert figures['state'] == 'succeeded', f'{figures["state"]}: {figures["error"]}'
     assert figures['waiting_for'] == '' and figures['bottleneck'] == '', figures
 

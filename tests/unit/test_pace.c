@@ -186,6 +186,20 @@ static void a_receive_queue_slows_and_then_stops_the_readers(void **state)
     step_and_expect(FREE, PACE_FREE);
 }
 
+/* Catching up with the redo costs commits as well, and is not the readers' doing. */
+static void no_baseline_while_the_redo_is_behind(void **state)
+{
+    (void)state;
+    in.redo_behind = 200 * MB;
+    in.redo_rate = (double)MB;
+    in.headroom_s = 600;
+    in.cost[PACE_CPU] = 5;
+    for (int i = 0; i < 10; i++)
+        step_and_expect(FREE, PACE_FREE);
+    in.redo_behind = 0;
+    expect_probe(2, FREE, PACE_FREE);
+}
+
 /* What is dangerous comes before what is polite. */
 static void trouble_ends_a_probe(void **state)
 {
@@ -217,6 +231,7 @@ int main(void)
         TEST(a_quiet_server_does_not_hold_the_readers_back),
         TEST(redo_that_may_be_overrun_slows_pages_further),
         TEST(a_receive_queue_slows_and_then_stops_the_readers),
+        TEST(no_baseline_while_the_redo_is_behind),
         TEST(trouble_ends_a_probe),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
