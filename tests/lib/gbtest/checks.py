@@ -1,6 +1,7 @@
 """What must hold of a restored directory and of servers that should be alike."""
 import os
 import re
+import time
 
 from . import processes
 from .cluster import PROVIDER
@@ -14,6 +15,7 @@ LOCAL_TABLES = {'mysql.innodb_index_stats', 'mysql.innodb_table_stats', 'mysql.g
                 'mysql.column_stats', 'mysql.plugin', 'mysql.procs_priv', 'mysql.tables_priv'}
 VIRTUAL_SCHEMAS = ('information_schema', 'performance_schema', 'sys')
 RECOVER_DEADLINE_S = 300
+SETTLE_S = 20
 
 
 def tables(connection, local=False):
@@ -51,12 +53,20 @@ def differences(one, two):
 
 
 def assert_alike(servers):
-    """Every table has the same checksum everywhere; returns {table: checksum}. For a moment without writes."""
+    """Every table has the same checksum everywhere; returns {table: checksum}. For a moment without writes: what agents write into the
+    catalog meanwhile is waited for."""
     first = checksums(servers[0].connection())
     assert all(value is not None for value in first.values()), f'not readable: {first}'
+    catalog = [name for name in first if name.startswith('galera_backup.')]
     for server in servers[1:]:
-        found = differences(first, checksums(server.connection()))
-        assert not found, f'{servers[0].name} and {server.name}: {found}'
+        def compared():
+            first.update(checksums(servers[0].connection(), catalog))
+            return differences(first, checksums(server.connection()))
+        deadline = time.monotonic() + SETTLE_S
+        while found := compared():
+            only_catalog = all(words.startswith('galera_backup.') for words in found.split('; '))
+            assert only_catalog and time.monotonic() < deadline, f'{servers[0].name} and {server.name}: {found}'
+            time.sleep(1)
     return first
 
 
