@@ -79,8 +79,8 @@ static struct file *take(uint64_t *offset)
 
 static void check_pages(const struct file *f, uint64_t offset, const uint8_t *data, size_t size)
 {
-    uint32_t page_size = f->info.format.page_size;
-    for (size_t at = 0; at + page_size <= size; at += page_size)
+    uint32_t page_size = f->info.format.page_size; /* 0: its first page was not written yet */
+    for (size_t at = 0; page_size && at + page_size <= size; at += page_size)
         if (page_verify(&f->info.format, (uint32_t)((offset + at) / page_size), data + at) == PAGE_CORRUPT)
             fprintf(stderr, "limit: %s: page at %" PRIu64 " is corrupt\n", f->path, offset + at);
 }
@@ -163,7 +163,7 @@ int main(int argc, char **argv)
         if (plain < 0 || f->fd < 0 || fstat(f->fd, &st) || pread(plain, head, sizeof head, 0) < 1024)
             die(f->path);
         f->size = (uint64_t)st.st_size;
-        if (job.verify && !space_parse(head, sizeof head, &f->info, &zero, &error)) {
+        if (job.verify && !space_parse(head, sizeof head, &f->info, &zero, &error) && !zero) {
             fprintf(stderr, "limit: %s: %s\n", f->path, error.what);
             return 1;
         }
