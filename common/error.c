@@ -15,7 +15,7 @@ struct entry {
 };
 
 static const struct entry table[] = {
-#define GB_ERROR(number, name_, class_, exit_status_, hint_)                                       \
+#define GB_ERROR(number, name_, class_, exit_status_, cause, hint_)                               \
     {GB_##name_, #name_, GB_CLASS_##class_, #class_, exit_status_, hint_},
 #include "common/errors.def"
 #undef GB_ERROR

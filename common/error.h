@@ -15,7 +15,7 @@
 
 enum gb_code {
     GB_OK = 0,
-#define GB_ERROR(number, name, class_, exit_status, hint) GB_##name = number,
+#define GB_ERROR(number, name, class_, exit_status, cause, hint) GB_##name = number,
 #include "common/errors.def"
 #undef GB_ERROR
 };

@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const enum gb_code codes[] = {
-#define GB_ERROR(number, name, class_, exit_status, hint) GB_##name,
+#define GB_ERROR(number, name, class_, exit_status, cause, hint) GB_##name,
 #include "common/errors.def"
 #undef GB_ERROR
 };
