@@ -18,18 +18,21 @@ RECOVER_DEADLINE_S = 300
 SETTLE_S = 20
 
 
-def tables(connection, local=False):
-    """Sorted schema.table of all base tables; local: those that may differ between nodes too."""
+def pairs(connection):
+    """(schema, table) of all tables that have rows of their own."""
     marks = ', '.join(['%s'] * len(VIRTUAL_SCHEMAS))
-    names = [f'{schema}.{table}' for schema, table in query(
-        connection, 'SELECT table_schema, table_name FROM information_schema.tables WHERE table_type = "BASE TABLE" '
-        f'AND table_schema NOT IN ({marks})', VIRTUAL_SCHEMAS)]
-    return sorted(name for name in names if local or name not in LOCAL_TABLES)
+    return sorted(query(connection, 'SELECT table_schema, table_name FROM information_schema.tables WHERE table_type IN '
+                        f'("BASE TABLE", "SYSTEM VERSIONED") AND table_schema NOT IN ({marks})', VIRTUAL_SCHEMAS))
 
 
-def quoted(name):
-    schema, table = name.split('.', 1)
-    return f'`{schema}`.`{table}`'
+def tables(connection):
+    """Sorted schema.table of all tables but those that may differ between nodes."""
+    names = ['.'.join(pair) for pair in pairs(connection)]
+    return sorted(name for name in names if name not in LOCAL_TABLES)
+
+
+def quoted(*parts):
+    return '.'.join('`' + part.replace('`', '``') + '`' for part in parts)
 
 
 def checksums(connection, only=None):
@@ -37,7 +40,7 @@ def checksums(connection, only=None):
     names = only if only is not None else tables(connection)
     result = {}
     for name in names:
-        result[name] = query(connection, f'CHECKSUM TABLE {quoted(name)} EXTENDED')[0][1]
+        result[name] = query(connection, f'CHECKSUM TABLE {quoted(*name.split(".", 1))} EXTENDED')[0][1]
     return result
 
 
@@ -72,16 +75,16 @@ def assert_alike(servers):
 
 def check_tables(server):
     """CHECK TABLE ... EXTENDED on every table; returns how many."""
-    names = tables(server.connection(), local=True)
+    found = pairs(server.connection())
     bad = []
-    for name in names:
-        for row in server.rows(f'CHECK TABLE {quoted(name)} EXTENDED'):
+    for pair in found:
+        for row in server.rows(f'CHECK TABLE {quoted(*pair)} EXTENDED'):
             kind, text = row[2], row[3]
             if kind in ('error', 'warning', 'Error', 'Warning') or (kind == 'status' and text not in (
                     'OK', 'Table is already up to date')):
-                bad.append(f'{name}: {kind} {text}')
+                bad.append(f'{".".join(pair)}: {kind} {text}')
     assert not bad, '; '.join(bad)
-    return len(names)
+    return len(found)
 
 
 def tablespaces(datadir):
@@ -94,13 +97,13 @@ def tablespaces(datadir):
     return sorted(found)
 
 
-def innochecksum(datadir):
+def innochecksum(datadir, page_size=16384):
     """innochecksum of every tablespace; returns how many files."""
     files = tablespaces(datadir)
     assert any(os.path.basename(path) == 'ibdata1' for path in files), f'no ibdata1 in {datadir}'
     for path in files:
         if os.path.basename(path) == 'ibdata1':
-            begin, end = doublewrite(path)
+            begin, end = doublewrite(path, page_size)
             if begin:
                 processes.run(['innochecksum', '-e', str(begin - 1), path])
                 processes.run(['innochecksum', '-s', str(end), path])
@@ -109,7 +112,7 @@ def innochecksum(datadir):
     return len(files)
 
 
-def doublewrite(ibdata, page_size=16384):
+def doublewrite(ibdata, page_size):
     """(first page, page after the last) of the doublewrite area, as the TRX_SYS page (5) names it; (0, 0) if there is
     none. Its pages are copies of any table's, of compressed ones too: innochecksum can't judge them."""
     with open(ibdata, 'rb') as f:
@@ -117,8 +120,9 @@ def doublewrite(ibdata, page_size=16384):
         magic, first, second = (int.from_bytes(f.read(4), 'big') for _ in range(3))
     if magic != 536853855:
         return 0, 0
-    assert second == first + 64, f'doublewrite blocks at {first} and {second}'
-    return first, second + 64
+    extent = max(64, (1 << 20) // page_size)  # pages
+    assert second == first + extent, f'doublewrite blocks at {first} and {second}'
+    return first, second + extent
 
 
 def recover(datadir, options=()):

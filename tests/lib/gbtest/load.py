@@ -169,6 +169,22 @@ class Unlogged(Load):
                 query(connection, f'DELETE FROM other.{name} WHERE id = {number + 2000}')
 
 
+class Touch(Load):
+    """Rows of all the tables that are given come, change and go: tables with (id, v), of kinds.py."""
+    pace_s = 0.01
+
+    def __init__(self, server, seed, tables, **options):
+        super().__init__(server, seed, **options)
+        self.tables = sorted(tables)
+
+    def step(self, connection):
+        table, first = self.random.choice(self.tables), self.random.randint(1, 1000)
+        query(connection, self.random.choice([
+            f'UPDATE {table} SET v = MD5(RAND()) WHERE id BETWEEN {first} AND {first + 30}',
+            f'REPLACE INTO {table} (id, v) SELECT seq + {first}, MD5(RAND()) FROM seq_1001_to_1020',
+            f'DELETE FROM {table} WHERE id > 1000 + {first}']))
+
+
 ENGINES = ('InnoDB', 'InnoDB', 'InnoDB', 'InnoDB ROW_FORMAT=COMPRESSED', 'MyISAM', 'Aria')
 
 

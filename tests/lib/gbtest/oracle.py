@@ -1,0 +1,204 @@
+"""The oracle: the state of a server while a backup has it paused, and what of it a restored server lacks.
+
+    figures, state = oracle.backup(server)
+    oracle.compare(state, restored_server, info)    # raises with the names of all that differs
+
+A state is a dictionary {(what, name): value}. Needs a build with GB_TEST_HOOKS for backup().
+"""
+import hashlib
+
+import pymysql
+
+from . import backups, checks
+from .checks import quoted
+from .server import query
+from .suite import say
+
+VIRTUAL = ('information_schema', 'performance_schema')
+# written by the server on its own as soon as it runs, or about the cluster that it is in
+UNSTEADY = {('mysql', name) for name in (
+    'innodb_table_stats', 'innodb_index_stats', 'wsrep_cluster', 'wsrep_cluster_members', 'wsrep_streaming_log',
+    'wsrep_allowlist')}
+ER_LOCK_WAIT_TIMEOUT = 1205
+KEPT = '(kept by a statement that waits for the end of the pause)'
+ABSENT = '(absent)'
+ERROR = '(error) '
+READ_TIMEOUT_S = 300
+
+
+def _ask(connection, sql):
+    """Rows; or KEPT, or the error as text."""
+    try:
+        return query(connection, sql)
+    except pymysql.MySQLError as error:
+        return KEPT if error.args[0] == ER_LOCK_WAIT_TIMEOUT else f'{ERROR}{error.args[0]} {error.args[1]}'
+
+
+def _text(rows, first=0):
+    """Rows as comparable text, in the order they came."""
+    return rows if isinstance(rows, str) else '\n'.join('\t'.join(str(value) for value in row[first:]) for row in rows)
+
+
+def _digest(rows):
+    """Any number of rows, in whatever order: how many, and a hash."""
+    if isinstance(rows, str):
+        return rows
+    lines = sorted(repr(row) for row in rows)
+    return f'{len(lines)} rows, {hashlib.sha1(chr(10).join(lines).encode()).hexdigest()}'
+
+
+def _rows(connection, table):
+    """CHECKSUM TABLE; where it says nothing, the number of rows."""
+    found = _ask(connection, f'CHECKSUM TABLE {table} EXTENDED')
+    if isinstance(found, str):
+        return found
+    if found[0][1] is not None:
+        return found[0][1]
+    return _text(_ask(connection, f'SELECT COUNT(*) FROM {table}'))
+
+
+def _history(connection, schema, name):
+    """All rows that a system-versioned table ever had, with their times."""
+    columns = query(connection, 'SELECT COUNT(*) FROM information_schema.columns WHERE table_schema = %s AND table_name = %s AND '
+                    'generation_expression IN ("ROW START", "ROW END")', (schema, name))
+    times = '' if columns[0][0] else ', row_start, row_end'
+    return _digest(_ask(connection, f'SELECT *{times} FROM {quoted(schema, name)} FOR SYSTEM_TIME ALL'))
+
+
+def _tables(connection, marks, state):
+    for schema, name, kind in query(connection, 'SELECT table_schema, table_name, table_type FROM information_schema.tables '
+                                    f'WHERE table_schema NOT IN ({marks})', VIRTUAL):
+        if (schema, name) in UNSTEADY:
+            continue
+        key, table = f'{schema}.{name}', quoted(schema, name)
+        if kind == 'VIEW':
+            state['view', key] = _text(_ask(connection, f'SHOW CREATE VIEW {table}'), 1)
+            continue
+        # its AUTO_INCREMENT is compared by itself
+        created = _text(_ask(connection, f'SHOW CREATE TABLE {table}'), 1)
+        head, sep, tail = created.rpartition('\n)')
+        state['definition of', key] = head + sep + ' '.join(word for word in tail.split(' ')
+                                                            if not word.startswith('AUTO_INCREMENT='))
+        if kind == 'SEQUENCE':
+            state['next value of', key] = _text(_ask(connection, f'SELECT * FROM {table}'))
+            continue
+        state['rows of', key] = _rows(connection, table)
+        if kind == 'SYSTEM VERSIONED':
+            state['history of', key] = _history(connection, schema, name)
+
+
+def _programs(connection, marks, state):
+    for schema, name, order in query(connection, 'SELECT trigger_schema, trigger_name, action_order FROM information_schema.triggers '
+                                     f'WHERE trigger_schema NOT IN ({marks})', VIRTUAL):
+        state['trigger', f'{schema}.{name}'] = f'{order}\t' + _text(_ask(connection, f'SHOW CREATE TRIGGER {quoted(schema, name)}'), 1)
+    for schema, name, kind in query(connection, 'SELECT routine_schema, routine_name, routine_type FROM information_schema.routines '
+                                    f'WHERE routine_schema NOT IN ({marks})', VIRTUAL):
+        state[kind.lower(), f'{schema}.{name}'] = _text(_ask(connection, f'SHOW CREATE {kind} {quoted(schema, name)}'), 1)
+    for row in query(connection, 'SELECT event_schema, event_name, status, event_type, execute_at, interval_value, interval_field, '
+                     'starts, ends, on_completion, originator, event_comment FROM information_schema.events '
+                     f'WHERE event_schema NOT IN ({marks})', VIRTUAL):
+        state['event', f'{row[0]}.{row[1]}'] = _text([row], 2) + '\n' + _text(_ask(connection, f'SHOW CREATE EVENT {quoted(*row[:2])}'), 1)
+
+
+def _accounts(connection, state):
+    for user, host, role in query(connection, 'SELECT user, host, is_role FROM mysql.user'):
+        account = quoted(user) if role == 'Y' else f'{quoted(user)}@{quoted(host)}'
+        grants = _ask(connection, f'SHOW GRANTS FOR {account}')
+        # with skip_name_resolve there are accounts that the server does not know
+        state['grants of', account] = grants.removeprefix(ERROR) if isinstance(grants, str) else _text(sorted(grants))
+
+
+def take(server):
+    """The state now. A table that a statement keeps, because that waits for the end of the pause, is KEPT."""
+    connection = server.connect(READ_TIMEOUT_S)
+    marks = ', '.join(['%s'] * len(VIRTUAL))
+    state = {}
+    try:
+        # or a checksum waits for such a statement, and is that of after the pause
+        query(connection, 'SET SESSION lock_wait_timeout = 1, innodb_lock_wait_timeout = 1, time_zone = "+00:00"')
+        for schema, in query(connection, f'SELECT schema_name FROM information_schema.schemata WHERE schema_name NOT IN ({marks})', VIRTUAL):
+            state['database', schema] = _text(_ask(connection, f'SHOW CREATE DATABASE {quoted(schema)}'), 1)
+        _tables(connection, marks, state)
+        _programs(connection, marks, state)
+        _accounts(connection, state)
+        for schema, name, number in query(connection, 'SELECT table_schema, table_name, auto_increment FROM information_schema.tables '
+                                          f'WHERE auto_increment IS NOT NULL AND table_schema NOT IN ({marks})', VIRTUAL):
+            if state.get(('rows of', f'{schema}.{name}'), KEPT) != KEPT:
+                state['AUTO_INCREMENT of', f'{schema}.{name}'] = int(number)
+        for variable in ('gtid_slave_pos', 'gtid_binlog_pos'):
+            state['position', variable] = query(connection, f'SELECT @@global.{variable}')[0][0]
+        master = query(connection, 'SHOW MASTER STATUS')
+        state['position', 'binary log'] = '{}:{}'.format(*master[0]) if master else ':0'
+    finally:
+        connection.close()
+    return state
+
+
+def kept(state):
+    """Names of tables that could not be looked at."""
+    return {name for (what, name), value in state.items() if value == KEPT}
+
+
+def _is_next(expected, found):
+    """InnoDB keeps the highest number it gave; INSERT ... SELECT reserves up to twice the numbers that it needs, in memory."""
+    return isinstance(expected, int) and isinstance(found, int) and found <= expected < 2 * found
+
+
+def _describe(one, two):
+    """Of long texts the first line that differs."""
+    if isinstance(one, str) and isinstance(two, str):
+        for left, right in zip(one.splitlines(), two.splitlines()):
+            if left != right:
+                return f'{left!r} and {right!r}'
+    return f'{one!r} and {two!r}'
+
+
+def differences(expected, found):
+    """What differs between two states, one text each."""
+    words, not_seen = [], kept(expected)
+    for key in sorted(set(expected) | set(found)):
+        what, name = key
+        one, two = expected.get(key, ABSENT), found.get(key, ABSENT)
+        if name in not_seen and two != ABSENT:
+            continue
+        if one == two and not str(one).startswith(ERROR):
+            continue
+        if what == 'AUTO_INCREMENT of' and _is_next(one, two):
+            continue
+        words.append(f'{what} {name}: {_describe(one, two)}')
+    return words
+
+
+def compare(expected, server, info):
+    """Raises AssertionError with all that differs; returns how many things were compared. info: what `galera-backup info` says of the
+    backup. A restored server has no binary log: the position in it must be the manifest's."""
+    found = take(server)
+    found['position', 'gtid_binlog_pos'] = checks.fact(info, 'gtid_binlog_pos')
+    found['position', 'binary log'] = f'{checks.fact(info, "binlog_file")}:{checks.fact(info, "binlog_pos")}'
+    words = differences(expected, found)
+    assert not words, f'{len(words)} of the paused server and the restored: ' + '; '.join(words)
+    return len(found)
+
+
+def backup(server, during=None, **options):
+    """A backup that must succeed: (its figures, the state of the server at its pause). during: {stage: function}, called while the
+    backup is held there, in their order."""
+    server.execute('SET GLOBAL galera_backup_block_timeout = 60000')
+    stages = list((during or {}).items()) + [('PAUSED', None)]
+    backups.hold(server, stages[0][0])
+    try:
+        label = backups.start(server, **options)
+        for (stage, function), (following, _) in zip(stages, stages[1:]):
+            backups.wait_held(server, stage)
+            function()
+            backups.hold(server, following)
+        backups.wait_held(server, 'PAUSED')
+        state = take(server)
+        assert backups.state(server)['test_held'] == '1', 'the hold ended while the state was taken'
+    finally:
+        backups.release(server)
+    figures = backups.wait_end(server, label)
+    assert figures['state'] == 'succeeded', f'{figures["state"]}: {figures["error"]}'
+    if kept(state):
+        say(f'  not compared: {", ".join(sorted(kept(state)))}')
+    return figures, state
