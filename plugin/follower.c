@@ -16,7 +16,7 @@
 #define READ_MIN         (64u << 10)
 #define READ_MAX         (2u << 20)
 #define BUFFER_SIZE      (READ_MAX + REDO_MTR_MAX + 2 * ALIGNMENT)
-#define QUEUE_SIZE       (16u << 20) /* parsed, not yet handed over */
+#define QUEUE_SIZE       (10u << 20) /* parsed, not yet handed over */
 #define SEND_MIN         (256u << 10) /* a slot waits for this much, unless... */
 #define SEND_AFTER_US    500000u     /* ...it has waited this long */
 #define IDLE_US          20000
@@ -45,7 +45,7 @@ struct follower
   pthread_mutex_t mutex; /* what follows, and sent/parsed for readers in other threads */
   pthread_cond_t changed;
   uint64_t catch_up_wanted, catch_up_done;
-  uint64_t end, current;
+  uint64_t end;
   bool stop;
   struct gb_error error;
   pthread_t thread;
@@ -454,6 +454,21 @@ bool follower_catch_up(struct follower *f, unsigned timeout_ms)
   bool ok = f->catch_up_done >= mine && !f->error.code;
   pthread_mutex_unlock(&f->mutex);
   return ok;
+}
+
+void follower_place(struct follower *f, char text[160])
+{
+  uint64_t lsn = follower_parsed(f), offset = redo_offset(&f->log, lsn);
+  uint8_t bytes[16] = {0};
+  /* A descriptor of its own, through the page cache: the follower's may be of O_DIRECT, which wants whole blocks. */
+  int fd = open(f->path, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : pread(fd, bytes, sizeof bytes, (off_t)offset);
+  if (fd >= 0)
+    close(fd);
+  size_t at = (size_t)snprintf(text, 160, "LSN %llu, offset %llu of ib_logfile0, which holds", (unsigned long long)lsn,
+                               (unsigned long long)offset);
+  for (ssize_t i = 0; i < n; i++)
+    at += (size_t)snprintf(text + at, 160 - at, " %02x", bytes[i]);
 }
 
 void follower_set_end(struct follower *f, uint64_t lsn)

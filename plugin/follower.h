@@ -47,8 +47,8 @@ uint64_t follower_queued(struct follower *follower);
 bool follower_catch_up(struct follower *follower, unsigned timeout_ms);
 /* From now on nothing beyond lsn is read; follower_sent() reaches it. */
 void follower_set_end(struct follower *follower, uint64_t lsn);
-/* What the server says its current LSN is: lets the follower tell "nothing new" from "lost". */
-void follower_set_current(struct follower *follower, uint64_t lsn);
+/* Where it stands and what it finds there, for an error message: LSN, offset in the file, the bytes. */
+void follower_place(struct follower *follower, char text[160]);
 /* True if it has failed; copies the error. */
 bool follower_failed(struct follower *follower, struct gb_error *error);
 

@@ -21,6 +21,7 @@
 #define PENDING_MAX          (8u << 20) /* bytes of new tablespaces that may be left to the window */
 #define PENDING_ROUNDS       50u
 #define LAG_MAX              (16u << 20) /* redo follower: before the window */
+#define QUEUED_MAX           (4u << 20)  /* of it parsed and not taken by the agent */
 #define LAG_FAIL             0.7         /* of the log's capacity */
 #define MISSING_TRIES        20u
 #define MISSING_WAIT_MS      1000u
@@ -449,6 +450,35 @@ static uint64_t count_alters(struct backup *b)
   return sql_status_number(b->sql, "Com_alter_table", &b->error);
 }
 
+static bool redo_stuck(struct backup *b, uint64_t lsn)
+{
+  char place[160];
+  follower_place(b->follower, place);
+  return error_set(&b->error, GB_redo_corrupt, "the redo log could not be read up to LSN %" PRIu64 " from %s", lsn, place);
+}
+
+/* The follower has all redo that the server has made durable by now. */
+static enum outcome catch_up(struct backup *b)
+{
+  uint64_t lsn = sql_status_number(b->sql, "Innodb_lsn_flushed", &b->error);
+  if (b->error.code)
+    return FAILED;
+  for (uint64_t until = now_us() + CATCH_UP_MS * 1000u;; usleep(WAIT_MS * 1000))
+  {
+    if (!follower_catch_up(b->follower, CATCH_UP_MS))
+      return backup_tick(b) ? BUSY : FAILED;
+    if (follower_parsed(b->follower) >= lsn)
+      return TAKEN;
+    if (!backup_tick(b))
+      return FAILED;
+    if (now_us() > until)
+    {
+      redo_stuck(b, lsn);
+      return FAILED;
+    }
+  }
+}
+
 static enum outcome copy(struct backup *b)
 {
   backup_set_stage(b, "COPY");
@@ -470,8 +500,8 @@ static enum outcome copy(struct backup *b)
   {
     if ((o = wait_copies(b, false)) != TAKEN)
       return o;
-    if (!follower_catch_up(b->follower, CATCH_UP_MS))
-      return backup_tick(b) ? BUSY : FAILED;
+    if ((o = catch_up(b)) != TAKEN)
+      return o;
     if (!list_spaces(b))
       return FAILED;
     inventory_load(b->inventory, &load);
@@ -625,7 +655,7 @@ static bool fit_for_pause(struct backup *b, char reason[256])
   uint64_t parsed = follower_parsed(b->follower);
   if (lsn > parsed + LAG_MAX)
     snprintf(reason, 256, "the redo follower, %" PRIu64 " bytes behind", lsn - parsed);
-  if (follower_queued(b->follower) > LAG_MAX / 2)
+  if (follower_queued(b->follower) > QUEUED_MAX)
     snprintf(reason, 256, "the agent to take the redo");
   if (b->galera && stage_node_state(b->sql, true, &b->node, &b->error))
   {
@@ -692,8 +722,8 @@ static enum outcome flush(struct backup *b)
     waiting_for(reason);
     return BUSY;
   }
-  if (!follower_catch_up(b->follower, CATCH_UP_MS))
-    return backup_tick(b) ? BUSY : FAILED;
+  if ((o = catch_up(b)) != TAKEN)
+    return o;
   struct inventory_load load;
   inventory_load(b->inventory, &load);
   if (load.queued_bytes > PENDING_MAX)
@@ -902,14 +932,20 @@ static enum outcome window(struct backup *b)
 static bool copy_redo_to_end(struct backup *b)
 {
   backup_set_stage(b, "REDO");
-  uint64_t until = now_us() + REDO_END_US;
+  /* The last of it may be in the server's log buffer, which is written once a second where nobody commits. */
+  if (follower_parsed(b->follower) < b->lsn_end && !sql_run(b->sql, &b->error, "FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS"))
+    return false;
+  uint64_t until = 0, parsed = 0;
   while (follower_sent(b->follower) < b->lsn_end)
   {
     if (!backup_tick(b))
       return false;
-    if (follower_parsed(b->follower) < b->lsn_end && now_us() > until)
-      return error_set(&b->error, GB_redo_corrupt, "the redo log could not be read from LSN %" PRIu64 " up to %" PRIu64,
-                       follower_parsed(b->follower), b->lsn_end);
+    uint64_t at = follower_parsed(b->follower);
+    if (at > parsed)
+      until = now_us() + REDO_END_US;
+    parsed = at;
+    if (at < b->lsn_end && now_us() > until)
+      return redo_stuck(b, b->lsn_end);
     usleep(WAIT_MS * 100);
   }
   sample(b);
