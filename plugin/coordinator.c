@@ -230,6 +230,11 @@ static void fill_facts(struct backup *b, struct wire_facts *f)
 {
   struct progress p;
   progress_get(&p);
+  char log_directory[1024]; /* as paths of files are: relative to the data directory where it is below, "" where it is that one */
+  inventory_clean_path(log_directory, sizeof log_directory, b->facts.innodb_log, b->facts.datadir);
+  size_t n = strlen(log_directory);
+  if (n > 1 && log_directory[n - 1] == '/')
+    log_directory[n - 1] = '\0';
   wire_add_fact(f, "position", "%s", b->position);
   wire_add_fact(f, "uuid", "%s", b->at_pause.uuid);
   wire_add_fact(f, "seqno", "%" PRId64, b->galera ? b->at_pause.last_committed : -1);
@@ -245,6 +250,7 @@ static void fill_facts(struct backup *b, struct wire_facts *f)
   wire_add_fact(f, "datadir", "%s", b->facts.datadir);
   wire_add_fact(f, "innodb_page_size", "%s", b->facts.page_size);
   wire_add_fact(f, "innodb_log_file_size", "%s", b->facts.log_file_size);
+  wire_add_fact(f, "innodb_log_group_home_dir", "%s", log_directory);
   wire_add_fact(f, "innodb_data_file_path", "%.1000s", b->facts.innodb_files);
   wire_add_fact(f, "innodb_checksum_algorithm", "%s", b->facts.checksum);
   wire_add_fact(f, "ddl_blocked_ms", "%" PRIu64, p.ddl_blocked_us / 1000);

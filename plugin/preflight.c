@@ -203,10 +203,7 @@ bool preflight(struct sql *sql, struct facts *facts, struct node_state *state, s
   struct gb_error first = {0};
   check_add(rows, "server", "OK", facts->version, "");
   check_node(facts, state, rows, &first);
-  if (strcmp(facts->innodb_log, facts->datadir))
-    fail(rows, "redo_log", GB_unsupported_config, &first, "innodb_log_group_home_dir is not the data directory",
-         "this release restores the redo log into the data directory alone: move it there");
-  else if (!strcmp(facts->encrypt_log, "ON"))
+  if (!strcmp(facts->encrypt_log, "ON"))
     fail(rows, "redo_log", GB_unsupported_config, &first, "the redo log is encrypted (innodb_encrypt_log=ON)",
          "SET innodb_encrypt_log=OFF and restart: this release can't follow an encrypted redo log");
   else

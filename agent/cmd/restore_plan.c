@@ -11,7 +11,7 @@
 #include <time.h>
 
 #define OUTSIDE_SHOWN 20u /* paths */
-#define SETTINGS_MAX  8u
+#define SETTINGS_MAX  10u
 
 /* "10.11" of "10.11.19-MariaDB-deb12". */
 static const char *series(const struct manifest *m, char *out, size_t size)
@@ -51,8 +51,10 @@ static void add_setting(struct settings *s, const char *name, const char *value,
     snprintf(s->list[s->count++].value, sizeof s->list[0].value, "%.*s", (int)length, value);
 }
 
-static struct settings *find_settings(const struct manifest *m, const struct index *index)
+static struct settings *find_settings(const struct manifest *m, const struct index *index,
+                                      const struct restore_request *request)
 {
+    char path[WIRE_PATH_MAX];
     struct settings *s = calloc(1, sizeof *s);
     const char *files = fact(m, "innodb_data_file_path"), *page = fact(m, "innodb_page_size");
     for (size_t i = 0; s && i < index->file_count; i++) {
@@ -62,9 +64,11 @@ static struct settings *find_settings(const struct manifest *m, const struct ind
                                ? "innodb_data_home_dir"
                            : f->kind == WIRE_KIND_ARIA_LOG || f->kind == WIRE_KIND_ARIA_CONTROL
                                ? "aria_log_dir_path"
-                               : NULL;
-        if (f->path[0] == '/' && name)
-            add_setting(s, name, f->path, (size_t)(strrchr(f->path, '/') - f->path));
+                           : f->kind == INDEX_KIND_LOG ? "innodb_log_group_home_dir"
+                                                       : NULL;
+        restore_target_path(request, f->path, path, sizeof path);
+        if (strchr(f->path, '/') && name)
+            add_setting(s, name, path, (size_t)(strrchr(path, '/') - path));
     }
     if (s && files[0] && strcmp(files, "ibdata1:12M:autoextend"))
         add_setting(s, "innodb_data_file_path", files, strlen(files));
@@ -179,7 +183,7 @@ void restore_plan_print(const struct repository *r, const struct index *index,
         report_plan(report, stdout);
     print_outside(index, plan);
     print_old(request, plan);
-    struct settings *s = find_settings(m, index);
+    struct settings *s = find_settings(m, index, request);
     for (size_t i = 0; s && i < s->count; i++)
         printf("%s %s=%s\n", i ? "         " : "settings ", s->list[i].name, s->list[i].value);
     free(s);
@@ -231,7 +235,7 @@ void restore_plan_print_json(const struct repository *r, const struct index *ind
                                         plan->marker.aside[0] ? plan->marker.aside : NULL)
                             : json_null());
     json_t *list = json_object();
-    struct settings *s = find_settings(m, index);
+    struct settings *s = find_settings(m, index, request);
     for (size_t i = 0; s && i < s->count; i++)
         json_object_set_new(list, s->list[i].name, json_string(s->list[i].value));
     free(s);

@@ -58,10 +58,8 @@ struct index_file *index_find(const struct index *x, uint32_t file_no)
     return file_no < x->by_number_size && x->by_number[file_no] != NO_PLACE ? &x->files[x->by_number[file_no]] : NULL;
 }
 
-static bool add_file(struct index *x, const struct index_file *file, struct gb_error *error)
+static bool put_file(struct index *x, const struct index_file *file, struct gb_error *error)
 {
-    if (!file->file_no || file->file_no > (1u << 28) || index_find(x, file->file_no))
-        return error_set(error, GB_protocol, "file number %u is used already or not one", file->file_no);
     if (!grow((void **)&x->files, &x->file_capacity, x->file_count, 1, sizeof *x->files, error))
         return false;
     if (file->file_no >= x->by_number_size) {
@@ -79,6 +77,22 @@ static bool add_file(struct index *x, const struct index_file *file, struct gb_e
     x->by_number[file->file_no] = (uint32_t)x->file_count;
     x->files[x->file_count++] = *file;
     return true;
+}
+
+static bool add_file(struct index *x, const struct index_file *file, struct gb_error *error)
+{
+    if (!file->file_no || file->file_no > (1u << 28) || index_find(x, file->file_no))
+        return error_set(error, GB_protocol, "file number %u is used already or not one", file->file_no);
+    return put_file(x, file, error);
+}
+
+bool index_add_log(struct index *x, const char *path, uint64_t size, struct gb_error *error)
+{
+    struct index_file f = {.file_no = WIRE_FILE_REDO, .kind = INDEX_KIND_LOG, .size = size, .path = strdup(path)};
+    if (f.path && put_file(x, &f, error))
+        return true;
+    free(f.path);
+    return error_set(error, GB_internal, "no memory for the index");
 }
 
 bool index_add_file(struct index *x, const struct wire_file *m, struct gb_error *error)

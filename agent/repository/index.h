@@ -16,6 +16,8 @@
 #define INDEX_KIND_LINK    9u  /* a symbolic link: its bytes are the path it leads to, at most INDEX_LINK_MAX */
 #define INDEX_KIND_OUTSIDE 10u /* a file outside the data directory, under its absolute path */
 #define INDEX_LINK_MAX     (WIRE_PATH_MAX - 1)
+/* Only in memory: the redo log that a restore makes of the redo, file number WIRE_FILE_REDO. */
+#define INDEX_KIND_LOG     11u
 
 struct index_file {
     uint32_t file_no;
@@ -63,6 +65,8 @@ bool index_file_drop(struct index *index, uint32_t file_no, struct gb_error *err
 bool index_file_name(struct index *index, uint32_t file_no, const char *path, struct gb_error *error);
 bool index_add_frame(struct index *index, const struct frame *frame, const struct wire_extent *extents,
                      uint32_t count, struct gb_error *error);
+/* The file of kind INDEX_KIND_LOG; to an index that has been read, at most once. */
+bool index_add_log(struct index *index, const char *path, uint64_t size, struct gb_error *error);
 /* NULL if there is none. */
 struct index_file *index_find(const struct index *index, uint32_t file_no);
 

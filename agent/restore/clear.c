@@ -1,5 +1,6 @@
 /* Old content, moved aside or removed; see clear.h. */
 #include "agent/restore/clear.h"
+#include "agent/restore/finish.h"
 #include "agent/restore/saved.h"
 #include "agent/restore/target.h"
 
@@ -182,10 +183,22 @@ static bool swap_guards(const struct clearing *c)
            target_sync_directory(c->datadir, c->error);
 }
 
+/* What an interrupted recovery left beside a redo log outside. */
+static bool clear_recovery(const char *path, struct gb_error *error)
+{
+    char directory[WIRE_PATH_MAX + 64];
+    const char *name = strrchr(path, '/');
+    snprintf(directory, sizeof directory, "%.*s/" RECOVERY_DIR, (int)(name - path), path);
+    return strcmp(name, "/" GUARD_LOG) || access(directory, F_OK) ||
+           remove_tree(directory, false, error);
+}
+
 static bool clear_outside(const struct clearing *c, const struct marker *m)
 {
     char to[WIRE_PATH_MAX + 64];
     for (size_t i = 0; i < m->outside_count; i++) {
+        if (!clear_recovery(m->outside[i], c->error))
+            return false;
         static const char *const suffixes[] = {RESTORE_SUFFIX,
                                                SAVED_LINK_SUFFIX}; /* an unfinished restore's */
         for (size_t j = 0; j < 2; j++) {

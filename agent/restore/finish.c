@@ -102,13 +102,10 @@ bool finish_plan(struct finish_plan *p, const struct finish_request *finish,
 /* ---- run ---- */
 
 /* The log goes to where only the private server looks for it, or back. */
-static bool move_log(const char *datadir, const char *from, const char *to, struct gb_error *error)
+static bool move_log(const char *from, const char *to, struct gb_error *error)
 {
-    char old[WIRE_PATH_MAX], new[WIRE_PATH_MAX];
-    path_in(old, sizeof old, datadir, from);
-    path_in(new, sizeof new, datadir, to);
-    return !rename(old, new) ||
-           error_set_errno(error, GB_target_failed, errno, "%s can't be moved to %s", old, new);
+    return !rename(from, to) ||
+           error_set_errno(error, GB_target_failed, errno, "%s can't be moved to %s", from, to);
 }
 
 /* A server in layout's directory: recovery, then what is asked for. */
@@ -186,38 +183,51 @@ static bool sync_tree(const char *datadir, struct gb_error *error)
     return ok;
 }
 
+/* The redo log's path in a directory of that layout. */
+static void find_log(const struct layout *layout, const struct index *index, char *out, size_t size)
+{
+    restore_log_path(&(struct restore_request){.datadir = layout->datadir}, index, out, size);
+}
+
 static bool in_place(struct private_server_spec *spec, const struct finish_plan *p,
                      const struct finish_request *finish, struct finish_result *r,
-                     const struct manifest *m, const struct restore_request *request,
-                     struct restore_plan *restore, struct gb_error *error)
+                     const struct manifest *m, const struct index *index,
+                     const struct restore_request *request, struct restore_plan *restore,
+                     struct gb_error *error)
 {
     const char *datadir = request->datadir;
-    char log_home[WIRE_PATH_MAX];
-    path_in(log_home, sizeof log_home, spec->layout->datadir, RECOVERY_DIR);
+    char log[WIRE_PATH_MAX], log_home[WIRE_PATH_MAX + sizeof RECOVERY_DIR],
+        held[sizeof log + sizeof RESTORE_SUFFIX], used[sizeof log_home + 16];
+    find_log(spec->layout, index, log, sizeof log);
+    snprintf(held, sizeof held, "%s" RESTORE_SUFFIX, log);
+    snprintf(log_home, sizeof log_home, "%.*s" RECOVERY_DIR, (int)(strrchr(log, '/') + 1 - log),
+             log);
+    path_in(used, sizeof used, log_home, "ib_logfile0");
     spec->log_home = log_home;
     if (mkdir(log_home, 0700) || (spec->uid != (uid_t)-1 && chown(log_home, spec->uid, spec->gid)))
         return error_set_errno(error, GB_target_failed, errno, "the directory %s can't be made",
                                log_home);
-    if (!move_log(datadir, RESTORE_LOG, RECOVERY_DIR "/ib_logfile0", error) ||
-        !serve(spec, p, finish, r, error) || !settle_position(spec, p, r, m, request, error) ||
+    if (!move_log(held, used, error) || !serve(spec, p, finish, r, error) ||
+        !settle_position(spec, p, r, m, request, error) ||
         !target_chown(datadir, spec->uid, spec->gid, error) || !sync_tree(datadir, error) ||
-        !move_log(datadir, RECOVERY_DIR "/ib_logfile0", RESTORE_LOG, error))
+        !move_log(used, held, error))
         return false;
     if (rmdir(log_home))
         return error_set_errno(error, GB_target_failed, errno, "%s can't be removed", log_home);
     r->recovered = true;
     restore->marker.state = MARKER_ENDING;
     return target_sync_directory(datadir, error) &&
-           marker_write(datadir, &restore->marker, error) &&
-           target_end(datadir, RESTORE_LOG, error);
+           marker_write(datadir, &restore->marker, error) && target_end(datadir, log, error);
 }
 
 /* The same in a copy that shares the blocks of the directory; the directory stays as it is. */
 static bool on_clone(struct private_server_spec *spec, const struct finish_plan *p,
                      const struct finish_request *finish, struct finish_result *r,
-                     const struct restore_request *request, struct gb_error *error)
+                     const struct index *index, const struct restore_request *request,
+                     struct gb_error *error)
 {
-    char trial[WIRE_PATH_MAX], from[WIRE_PATH_MAX], to[WIRE_PATH_MAX];
+    char trial[WIRE_PATH_MAX], log[WIRE_PATH_MAX], from[sizeof log + sizeof RESTORE_SUFFIX],
+        to[WIRE_PATH_MAX];
     struct layout layout = *spec->layout;
     struct gb_error removal = {0};
     snprintf(trial, sizeof trial, "%s" TRIAL_SUFFIX, spec->layout->datadir);
@@ -225,9 +235,10 @@ static bool on_clone(struct private_server_spec *spec, const struct finish_plan 
         return false;
     bool ok = clone_make(spec->layout->datadir, trial, error);
     if (ok) {
-        path_in(from, sizeof from, trial, RESTORE_LOG);
-        path_in(to, sizeof to, trial, "ib_logfile0");
         snprintf(layout.datadir, sizeof layout.datadir, "%s", trial);
+        find_log(&layout, index, log, sizeof log);
+        snprintf(from, sizeof from, "%s" RESTORE_SUFFIX, log);
+        path_in(to, sizeof to, trial, "ib_logfile0");
         spec->layout = &layout;
         ok = (!rename(from, to) ||
               error_set_errno(error, GB_target_failed, errno, "%s can't be renamed", from)) &&
@@ -235,7 +246,8 @@ static bool on_clone(struct private_server_spec *spec, const struct finish_plan 
     }
     if (!clone_remove(trial, &removal))
         error_copy(error, &removal);
-    return ok && !error->code && target_end(request->datadir, RESTORE_LOG, error);
+    restore_log_path(request, index, log, sizeof log);
+    return ok && !error->code && target_end(request->datadir, log, error);
 }
 
 bool finish_run(const struct finish_plan *p, const struct finish_request *finish,
@@ -261,8 +273,8 @@ bool finish_run(const struct finish_plan *p, const struct finish_request *finish
                                        .gid = restore->gid,
                                        .line = finish->line,
                                        .context = finish->context};
-    bool ok = p->in_place ? in_place(&spec, p, finish, r, m, request, restore, error)
-                          : on_clone(&spec, p, finish, r, request, error);
+    bool ok = p->in_place ? in_place(&spec, p, finish, r, m, index, request, restore, error)
+                          : on_clone(&spec, p, finish, r, index, request, error);
     r->verified = ok && finish->verify_boot;
     layout_free(&layout);
     return ok;

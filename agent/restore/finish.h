@@ -16,7 +16,7 @@
 #include "agent/restore/replica.h"
 #include "agent/restore/tables.h"
 
-#define RECOVERY_DIR "galera-backup-recovery"
+#define RECOVERY_DIR "galera-backup-recovery" /* beside the redo log */
 #define RECOVERY_LOG "galera-backup-recovery.log"
 
 struct finish_request {

@@ -2,21 +2,15 @@
 #include "agent/restore/layout.h"
 
 #include <errno.h>
-#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* The directory of a path that lies outside the data directory; "" for one inside. */
-static void directory_of(const struct index_file *f, const struct restore_request *request,
-                         char *out, size_t size)
+/* The directory of a path: absolute, or relative to the data directory; "" for that one. */
+static void directory_of(const struct index_file *f, char *out, size_t size)
 {
-    char path[WIRE_PATH_MAX];
-    out[0] = '\0';
-    if (f->path[0] != '/')
-        return;
-    restore_target_path(request, f->path, path, sizeof path);
-    snprintf(out, size, "%s", dirname(path));
+    const char *slash = strrchr(f->path, '/');
+    snprintf(out, size, "%.*s", slash ? (int)(slash - f->path) : 0, f->path);
 }
 
 static bool add_file(struct layout *l, const struct index_file *f,
@@ -78,10 +72,10 @@ bool layout_make(struct layout *l, const struct manifest *m, const struct index 
             l->page_size = f->page_size;
         if (f->kind == WIRE_KIND_UNDO) {
             l->undo_tablespaces++;
-            directory_of(f, request, l->undo_dir, sizeof l->undo_dir);
+            directory_of(f, l->undo_dir, sizeof l->undo_dir);
         }
         if (f->kind == WIRE_KIND_ARIA_CONTROL)
-            directory_of(f, request, l->aria_dir, sizeof l->aria_dir);
+            directory_of(f, l->aria_dir, sizeof l->aria_dir);
         if (f->kind == WIRE_KIND_TABLESPACE && f->path[0] == '/')
             l->outside++;
     }

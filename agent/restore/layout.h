@@ -16,7 +16,7 @@ struct layout_file {
 struct layout {
     char datadir[WIRE_PATH_MAX]; /* absolute */
     char data_file_path[4096];   /* innodb_data_file_path; its names are seen from datadir */
-    char undo_dir[WIRE_PATH_MAX], aria_dir[WIRE_PATH_MAX]; /* "" : datadir */
+    char undo_dir[WIRE_PATH_MAX], aria_dir[WIRE_PATH_MAX]; /* seen from datadir; "": that one */
     uint32_t page_size;
     unsigned undo_tablespaces;
     unsigned outside;          /* tablespaces of tables that lie outside the data directory */

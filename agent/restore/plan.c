@@ -7,6 +7,7 @@
 #include "common/processors.h"
 #include "common/redo_writer.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <libgen.h>
@@ -95,6 +96,26 @@ static bool listed(const struct marker *m, const char *path)
     return false;
 }
 
+/* A server would read any further file of an old redo log beside the restored one. */
+static bool no_other_log(const char *log, struct gb_error *error)
+{
+    char directory[WIRE_PATH_MAX];
+    snprintf(directory, sizeof directory, "%s", log);
+    DIR *d = opendir(dirname(directory));
+    bool ok = true;
+    for (struct dirent *e; ok && d && (e = readdir(d));)
+        if (!strncmp(e->d_name, "ib_logfile", 10) && strcmp(e->d_name, "ib_logfile0") &&
+            !strstr(e->d_name, ".before-") && !strstr(e->d_name, RESTORE_SUFFIX)) {
+            ok = error_set(error, GB_target_not_empty,
+                           "%s/%s is of another redo log, and a server would read it", directory,
+                           e->d_name);
+            error_hint(error, "move it away");
+        }
+    if (d)
+        closedir(d);
+    return ok;
+}
+
 /* Files outside the data directory that are there and are not an unfinished restore's. */
 static bool look_outside(const struct restore_request *request, const struct index *index,
                          struct restore_plan *plan, struct gb_error *error)
@@ -103,6 +124,8 @@ static bool look_outside(const struct restore_request *request, const struct ind
         const char *path = index->files[i].path;
         if (path[0] != '/')
             continue;
+        if (index->files[i].kind == INDEX_KIND_LOG && !no_other_log(path, error))
+            return false;
         plan->outside++;
         if (access(path, F_OK) || (plan->start != RESTORE_FRESH && listed(&plan->previous, path)))
             continue;
@@ -202,10 +225,11 @@ static bool measure(const struct restore_request *request, const struct index *i
     for (size_t i = 0; ok && i < index->file_count; i++)
         ok = (of[i] = index->files[i].path[0] == '/' ? device_of(d, index->files[i].path, error)
                                                      : home) != NULL;
+    for (size_t i = 0; ok && i < index->file_count; i++)
+        if (index->files[i].kind == INDEX_KIND_LOG)
+            of[i]->needed += index->files[i].size;
     uint64_t redo = 0;
     plan->bytes = manifest_is_save(m) ? 0 : redo_writer_file_size(m->redo_bytes);
-    if (ok)
-        home->needed = plan->bytes;
     for (size_t i = 0; ok && i < index->frame_count; i++) {
         const struct index_frame *f = &index->frames[i];
         plan->stored += plan->written[i] ? 0 : f->frame.stored_size + FRAME_HEADER_SIZE;
@@ -216,7 +240,7 @@ static bool measure(const struct restore_request *request, const struct index *i
                 e->file_no == WIRE_FILE_REDO ? e->length : 0; /* without a gap, says index_read() */
             plan->bytes += e->file_no == WIRE_FILE_REDO ? 0 : e->length;
             plan->done += plan->written[i] ? e->length : 0;
-            if (file && !plan->written[i])
+            if (file && file->kind != INDEX_KIND_LOG && !plan->written[i])
                 of[file - index->files]->needed += e->length;
         }
     }
@@ -274,6 +298,20 @@ static bool estimate(struct repository *repository, const struct manifest *m,
     return ok;
 }
 
+/* From here on the redo log is a file like the others. */
+static bool add_log(struct index *index, const struct manifest *m, struct gb_error *error)
+{
+    char path[WIRE_PATH_MAX];
+    const char *directory = wire_fact(&m->facts, "innodb_log_group_home_dir");
+    snprintf(path, sizeof path, "%s%sib_logfile0", directory, directory[0] ? "/" : "");
+    if (manifest_is_save(m))
+        return true;
+    return index_path_clean(path)
+               ? index_add_log(index, path, redo_writer_file_size(m->redo_bytes), error)
+               : error_set(error, GB_corrupt_backup, "%s: innodb_log_group_home_dir=%s is no path",
+                           m->id, directory);
+}
+
 bool restore_plan(struct repository *repository, const struct manifest *m,
                   const struct restore_request *request, struct index *index,
                   struct restore_plan *plan, struct gb_error *error)
@@ -287,7 +325,10 @@ bool restore_plan(struct repository *repository, const struct manifest *m,
         !index_read(index, repository->storage, prefix, &m->objects[0], error) ||
         !index_check_kinds(index, manifest_is_save(m), error))
         return false;
-    plan->files = plan->file_count = index->file_count;
+    plan->files = index->file_count;
+    if (!add_log(index, m, error))
+        return false;
+    plan->file_count = index->file_count;
     plan->threads = request->threads ? request->threads : processors();
     if (plan->threads > THREADS_MAX)
         plan->threads = THREADS_MAX;

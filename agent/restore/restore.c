@@ -37,7 +37,7 @@ void restore_target_path(const struct restore_request *request, const char *path
 
 bool restore_is_held(const struct index_file *f)
 {
-    return f->kind == WIRE_KIND_ARIA_CONTROL || !strcmp(f->path, "ib_logfile0") || !strcmp(f->path, "aria_log_control") ||
+    return f->kind == INDEX_KIND_LOG || f->kind == WIRE_KIND_ARIA_CONTROL || !strcmp(f->path, "ib_logfile0") || !strcmp(f->path, "aria_log_control") ||
            !strcmp(f->path, "grastate.dat");
 }
 
@@ -47,6 +47,22 @@ void restore_writing_path(const struct restore_request *request, const struct in
     snprintf(name, sizeof name, "%s%s%s", f->path, restore_is_held(f) ? RESTORE_SUFFIX : "",
              f->kind == INDEX_KIND_LINK ? SAVED_LINK_SUFFIX : "");
     restore_target_path(request, name, out, size);
+}
+
+/* A save's own is a file like any. */
+static bool is_log(const struct index_file *f)
+{
+    return f->kind == INDEX_KIND_LOG || !strcmp(f->path, "ib_logfile0");
+}
+
+bool restore_log_path(const struct restore_request *request, const struct index *index, char *out, size_t size)
+{
+    for (size_t i = 0; i < index->file_count; i++)
+        if (is_log(&index->files[i])) {
+            restore_target_path(request, index->files[i].path, out, size);
+            return true;
+        }
+    return false;
 }
 
 struct writer {
@@ -148,11 +164,7 @@ static bool write_piece(struct open_file *f, const uint8_t *data, size_t size, u
 
 static int open_target(const struct writer *w, struct open_file *last, uint32_t number, char *path, size_t size)
 {
-    const struct index_file *f = number == WIRE_FILE_REDO ? NULL : index_find(w->index, number);
-    if (f)
-        restore_writing_path(w->request, f, path, size);
-    else
-        restore_target_path(w->request, RESTORE_LOG, path, size);
+    restore_writing_path(w->request, index_find(w->index, number), path, size);
     if (last->fd >= 0 && last->number == number)
         return last->fd;
     if (last->fd >= 0)
@@ -171,7 +183,8 @@ static bool write_frame(struct writer *w, const struct index_frame *f, const uin
         uint64_t offset = e->offset, length = e->length;
         const uint8_t *data = plain;
         plain += e->length;
-        if (e->file_no != WIRE_FILE_REDO && !index_find(w->index, e->file_no))
+        const struct index_file *file = index_find(w->index, e->file_no);
+        if (!file)
             continue; /* a copy that was dropped */
         if (e->file_no == WIRE_FILE_REDO) {
             if (offset >= w->manifest->redo_bytes)
@@ -179,8 +192,9 @@ static bool write_frame(struct writer *w, const struct index_frame *f, const uin
             if (length > w->manifest->redo_bytes - offset)
                 length = w->manifest->redo_bytes - offset;
             offset += REDO_START_OFFSET;
-        } else if (offset + length > index_find(w->index, e->file_no)->size)
-            return error_set(error, GB_corrupt_backup, "bytes beyond the end of %s", index_find(w->index, e->file_no)->path);
+        }
+        if (offset + length > file->size)
+            return error_set(error, GB_corrupt_backup, "bytes beyond the end of %s", file->path);
         int fd = open_target(w, last, e->file_no, path, sizeof path);
         if (fd < 0 || !write_piece(last, data, length, offset))
             return error_set_errno(error, errno == ENOSPC ? GB_target_no_space : GB_target_failed, errno, "%s can't be written",
@@ -302,8 +316,8 @@ static bool write_frames(struct writer *w, const struct restore_plan *plan, stru
     return !error->code;
 }
 
-/* The log under its temporary name, header first; the redo is written into it like any file. */
-static bool make_log(const struct writer *w, bool go_on, struct gb_error *error)
+/* The log's header; the redo is written into it like any file. */
+static bool write_log_header(const struct writer *w, struct gb_error *error)
 {
     const struct manifest *m = w->manifest;
     char path[WIRE_PATH_MAX], version[32];
@@ -311,12 +325,10 @@ static bool make_log(const struct writer *w, bool go_on, struct gb_error *error)
     uint8_t *header = malloc(REDO_START_OFFSET);
     if (!header)
         return error_set(error, GB_internal, "no memory");
-    restore_target_path(w->request, RESTORE_LOG, path, sizeof path);
+    restore_writing_path(w->request, index_find(w->index, WIRE_FILE_REDO), path, sizeof path);
     bool ok = redo_writer_header(m->redo_header, m->checkpoint_lsn, m->checkpoint_end_lsn, m->end_lsn, version, header, error);
-    const int flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | (go_on ? 0 : O_EXCL);
-    int fd = ok ? open(path, flags, 0660) : -1;
-    if (ok && (fd < 0 || ftruncate(fd, (off_t)redo_writer_file_size(m->redo_bytes)) ||
-               !write_at(fd, header, REDO_START_OFFSET, 0)))
+    int fd = ok ? open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC) : -1;
+    if (ok && (fd < 0 || !write_at(fd, header, REDO_START_OFFSET, 0)))
         ok = error_set_errno(error, errno == ENOSPC ? GB_target_no_space : GB_target_failed, errno, "%s can't be written", path);
     if (fd >= 0)
         close(fd);
@@ -324,16 +336,18 @@ static bool make_log(const struct writer *w, bool go_on, struct gb_error *error)
     return ok;
 }
 
-/* Where it is outside the data directory. */
-static bool guard_aria(const struct writer *w, struct gb_error *error)
+/* Where Aria's log or the redo log are not in the data directory itself, which target_begin() guards. */
+static bool guard_elsewhere(const struct writer *w, struct gb_error *error)
 {
     char path[WIRE_PATH_MAX], parent[WIRE_PATH_MAX];
     for (size_t i = 0; i < w->index->file_count; i++) {
-        if (w->index->files[i].kind != WIRE_KIND_ARIA_CONTROL || w->index->files[i].path[0] != '/')
+        const struct index_file *f = &w->index->files[i];
+        if ((f->kind != WIRE_KIND_ARIA_CONTROL && f->kind != INDEX_KIND_LOG) || !strchr(f->path, '/'))
             continue;
-        restore_target_path(w->request, w->index->files[i].path, path, sizeof path);
+        restore_target_path(w->request, f->path, path, sizeof path);
         snprintf(parent, sizeof parent, "%s", path);
-        if (!target_make_directories(dirname(parent), w->uid, w->gid, error) || !target_guard_aria(path, error))
+        if (!target_make_directories(dirname(parent), w->uid, w->gid, error) ||
+            !(f->kind == INDEX_KIND_LOG ? target_write_guard : target_guard_aria)(path, error))
             return false;
         if (w->uid != (uid_t)-1 && lchown(path, w->uid, w->gid))
             return error_set_errno(error, GB_target_failed, errno, "the owner of %s can't be set", path);
@@ -354,17 +368,17 @@ static bool take_place(const struct writer *w, struct restore_plan *plan, struct
     if (plan->replaces && (!target_make_directories(request->datadir, (uid_t)-1, (gid_t)-1, error) ||
                            !clear_target(request->datadir, &plan->marker, error)))
         return false;
-    return target_begin(request->datadir, &plan->marker, error) && guard_aria(w, error);
+    return target_begin(request->datadir, &plan->marker, error) && guard_elsewhere(w, error);
 }
 
-/* Each gets its name; ib_logfile0 comes last, with target_end(). */
+/* Each gets its name; the redo log comes last, with target_end(). */
 static bool release(const struct writer *w, struct gb_error *error)
 {
     char path[WIRE_PATH_MAX];
     for (size_t i = 0; i < w->index->file_count; i++) {
         const struct index_file *f = &w->index->files[i];
         restore_target_path(w->request, f->path, path, sizeof path);
-        if (restore_is_held(f) && strcmp(f->path, "ib_logfile0") && !target_release(path, error))
+        if (restore_is_held(f) && !is_log(f) && !target_release(path, error))
             return false;
     }
     return true;
@@ -384,13 +398,14 @@ static bool finish_save(const struct writer *w, struct gb_error *error)
 static bool end_writing(const struct writer *w, struct restore_plan *plan, enum marker_state state, struct gb_error *error)
 {
     const char *datadir = w->request->datadir;
-    bool save = manifest_is_save(w->manifest);
+    char log[WIRE_PATH_MAX];
+    bool save = manifest_is_save(w->manifest), has_log = restore_log_path(w->request, w->index, log, sizeof log);
     plan->marker.state = state;
     if (!marker_write(datadir, &plan->marker, error) || (save && !finish_save(w, error)) || !release(w, error))
         return false;
     if (state == MARKER_CHANGING)
         return journal_remove(datadir, error);
-    return target_end(datadir, save && !saved_has_log(w->index) ? NULL : RESTORE_LOG, error);
+    return target_end(datadir, has_log ? log : NULL, error);
 }
 
 static bool write_all(struct writer *w, struct restore_plan *plan, struct gb_error *error)
@@ -398,7 +413,7 @@ static bool write_all(struct writer *w, struct restore_plan *plan, struct gb_err
     const struct restore_request *request = w->request;
     const bool go_on = plan->start == RESTORE_GO_ON;
     struct durable *durable = NULL;
-    bool ok = take_place(w, plan, error) && make_files(w, go_on, error) && (manifest_is_save(w->manifest) || make_log(w, go_on, error)) &&
+    bool ok = take_place(w, plan, error) && make_files(w, go_on, error) && (manifest_is_save(w->manifest) || write_log_header(w, error)) &&
               (durable = durable_open(request, w->index, error)) && write_frames(w, plan, durable, error) &&
               relocate_links(request, w->index, plan->original, error) &&
               (request->galera ? target_grastate(request->datadir, manifest_position(w->manifest), request->safe_to_bootstrap, error)

@@ -42,11 +42,11 @@ enum restore_start {
 };
 
 struct restore_plan {
-    uint64_t files, bytes;   /* to be written: what the frames hold, and the redo log */
+    uint64_t files, bytes;   /* of the backup; to be written: what the frames hold, and the redo log */
     uint64_t stored;         /* bytes to be read from the repository */
     uint64_t done;           /* of bytes: on disk already */
     uint64_t available;      /* free bytes where the data directory is, and what is removed first */
-    unsigned outside;        /* files outside the data directory (absolute paths) */
+    unsigned outside;        /* files, and the redo log, outside the data directory (absolute paths) */
     unsigned threads;
     uint64_t seconds;        /* estimate: reading and unpacking were measured, writing is assumed */
     uid_t uid;               /* of what is written; -1: this process's */
@@ -81,7 +81,7 @@ bool restore_is_held(const struct index_file *file);
 /* Where the bytes of a file are written. */
 void restore_writing_path(const struct restore_request *request, const struct index_file *file, char *out, size_t size);
 
-/* The redo log until the directory is whole: target_end() gives it its name. */
-#define RESTORE_LOG "ib_logfile0.restoring"
+/* Where the redo log goes, for target_end(); false: a save without one. */
+bool restore_log_path(const struct restore_request *request, const struct index *index, char *out, size_t size);
 
 #endif

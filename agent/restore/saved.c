@@ -32,14 +32,6 @@ static bool make_link(const struct index_file *f, const struct restore_request *
     return true;
 }
 
-bool saved_has_log(const struct index *index)
-{
-    for (size_t i = 0; i < index->file_count; i++)
-        if (!strcmp(index->files[i].path, "ib_logfile0"))
-            return true;
-    return false;
-}
-
 bool saved_finish(const struct index *index, const struct restore_request *request,
                   struct gb_error *error)
 {

@@ -17,7 +17,5 @@
    GB_target_failed, GB_corrupt_backup. */
 bool saved_finish(const struct index *index, const struct restore_request *request,
                   struct gb_error *error);
-/* Whether the save has an ib_logfile0, for target_end(). */
-bool saved_has_log(const struct index *index);
 
 #endif

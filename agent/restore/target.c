@@ -277,15 +277,17 @@ bool target_finish(const char *datadir, struct gb_error *error)
     return target_sync_directory(datadir, error);
 }
 
-bool target_end(const char *datadir, const char *log_file, struct gb_error *error)
+bool target_end(const char *datadir, const char *log, struct gb_error *error)
 {
-    char from[WIRE_PATH_MAX], to[WIRE_PATH_MAX];
-    path_of(from, sizeof from, datadir, log_file ? log_file : "");
-    path_of(to, sizeof to, datadir, "ib_logfile0");
-    if (!log_file && unlink(to) && errno != ENOENT)
-        return error_set_errno(error, GB_target_failed, errno, "%s can't be removed", to);
-    if (log_file && rename(from, to) && (errno != ENOENT || access(to, F_OK) || target_is_guard(to)))
-        return error_set_errno(error, GB_target_failed, errno, "%s can't be renamed to %s", from, to);
+    char guard[WIRE_PATH_MAX], from[WIRE_PATH_MAX];
+    path_of(guard, sizeof guard, datadir, "ib_logfile0");
+    snprintf(from, sizeof from, "%s" RESTORE_SUFFIX, log ? log : "");
+    if (log && target_is_guard(log) && access(from, F_OK))
+        return error_set_errno(error, GB_target_failed, errno, "%s can't be renamed to %s", from, log);
+    if (log && !target_release(log, error))
+        return false;
+    if (target_is_guard(guard) && unlink(guard)) /* there is no log here */
+        return error_set_errno(error, GB_target_failed, errno, "%s can't be removed", guard);
     return target_sync_directory(datadir, error) && target_finish(datadir, error);
 }
 

@@ -36,9 +36,9 @@ bool target_release(const char *path, struct gb_error *error);
 bool target_no_grastate(const char *datadir, struct gb_error *error);
 /* grastate.dat with uuid and seqno of "uuid:seqno". */
 bool target_grastate(const char *datadir, const char *position, bool safe_to_bootstrap, struct gb_error *error);
-/* Takes the guard away; the directory can be started when this has returned. log_file: what becomes ib_logfile0; NULL: nothing,
-   none is left (a save that had none). May be done again. */
-bool target_end(const char *datadir, const char *log_file, struct gb_error *error);
+/* Takes the guard away; the directory can be started when this has returned. log: path of the redo log, which is written
+   as log RESTORE_SUFFIX; NULL: there is none (a save that had none). May be done again. */
+bool target_end(const char *datadir, const char *log, struct gb_error *error);
 /* Its last step: the marker goes. */
 bool target_finish(const char *datadir, struct gb_error *error);
 /* Owner of all that is written: --owner, else the directory's if it was there, else user mysql; uid -1: leave. */

@@ -49,7 +49,7 @@ class Scene:
 
     def __init__(self):
         self.out = processes.new_dir('out')
-        self.places = {name: os.path.join(self.out, name) for name in ('home', 'undo', 'aria', 'far')}
+        self.places = {name: os.path.join(self.out, name) for name in ('home', 'undo', 'aria', 'redo', 'far')}
         for path in self.places.values():
             os.mkdir(path)
         server = Server('source', self.options(self.places))
@@ -78,7 +78,8 @@ class Scene:
 
     @staticmethod
     def options(places):
-        names = {'home': 'innodb-data-home-dir', 'undo': 'innodb-undo-directory', 'aria': 'aria-log-dir-path'}
+        names = {'home': 'innodb-data-home-dir', 'undo': 'innodb-undo-directory', 'aria': 'aria-log-dir-path',
+                 'redo': 'innodb-log-group-home-dir'}
         return {'innodb-undo-tablespaces': '2', **{names[each]: path for each, path in places.items() if each in names}}
 
     @staticmethod
@@ -248,7 +249,7 @@ def a_dry_run_says_all_and_writes_nothing():
     text = restore(s.backup, target, '--dry-run', '--threads', '2', *maps).stdout
     for word in (s.backup, s.agent.repository, target, 'MariaDB 10.11', '2 threads', 'about', s.places['far'] + '/far/one.ibd -> ',
                  f'innodb_undo_directory={s.out}.moved/undo', f'innodb_data_home_dir={s.out}.moved/home',
-                 f'aria_log_dir_path={s.out}.moved/aria', 'keys', 'owner', 'free'):
+                 f'aria_log_dir_path={s.out}.moved/aria', f'innodb_log_group_home_dir={s.out}.moved/redo', 'keys', 'owner', 'free'):
         assert word in text, f'{word} is not in the plan: {text}'
     plan = json.loads(restore(s.backup, target, '--dry-run', '--json', '--limit-rate', '1M', *maps).stdout)
     info = s.agent.json('info', s.backup)
@@ -277,6 +278,7 @@ def files_outside_go_to_other_places_and_are_found_there():
     places['undo'] = os.path.join(new, 'undo.elsewhere')
     assert sorted(os.listdir(places['undo'])) == ['undo001', 'undo002']
     assert 'ibdata1' in os.listdir(places['home']) and 'aria_log_control' in os.listdir(places['aria'])
+    assert os.listdir(places['redo']) == ['ib_logfile0'] and not os.path.exists(os.path.join(target, 'ib_logfile0'))
     with open(os.path.join(target, 'far', 'one.isl'), encoding='utf-8') as f:
         assert f.read() == f'{new}/far/far/one.ibd'
 
@@ -305,6 +307,25 @@ def files_outside_come_home_into_the_data_directory():
 
     say(f'  {compare(target, s.expected, after=look)} tables')
     assert not os.path.exists(s.out)
+
+
+@suite.test
+def a_recovery_finds_its_files_in_other_places_and_below_the_data_directory():
+    s = shared()
+    target, new = new_target('recovered'), os.path.join(processes.run_dir(), 'new6')
+    for where in (new, target + '/sub'):
+        below = [f'--map={path}={where}/{name}' for name, path in s.places.items() if name != 'far'] + [f'--map={s.places["far"]}={target}']
+        places = {name: f'{where}/{name}' for name in s.places}
+        process = restore(s.backup, target, '--recover', *below, start=True)
+        has(f'{places["redo"]}/galera-backup-recovery/ib_logfile0')(process)
+        assert processes.end(process, signal.SIGKILL) == -signal.SIGKILL, 'the recovery had ended'
+        assert refuses_to_boot(target, *(f'--{name}={value}' for name, value in Scene.options(places).items())), 'mariadbd started'
+        text = restore(s.backup, target, '--recover', *below).stdout
+        for name, option in Scene.options(places).items():
+            assert option.isdigit() or f'{name.replace("-", "_")}={option}' in text, f'{name} is not in the plan: {text}'
+        assert os.listdir(places['redo']) == ['ib_logfile0'] and not os.path.exists(os.path.join(target, 'ib_logfile0'))
+        compare(target, s.expected, Scene.options(places))
+    shutil.rmtree(new)
 
 
 @suite.test
@@ -590,8 +611,8 @@ def an_unfinished_restore_is_gone_on_with_or_begun_anew():
 
 # -- the accident guard
 
-def refuses_to_boot(target):
-    return processes.run(server_command(target), check=False, timeout=60).returncode != 0
+def refuses_to_boot(target, *options):
+    return processes.run(server_command(target) + list(options), check=False, timeout=60).returncode != 0
 
 
 def server_command(target):
@@ -635,6 +656,35 @@ def nothing_starts_on_an_unfinished_restore_and_nothing_of_it_changes():
     check(target, remove=False)
     assert entrypoint('official', target) == 'STARTED'
     compare(target, s.expected)
+
+
+@suite.test
+def nothing_starts_on_an_unfinished_restore_whose_logs_are_elsewhere():
+    s = shared()
+    target, new = new_target('guarded-outside'), os.path.join(processes.run_dir(), 'new7')
+    moved = f'--map={s.out}={new}'
+    places = {name: os.path.join(new, name) for name in s.places}
+    told = [f'--{name}={value}' for name, value in Scene.options(places).items()]
+    os.makedirs(places['redo'])
+    for name in ('ib_logfile0', 'ib_logfile1'):  # of a server that was here before
+        with open(os.path.join(places['redo'], name), 'wb') as f:
+            f.write(b'old')
+    refused(REFUSED, 'redo/ib_logfile0.*exists|ib_logfile1 is of another redo log', s.backup, target, moved)
+    refused(REFUSED, 'ib_logfile1 is of another redo log', s.backup, target, moved, '--replace', 'keep')
+    os.remove(os.path.join(places['redo'], 'ib_logfile1'))
+    process = restore(s.backup, target, moved, '--limit-rate', '1M', '--replace', 'keep', start=True)
+    has(os.path.join(target, JOURNAL))(process)
+    assert processes.end(process, signal.SIGKILL) == -signal.SIGKILL, 'the restore had ended'
+    before = snapshot(target), snapshot(new)
+    for options in (told, told[:-1], [each for each in told if 'aria' not in each]):
+        assert refuses_to_boot(target, *options), f'mariadbd started with {options}'
+    assert differing(before[0], snapshot(target)) == [] and differing(before[1], snapshot(new)) == []
+    restore(s.backup, target, moved, '--replace', 'keep')
+    kept, = (name for name in os.listdir(places['redo']) if '.before-' in name)
+    with open(os.path.join(places['redo'], kept), 'rb') as f:
+        assert f.read() == b'old'
+    compare(target, s.expected, Scene.options(places))
+    shutil.rmtree(new)
 
 
 suite.main()

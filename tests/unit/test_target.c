@@ -200,15 +200,15 @@ static void the_end_takes_the_guard_away(void **state)
     (void)state;
     struct gb_error error = {0};
     begin(data);
-    assert_false(target_end(data, "not.there", &error));
+    assert_false(target_end(data, path_of("ib_logfile0"), &error));
     assert_int_equal(error.code, GB_target_failed);
     assert_true(is_there(RESTORE_MARKER));
     assert_true(log_is_refused());
     error_clear(&error);
-    make_file("log", "the restored one");
-    assert_true(target_end(data, "log", &error));
+    make_file("ib_logfile0.restoring", "the restored one");
+    assert_true(target_end(data, path_of("ib_logfile0"), &error));
     assert_false(is_there(RESTORE_MARKER));
-    assert_false(is_there("log"));
+    assert_false(is_there("ib_logfile0.restoring"));
     holds("ib_logfile0", "the restored one");
     assert_int_equal(check("mysql"), GB_target_not_empty);
 }
