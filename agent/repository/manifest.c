@@ -4,11 +4,18 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define MANIFEST_SIZE_MAX (64u << 20)
+
+/* How the text ends: the last key is the SHA-256 of all before its comma, so that no byte of it changes unseen. */
+#define SEAL_BEGIN ",\n \"sha256\": \""
+#define SEAL_END   "\"\n}"
+#define SHA256_HEX 64u
+#define SEAL_SIZE  (sizeof SEAL_BEGIN - 1 + SHA256_HEX + sizeof SEAL_END - 1)
 
 void manifest_free(struct manifest *m)
 {
@@ -103,6 +110,25 @@ static json_t *to_json(const struct manifest *m)
     return root;
 }
 
+void manifest_seal(const char *text, size_t size, char seal[MANIFEST_SEAL_MAX])
+{
+    uint8_t sha256[32];
+    char hex[SHA256_HEX + 1];
+    unsigned length;
+    EVP_Digest(text, size, sha256, &length, EVP_sha256(), NULL);
+    to_hex(sha256, sizeof sha256, hex);
+    snprintf(seal, MANIFEST_SEAL_MAX, SEAL_BEGIN "%s" SEAL_END, hex);
+}
+
+static bool is_sealed(const char *text, size_t size)
+{
+    char seal[MANIFEST_SEAL_MAX];
+    if (size <= SEAL_SIZE)
+        return false;
+    manifest_seal(text, size - SEAL_SIZE, seal);
+    return !memcmp(text + size - SEAL_SIZE, seal, SEAL_SIZE);
+}
+
 bool manifest_write(const struct manifest *m, struct storage *storage, const char *prefix, struct gb_error *error)
 {
     json_t *root = to_json(m);
@@ -114,7 +140,10 @@ bool manifest_write(const struct manifest *m, struct storage *storage, const cha
         return error_set(error, GB_internal, "no memory for the manifest");
     struct storage_writer *w = storage_create(storage, name, error);
     bool ok = w != NULL;
-    if (ok && !storage_write(w, text, strlen(text), error)) {
+    size_t size = strlen(text) - 2; /* without the end of the object */
+    char seal[MANIFEST_SEAL_MAX];
+    manifest_seal(text, size, seal);
+    if (ok && (!storage_write(w, text, size, error) || !storage_write(w, seal, SEAL_SIZE, error))) {
         storage_abort(w);
         ok = false;
     } else if (ok)
@@ -157,18 +186,11 @@ static bool get_objects(struct manifest *m, const json_t *list)
     return true;
 }
 
-bool manifest_read(struct manifest *m, struct storage *storage, const char *prefix, struct gb_error *error)
+bool manifest_parse(struct manifest *m, const char *text, size_t size, const char *name, struct gb_error *error)
 {
     memset(m, 0, sizeof *m);
-    char name[1024];
-    size_t size;
-    snprintf(name, sizeof name, "%s/backup.json", prefix);
-    char *text = storage_read_all(storage, name, MANIFEST_SIZE_MAX, &size, error);
-    if (!text)
-        return false;
     json_error_t why;
     json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &why);
-    free(text);
     if (!json_is_object(root)) {
         json_decref(root);
         return error_set(error, GB_corrupt_backup, "%s, line %d: %s", name, why.line, why.text);
@@ -201,6 +223,8 @@ bool manifest_read(struct manifest *m, struct storage *storage, const char *pref
     if (m->format > MANIFEST_FORMAT)
         ok = error_set(error, GB_format_newer, "%s has format %u, this release reads up to %d", name, m->format,
                        MANIFEST_FORMAT);
+    else if (!is_sealed(text, size))
+        ok = error_set(error, GB_corrupt_backup, "%s has been changed or cut: its own SHA-256 is wrong", name);
     else if (!ok || m->format != MANIFEST_FORMAT || !label_valid(m->id) || !cluster_name_valid(m->cluster) ||
              !get_objects(m, json_object_get(root, "objects")) ||
              !from_hex(json_string_value(json_object_get(root, "redo_header")), m->redo_header, WIRE_REDO_HEADER) ||
@@ -209,5 +233,23 @@ bool manifest_read(struct manifest *m, struct storage *storage, const char *pref
     json_decref(root);
     if (!ok)
         manifest_free(m);
+    return ok;
+}
+
+bool manifest_read(struct manifest *m, struct storage *storage, const char *prefix, struct gb_error *error)
+{
+    char name[1024];
+    size_t size;
+    memset(m, 0, sizeof *m);
+    snprintf(name, sizeof name, "%s/backup.json", prefix);
+    char *text = storage_read_all(storage, name, MANIFEST_SIZE_MAX, &size, error);
+    bool ok = text && manifest_parse(m, text, size, name, error);
+    char of[1024];
+    free(text);
+    repository_prefix(of, sizeof of, m->cluster, m->id);
+    if (ok && strcmp(of, prefix)) {
+        ok = error_set(error, GB_corrupt_backup, "%s is that of another backup, %s", name, of);
+        manifest_free(m);
+    }
     return ok;
 }

@@ -10,7 +10,8 @@
 
 #include <time.h>
 
-#define MANIFEST_FORMAT 1
+#define MANIFEST_FORMAT   1
+#define MANIFEST_SEAL_MAX 96u
 #define MANIFEST_SAVE   "save" /* the type of an offline copy: no LSNs, no redo, no position; whether it boots nobody knows */
 
 struct manifest {
@@ -44,8 +45,13 @@ const char *manifest_position(const struct manifest *manifest);
 
 bool manifest_write(const struct manifest *manifest, struct storage *storage, const char *prefix,
                     struct gb_error *error);
-/* Errors: GB_not_found, GB_format_newer (names both), GB_corrupt_backup. */
+/* Errors: GB_not_found, GB_format_newer (names both), GB_corrupt_backup: also of a text that has been changed, and of a
+   manifest that belongs under another prefix. */
 bool manifest_read(struct manifest *manifest, struct storage *storage, const char *prefix,
                    struct gb_error *error);
+/* The end of a manifest's text (the key "sha256" and the bracket) for the size bytes before it, NUL-terminated. */
+void manifest_seal(const char *text, size_t size, char seal[MANIFEST_SEAL_MAX]);
+/* The same of its text, wherever it belongs; name: for messages. */
+bool manifest_parse(struct manifest *manifest, const char *text, size_t size, const char *name, struct gb_error *error);
 
 #endif

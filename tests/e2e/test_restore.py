@@ -222,11 +222,7 @@ def a_repository_is_named_by_path_or_url():
     shutil.copytree(os.path.join(s.agent.repository, cluster), os.path.join(two, 'other'))
     for directory, _, files in os.walk(os.path.join(two, 'other')):
         if 'backup.json' in files:
-            path = os.path.join(directory, 'backup.json')
-            with open(path, encoding='utf-8') as f:
-                manifest = json.load(f)
-            with open(path, 'w', encoding='utf-8') as f:
-                json.dump({**manifest, 'cluster': 'other'}, f)
+            backups.change_manifest(os.path.join(directory, 'backup.json'), cluster='other')
     refused(USAGE, f'several clusters: .*{cluster}', 'latest', target, repository=two)
     refused(USAGE, 'in 2 clusters', s.backup, target, repository=two)
     restore(s.backup, target, '--cluster', 'other', *home(target), repository='file://' + two.replace(' ', '%20'))

@@ -190,8 +190,7 @@ static void test_every_kind_of_damage_is_found(void **state)
         snprintf(path, sizeof path, "%s/repository/c/backups/" LABEL "/%s", root, objects[i]);
         int fd = open(path, O_RDWR);
         assert_true(fd >= 0 && !fstat(fd, &st));
-        /* backup.json is text that has no checksum of its own: what matters in it is compared elsewhere */
-        for (off_t at = 0; i < 2 && at < st.st_size; at += st.st_size / 37 + 1) {
+        for (off_t at = 0; at < st.st_size; at += st.st_size / 37 + 1) {
             uint8_t byte, flipped;
             assert_int_equal(pread(fd, &byte, 1, at), 1);
             flipped = byte ^ 0x20;

@@ -1,0 +1,274 @@
+#!/usr/bin/python3
+"""Damage to a repository, at random places of each kind of object: bits flipped, bytes overwritten, objects cut, lengthened, lost,
+exchanged with those of another backup, brought back to what an older one held. verify finds each and names the object, and in a
+segment the frame; restore refuses and leaves nothing that boots, or has written exactly the right bytes.
+
+The short form has 40 places, the long one 1,000. GB_TEST_SEED chooses them; the seed is printed.
+"""
+import hashlib
+import os
+import random
+import re
+import shutil
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
+from gbtest import backups, processes  # noqa: E402
+from gbtest.agent import Agent, binary  # noqa: E402
+from gbtest.server import Server  # noqa: E402
+from gbtest.suite import LONG, Shared, Suite, say  # noqa: E402
+
+CORRUPT, NOT_FOUND, NEWER = 13, 14, 8
+PLACES = int(os.environ.get('GB_TEST_PLACES', 1000 if LONG else 40))
+SEED = int(os.environ.get('GB_TEST_SEED', 1))
+MARKER = 'galera-backup-restore.incomplete'
+MANIFEST = 'backup.json'
+FRAME_HEADER = 40
+
+suite = Suite()
+
+
+class Scene:
+    """Two backups of one server, between which some of its tables change; the older one is the other one's past."""
+
+    def __init__(self):
+        server = Server('source', {'innodb-data-file-path': 'ibdata1:10M:autoextend'})
+        server.create()
+        server.start()
+        self.agent = Agent(server).start()
+        backups.install(server)
+        server.execute('CREATE DATABASE d',
+                       'CREATE TABLE d.same (id INT PRIMARY KEY, v VARCHAR(200)) ENGINE=InnoDB',
+                       'INSERT INTO d.same SELECT seq, REPEAT(MD5(seq), 4) FROM seq_1_to_20000',
+                       'CREATE TABLE d.other ENGINE=InnoDB AS SELECT * FROM d.same',
+                       'CREATE TABLE d.aria ENGINE=Aria AS SELECT * FROM d.same',
+                       'CREATE TABLE d.myisam ENGINE=MyISAM AS SELECT * FROM d.same')
+        self.old = backups.take(server)['id']
+        server.execute('UPDATE d.other SET v = REVERSE(v)', 'DELETE FROM d.aria WHERE id % 2', 'DELETE FROM d.myisam WHERE id % 3')
+        self.new = backups.take(server)['id']
+        server.stop()
+        self.agent.stop()
+        cluster, = os.listdir(self.agent.repository)
+        self.cluster = cluster
+        self.store = os.path.join(self.agent.repository, cluster, 'backups')
+        target = processes.new_dir('right')
+        shutil.rmtree(target)
+        self.restore(self.agent.repository, target)
+        self.right = content(target)
+        shutil.rmtree(target)
+        self.objects = self.names(self.new)
+        assert len(self.objects) >= 3 and set(self.objects) & set(self.names(self.old)) >= {MANIFEST, 'index', 'data/000001.seg'}
+        say(f'{len(self.right)} files, objects {self.objects}')
+
+    def names(self, backup):
+        top = os.path.join(self.store, backup)
+        return sorted(os.path.relpath(os.path.join(directory, name), top) for directory, _, files in os.walk(top) for name in files)
+
+    def read(self, backup, name):
+        with open(os.path.join(self.store, backup, name), 'rb') as f:
+            return f.read()
+
+    def restore(self, repository, target, check=True):
+        return processes.run([binary(), 'restore', self.new, '--repository', repository, '--datadir', target, '--yes', '--progress',
+                              'none'], check=check)
+
+    def verify(self, repository, *options):
+        config = os.path.join(os.path.dirname(repository), 'verify.cnf')
+        with open(config, 'w', encoding='utf-8') as f:
+            f.write(f'[repository:default]\npath = {repository}\nmin-free = 0%\n')
+        return processes.run([binary(), '--config', config, 'verify', self.new, '--cluster', self.cluster, *options], check=False)
+
+    def copy(self):
+        """The repository once more; objects are links to the same files, never written to."""
+        top = os.path.join(processes.new_dir('damaged'), 'repository')
+        shutil.copytree(self.agent.repository, top, copy_function=os.link)
+        return top
+
+
+def content(top):
+    """{path: (mode, size, hash)}"""
+    found = {}
+    for directory, _, files in os.walk(top):
+        for name in files:
+            path = os.path.join(directory, name)
+            with open(path, 'rb') as f:
+                digest = hashlib.sha256(f.read()).hexdigest()
+            found[os.path.relpath(path, top)] = (os.stat(path).st_mode, os.path.getsize(path), digest)
+    return found
+
+
+shared = Shared(Scene)
+
+
+# -- kinds of damage: the new bytes of the object (None: it is gone), and where the first changed byte is
+
+def flip(choice, data, past):
+    at = choice.randrange(len(data))
+    return data[:at] + bytes([data[at] ^ 1 << choice.randrange(8)]) + data[at + 1:], at
+
+
+def overwrite(choice, data, past):
+    at = choice.randrange(len(data))
+    n = min(choice.choice((1, 16, 512, 4096, 100000)), len(data) - at)
+    return data[:at] + choice.choice((bytes(n), choice.randbytes(n))) + data[at + n:], at
+
+
+def cut(choice, data, past):
+    at = choice.choice((0, len(data) - 1, choice.randrange(len(data))))
+    return data[:at], at
+
+
+def lengthen(choice, data, past):
+    return data + choice.randbytes(choice.choice((1, 40, 4096))), len(data)
+
+
+def lose(choice, data, past):
+    return None, 0
+
+
+def take_out(choice, data, past):
+    at = choice.randrange(len(data))
+    return data[:at] + data[at + choice.choice((1, 40, 4096)):], at
+
+
+def exchange(choice, data, past):
+    return past, 0
+
+
+def roll_back(choice, data, past):
+    """A piece of it, at the same place, is what the older backup has there."""
+    at = choice.randrange(min(len(data), len(past)))
+    n = min(choice.choice((64, 4096, 1 << 20)), len(past) - at, len(data) - at)
+    return data[:at] + past[at:at + n] + data[at + n:], at
+
+
+KINDS = [flip, overwrite, cut, lengthen, lose, take_out, exchange, roll_back]
+
+
+def damage(choice, kind, name):
+    """(new bytes, offset of the first that differs), or None if nothing has changed."""
+    s = shared()
+    data = s.read(s.new, name)
+    past = s.read(s.old, name) if name in s.names(s.old) else s.read(s.old, 'data/000001.seg')
+    changed, at = kind(choice, data, past)
+    if changed == data:
+        return None
+    if changed is not None:
+        both = min(len(changed), len(data))
+        at = next((i for i in range(at, both) if changed[i] != data[i]), both) if changed[:at] == data[:at] else \
+            next(i for i in range(both) if changed[i] != data[i])
+    return changed, at
+
+
+def frames(data):
+    """Offset of each frame of a segment and of its end."""
+    offsets = [0]
+    while offsets[-1] < len(data):
+        at = offsets[-1]
+        assert data[at:at + 4] == b'GBF1'
+        offsets.append(at + FRAME_HEADER + int.from_bytes(data[at + 12:at + 16], 'big'))
+    return offsets
+
+
+def frame_named(text, name, at):
+    """Of a segment, verify's answer names the frame in which the first changed byte is."""
+    s = shared()
+    if not name.endswith('.seg'):
+        return
+    bounds = frames(s.read(s.new, name))
+    if at >= bounds[-1]:  # behind its end
+        return
+    first = max(offset for offset in bounds if offset <= at)
+    said = [int(offset) for offset in re.findall(re.escape(name) + r', frame \d+ at offset (\d+)', text)]
+    said += [int(end) - 1 for end in re.findall(re.escape(name) + r' ends before offset (\d+)', text)]
+    assert any(offset == first or first <= offset < bounds[bounds.index(first) + 1] for offset in said), \
+        f'byte {at} of {name}, in the frame at {first}: {text}'
+
+
+def one_place(number):
+    s = shared()
+    choice = random.Random(SEED * 100000 + number)
+    turn, where = number % len(KINDS), number // len(KINDS) % 5  # each kind meets each kind of object
+    name = (MANIFEST, 'index')[where] if where < 2 else choice.choice([each for each in s.objects if each.endswith('.seg')])
+    quick = choice.random() < 0.3
+    # an object that is the same in both backups can't be exchanged: then the next kind
+    kind, (changed, at) = next((kind, result) for kind in KINDS[turn:] + KINDS[:turn] if (result := damage(choice, kind, name)))
+    what = f'{kind.__name__} of {name} at {at}'
+    repository = s.copy()
+    base = os.path.dirname(repository)
+    path = os.path.join(repository, s.cluster, 'backups', s.new, name)
+    os.remove(path)
+    if changed is not None:
+        with open(path, 'wb') as f:
+            f.write(changed)
+    try:
+        found = s.verify(repository, *(['--quick'] if quick else []))
+        gone = name == MANIFEST and changed is None  # then it is no backup
+        wanted = {NOT_FOUND} if gone else {CORRUPT, NEWER} if name == MANIFEST else {CORRUPT}
+        text = found.stdout + found.stderr
+        assert found.returncode in wanted, f'{what}: verify ended with {found.returncode}: {text}'
+        assert gone or name in text, f'{what}: {name} is not in {text}'
+        if not gone and not quick and changed is not None:
+            frame_named(text, name, at)
+        target = os.path.join(base, 'target')
+        restored = s.restore(repository, target, check=False)
+        if restored.returncode == 0:
+            assert content(target) == s.right, f'{what}: the restore passed with other bytes'
+            return kind.__name__, 'right'
+        assert restored.returncode in {CORRUPT, NOT_FOUND, NEWER}, f'{what}: restore ended with {restored.returncode}: {restored.stderr}'
+        assert gone or name in restored.stderr, f'{what}: {name} is not in {restored.stderr}'
+        assert not os.path.exists(target) or os.path.exists(os.path.join(target, MARKER)), f'{what}: what failed looks like a restore'
+        return kind.__name__, 'refused'
+    finally:
+        shutil.rmtree(base)
+
+
+@suite.test
+def no_damage_is_restored_silently():
+    say(f'seed {SEED}, {PLACES} places')
+    counts = {}
+    for number in range(PLACES):
+        try:
+            result = one_place(number)
+        except Exception as error:
+            raise AssertionError(f'place {number} of seed {SEED}: {error}') from error
+        counts[result] = counts.get(result, 0) + 1
+    say(', '.join(f'{kind} {result} {count}' for (kind, result), count in sorted(counts.items())))
+
+
+@suite.test
+def a_backup_under_the_name_of_another_is_refused():
+    """All of the older one, objects and manifest, under the newer one's label."""
+    s = shared()
+    repository = s.copy()
+    store = os.path.join(repository, s.cluster, 'backups')
+    shutil.rmtree(os.path.join(store, s.new))
+    os.rename(os.path.join(store, s.old), os.path.join(store, s.new))
+    found = s.verify(repository)
+    assert found.returncode == CORRUPT and 'another backup' in found.stderr and s.old in found.stderr, found
+    restored = s.restore(repository, os.path.join(os.path.dirname(repository), 'target'), check=False)
+    assert restored.returncode == CORRUPT and s.old in restored.stderr, restored
+    shutil.rmtree(os.path.dirname(repository))
+
+
+@suite.test
+def segments_that_changed_places_are_found():
+    """Within one backup: of the same names, sizes apart."""
+    s = shared()
+    segments = [name for name in s.objects if name.endswith('.seg')]
+    if len(segments) < 2:
+        suite.skip('the backup has one segment')
+    repository = s.copy()
+    top = os.path.join(repository, s.cluster, 'backups', s.new)
+    first, second = (os.path.join(top, name) for name in segments[:2])
+    os.rename(first, first + '.x')
+    os.rename(second, first)
+    os.rename(first + '.x', second)
+    found = s.verify(repository)
+    assert found.returncode == CORRUPT and all(name in found.stderr + found.stdout for name in segments[:2]), found
+    restored = s.restore(repository, os.path.join(os.path.dirname(repository), 'target'), check=False)
+    assert restored.returncode == CORRUPT and '.seg' in restored.stderr, restored
+    shutil.rmtree(os.path.dirname(repository))
+
+
+suite.main()
