@@ -3,9 +3,11 @@
 #include "agent/restore/target.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -80,13 +82,13 @@ static bool take_line(struct marker *m, const char *line)
         snprintf(m->nonce, sizeof m->nonce, "%s", value);
     else if (IS("began"))
         snprintf(m->stamp, sizeof m->stamp, "%s", value);
-    else if (IS("aside"))
+    else if (IS("aside") && value[0] == '/')
         snprintf(m->aside, sizeof m->aside, "%s", value);
     else if (IS("state")) {
         for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
             if (!strcmp(value, states[i]))
                 m->state = (enum marker_state)i;
-    } else if (IS("outside")) {
+    } else if (IS("outside") && value[0] == '/') {
         char **more = realloc(m->outside, (m->outside_count + 1) * sizeof *more);
         if (!more)
             return false;
@@ -97,6 +99,20 @@ static bool take_line(struct marker *m, const char *line)
     return true;
 }
 
+/* Opens a marker that can be believed. It names files to be removed, and the directory is the server's user's: one that
+   neither root nor we have written counts as one that can't be understood. */
+static FILE *open_own(const char *path, bool *there)
+{
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    *there = fd >= 0 || errno == ELOOP;
+    bool own = fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) && (st.st_uid == 0 || st.st_uid == geteuid());
+    FILE *f = own ? fdopen(fd, "r") : NULL;
+    if (fd >= 0 && !f)
+        close(fd);
+    return f;
+}
+
 bool marker_read(const char *datadir, struct marker *m, bool *there, struct gb_error *error)
 {
     char path[WIRE_PATH_MAX], *line = NULL;
@@ -105,10 +121,9 @@ bool marker_read(const char *datadir, struct marker *m, bool *there, struct gb_e
     memset(m, 0, sizeof *m);
     m->state = MARKER_CHANGING; /* unless it says what can be gone on with */
     snprintf(path, sizeof path, "%s/%s", datadir, RESTORE_MARKER);
-    FILE *f = fopen(path, "re");
-    *there = f != NULL;
+    FILE *f = open_own(path, there);
     if (!f)
-        return errno == ENOENT || errno == ENOTDIR ||
+        return *there || errno == ENOENT || errno == ENOTDIR ||
                error_set_errno(error, GB_target_failed, errno, "%s can't be read", path);
     bool ok = true, facts = false; /* behind the empty line */
     while (ok && (n = getline(&line, &room, f)) > 0) {

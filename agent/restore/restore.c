@@ -1,5 +1,6 @@
 /* A data directory from a backup; see restore.h. */
 #include "agent/restore/restore.h"
+#include "agent/restore/beneath.h"
 #include "agent/restore/clear.h"
 #include "agent/restore/durable.h"
 #include "agent/restore/journal.h"
@@ -103,13 +104,13 @@ static mode_t mode_of(const struct index_file *f, mode_t otherwise)
 /* Makes all directories and files at their sizes; what no extent covers is a hole. */
 static bool make_files(const struct writer *w, bool go_on, struct gb_error *error)
 {
-    const int flags = O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC | (go_on ? 0 : O_EXCL);
+    const int flags = O_WRONLY | O_CREAT | (go_on ? 0 : O_EXCL);
     char path[WIRE_PATH_MAX], parent[WIRE_PATH_MAX];
     for (size_t i = 0; i < w->index->file_count; i++) {
         const struct index_file *f = &w->index->files[i];
         restore_writing_path(w->request, f, path, sizeof path);
         if (f->kind == WIRE_KIND_DIRECTORY) {
-            if ((mkdir(path, 0700) && errno != EEXIST) || chmod(path, mode_of(f, 0700)))
+            if (!beneath_make_directory(w->request->datadir, path, mode_of(f, 0700)))
                 return error_set_errno(error, GB_target_failed, errno, "the directory %s can't be made", path);
             continue;
         }
@@ -117,7 +118,7 @@ static bool make_files(const struct writer *w, bool go_on, struct gb_error *erro
         char *directory = dirname(parent);
         if (access(directory, F_OK) && !target_make_directories(directory, w->uid, w->gid, error))
             return false;
-        int fd = open(path, flags, mode_of(f, 0660));
+        int fd = beneath_open(w->request->datadir, path, flags, mode_of(f, 0660));
         bool ok = fd >= 0 && !ftruncate(fd, (off_t)f->size) && (w->uid == (uid_t)-1 || !fchown(fd, w->uid, w->gid)) &&
                   !fchmod(fd, mode_of(f, 0660));
         if (!ok)
@@ -171,7 +172,7 @@ static int open_target(const struct writer *w, struct open_file *last, uint32_t 
         close(last->fd);
     last->number = number;
     last->direct = false;
-    return last->fd = open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
+    return last->fd = beneath_open(w->request->datadir, path, O_WRONLY, 0);
 }
 
 static bool write_frame(struct writer *w, const struct index_frame *f, const uint8_t *plain, struct open_file *last,
@@ -327,7 +328,7 @@ static bool write_log_header(const struct writer *w, struct gb_error *error)
         return error_set(error, GB_internal, "no memory");
     restore_writing_path(w->request, index_find(w->index, WIRE_FILE_REDO), path, sizeof path);
     bool ok = redo_writer_header(m->redo_header, m->checkpoint_lsn, m->checkpoint_end_lsn, m->end_lsn, version, header, error);
-    int fd = ok ? open(path, O_WRONLY | O_NOFOLLOW | O_CLOEXEC) : -1;
+    int fd = ok ? beneath_open(w->request->datadir, path, O_WRONLY, 0) : -1;
     if (ok && (fd < 0 || !write_at(fd, header, REDO_START_OFFSET, 0)))
         ok = error_set_errno(error, errno == ENOSPC ? GB_target_no_space : GB_target_failed, errno, "%s can't be written", path);
     if (fd >= 0)

@@ -337,6 +337,8 @@ bool target_chown(const char *datadir, uid_t uid, gid_t gid, struct gb_error *er
         error_set_errno(error, GB_target_failed, errno, "the owner of %s can't be set", datadir);
     errno = 0;
     for (FTSENT *e; ok && (e = fts_read(fts)); errno = 0) {
+        if (e->fts_level == 1 && !strncmp(e->fts_name, RESTORE_FILES, sizeof RESTORE_FILES - 1))
+            continue; /* ours: marker_read() looks at its owner */
         if (e->fts_info == FTS_DNR || e->fts_info == FTS_ERR || e->fts_info == FTS_NS)
             ok = error_set_errno(error, GB_target_failed, e->fts_errno, "the owner of what is in %s can't be set", e->fts_path);
         else if (e->fts_info != FTS_DP && lchown(e->fts_path, uid, gid))

@@ -43,7 +43,8 @@ bool target_end(const char *datadir, const char *log, struct gb_error *error);
 bool target_finish(const char *datadir, struct gb_error *error);
 /* Owner of all that is written: --owner, else the directory's if it was there, else user mysql; uid -1: leave. */
 bool target_owner(const struct restore_request *request, uid_t *uid, gid_t *gid, struct gb_error *error);
-/* chown of datadir (if that is a link, of the directory it leads to) and of everything below; links there are not followed. */
+/* chown of datadir (if that is a link, of the directory it leads to) and of everything below but the marker and the
+   journal, which go in the end; links there are not followed. */
 bool target_chown(const char *datadir, uid_t uid, gid_t gid, struct gb_error *error);
 
 #endif
