@@ -8,6 +8,7 @@
 
 #define ZSTD_LEVEL_MIN (-7)
 #define ZSTD_LEVEL_MAX 19
+#define ZSTD_RATIO_MAX 43691u /* a block of 128 KiB takes 3 bytes at least */
 
 struct codec {
     struct codec_spec spec;
@@ -127,6 +128,14 @@ bool codec_compress(struct codec *c, const struct iovec *pieces, int count, uint
     *stored_size = plain;
     *kind = CODEC_NONE;
     return true;
+}
+
+bool codec_plausible(enum codec_kind kind, const uint8_t *stored, size_t stored_size, size_t plain_size)
+{
+    if (kind == CODEC_NONE)
+        return stored_size == plain_size;
+    unsigned long long size = ZSTD_getFrameContentSize(stored, stored_size);
+    return kind == CODEC_ZSTD && plain_size / ZSTD_RATIO_MAX <= stored_size && (size == ZSTD_CONTENTSIZE_UNKNOWN || size == plain_size);
 }
 
 bool codec_decompress(struct codec *c, enum codec_kind kind, const uint8_t *stored, size_t stored_size, uint8_t *plain,

@@ -29,6 +29,8 @@ size_t codec_bound(size_t plain_size);
    would not have made it smaller. Errors: GB_internal. */
 bool codec_compress(struct codec *codec, const struct iovec *pieces, int count, uint8_t *out, size_t out_size,
                     size_t *stored_size, enum codec_kind *kind, struct gb_error *error);
+/* Whether that can become plain_size bytes, as far as its beginning tells: to be asked before so much memory is taken. */
+bool codec_plausible(enum codec_kind kind, const uint8_t *stored, size_t stored_size, size_t plain_size);
 /* The other way; the plain text must be exactly plain_size bytes. Errors: GB_corrupt_backup. */
 bool codec_decompress(struct codec *codec, enum codec_kind kind, const uint8_t *stored, size_t stored_size,
                       uint8_t *plain, size_t plain_size, struct gb_error *error);

@@ -14,7 +14,8 @@
 #define INDEX_LEVEL      3
 #define INDEX_STORED_MAX (1ull << 32)
 #define INDEX_PLAIN_MAX  (1ull << 33)
-#define NO_PLACE         UINT32_MAX
+#define MAP_SIZE_MIN     256u
+#define HASH_FACTOR      0x9E3779B1u
 
 /* bytes of fixed-size parts in the body */
 #define FILE_FIXED   29u
@@ -53,35 +54,55 @@ static bool grow(void **array, size_t *capacity, size_t count, size_t more, size
     return true;
 }
 
+/* Where the place of file_no is in the map, or would be: an open-addressing hash, at most half full, so that its memory goes
+   with the number of files and not with what numbers they claim. */
+static uint32_t *map_slot(const struct index *x, uint32_t file_no)
+{
+    size_t mask = x->by_number_size - 1, at = (file_no * HASH_FACTOR >> 7) & mask;
+    while (x->by_number[at] && x->files[x->by_number[at] - 1].file_no != file_no)
+        at = (at + 1) & mask;
+    return &x->by_number[at];
+}
+
+static void map_fill(struct index *x)
+{
+    memset(x->by_number, 0, x->by_number_size * sizeof *x->by_number);
+    for (size_t i = 0; i < x->file_count; i++)
+        *map_slot(x, x->files[i].file_no) = (uint32_t)i + 1;
+}
+
+static bool map_grow(struct index *x, struct gb_error *error)
+{
+    size_t size = x->by_number_size ? x->by_number_size * 2 : MAP_SIZE_MIN;
+    if (x->by_number_size > 2 * x->file_count)
+        return true;
+    uint32_t *bigger = realloc(x->by_number, size * sizeof *bigger);
+    if (!bigger)
+        return error_set(error, GB_internal, "no memory for the index");
+    x->by_number = bigger;
+    x->by_number_size = size;
+    map_fill(x);
+    return true;
+}
+
 struct index_file *index_find(const struct index *x, uint32_t file_no)
 {
-    return file_no < x->by_number_size && x->by_number[file_no] != NO_PLACE ? &x->files[x->by_number[file_no]] : NULL;
+    uint32_t place = x->by_number_size ? *map_slot(x, file_no) : 0;
+    return place ? &x->files[place - 1] : NULL;
 }
 
 static bool put_file(struct index *x, const struct index_file *file, struct gb_error *error)
 {
-    if (!grow((void **)&x->files, &x->file_capacity, x->file_count, 1, sizeof *x->files, error))
+    if (!grow((void **)&x->files, &x->file_capacity, x->file_count, 1, sizeof *x->files, error) || !map_grow(x, error))
         return false;
-    if (file->file_no >= x->by_number_size) {
-        size_t size = x->by_number_size ? x->by_number_size : 256;
-        while (size <= file->file_no)
-            size *= 2;
-        uint32_t *bigger = realloc(x->by_number, size * sizeof *bigger);
-        if (!bigger)
-            return error_set(error, GB_internal, "no memory for the index");
-        for (size_t i = x->by_number_size; i < size; i++)
-            bigger[i] = NO_PLACE;
-        x->by_number = bigger;
-        x->by_number_size = size;
-    }
-    x->by_number[file->file_no] = (uint32_t)x->file_count;
+    *map_slot(x, file->file_no) = (uint32_t)x->file_count + 1;
     x->files[x->file_count++] = *file;
     return true;
 }
 
 static bool add_file(struct index *x, const struct index_file *file, struct gb_error *error)
 {
-    if (!file->file_no || file->file_no > (1u << 28) || index_find(x, file->file_no))
+    if (!file->file_no || index_find(x, file->file_no))
         return error_set(error, GB_protocol, "file number %u is used already or not one", file->file_no);
     return put_file(x, file, error);
 }
@@ -309,14 +330,14 @@ bool index_finish(struct index *x, uint64_t redo_bytes, struct gb_error *error)
     for (size_t i = 0; i < x->file_count; i++) {
         struct index_file *f = &x->files[i];
         if (f->dropped) {
-            x->by_number[f->file_no] = NO_PLACE;
             free(f->path);
             continue;
         }
-        x->by_number[f->file_no] = (uint32_t)kept;
         x->files[kept++] = *f;
     }
     x->file_count = kept;
+    if (x->by_number_size)
+        map_fill(x);
     return check_files(x, GB_internal, error) && check_extents(x, redo_bytes, GB_internal, error);
 }
 
@@ -442,7 +463,7 @@ static bool get_body(struct index *x, struct bytes_reader *r, struct gb_error *e
         const uint8_t *hash = bytes_take(r, FRAME_HASH_SIZE);
         uint32_t extents = bytes_get_u32(r);
         if (!hash || extents > WIRE_EXTENTS_MAX || f.plain_size > FRAME_PLAIN_MAX ||
-            f.stored_size > codec_bound(FRAME_PLAIN_MAX))
+            f.stored_size > codec_bound(FRAME_PLAIN_MAX) || f.offset > INT64_MAX - FRAME_HEADER_SIZE - codec_bound(FRAME_PLAIN_MAX))
             return error_set(error, GB_corrupt_backup, "index: frame %u is malformed", i);
         memcpy(f.hash, hash, FRAME_HASH_SIZE);
         if (!index_add_frame(x, &f, NULL, 0, error) ||
@@ -459,6 +480,33 @@ static bool get_body(struct index *x, struct bytes_reader *r, struct gb_error *e
     return (!r->failed && !bytes_left(r)) || error_set(error, GB_corrupt_backup, "index: malformed");
 }
 
+bool index_parse(struct index *x, const uint8_t *stored, size_t size, const char *name, struct gb_error *error)
+{
+    index_init(x);
+    struct bytes_reader r = bytes_reader(stored, size);
+    uint32_t magic = bytes_get_u32(&r), version = bytes_get_u16(&r);
+    enum codec_kind kind = (enum codec_kind)bytes_get_u8(&r);
+    uint8_t reserved = bytes_get_u8(&r);
+    uint64_t plain = bytes_get_u64(&r);
+    if (r.failed || magic != INDEX_MAGIC || version != INDEX_VERSION || reserved || plain > INDEX_PLAIN_MAX ||
+        !codec_plausible(kind, stored + INDEX_HEADER, size - INDEX_HEADER, (size_t)plain))
+        return error_set(error, GB_corrupt_backup, "%s has no valid header", name);
+    uint8_t *body = malloc((size_t)plain + 1);
+    struct codec *codec = codec_new((struct codec_spec){CODEC_ZSTD, INDEX_LEVEL});
+    bool ok = (body && codec) || error_set(error, GB_internal, "no memory for the index");
+    ok = ok && codec_decompress(codec, kind, stored + INDEX_HEADER, size - INDEX_HEADER, body, (size_t)plain, error);
+    if (ok) {
+        struct bytes_reader b = bytes_reader(body, (size_t)plain);
+        ok = get_body(x, &b, error) && check_files(x, GB_corrupt_backup, error) &&
+             check_extents(x, 0, GB_corrupt_backup, error);
+    }
+    free(body);
+    codec_free(codec);
+    if (!ok)
+        index_free(x);
+    return ok;
+}
+
 bool index_read(struct index *x, struct storage *storage, const char *prefix, const struct object_info *expected,
                 struct gb_error *error)
 {
@@ -471,31 +519,10 @@ bool index_read(struct index *x, struct storage *storage, const char *prefix, co
     uint8_t *stored = (uint8_t *)storage_read_all(storage, name, INDEX_STORED_MAX, &size, error);
     if (!stored)
         return false;
-    uint8_t *body = NULL;
-    struct codec *codec = codec_new((struct codec_spec){CODEC_ZSTD, INDEX_LEVEL});
     EVP_Digest(stored, size, sha256, &length, EVP_sha256(), NULL);
-    struct bytes_reader r = bytes_reader(stored, size);
-    uint32_t magic = bytes_get_u32(&r), version = bytes_get_u16(&r);
-    enum codec_kind kind = (enum codec_kind)bytes_get_u8(&r);
-    bytes_get_u8(&r);
-    uint64_t plain = bytes_get_u64(&r);
-    bool ok = codec != NULL;
-    if (size != expected->size || memcmp(sha256, expected->sha256, sizeof sha256))
-        ok = error_set(error, GB_corrupt_backup, "%s is not the object that backup.json names (SHA-256)", name);
-    else if (r.failed || magic != INDEX_MAGIC || version != INDEX_VERSION || plain > INDEX_PLAIN_MAX)
-        ok = error_set(error, GB_corrupt_backup, "%s has no valid header", name);
-    else if (!(body = malloc((size_t)plain + 1)))
-        ok = error_set(error, GB_internal, "no memory for the index");
-    ok = ok && codec_decompress(codec, kind, stored + INDEX_HEADER, size - INDEX_HEADER, body, (size_t)plain, error);
-    if (ok) {
-        struct bytes_reader b = bytes_reader(body, (size_t)plain);
-        ok = get_body(x, &b, error) && check_files(x, GB_corrupt_backup, error) &&
-             check_extents(x, 0, GB_corrupt_backup, error);
-    }
+    bool ok = (size == expected->size && !memcmp(sha256, expected->sha256, sizeof sha256)) ||
+              error_set(error, GB_corrupt_backup, "%s is not the object that backup.json names (SHA-256)", name);
+    ok = ok && index_parse(x, stored, size, name, error);
     free(stored);
-    free(body);
-    codec_free(codec);
-    if (!ok)
-        index_free(x);
     return ok;
 }

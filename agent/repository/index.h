@@ -93,5 +93,8 @@ bool index_write(const struct index *index, struct storage *storage, const char 
                  struct object_info *info, struct gb_error *error);
 bool index_read(struct index *index, struct storage *storage, const char *prefix,
                 const struct object_info *expected, struct gb_error *error);
+/* The same of the object's bytes, without the SHA-256; name: for messages. Errors: GB_corrupt_backup, GB_internal; x is then
+   empty. */
+bool index_parse(struct index *index, const uint8_t *stored, size_t size, const char *name, struct gb_error *error);
 
 #endif
