@@ -323,6 +323,26 @@ static enum copy_result read_page_0(struct copier *c, const struct item *item, s
   return COPY_FAILED;
 }
 
+/* Whether the file is long enough for what its first page, which has been read, says is in use. The server makes a file longer before it
+   writes so into that page; shorter it makes undo tablespaces alone. */
+static bool long_enough(const struct space_read *s, const struct item *item, uint64_t size)
+{
+  uint32_t used = s->info.size < s->info.free_limit ? s->info.size : s->info.free_limit;
+  return !item->space_id || item->kind == WIRE_KIND_UNDO || size >= (uint64_t)used * s->info.format.page_size;
+}
+
+static enum copy_result check_length(const struct space_read *s, const struct item *item, struct gb_error *error)
+{
+  struct stat st;
+  if (fstat(s->fd, &st))
+    error_set_errno(error, GB_io_error, errno, "%s can't be read", s->path);
+  else if (!long_enough(s, item, (uint64_t)st.st_size))
+    error_set(error, GB_corrupt_page, "%s (space %u) has been cut: it ends at page %llu (offset %llu), its first page says that there are %u",
+              s->path, item->space_id, (unsigned long long)st.st_size / s->info.format.page_size, (unsigned long long)st.st_size,
+              s->info.size);
+  return error->code ? COPY_FAILED : COPY_DONE;
+}
+
 static enum copy_result copy_pages(struct copier *c, struct space_read *s, struct item *item, struct gb_error *error)
 {
   uint32_t page_size = s->info.format.page_size;
@@ -383,7 +403,7 @@ static bool copy_small(struct copier *c, struct space_read *s, const struct item
   throttle(c, size);
   if (read_cached(s->fd, data, size, 0) < (ssize_t)size || !space_parse(data, size, &s->info, &zero, &ignored) ||
       s->info.id != item->space_id || size < s->info.format.page_size ||
-      page_verify(&s->info.format, 0, data) == PAGE_CORRUPT)
+      page_verify(&s->info.format, 0, data) == PAGE_CORRUPT || !long_enough(s, item, size))
     return false;
   announce(c, item, s->number, s->path, s->info.format.page_size, mode);
   uint64_t end = (uint64_t)s->info.free_limit * s->info.format.page_size;
@@ -435,8 +455,8 @@ static enum copy_result copy_space(struct copier *c, struct item *item, uint32_t
                copy_small(c, &s, item, st.st_mode, &result, error);
   if (!item->space_id)
     s.info = c->shared->system;
-  else if (!small)
-    result = read_page_0(c, item, &s, error);
+  else if (!small && (result = read_page_0(c, item, &s, error)) == COPY_DONE)
+    result = check_length(&s, item, error);
   if (result == COPY_GONE)
   {
     /* Not written since the file was made: then it was made after C, and all of it is in the redo behind its

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define STATEMENT_MAX 4096
+#define ER_UNKNOWN_COM_ERROR 1047u /* on a Galera node: it is not in the Primary component */
 
 struct sql
 {
@@ -101,6 +102,9 @@ query(struct sql *sql, struct gb_error *error, const char *format, va_list args)
     sql->last_errno = ~0U;
   if (server_stopping())
     return error_set(error, GB_server_shutdown, "the server is shutting down");
+  if (sql->last_errno == ER_UNKNOWN_COM_ERROR)
+    return error_set(error, GB_node_not_fit, "the node has left the Primary component: %.60s%s: error %u: %s", text,
+                     strlen(text) > 60 ? "..." : "", sql->last_errno, mysql_error(sql->mysql));
   return error_set(error, GB_sql_failed, "%.60s%s: error %u: %s", text, strlen(text) > 60 ? "..." : "",
                    sql->last_errno, mysql_error(sql->mysql));
 }

@@ -47,6 +47,8 @@ static void *committer_main(void *argument)
         size_t count;
         struct index *index = pipeline_finished(c->pipeline, &segments, &count);
         c->manifest->finished_at = time(NULL);
+        if (c->manifest->finished_at < c->manifest->started_at)
+            c->manifest->finished_at = c->manifest->started_at; /* the clock was set back meanwhile */
         repository_backup_ask(c->backup, wanted, c);
         repository_commit(c->backup, index, c->manifest, segments, count, &c->error);
     } else {

@@ -23,7 +23,7 @@
 #define POLL_MS        100
 #define COMMIT_POLL_MS 10     /* its end is waited for in this */
 #define ALIVE_MS       500    /* sign of life: the protocol promises one a second */
-#define ROW_EVERY_S    2
+#define ROW_EVERY_US   2000000
 #define HELLO_WAIT_MS  5000
 #define MESSAGE_WAIT_MS 10000
 #define SEND_TIMEOUT_S 30
@@ -278,8 +278,7 @@ static uint8_t waits_for(const struct pipeline_figures *f, uint64_t store_us, ui
 static void *alive_main(void *argument)
 {
     struct session *s = argument;
-    uint64_t last = 0, store_us = 0, at = now_us();
-    time_t row_at = 0;
+    uint64_t last = 0, store_us = 0, at = now_us(), row_at = 0;
     while (!__atomic_load_n(&s->alive_stop, __ATOMIC_ACQUIRE)) {
         struct pipeline_figures f;
         struct wire_progress m = {0};
@@ -294,8 +293,8 @@ static void *alive_main(void *argument)
         last = f.stored;
         describe_repository(s, "running", f.stored, NULL, m.repositories, sizeof m.repositories);
         send_progress(s, &m);
-        if (time(NULL) - row_at >= ROW_EVERY_S) {
-            row_at = time(NULL);
+        if (now - row_at >= ROW_EVERY_US) {
+            row_at = now;
             pthread_mutex_lock(&s->send_mutex);
             struct wire_node_progress progress = s->progress;
             pthread_mutex_unlock(&s->send_mutex);

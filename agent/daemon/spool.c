@@ -12,7 +12,7 @@ struct spool {
     int fd;
     uint64_t most;
     pthread_mutex_t mutex;
-    uint64_t held, end; /* bytes put and not taken; where the next goes */
+    uint64_t held, end; /* bytes put and not taken; put in all. The file is a ring: byte n stands at n % most */
 };
 
 struct spool *spool_open(const char *directory, uint64_t most, struct gb_error *error)
@@ -42,10 +42,13 @@ void spool_close(struct spool *s)
 }
 
 /* pread or pwrite until size; false: errno. */
-static bool whole(int fd, uint8_t *data, size_t size, uint64_t at, bool write)
+static bool whole(struct spool *s, uint8_t *data, size_t size, uint64_t at, bool write)
 {
     while (size) {
-        ssize_t n = write ? pwrite(fd, data, size, (off_t)at) : pread(fd, data, size, (off_t)at);
+        uint64_t place = at % s->most;
+        size_t piece = size < s->most - place ? size : (size_t)(s->most - place);
+        ssize_t n = write ? pwrite(s->fd, data, piece, (off_t)place)
+                          : pread(s->fd, data, piece, (off_t)place);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0) {
@@ -64,10 +67,8 @@ bool spool_put(struct spool *s, const uint8_t *data, size_t size, uint64_t *at,
                struct gb_error *error)
 {
     pthread_mutex_lock(&s->mutex);
-    if (!s->held)
-        s->end = 0;
     *at = s->end;
-    bool room = s->end + size <= s->most;
+    bool room = size <= s->most - s->held;
     if (room) {
         s->end += size;
         s->held += size;
@@ -78,14 +79,14 @@ bool spool_put(struct spool *s, const uint8_t *data, size_t size, uint64_t *at,
                          "redo-memory and the redo-spool of %" PRIu64
                          " MB are full of redo that waits for the repository",
                          s->most >> 20);
-    if (!whole(s->fd, (uint8_t *)(uintptr_t)data, size, *at, true))
+    if (!whole(s, (uint8_t *)(uintptr_t)data, size, *at, true))
         return error_set_errno(error, GB_io_error, errno, "the redo-spool can't be written");
     return true;
 }
 
 bool spool_take(struct spool *s, uint64_t at, uint8_t *data, size_t size, struct gb_error *error)
 {
-    bool ok = whole(s->fd, data, size, at, false);
+    bool ok = whole(s, data, size, at, false);
     if (!ok)
         error_set_errno(error, GB_io_error, errno, "the redo-spool can't be read");
     pthread_mutex_lock(&s->mutex);

@@ -2,6 +2,7 @@
 #include "agent/mariadb/catalog.h"
 #include "agent/mariadb/connection.h"
 #include "agent/mariadb/nodes.h"
+#include "common/monotonic.h"
 
 #include <errmsg.h>
 #include <inttypes.h>
@@ -40,7 +41,7 @@ struct catalog {
     /* the thread's own */
     struct nodes nodes;
     bool absent_told, unknown_told;
-    time_t settle_at; /* 0: nothing to settle */
+    time_t settle_at; /* monotonic_s(); 0: nothing to settle */
 };
 
 /* A text as a hexadecimal literal: needs no connection to escape and can't break out of its place. */
@@ -210,8 +211,11 @@ void catalog_final(struct catalog *c, const char *cluster, const char *node, con
     begin_row(s, cluster, start->id);
     add_common(s, node, start, started_at);
     add_column(s, "state", state);
-    add(s, ", stage = 'DONE', eta_s = 0, finished_at = FROM_UNIXTIME(%lld), duration_s = %lld", (long long)time(NULL),
-        (long long)(time(NULL) - started_at));
+    time_t now = time(NULL);
+    if (now < started_at)
+        now = started_at; /* the clock was set back meanwhile */
+    add(s, ", stage = 'DONE', eta_s = 0, finished_at = FROM_UNIXTIME(%lld), duration_s = %lld", (long long)now,
+        (long long)(now - started_at));
     if (manifest)
         add_manifest(s, manifest);
     add_column(s, "repositories", repositories);
@@ -376,7 +380,7 @@ static void settle(struct catalog *c, struct connection *connection, unsigned *n
     c->settle_at = 0;
     if (!connection_query(connection, select, &rows, number, &error)) {
         if (worth_retry(*number))
-            c->settle_at = time(NULL) + RETRY_S;
+            c->settle_at = monotonic_s() + RETRY_S;
         else
             fprintf(stderr, "catalog: %s\n", error.what);
         return;
@@ -387,7 +391,7 @@ static void settle(struct catalog *c, struct connection *connection, unsigned *n
             continue;
         *number = failed;
         if (!failed || worth_retry(failed))
-            c->settle_at = time(NULL) + SETTLE_RETRY_S;
+            c->settle_at = monotonic_s() + SETTLE_RETRY_S;
     }
     if (rows)
         mysql_free_result(rows);
@@ -427,7 +431,7 @@ static bool keep_connection(struct catalog *c, struct connection **connection, b
     if (!*connection && !(*connection = connect_catalog(c)))
         return false;
     bool gone = server_gone(*connection);
-    if (!gone && settles && c->settle_at && time(NULL) >= c->settle_at)
+    if (!gone && settles && c->settle_at && monotonic_s() >= c->settle_at)
         settle(c, *connection, &number);
     if (!gone && settles && !connection_broke(number))
         nodes_tick(&c->nodes, *connection, c->config->cluster, &number);
@@ -441,7 +445,7 @@ static bool keep_connection(struct catalog *c, struct connection **connection, b
 static void wait_changed(struct catalog *c, int seconds)
 {
     struct timespec until;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += seconds;
     pthread_cond_timedwait(&c->changed, &c->mutex, &until);
 }
@@ -454,8 +458,8 @@ static void *catalog_main(void *argument)
     pthread_mutex_lock(&c->mutex);
     for (;;) {
         if (c->stop && !stop_at)
-            stop_at = time(NULL) + STOP_WAIT_S;
-        if (c->stop && (!c->head || time(NULL) >= stop_at))
+            stop_at = monotonic_s() + STOP_WAIT_S;
+        if (c->stop && (!c->head || monotonic_s() >= stop_at))
             break;
         struct statement *q = c->head;
         bool settles = c->settles, ended = c->ended;
@@ -507,7 +511,11 @@ struct catalog *catalog_start(const struct config *config, struct gb_error *erro
         c->config = config;
         c->tail = &c->head;
         pthread_mutex_init(&c->mutex, NULL);
-        pthread_cond_init(&c->changed, NULL);
+        pthread_condattr_t monotonic;
+        pthread_condattr_init(&monotonic);
+        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+        pthread_cond_init(&c->changed, &monotonic);
+        pthread_condattr_destroy(&monotonic);
         if (!pthread_create(&c->thread, NULL, catalog_main, c))
             return c;
     }

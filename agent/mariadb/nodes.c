@@ -1,5 +1,6 @@
 /* This node's row of galera_backup.nodes; see nodes.h. */
 #include "agent/mariadb/nodes.h"
+#include "common/monotonic.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -85,7 +86,7 @@ void nodes_tick(struct nodes *n, struct connection *c, const char *cluster, unsi
 {
     struct ist_facts now;
     struct gb_error error = {0};
-    time_t at = time(NULL);
+    time_t at = monotonic_s();
     *number = 0;
     if (at < n->look_at)
         return;

@@ -17,7 +17,7 @@
 
 struct nodes {
     struct ist_facts seen, written; /* at the last look; in the row */
-    time_t seen_at, written_at;     /* 0: never */
+    time_t seen_at, written_at;     /* monotonic_s(); 0: never */
     time_t look_at;
     double bytes_s; /* moving average over an hour */
     bool refused_told;

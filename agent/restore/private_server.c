@@ -1,5 +1,6 @@
 /* A mariadbd of our own in a restored directory; see private_server.h. */
 #include "agent/restore/private_server.h"
+#include "common/monotonic.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -181,7 +182,7 @@ struct private_server *private_server_start(const struct private_server_spec *sp
     }
     s->spec = spec;
     s->log = -1;
-    s->active_at = time(NULL);
+    s->active_at = monotonic_s();
     struct sigaction action = {.sa_handler = on_signal};
     interrupted = 0;
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
@@ -269,9 +270,9 @@ static bool is_active(struct private_server *s, bool heard)
     }
     if (heard || strcmp(now, s->activity)) {
         memcpy(s->activity, now, sizeof now);
-        s->active_at = time(NULL);
+        s->active_at = monotonic_s();
     }
-    return time(NULL) - s->active_at < (time_t)PRIVATE_SERVER_STALL_S;
+    return monotonic_s() - s->active_at < (time_t)PRIVATE_SERVER_STALL_S;
 }
 
 /* Reaps it if it has ended. */

@@ -130,12 +130,27 @@ static bool still_named(const struct storage_lock *l)
            mine.st_dev == there.st_dev;
 }
 
+/* What is written goes where the directories are that we hold open. They may have been moved, or their mount be gone: then nobody would find
+   it below the repository's path. */
+static bool still_below_path(const struct storage_lock *l)
+{
+    struct stat mine, there;
+    char path[2 * PATH_MAX + NAME_MAX + 3];
+    snprintf(path, sizeof path, "%s/%s/%s", l->storage->path, l->prefix, l->name);
+    return !fstat(l->fd, &mine) && !stat(path, &there) && mine.st_ino == there.st_ino && mine.st_dev == there.st_dev;
+}
+
 static bool lock_lost(const struct storage_lock *l, struct gb_error *error)
 {
-    if (!l || still_named(l))
+    if (!l || still_below_path(l))
         return false;
-    error_set(error, GB_store_failed, "%s/%s/%s is not the lock any more that this backup holds: another process removed it",
-              l->storage->path, l->prefix, l->name);
+    if (still_named(l)) {
+        error_set(error, GB_store_failed, "%s/%s is not the directory any more that this backup was begun in: moved, removed or unmounted",
+                  l->storage->path, l->prefix);
+        error_hint(error, "see what is mounted at the repository's path, then start the backup again");
+    } else
+        error_set(error, GB_store_failed, "%s/%s/%s is not the lock any more that this backup holds: another process removed it",
+                  l->storage->path, l->prefix, l->name);
     return true;
 }
 

@@ -430,6 +430,29 @@ static void a_removed_lock_is_no_lock(void **state)
     storage_unlock(two);
 }
 
+/* Moved, or unmounted: what is held open leads to where nobody looks. */
+static void a_store_that_has_been_moved_takes_nothing_more(void **state)
+{
+    (void)state;
+    struct gb_error error = {0};
+    char away[256];
+    snprintf(away, sizeof away, "%s.away", store);
+    struct storage_lock *lock = storage_lock(storage, "c/one/.lock", &error);
+    struct storage_writer *w = storage_create(storage, "c/one/object", &error);
+    assert_true(w && storage_write(w, "abc", 3, &error));
+    assert_int_equal(rename(store, away), 0);
+    assert_false(storage_commit(w, &error));
+    assert_int_equal(error.code, GB_store_failed);
+    assert_non_null(strstr(error.what, store));
+    error_clear(&error);
+    assert_null(storage_create(storage, "c/one/other", &error));
+    assert_int_equal(error.code, GB_store_failed);
+    assert_false(is_there(store));
+    assert_int_equal(rename(away, store), 0);
+    assert_false(is_there(path_of("c/one/object")));
+    storage_unlock(lock);
+}
+
 /* ---- space ---- */
 
 static void the_root_is_made_not_its_parents(void **state)
@@ -615,6 +638,7 @@ int main(void)
         TEST(removing),
         TEST(a_lock_is_held_once),
         TEST(a_removed_lock_is_no_lock),
+        TEST(a_store_that_has_been_moved_takes_nothing_more),
         TEST(the_root_is_made_not_its_parents),
         TEST(space_that_is_wanted),
         TEST(a_full_file_system_is_named),

@@ -5,6 +5,7 @@
 """
 import json
 import os
+import re
 import signal
 import socket
 
@@ -72,6 +73,9 @@ class Agent:
     def log_text(self):
         with open(self.log, encoding='utf-8', errors='replace') as f:
             return f.read()
+
+    def in_log(self, pattern):
+        return re.search(pattern, self.log_text())
 
     def stop(self):
         process, self.process = self.process, None

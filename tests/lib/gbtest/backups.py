@@ -101,6 +101,7 @@ class Caller:
     def __init__(self, server, **options):
         self.rows = self.number = self.text = None
         self._connection = server.connect(BACKUP_DEADLINE_S)
+        self.connection_id = self._connection.thread_id()
         self._options = json.dumps({'wait': True, **options})
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -113,6 +114,10 @@ class Caller:
             self.text = str(error.args[1]) if len(error.args) > 1 else repr(error)
         except (OSError, AttributeError) as error:  # pymysql's own when a connection goes
             self.number, self.text = 2013, repr(error)
+
+    def join(self, seconds):
+        """Waits so long at most; the call may go on."""
+        self._thread.join(seconds)
 
     def wait(self, deadline_s=60):
         self._thread.join(deadline_s)

@@ -1,4 +1,4 @@
-"""A CPU cgroup of the test's own, v1 or v2, where the machine lets us make one.
+"""A cgroup of the test's own, v1 or v2, where the machine lets us make one: for the CPU or for memory.
 
     group = cgroup.make('small', quota=0.7)   # None: can't be had here
     group.add(pid)
@@ -8,20 +8,20 @@ import os
 PERIOD_US = 100000
 
 
-def _mounts():
-    """(v2, directory of our own cgroup) of each hierarchy that has a CPU controller."""
+def _mounts(controller):
+    """(v2, directory of our own cgroup) of each hierarchy that may have the controller."""
     own = {}
     with open('/proc/self/cgroup', encoding='utf-8') as f:
         for line in f:
             _, controllers, path = line.rstrip('\n').split(':', 2)
-            own['' if not controllers else 'cpu' if 'cpu' in controllers.split(',') else controllers] = path
+            own['' if not controllers else controller if controller in controllers.split(',') else controllers] = path
     with open('/proc/self/mountinfo', encoding='utf-8') as f:
         for line in f:
             left, right = line.rstrip('\n').split(' - ')
             kind, _, options = right.split(' ', 2)
             v2 = kind == 'cgroup2'
-            if (v2 or (kind == 'cgroup' and 'cpu' in options.split(','))) and ('' if v2 else 'cpu') in own:
-                yield v2, left.split(' ')[4] + own['' if v2 else 'cpu']
+            if (v2 or (kind == 'cgroup' and controller in options.split(','))) and ('' if v2 else controller) in own:
+                yield v2, left.split(' ')[4] + own['' if v2 else controller]
 
 
 class Group:
@@ -40,6 +40,14 @@ class Group:
             self._write('cpu.cfs_period_us', PERIOD_US)
             self._write('cpu.cfs_quota_us', quota)
 
+    def limit_memory(self, size):
+        """Bytes. What is more is taken back, or a process of the group is killed when it asks for more yet."""
+        try:
+            self._write('memory.max' if self.v2 else 'memory.limit_in_bytes', size)
+        except OSError:  # v1 can't go below what is in use: as far as it can
+            with open(os.path.join(self.directory, 'memory.usage_in_bytes'), encoding='ascii') as f:
+                self._write('memory.limit_in_bytes', int(f.read()) + 4096)
+
     def add(self, pid):
         self._write('cgroup.procs', pid)
 
@@ -55,17 +63,18 @@ class Group:
         os.rmdir(self.directory)
 
 
-def make(name, quota=None):
-    """A new group below our own; quota: processors. None where the system has none to give."""
-    for v2, parent in _mounts():
+def make(name, quota=None, memory=False):
+    """A new group below our own, for the CPU or for memory; quota: processors. None where the system has none to give."""
+    for v2, parent in _mounts('memory' if memory else 'cpu'):
         group = Group(os.path.join(parent, f'gb-test-{os.getpid()}-{name}'), v2)
         try:
             os.mkdir(group.directory)
         except OSError:
             continue
         try:
-            if not os.path.exists(os.path.join(group.directory, 'cpu.max' if v2 else 'cpu.cfs_quota_us')):
-                raise OSError('the CPU controller is not enabled here')
+            limits = ('memory.limit_in_bytes', 'memory.max') if memory else ('cpu.cfs_quota_us', 'cpu.max')
+            if not os.path.exists(os.path.join(group.directory, limits[v2])):
+                raise OSError('the controller is not enabled here')
             if quota:
                 group.limit(quota)
             return group

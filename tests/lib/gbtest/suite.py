@@ -8,6 +8,7 @@
 Arguments name the tests to run (default: all, in the order of the file); -l lists them. GB_TEST_LONG=1 asks for the
 full form. What the tests started is ended by processes.cleanup() at the end of the file, whatever happened.
 """
+import functools
 import os
 import sys
 import time
@@ -56,12 +57,12 @@ class Suite:
         self.add(function.__name__, function)
         return function
 
-    def add(self, name, function, *arguments):
-        self.tests.append((name, function, arguments))
+    def add(self, name, function, *arguments, **options):
+        self.tests.append((name, functools.partial(function, *arguments, **options)))
 
     def main(self):
         wanted = [word for word in sys.argv[1:] if not word.startswith('-')]
-        names = [name for name, _, _ in self.tests]
+        names = [name for name, _ in self.tests]
         if '-l' in sys.argv:
             say('\n'.join(names))
             sys.exit(0)
@@ -72,12 +73,12 @@ class Suite:
         passed = failed = 0
         try:
             processes.run_dir()
-            for name, function, arguments in self.tests:
+            for name, function in self.tests:
                 if wanted and not any(word in name for word in wanted):
                     continue
                 begin = time.monotonic()
                 try:
-                    function(*arguments)
+                    function()
                 except Skipped as why:
                     say(f'skip {name}: {why}')
                 except Exception as error:

@@ -1,0 +1,158 @@
+#!/usr/bin/python3
+"""What keeps a backup from its pause: DDL, locks, other tools. Nothing is locked while it is waited for (rule 1), the blocker is named, and what
+ends in time is waited for. What must be true afterwards: see test_faults.py.
+"""
+import os
+import shutil
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
+from gbtest import backups, processes  # noqa: E402
+from gbtest.faults import DESYNC_OFF_S, Blocker, Scene, add_cells  # noqa: E402
+from gbtest.server import query  # noqa: E402
+from gbtest.suite import Shared, Suite, say  # noqa: E402
+from gbtest.waiting import wait_for  # noqa: E402
+
+suite = Suite()
+shared = Shared(lambda: Scene('locks', nodes=2, megabytes=4))
+
+
+def blocked_by(session, statement, what, stage, writes=True):
+    """A backup against a statement that runs all the time: refused, nothing locked, the blocker named (of LOCK TABLES
+    only that an idle session is the likely one: the server does not show who holds what). The blocker
+    comes before the backup (START), or while it waits at that stage."""
+    s = shared()
+    if stage != 'START':
+        caller, before = s.held_at(stage, lock_wait=3)
+    else:
+        s.ready()
+        before = s.agent.listed()
+    blocker = session(s, statement)
+    try:
+        if stage != 'START':
+            backups.release(s.node)
+        else:
+            caller = backups.Caller(s.node, lock_wait=3)
+        end = time.monotonic() + 60
+        while caller.number is None and caller.rows is None and time.monotonic() < end:
+            # all the while other sessions can work, but for a moment
+            begin = time.monotonic()
+            if writes:
+                query(blocker.other, 'UPDATE probe.t SET n = n + 1')
+            took = time.monotonic() - begin
+            assert took < 5, f'a commit had to wait for {took:.1f} s'
+            caller.join(0.05)
+        text = caller.failed_with('GB2111')
+        say(f'  {text}')
+        for word in what:
+            assert word in text, f'{word!r} is not named in: {text}'
+        if writes:
+            s.locks_gone(time.monotonic())
+    finally:
+        blocker.end()
+    s.desync_off()
+    s.nothing_listed(before)
+    s.next_succeeds()
+
+
+def local_ddl(s, statement):
+    return Blocker(s.node, ['SET SESSION wsrep_on = 0'], statement, True)
+
+
+def lock_tables(s, statement):
+    return Blocker(s.node, [], statement, False)
+
+
+SLOW_ALTER = ('ALTER TABLE probe.long_alter ADD COLUMN IF NOT EXISTS {} INT NOT NULL DEFAULT (LENGTH(SHA2(REPEAT(CHAR(64 + a), 15000000), 512))), '
+              'ALGORITHM=COPY')
+
+
+def make_long_alter(s, rows):
+    s.ready()
+    s.node.execute('CREATE OR REPLACE TABLE probe.long_alter (a INT PRIMARY KEY) ENGINE=InnoDB',
+                   f'INSERT INTO probe.long_alter SELECT seq FROM seq_1_to_{rows}')
+
+
+def blocked_by_a_local_ddl(stage):
+    blocked_by(local_ddl, 'CREATE TABLE probe.slow ENGINE=InnoDB AS SELECT SLEEP(60) AS s', ['CREATE TABLE probe.slow'], stage)
+
+
+def blocked_by_lock_tables(stage):
+    blocked_by(lock_tables, 'LOCK TABLES probe.m WRITE', ['LOCK TABLES', 'thread'], stage)
+
+
+for each in (blocked_by_a_local_ddl, blocked_by_lock_tables):
+    add_cells(suite, each, ['START', 'FLUSH'], 1)
+suite.add('blocked_by_another_backup', blocked_by, lock_tables, 'BACKUP STAGE START', ['thread'], 'START')
+
+
+def waited_for(before):
+    """An ALTER of some seconds on this node: the backup waits for it outside the pause and then succeeds."""
+    s = shared()
+    make_long_alter(s, 40)
+    blocker = Blocker(s.node, before, SLOW_ALTER.format('b'), True)
+    try:
+        wait_for(lambda: s.node.value('SELECT 1 FROM information_schema.processlist WHERE ID = %s AND TIME_MS > 1500 AND '
+                                      'INFO IS NOT NULL', (blocker.id,)), 30, 'the ALTER to be 1.5 s old')
+        figures = backups.take(s.node, lock_wait=120)
+        assert int(figures['blocked_ms']) < 2000, f'paused for {figures["blocked_ms"]} ms'
+    finally:
+        blocker.thread.join(120)
+        blocker.other.close()
+    s.desync_off()
+    s.next_succeeds()
+
+
+suite.add('a_long_alter_is_waited_for', waited_for, [])
+@suite.test
+def beside_mariadb_backup():
+    """Both come to their end, one after the other."""
+    s = shared()
+    s.ready()
+    target = os.path.join(s.node.base, 'mariadb-backup')
+    with open(os.path.join(s.node.base, 'mariadb-backup.log'), 'wb') as log:
+        other = processes.start(['mariadb-backup', '--no-defaults', '--backup', f'--datadir={s.node.datadir}', '--user=root', '--galera-info',
+                                 f'--socket={s.node.socket}', f'--target-dir={target}'], stdout=log)
+        backups.take(s.node)
+        assert other.wait(60) == 0, open(log.name, encoding='utf-8', errors='replace').read()[-1500:]
+    shutil.rmtree(target)
+    s.desync_off()
+    s.next_succeeds()
+
+
+@suite.test
+def a_receive_queue_that_does_not_empty_is_not_waited_for_for_ever():
+    """FTWRL keeps the node's appliers from working after the pause: at resync_timeout the node is resynced all the same (rule 7)."""
+    s = shared()
+    s.ready()
+    s.node.execute('SET GLOBAL galera_backup_resync_timeout = 3')
+    caller, _ = s.held_at('REDO')
+    session = s.node.connect()
+    query(session, 'FLUSH TABLES WITH READ LOCK')
+    try:
+        wait_for(lambda: int(s.node.status('wsrep_local_recv_queue')) > 10, 30, 'a receive queue')
+        before = int(s.node.status('wsrep_desync_count'))
+        backups.release(s.node)
+        begin = time.monotonic()
+        wait_for(lambda: int(s.node.status('wsrep_desync_count')) == before - 1, 3 + DESYNC_OFF_S, 'our desync to be undone')
+        took = time.monotonic() - begin
+        assert took > 2, f'resynced after {took:.1f} s, before the timeout'
+        caller.wait()
+    finally:
+        query(session, 'UNLOCK TABLES')
+        session.close()
+        s.node.execute('SET GLOBAL galera_backup_resync_timeout = DEFAULT')
+    assert caller.number is None, caller.text
+    figures = backups.state(s.node)
+    assert figures['resync'] == 'timeout' and 'flow control' in figures['warnings'], (figures['resync'], figures['warnings'])
+    s.next_succeeds()
+
+
+
+@suite.test
+def the_writing_went_on():
+    shared().the_writing_went_on()
+
+
+suite.main()
