@@ -142,6 +142,12 @@ uint32_t page_crc32c_portable(uint32_t crc, const void *data, size_t size)
 
 /* ---- fields ---- */
 
+uint32_t page_key_version(const struct space_format *format, const uint8_t *page)
+{
+    return bytes_u32_at(page, format->page_size,
+                        format->full_crc32 ? FIL_CHECKSUM_AT : FIL_FLUSH_LSN_AT);
+}
+
 uint64_t page_lsn(const uint8_t *page)
 {
     return bytes_u64_at(page, FIL_DATA_AT, FIL_LSN_AT);

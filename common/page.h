@@ -39,6 +39,10 @@ enum page_state page_verify(const struct space_format *format, uint32_t page_no,
    False, and nothing is changed, for an encrypted page or a compressed one. */
 bool page_seal(const struct space_format *format, uint8_t *page);
 
+/* Version of the key that the page is encrypted with; 0: it is not. In older formats pages of spatial indexes have other things there,
+   so that a page that is not encrypted may seem to be. */
+uint32_t page_key_version(const struct space_format *format, const uint8_t *page);
+
 /* FIL_PAGE_LSN: in clear text in every format, encrypted ones too. */
 uint64_t page_lsn(const uint8_t *page);
 

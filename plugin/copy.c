@@ -203,7 +203,24 @@ struct space_read
   struct space_info info;
   const char *path;
   bool unverifiable;
+  bool sealed; /* a page carries the version of a key */
 };
+
+/* InnoDB writes into page 0 that a space is encrypted, durably, before it writes the first encrypted page; a copy whose page 0 does
+   not know of it fails in recovery, which takes such a page for a damaged one. Whether that is so, page 0 having been read before. */
+static bool sealed_meanwhile(struct copier *c, struct space_read *s)
+{
+  struct space_info now;
+  struct gb_error ignored = {0};
+  bool zero;
+  uint32_t page_size = s->info.format.page_size;
+  if (!s->sealed || s->info.format.crypt || s->first_page || !read_page(c, s->fd, page_size, 0, c->scratch) ||
+      !space_parse(c->scratch, page_size, &now, &zero, &ignored) || !now.format.crypt)
+    return false;
+  if (!s->info.id) /* of it page 0 is read but once */
+    __atomic_store_n(&c->shared->system.format.crypt, true, __ATOMIC_RELAXED);
+  return true;
+}
 
 /* State of a page that did not verify: read again until it does. */
 static enum page_state retry_page(struct copier *c, const struct space_read *s, uint32_t page_no, uint64_t offset,
@@ -282,6 +299,7 @@ static enum copy_result take_pages(struct copier *c, struct space_read *s, uint8
                 page_no, s->path, (unsigned long long)(offset + at), s->info.id, PAGE_TRIES + 1);
       return COPY_FAILED;
     }
+    s->sealed = s->sealed || page_key_version(f, page);
     extent(c, s->number, offset + at, f->page_size, c->at + at);
   }
   return COPY_DONE;
@@ -471,6 +489,8 @@ static enum copy_result copy_space(struct copier *c, struct item *item, uint32_t
     announce(c, item, number, path, s.info.format.page_size, st.st_mode);
     result = copy_pages(c, &s, item, error);
   }
+  if (result == COPY_DONE && sealed_meanwhile(c, &s))
+    result = COPY_AGAIN;
   if (result == COPY_DONE)
   {
     item->stamp = stamp;

@@ -52,7 +52,7 @@ enum copy_result
   COPY_DONE,
   COPY_MISSING, /* not there under that name and id */
   COPY_GONE,    /* not there, and may be */
-  COPY_AGAIN,   /* stopped, or no slot left in the reserve: nothing was decided */
+  COPY_AGAIN,   /* stopped, no slot left in the reserve, or encrypted meanwhile: nothing was decided */
   COPY_FAILED,  /* error is set: the backup fails */
 };
 

@@ -84,15 +84,15 @@ GRANT SELECT ON kinds.* TO reader@localhost
 '''
 
 
-def formats(page_size=16384, keys=False):
-    """{table: clause} of InnoDB's row formats and attributes that go with that page size."""
+def formats(page_size=16384, key=0):
+    """{table: clause} of InnoDB's row formats and attributes that go with that page size; encrypted with that key."""
     found = {'dynamic': 'ROW_FORMAT=DYNAMIC', 'compact': 'ROW_FORMAT=COMPACT', 'redundant': 'ROW_FORMAT=REDUNDANT',
              'page_compressed': 'PAGE_COMPRESSED=1'}
     for size in ZIPPED:
         if size * 1024 <= page_size <= 16384:
             found[f'zipped_{size}k'] = f'ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE={size}'
-    if keys:
-        found['sealed'] = 'ENCRYPTED=YES ENCRYPTION_KEY_ID=2'
+    if key:
+        found['sealed'] = f'ENCRYPTED=YES ENCRYPTION_KEY_ID={key}'
         found['open'] = 'ENCRYPTED=NO'
         found['sealed_page_compressed'] = 'ENCRYPTED=YES PAGE_COMPRESSED=1'
         if page_size <= 16384:
@@ -119,9 +119,9 @@ def awkward():
             yield f'CREATE VIEW {schema}.{quoted(name + "4")} AS SELECT * FROM {schema}.{schema}'
 
 
-def statements(page_size=16384, keys=False):
+def statements(page_size=16384, key=0):
     yield from (sql for sql in EVERYTHING.format(rows=ROWS).split(';\n') if sql.strip())
-    for table, clause in formats(page_size, keys).items():
+    for table, clause in formats(page_size, key).items():
         yield f'CREATE TABLE kinds.{table} (id INT PRIMARY KEY, v VARCHAR(60) CHARACTER SET latin1, KEY (v)) ENGINE=InnoDB {clause}'
         yield f'INSERT INTO kinds.{table} SELECT * FROM kinds.plain'
     yield from awkward()

@@ -20,6 +20,7 @@ UNSTEADY = {('mysql', name) for name in (
     'innodb_table_stats', 'innodb_index_stats', 'wsrep_cluster', 'wsrep_cluster_members', 'wsrep_streaming_log',
     'wsrep_allowlist')}
 ER_LOCK_WAIT_TIMEOUT = 1205
+DDL_STORM = '2112'
 KEPT = '(kept by a statement that waits for the end of the pause)'
 ABSENT = '(absent)'
 ERROR = '(error) '
@@ -79,6 +80,9 @@ def _tables(connection, marks, state):
         head, sep, tail = created.rpartition('\n)')
         state['definition of', key] = head + sep + ' '.join(word for word in tail.split(' ')
                                                             if not word.startswith('AUTO_INCREMENT='))
+        if created == KEPT:
+            state['rows of', key] = KEPT
+            continue
         if kind == 'SEQUENCE':
             state['next value of', key] = _text(_ask(connection, f'SELECT * FROM {table}'))
             continue
@@ -180,25 +184,44 @@ def compare(expected, server, info):
     return len(found)
 
 
-def backup(server, during=None, **options):
-    """A backup that must succeed: (its figures, the state of the server at its pause). during: {stage: function}, called while the
-    backup is held there, in their order."""
+def finish(server, label, let_go=None):
+    """A backup that runs, and must succeed: the state of the server at its pause; None after a storm of DDL. let_go: what makes it go
+    on, once it will be held there."""
     server.execute('SET GLOBAL galera_backup_block_timeout = 60000')
-    stages = list((during or {}).items()) + [('PAUSED', None)]
-    backups.hold(server, stages[0][0])
+    backups.hold(server, 'PAUSED')
     try:
-        label = backups.start(server, **options)
-        for (stage, function), (following, _) in zip(stages, stages[1:]):
-            backups.wait_held(server, stage)
-            function()
-            backups.hold(server, following)
+        if let_go:
+            let_go()
         backups.wait_held(server, 'PAUSED')
         state = take(server)
         assert backups.state(server)['test_held'] == '1', 'the hold ended while the state was taken'
     finally:
         backups.release(server)
     figures = backups.wait_end(server, label)
+    if figures['error_code'] == DDL_STORM:
+        return None
     assert figures['state'] == 'succeeded', f'{figures["state"]}: {figures["error"]}'
     if kept(state):
         say(f'  not compared: {", ".join(sorted(kept(state)))}')
-    return figures, state
+    return state
+
+
+def backup(server, during=None, **options):
+    """A backup that must succeed: (its figures, the state of the server at its pause). during: {stage: function}, called while the
+    backup is held there, in their order. An ALTER TABLE that goes on while the state is taken, for much longer than a pause lasts, may
+    make a file that is too late for the backup, which says so; then it is done once more."""
+    found = _backup(server, during, options) or _backup(server, during, options)
+    assert found, 'two backups met files that were made in their pause'
+    return found
+
+
+def _backup(server, during, options):
+    stages = list((during or {}).items())
+    backups.hold(server, stages[0][0] if stages else 'PAUSED')
+    label = backups.start(server, **options)
+    for at, (stage, function) in enumerate(stages):
+        backups.wait_held(server, stage)
+        function()
+        backups.hold(server, stages[at + 1][0] if at + 1 < len(stages) else 'PAUSED')
+    state = finish(server, label)
+    return state and (backups.state(server), state)
