@@ -17,7 +17,7 @@ from gbtest.suite import LONG, Suite, say  # noqa: E402
 from gbtest.waiting import wait_for  # noqa: E402
 
 SEED = int(os.environ.get('GB_TEST_SEED', time.time()))
-SHARE = 5  # cells of the short form
+SHARE = 3  # cells of the short form
 PAGE_SIZES = (4, 8, 16, 32, 64)
 CHECKSUMS = ('crc32', 'strict_crc32', 'full_crc32', 'strict_full_crc32')
 ENGINES = 'ha_archive.so;ha_blackhole.so'
