@@ -420,6 +420,10 @@ static void header_fields(void **state)
         page[i] = (uint8_t)i;
     assert_true(page_lsn(page) == 0x1011121314151617u);
     assert_int_equal(page_space_id(page), 0x22232425);
+    struct space_format f = {.page_size = 16384, .full_crc32 = true};
+    assert_int_equal(page_key_version(&f, page), 0x00010203);
+    f.full_crc32 = false;
+    assert_int_equal(page_key_version(&f, page), 0x1a1b1c1d);
 }
 
 static void crc32c_known_values(void **state)
