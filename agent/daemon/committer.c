@@ -13,8 +13,7 @@ struct committer {
     pthread_t thread;
     pthread_mutex_t mutex; /* given_up, committed */
     bool committed;
-    volatile bool
-        given_up; /* read without the mutex by pipeline_finish(): it only ever becomes true */
+    bool given_up; /* atomic: read without the mutex by pipeline_finish(); it only ever becomes true */
     bool ended;   /* atomic */
     struct gb_error error; /* the thread's, until it has ended */
     uint64_t operations;   /* of the storage, when it was looked at last */
@@ -98,7 +97,8 @@ bool committer_give_up(struct committer *c)
 {
     pthread_mutex_lock(&c->mutex);
     bool in_time = !c->committed;
-    c->given_up = c->given_up || in_time;
+    if (in_time)
+        __atomic_store_n(&c->given_up, true, __ATOMIC_RELEASE);
     pthread_mutex_unlock(&c->mutex);
     return in_time;
 }

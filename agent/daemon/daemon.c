@@ -23,12 +23,12 @@
 #define POLL_MS      200
 #define SESSIONS_MAX 8u
 
-static volatile bool stop;
+static bool stop; /* atomic: set by a signal, read by all sessions */
 
 static void on_signal(int number)
 {
     (void)number;
-    stop = true;
+    __atomic_store_n(&stop, true, __ATOMIC_RELEASE);
 }
 
 void daemon_log(const char *id, const char *format, ...)
@@ -172,7 +172,7 @@ bool daemon_run(const struct config *config, struct gb_error *error)
     catalog_agent_started(catalog);
     daemon_log("", "galera-backup %s listens at %s", GB_VERSION, config->socket);
     sd_notify(0, "READY=1");
-    while (!stop) {
+    while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
         struct pollfd p = {listener, POLLIN, 0};
         if (poll(&p, 1, POLL_MS) > 0)
             accept_one(listener, guests, config, catalog);

@@ -500,13 +500,13 @@ void pipeline_index_unlock(struct pipeline *p)
     pthread_mutex_unlock(&p->mutex);
 }
 
-bool pipeline_finish(struct pipeline *p, const volatile bool *stop, struct gb_error *error)
+bool pipeline_finish(struct pipeline *p, const bool *stop, struct gb_error *error)
 {
     pthread_mutex_lock(&p->mutex);
     p->finish = true;
     wake_all(p);
     while ((p->pages.head || p->redo.head || p->sealed_head || p->active) && !p->stop) {
-        if (*stop) {
+        if (__atomic_load_n(stop, __ATOMIC_ACQUIRE)) {
             error_set(&p->error, GB_internal, "the agent was asked to stop");
             p->stop = true;
             wake_all(p);

@@ -43,7 +43,7 @@ void pipeline_hurry(struct pipeline *pipeline, bool hurry);
 
 /* Waits until all slots are in segments, closes them. Afterwards only pipeline_finished() and pipeline_abort() are
    allowed. Errors: what has failed inside; GB_internal if *stop was set. */
-bool pipeline_finish(struct pipeline *pipeline, const volatile bool *stop, struct gb_error *error);
+bool pipeline_finish(struct pipeline *pipeline, const bool *stop, struct gb_error *error);
 /* After a successful finish: the index (owned by the pipeline) and the segments by number. */
 struct index *pipeline_finished(struct pipeline *pipeline, const struct object_info **segments, size_t *count);
 

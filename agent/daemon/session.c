@@ -34,7 +34,7 @@ struct session {
     int fd;
     const struct config *config;
     struct catalog *catalog;
-    const volatile bool *stop;
+    const bool *stop; /* atomic: the agent ends */
     pthread_mutex_t send_mutex; /* one message at a time on the socket */
     uint8_t *in, *out;          /* WIRE_PAYLOAD_MAX each; out: under send_mutex */
     uint8_t *ahead;             /* AHEAD_SIZE: what has been read and not been taken */
@@ -480,7 +480,7 @@ static bool commit(struct session *s, const struct wire_facts *facts, struct man
     s->backup = NULL;
     while (!committer_ended(s->committer)) {
         bool well = !wait_readable(s, COMMIT_POLL_MS) || late_message(s, tell, error);
-        if (well && *s->stop)
+        if (well && __atomic_load_n(s->stop, __ATOMIC_ACQUIRE))
             well = error_set(error, GB_agent_lost, "the agent was stopped");
         if (well && committer_idle_ms(s->committer) >= (uint64_t)s->config->stall_timeout_s * 1000)
             well = stalled(s, error);
@@ -499,7 +499,7 @@ static bool commit(struct session *s, const struct wire_facts *facts, struct man
 /* Looks after what no message tells: a failure inside, a store that takes nothing, the agent's own end. */
 static bool still_well(struct session *s, struct gb_error *error)
 {
-    if (*s->stop)
+    if (__atomic_load_n(s->stop, __ATOMIC_ACQUIRE))
         return error_set(error, GB_agent_lost, "the agent was stopped");
     if (!s->pipeline)
         return true;
@@ -540,7 +540,7 @@ static void read_resynced(struct session *s, struct wire_facts *facts)
     struct gb_error ignored = {0};
     uint16_t type;
     uint32_t size;
-    while (!*s->stop) {
+    while (!__atomic_load_n(s->stop, __ATOMIC_ACQUIRE)) {
         if (!wait_readable(s, POLL_MS))
             continue;
         if (!read_message(s, &type, &size, &ignored) || handle(s, type, size, facts, &ignored) != GO_ON)
@@ -728,7 +728,7 @@ static void converse_first(struct session *s)
     }
 }
 
-void session_run(int fd, const struct config *config, struct catalog *catalog, const volatile bool *stop)
+void session_run(int fd, const struct config *config, struct catalog *catalog, const bool *stop)
 {
     struct session *s = calloc(1, sizeof *s);
     if (s) {

@@ -11,6 +11,6 @@
 #include "agent/mariadb/catalog.h"
 
 /* Holds the conversation on fd (closed at the end). *stop, read now and then, asks to end it. */
-void session_run(int fd, const struct config *config, struct catalog *catalog, const volatile bool *stop);
+void session_run(int fd, const struct config *config, struct catalog *catalog, const bool *stop);
 
 #endif

@@ -505,7 +505,8 @@ bool repository_commit(struct repository_backup *b, struct index *index, struct 
     ok = ok && (m->objects || error_set(error, GB_internal, "no memory for the manifest"));
     ok = ok && index_write(index, storage, b->prefix, &m->objects[0], error);
     if (ok) {
-        memcpy(m->objects + 1, segments, segment_count * sizeof *segments);
+        if (segment_count)
+            memcpy(m->objects + 1, segments, segment_count * sizeof *segments);
         m->object_count = segment_count + 1;
         m->format = MANIFEST_FORMAT;
         m->files = (uint32_t)index->file_count;

@@ -480,6 +480,7 @@ static void too_little_space_is_refused(void **state)
     struct restore r;
     assert_true(plan(&r));
     assert_true(r.plan.available > r.plan.bytes);
+    restore_plan_free(&r.plan);
     index_free(&r.index);
     r.m.redo_bytes = 1ull << 60;
     assert_false(restore_plan(repository, &r.m, &r.request, &r.index, &r.plan, &r.error));

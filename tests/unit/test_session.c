@@ -32,7 +32,7 @@
 static char root[64];
 static struct config config;
 static struct catalog *catalog;
-static volatile bool stop;
+static bool stop; /* atomic */
 
 static int group_set_up(void **state)
 {
@@ -414,6 +414,7 @@ static void the_backup_holds_what_was_sent(void)
     for (uint32_t i = 0; i < REDO_BYTES; i++)
         assert_int_equal(found[i], byte_of(WIRE_FILE_REDO, i));
     free(found);
+    restore_plan_free(&plan);
     index_free(&index);
     manifest_free(&m);
     repository_close(r);
@@ -501,7 +502,7 @@ static void the_agent_is_stopped(void **state)
     struct talk t;
     talk_begin(&t);
     say_all(&t, FINISH, -1);
-    stop = true;
+    __atomic_store_n(&stop, true, __ATOMIC_RELEASE);
     hear(&t);
     assert_int_equal(t.error.code, GB_agent_lost);
     talk_end(&t);

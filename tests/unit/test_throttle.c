@@ -104,7 +104,7 @@ static void the_lower_of_rate_and_pace_holds(void **state)
 static void *lift(void *began)
 {
     usleep(100000);
-    *(uint64_t *)began = now_us();
+    __atomic_store_n((uint64_t *)began, now_us(), __ATOMIC_RELEASE);
     throttle_pace(UINT64_MAX);
     return NULL;
 }
@@ -118,7 +118,7 @@ static void a_pace_of_nothing_holds_until_it_changes(void **state)
     throttle_pace(0);
     assert_int_equal(pthread_create(&thread, NULL, lift, &lifted), 0);
     assert_true(throttle_take(1, &go_on));
-    assert_true(now_us() >= lifted);
+    assert_true(now_us() >= __atomic_load_n(&lifted, __ATOMIC_ACQUIRE));
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_false(throttle_take(1u << 30, &go_on));
 }
