@@ -134,7 +134,6 @@ static bool run_preflight(struct backup *b, const struct wire_checked *agent)
   if (!(b->sql = sql_open(&b->error)) || !stage_prepare(b->sql, &b->galera, &b->error))
     return false;
   bool ok = preflight(b->sql, &b->facts, &b->node, &rows, &b->error);
-  b->base_desync = b->node.desync_count;
   pthread_mutex_lock(&mutex);
   current.check = rows.list;
   snprintf(current.check_id, sizeof current.check_id, "%s", b->options.id);
@@ -164,9 +163,15 @@ static bool enter_desync(struct backup *b)
   backup_set_stage(b, "DESYNC");
   if (!backup_tick(b))
     return false;
-  if (b->node.desync_count > 0)
+  bool is_on;
+  if (!stage_desynced(b->sql, &is_on, &b->error))
+    return false;
+  b->base_desync = is_on;
+  /* Who pauses the provider (FLUSH TABLES WITH READ LOCK, an RSU ALTER) or gives a state transfer desyncs the node too. Before the pause his
+     end is waited for; ours would be now. */
+  if (is_on || b->node.desync_count > 0)
   {
-    log_line(LOG_LEVEL_NOTE, "%s the node is desynced already; it is left so", b->options.id);
+    log_line(LOG_LEVEL_NOTE, "%s the node is desynced already%s", b->options.id, is_on ? "; it is left so" : "");
     return true;
   }
   if (!stage_desync(b->sql, true, &b->error))

@@ -17,7 +17,7 @@ bool stage_prepare(struct sql *sql, bool *galera, struct gb_error *error)
   if (!sql_variable(sql, "wsrep_on", on, sizeof on, error))
     return false;
   *galera = !strcmp(on, "ON");
-  return !*galera || sql_run(sql, error, "SET SESSION wsrep_on=1, wsrep_sync_wait=0");
+  return !*galera || sql_run(sql, error, "SET SESSION wsrep_on=1, wsrep_sync_wait=0, wsrep_dirty_reads=1");
 }
 
 enum stage_result stage_enter(struct sql *sql, const char *name, struct gb_error *error)
@@ -80,4 +80,12 @@ bool stage_node_state(struct sql *sql, bool galera, struct node_state *state, st
 bool stage_desync(struct sql *sql, bool on, struct gb_error *error)
 {
   return sql_run(sql, error, "SET GLOBAL wsrep_desync=%s", on ? "ON" : "OFF");
+}
+
+bool stage_desynced(struct sql *sql, bool *on, struct gb_error *error)
+{
+  char value[16];
+  bool ok = sql_variable(sql, "wsrep_desync", value, sizeof value, error);
+  *on = ok && !strcmp(value, "ON");
+  return ok;
 }

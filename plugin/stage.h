@@ -28,7 +28,8 @@ enum stage_result
   STAGE_FAILED, /* error is set */
 };
 
-/* Prepares the session: wsrep_on=1 where a provider is loaded (rule 8), wsrep_sync_wait=0. */
+/* Prepares the session: wsrep_on=1 where a provider is loaded (rule 8), wsrep_sync_wait=0; wsrep_dirty_reads=1, without which a node that is
+   not Primary refuses BACKUP STAGE END. */
 bool stage_prepare(struct sql *sql, bool *galera, struct gb_error *error);
 
 /* name: START, FLUSH, BLOCK_DDL, BLOCK_COMMIT. After anything but STAGE_OK the next call must be stage_end(). */
@@ -40,5 +41,7 @@ bool stage_end(struct sql *sql, struct gb_error *error);
 bool stage_node_state(struct sql *sql, bool galera, struct node_state *state, struct gb_error *error);
 
 bool stage_desync(struct sql *sql, bool on, struct gb_error *error);
+/* Whether somebody, we or another, has set wsrep_desync. wsrep_desync_count counts those too who pause the provider, and donors. */
+bool stage_desynced(struct sql *sql, bool *on, struct gb_error *error);
 
 #endif

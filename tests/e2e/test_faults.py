@@ -111,9 +111,9 @@ def caller_killed(stage):
     s.next_succeeds()
 
 
-add_cells(suite, cancelled, STAGES, 4)
-add_cells(suite, server_shut_down, STAGES, 3)
-add_cells(suite, server_killed, STAGES, 2)
+add_cells(suite, cancelled, STAGES, 3)
+add_cells(suite, server_shut_down, STAGES, 2)
+add_cells(suite, server_killed, STAGES, 1)
 add_cells(suite, uninstalled, STAGES, 2)
 add_cells(suite, caller_killed, HELD, 1)
 

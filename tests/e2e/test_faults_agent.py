@@ -139,8 +139,8 @@ def set_clock(stage):
     s.next_succeeds()
 
 
-add_cells(suite, killed_agent, STAGES, 4)
-add_cells(suite, stopped_agent_and_cancel, HELD[:-1], 2)
+add_cells(suite, killed_agent, STAGES, 3)
+add_cells(suite, stopped_agent_and_cancel, HELD[:-1], 1)
 add_cells(suite, stopped_agent, HELD, 1)
 add_cells(suite, agent_out_of_memory, HELD, 1)
 add_cells(suite, set_clock, HELD, 1)

@@ -8,7 +8,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
 from gbtest import backups  # noqa: E402
-from gbtest.faults import Scene, add_cells  # noqa: E402
+from gbtest.faults import Scene, add_cells, some  # noqa: E402
 from gbtest.preloaded import Faults  # noqa: E402
 from gbtest.server import query  # noqa: E402
 from gbtest.suite import Shared, Suite  # noqa: E402
@@ -129,15 +129,10 @@ def vanished_tablespace(stage):
           'GB2202', 'd/hurt.ibd', 'space')
 
 
-add_cells(suite, corrupt_page, READ_FROM[:3], 1)
-add_cells(suite, truncated_tablespace, READ_FROM[:3], 1)
-add_cells(suite, unreadable_tablespace, READ_FROM[:3], 1)
-add_cells(suite, failing_tablespace, READ_FROM[:3], 1)
-add_cells(suite, failing_table, READ_FROM, 1)
-add_cells(suite, failing_aria, READ_FROM[:3], 1)
-add_cells(suite, unreadable_definition, READ_FROM[:3], 1)
-add_cells(suite, failing_redo_log, READ_FROM, 1)
-add_cells(suite, vanished_tablespace, READ_FROM[:3], 1)
+FAULTS = [corrupt_page, truncated_tablespace, unreadable_tablespace, failing_tablespace, vanished_tablespace, unreadable_definition, failing_table,
+          failing_aria, failing_redo_log]
+for each in some('data', FAULTS, 5):
+    add_cells(suite, each, READ_FROM if each in (failing_table, failing_redo_log) else READ_FROM[:3], 1)
 
 
 @suite.test

@@ -9,7 +9,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
 from gbtest import backups, processes  # noqa: E402
-from gbtest.faults import DESYNC_OFF_S, Blocker, Scene, add_cells  # noqa: E402
+from gbtest.faults import DESYNC_OFF_S, Blocker, Scene, add_cells, some  # noqa: E402
 from gbtest.server import query  # noqa: E402
 from gbtest.suite import Shared, Suite, say  # noqa: E402
 from gbtest.waiting import wait_for  # noqa: E402
@@ -82,9 +82,18 @@ def blocked_by_lock_tables(stage):
     blocked_by(lock_tables, 'LOCK TABLES probe.m WRITE', ['LOCK TABLES', 'thread'], stage)
 
 
-for each in (blocked_by_a_local_ddl, blocked_by_lock_tables):
+def blocked_by_ftwrl(stage):
+    blocked_by(lock_tables, 'FLUSH TABLES WITH READ LOCK', ['another desync'], stage, writes=False)
+
+
+def blocked_by_another_backup(stage):
+    blocked_by(lock_tables, 'BACKUP STAGE START', ['thread'], stage)
+
+
+for each in some('locks', [blocked_by_a_local_ddl, blocked_by_lock_tables], 2):
     add_cells(suite, each, ['START', 'FLUSH'], 1)
-suite.add('blocked_by_another_backup', blocked_by, lock_tables, 'BACKUP STAGE START', ['thread'], 'START')
+for each in (blocked_by_ftwrl, blocked_by_another_backup):  # later they wait for the backup
+    add_cells(suite, each, ['START'], 1)
 
 
 def waited_for(before):
@@ -104,7 +113,28 @@ def waited_for(before):
     s.next_succeeds()
 
 
-suite.add('a_long_alter_is_waited_for', waited_for, [])
+for name, before in some('alter', [('a_long_alter_is_waited_for', []), ('a_local_alter_is_waited_for', ['SET SESSION wsrep_OSU_method = RSU'])], 1):
+    suite.add(name, waited_for, before)
+
+
+@suite.test
+def a_lock_that_ends_in_time():
+    """FLUSH TABLES WITH READ LOCK, which desyncs the node for as long as it is held."""
+    s = shared()
+    s.ready()
+    session = s.node.connect()
+    query(session, 'FLUSH TABLES WITH READ LOCK')
+    caller = backups.Caller(s.node, lock_wait=30)
+    try:
+        wait_for(lambda: s.node.in_log('had to wait for'), 20, 'the backup to wait')
+    finally:
+        session.close()
+    caller.wait()
+    assert caller.number is None, caller.text
+    s.desync_off()
+    s.next_succeeds()
+
+
 @suite.test
 def beside_mariadb_backup():
     """Both come to their end, one after the other."""

@@ -9,7 +9,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
 from gbtest import backups, oracle, processes, restored  # noqa: E402
-from gbtest.faults import HELD, Scene, add_cells  # noqa: E402
+from gbtest.faults import HELD, Scene, add_cells, some  # noqa: E402
 from gbtest.preloaded import Faults  # noqa: E402
 from gbtest.suite import Shared, Suite, say  # noqa: E402
 from gbtest.waiting import wait_for  # noqa: E402
@@ -175,16 +175,15 @@ def syncs_fail(stage):
     failing_store(stage, 'sync')
 
 
-add_cells(suite, full_repository, HELD[:-1], 2)
+add_cells(suite, full_repository, HELD[:-1], 1)
 add_cells(suite, hung_store, HELD, 1)
-add_cells(suite, moved_repository, HELD, 1)
-add_cells(suite, removed_repository, HELD, 1)
-add_cells(suite, unmounted_repository, HELD, 1)
-add_cells(suite, writes_fail, HELD, 1)
-add_cells(suite, syncs_fail, HELD, 1)
-suite.add('hung_in_the_commit', hung_in_the_commit, 'small', False)
-suite.add('hung_at_backup_json', hung_in_the_commit, 'backup.json', False)
-suite.add('hung_at_backup_json_and_cancelled', hung_in_the_commit, 'backup.json', True)
+for each in some('away', [moved_repository, removed_repository, unmounted_repository], 2):
+    add_cells(suite, each, HELD, 1)
+for each in some('fail', [writes_fail, syncs_fail], 1):
+    add_cells(suite, each, HELD, 1)
+for name, part, cancel in some('hung', [('hung_in_the_commit', 'small', False), ('hung_at_backup_json', 'backup.json', False),
+                                        ('hung_at_backup_json_and_cancelled', 'backup.json', True)], 2):
+    suite.add(name, hung_in_the_commit, part, cancel)
 
 
 # -- redo that the repository does not take

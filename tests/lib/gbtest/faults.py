@@ -25,13 +25,18 @@ LOCKS_GONE_S = 2    # a second, and what a machine with other work adds
 DESYNC_OFF_S = 5.0
 
 
+def some(what, items, share):
+    """So many of the items, chosen by the seed, in the short form; all of them if tests are named. In their order."""
+    if LONG or any(not word.startswith('-') for word in sys.argv[1:]):
+        return list(items)
+    chosen = random.Random(f'{SEED} {what}').sample(range(len(items)), min(share, len(items)))
+    return [items[at] for at in sorted(chosen)]
+
+
 def add_cells(suite, fault, stages, share):
-    """A test for each stage: fault(stage). Of them `share`, chosen by the seed, in the short form; all if tests are named."""
-    chosen = random.Random(f'{SEED} {fault.__name__}').sample(stages, min(share, len(stages)))
-    every = LONG or any(not word.startswith('-') for word in sys.argv[1:])
-    for stage in stages:
-        if every or stage in chosen:
-            suite.add(f'{fault.__name__}_at_{stage}', fault, stage)
+    """A test for each stage, or for a share of them: fault(stage)."""
+    for stage in some(fault.__name__, stages, share):
+        suite.add(f'{fault.__name__}_at_{stage}', fault, stage)
 
 
 def tell_seed():
