@@ -1,6 +1,7 @@
 /* The thread that follows the redo log; see follower.h. */
 #include "plugin/follower.h"
 #include "plugin/progress.h"
+#include "plugin/tail.h"
 #include "common/priority.h"
 
 #include <errno.h>
@@ -42,10 +43,12 @@ struct follower
   uint64_t sent, parsed;
   uint64_t queued_since_us;
 
+  struct tail tail; /* its final is that of `final` below */
+
   pthread_mutex_t mutex; /* what follows, and sent/parsed for readers in other threads */
   pthread_cond_t changed;
-  uint64_t catch_up_wanted, catch_up_done;
   uint64_t end;
+  uint64_t final; /* what is below is on disk as it will stay */
   bool stop;
   struct gb_error error;
   pthread_t thread;
@@ -156,6 +159,7 @@ struct follower *follower_open(const char *directory, bool direct, follower_sink
       if (!f->log.encrypted)
       {
         f->sent = f->parsed = f->log.checkpoint_lsn;
+        f->final = f->log.end_lsn;
         return f;
       }
       error_set(error, GB_unsupported_config, "the redo log is encrypted (innodb_encrypt_log=ON)");
@@ -221,39 +225,30 @@ static size_t advance(struct follower *f, bool *at_end, struct gb_error *error)
   if (f->parsed - f->sent + BUFFER_SIZE > QUEUE_SIZE)
     return 0;
   size_t skip;
+  pthread_mutex_lock(&f->mutex);
+  uint64_t end = f->end;
+  f->tail.final = f->final; /* before the file is read */
+  pthread_mutex_unlock(&f->mutex);
   size_t available = read_log(f, &skip, error);
   if (!available)
     return 0;
-  uint8_t *data = f->buffer + skip;
-  size_t done = 0;
-  pthread_mutex_lock(&f->mutex);
-  uint64_t end = f->end;
-  pthread_mutex_unlock(&f->mutex);
-  enum redo_result result = REDO_PARTIAL;
-  while (done < available && f->parsed + done < end)
-  {
-    size_t size, end_byte;
-    result = redo_parse_mtr(&f->log, f->parsed + done, data + done, available - done, &f->visitor, &size, &end_byte);
-    if (result != REDO_MTR)
-      break;
-    data[done + end_byte] = 1; /* a restored log is on its first lap; the CRC does not cover this byte */
-    done += size;
-  }
-  if (done)
-    queue_put(f, data, done);
+  struct tail_read r = tail_take(&f->tail, &f->log, f->parsed, f->buffer + skip, available, end, &f->visitor);
+  if (r.taken)
+    queue_put(f, f->buffer + skip, r.taken);
   /* An incomplete mini-transaction with its greatest length already read is no mini-transaction. */
-  *at_end = result == REDO_END || (result == REDO_PARTIAL && (available - done > REDO_MTR_MAX + ALIGNMENT)) ||
-            f->parsed + done >= end || (!done && f->read_size == READ_MAX);
-  f->read_size = *at_end && done < READ_MIN ? READ_MIN : READ_MAX;
+  *at_end = r.after == REDO_END || (r.after == REDO_PARTIAL && (available - r.seen > REDO_MTR_MAX + ALIGNMENT)) ||
+            f->parsed + r.taken >= end || (!r.seen && f->read_size == READ_MAX);
+  f->read_size = *at_end && r.seen < READ_MIN ? READ_MIN : READ_MAX;
   pthread_mutex_lock(&f->mutex);
-  f->parsed += done;
+  f->parsed += r.taken;
+  pthread_cond_broadcast(&f->changed);
   pthread_mutex_unlock(&f->mutex);
   if (f->parsed > end)
     error_set(error, GB_redo_corrupt, "LSN %llu is inside a mini-transaction that ends at %llu",
               (unsigned long long)end, (unsigned long long)f->parsed);
-  if (done && !f->queued_since_us)
+  if (r.taken && !f->queued_since_us)
     f->queued_since_us = now_us();
-  return done;
+  return r.taken;
 }
 
 /* Hands queued bytes over while there are slots for them; once the end is known and handed over, no more: the agent has
@@ -331,7 +326,7 @@ static void *follower_main(void *argument)
   {
     pthread_mutex_lock(&f->mutex);
     bool stop = f->stop;
-    uint64_t wanted = f->catch_up_wanted;
+    uint64_t final = f->final;
     uint64_t end = f->end;
     pthread_mutex_unlock(&f->mutex);
     if (stop || error.code)
@@ -347,16 +342,10 @@ static void *follower_main(void *argument)
       check_place(f, &lost, &error);
     }
     pthread_mutex_lock(&f->mutex);
-    if (at_end || f->parsed >= end)
-    {
-      /* Caught up with what was in the file when the round that saw `wanted` began. */
-      f->catch_up_done = wanted;
-      pthread_cond_broadcast(&f->changed);
-    }
-    bool idle = (at_end || !done) && f->catch_up_wanted == f->catch_up_done && !f->stop;
     if (error.code)
       f->error = error;
-    if (idle || (!done && !at_end))
+    /* Nothing new, or what is new is to be read once more before it is believed. */
+    if ((at_end || !done) && f->final == final && f->end == end && !f->stop)
     {
       struct timespec until;
       clock_gettime(CLOCK_MONOTONIC, &until);
@@ -434,7 +423,16 @@ uint64_t follower_queued(struct follower *f)
   return bytes;
 }
 
-bool follower_catch_up(struct follower *f, unsigned timeout_ms)
+void follower_set_final(struct follower *f, uint64_t lsn)
+{
+  pthread_mutex_lock(&f->mutex);
+  if (lsn > f->final)
+    f->final = lsn;
+  pthread_cond_broadcast(&f->changed);
+  pthread_mutex_unlock(&f->mutex);
+}
+
+bool follower_catch_up(struct follower *f, uint64_t lsn, unsigned timeout_ms)
 {
   struct timespec until;
   clock_gettime(CLOCK_MONOTONIC, &until);
@@ -446,12 +444,10 @@ bool follower_catch_up(struct follower *f, unsigned timeout_ms)
     until.tv_nsec -= 1000000000L;
   }
   pthread_mutex_lock(&f->mutex);
-  uint64_t mine = ++f->catch_up_wanted;
-  pthread_cond_broadcast(&f->changed);
   int waited = 0;
-  while (f->catch_up_done < mine && !f->error.code && !waited)
+  while (f->parsed < lsn && !f->error.code && !waited)
     waited = pthread_cond_timedwait(&f->changed, &f->mutex, &until);
-  bool ok = f->catch_up_done >= mine && !f->error.code;
+  bool ok = f->parsed >= lsn && !f->error.code;
   pthread_mutex_unlock(&f->mutex);
   return ok;
 }

@@ -43,8 +43,11 @@ uint64_t follower_sent(struct follower *follower);
 /* Bytes parsed but not handed over. */
 uint64_t follower_queued(struct follower *follower);
 
-/* Reads to what is the end of the file now, at most timeout_ms. False on timeout or failure. */
-bool follower_catch_up(struct follower *follower, unsigned timeout_ms);
+/* The server has written its log up to lsn, a mini-transaction's end: what is below may be believed. What is at the end of the file
+   beyond is taken later, when more has been written behind it (tail.h). */
+void follower_set_final(struct follower *follower, uint64_t lsn);
+/* Waits until all below lsn has been parsed, at most timeout_ms. False on timeout or failure. */
+bool follower_catch_up(struct follower *follower, uint64_t lsn, unsigned timeout_ms);
 /* From now on nothing beyond lsn is read; follower_sent() reaches it. */
 void follower_set_end(struct follower *follower, uint64_t lsn);
 /* Where it stands and what it finds there, for an error message: LSN, offset in the file, the bytes. */

@@ -140,6 +140,8 @@ static void sample(struct backup *b)
   uint64_t bytes = b->readers ? readers_bytes(b->readers) : 0;
   struct gb_error ignored = {0};
   uint64_t lsn = b->follower ? sql_status_number(b->sql, "Innodb_lsn_current", &ignored) : 0;
+  if (b->follower)
+    follower_set_final(b->follower, sql_status_number(b->sql, "Innodb_lsn_flushed", &ignored));
   if (b->galera)
     stage_node_state(b->sql, true, &b->node, &ignored);
   if (!b->flow_control_known && b->galera && !ignored.code)
@@ -249,6 +251,55 @@ static enum outcome again(const char *why)
   return BUSY;
 }
 
+static bool redo_stuck(struct backup *b, uint64_t lsn)
+{
+  char place[160];
+  follower_place(b->follower, place);
+  return error_set(&b->error, GB_redo_corrupt, "the redo log could not be read up to LSN %" PRIu64 " from %s", lsn, place);
+}
+
+/* Makes the server write its log, which it else does once a second where nobody commits; lsn is one that it has reached. With
+   innodb_flush_log_at_trx_commit=0 it does not do so when asked, and lsn is final within a second. */
+static bool write_redo(struct backup *b, uint64_t lsn)
+{
+  const char *mode = "innodb_flush_log_at_trx_commit";
+  char before[16], after[16];
+  if (!sql_variable(b->sql, mode, before, sizeof before, &b->error) ||
+      !sql_run(b->sql, &b->error, "FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS") ||
+      !sql_variable(b->sql, mode, after, sizeof after, &b->error))
+    return false;
+  if (strcmp(before, "0") && strcmp(after, "0"))
+    follower_set_final(b->follower, lsn);
+  return true;
+}
+
+/* The follower gets all redo up to now: of what the server has made durable, which DDL's FILE_* records are when it ends, but not those
+   of IMPORT TABLESPACE; or all. BUSY: not in time. */
+static enum outcome catch_up(struct backup *b, bool all, unsigned timeout_ms)
+{
+  uint64_t before = follower_parsed(b->follower), until = now_us() + (uint64_t)timeout_ms * 1000;
+  uint64_t lsn = sql_status_number(b->sql, all ? "Innodb_lsn_current" : "Innodb_lsn_flushed", &b->error);
+  if (b->error.code || (all && !write_redo(b, lsn)))
+    return FAILED;
+  if (!all)
+    follower_set_final(b->follower, lsn);
+  while (!follower_catch_up(b->follower, lsn, WAIT_MS))
+  {
+    if (!backup_tick(b))
+      return FAILED;
+    if (now_us() > until)
+    {
+      if (timeout_ms < CATCH_UP_MS || follower_parsed(b->follower) > before || follower_queued(b->follower) > QUEUED_MAX)
+        return BUSY;
+      redo_stuck(b, lsn);
+      return FAILED;
+    }
+    if (all)
+      follower_set_final(b->follower, sql_status_number(b->sql, "Innodb_lsn_flushed", &b->error));
+  }
+  return TAKEN;
+}
+
 /* Until all that is queued has been copied. holding: FLUSH is held, so the agent must keep taking, and what is large waits
    for the next round. */
 static enum outcome wait_copies(struct backup *b, bool holding)
@@ -261,7 +312,10 @@ static enum outcome wait_copies(struct backup *b, bool holding)
     struct inventory_load load;
     inventory_load(b->inventory, &load);
     /* The record that explains a missing file is durable before the file goes: read up to it, then look again. */
-    if (load.missing && follower_catch_up(b->follower, MISSING_WAIT_MS))
+    enum outcome read = load.missing ? catch_up(b, false, MISSING_WAIT_MS) : BUSY;
+    if (read == FAILED)
+      return FAILED;
+    if (read == TAKEN)
     {
       usleep(MISSING_PAUSE_US);
       if (!inventory_retry_missing(b->inventory, MISSING_TRIES, &b->error))
@@ -424,6 +478,9 @@ static bool begin_copy(struct backup *b)
   b->follower = follower_open(b->facts.innodb_log, b->facts.log_direct, inventory_event, b->inventory, &b->error);
   if (!b->follower || !follower_start(b->follower, b->channel, &b->error))
     return false;
+  follower_set_final(b->follower, sql_status_number(b->sql, "Innodb_lsn_flushed", &b->error));
+  if (b->error.code)
+    return false;
   struct progress *p = progress_lock();
   p->lsn_start = follower_log(b->follower)->checkpoint_lsn;
   progress_unlock();
@@ -450,35 +507,6 @@ static uint64_t count_alters(struct backup *b)
   return sql_status_number(b->sql, "Com_alter_table", &b->error);
 }
 
-static bool redo_stuck(struct backup *b, uint64_t lsn)
-{
-  char place[160];
-  follower_place(b->follower, place);
-  return error_set(&b->error, GB_redo_corrupt, "the redo log could not be read up to LSN %" PRIu64 " from %s", lsn, place);
-}
-
-/* The follower has all redo that the server has made durable by now. */
-static enum outcome catch_up(struct backup *b)
-{
-  uint64_t lsn = sql_status_number(b->sql, "Innodb_lsn_flushed", &b->error);
-  if (b->error.code)
-    return FAILED;
-  for (uint64_t until = now_us() + CATCH_UP_MS * 1000u;; usleep(WAIT_MS * 1000))
-  {
-    if (!follower_catch_up(b->follower, CATCH_UP_MS))
-      return backup_tick(b) ? BUSY : FAILED;
-    if (follower_parsed(b->follower) >= lsn)
-      return TAKEN;
-    if (!backup_tick(b))
-      return FAILED;
-    if (now_us() > until)
-    {
-      redo_stuck(b, lsn);
-      return FAILED;
-    }
-  }
-}
-
 static enum outcome copy(struct backup *b)
 {
   backup_set_stage(b, "COPY");
@@ -500,7 +528,7 @@ static enum outcome copy(struct backup *b)
   {
     if ((o = wait_copies(b, false)) != TAKEN)
       return o;
-    if ((o = catch_up(b)) != TAKEN)
+    if ((o = catch_up(b, true, CATCH_UP_MS)) != TAKEN)
       return o;
     if (!list_spaces(b))
       return FAILED;
@@ -708,7 +736,11 @@ static enum outcome flush(struct backup *b)
   readers_urgent(b->readers, true); /* until END */
   if (!find_in_use(b))
     return FAILED;
-  b->files.altered = count_alters(b) != b->alters;
+  /* DISCARD and IMPORT TABLESPACE: a file is gone before the scan finds it again. What begins from here on inside() looks for. */
+  b->alters_read = count_alters(b);
+  b->files.altered = b->alters_read != b->alters;
+  if (b->files.altered && (o = catch_up(b, true, CATCH_UP_MS)) != TAKEN)
+    return o;
   if ((o = run_job(b, files_scan, true)) != TAKEN || (o = run_job(b, files_queue_aria_logs, true)) != TAKEN)
     return o;
   files_queue_closed(&b->files);
@@ -722,13 +754,18 @@ static enum outcome flush(struct backup *b)
     waiting_for(reason);
     return BUSY;
   }
-  if ((o = catch_up(b)) != TAKEN)
+  if (!wait_fit(b, FIT_WAIT_FLUSH_US, reason))
+  {
+    waiting_for(reason);
+    return b->error.code ? FAILED : BUSY;
+  }
+  if ((o = catch_up(b, true, CATCH_UP_MS)) != TAKEN)
     return o;
   struct inventory_load load;
   inventory_load(b->inventory, &load);
   if (load.queued_bytes > PENDING_MAX)
     return BUSY;
-  if (!wait_fit(b, FIT_WAIT_FLUSH_US, reason))
+  if (!fit_for_pause(b, reason))
   {
     waiting_for(reason);
     return b->error.code ? FAILED : BUSY;
@@ -854,9 +891,14 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
     return FAILED;
   struct node_state first = b->node;
   /* FILE_* records of all DDL are durable before the DDL ends: what the file holds now is all of it. */
-  if (!follower_catch_up(b->follower, left_ms(until)))
-    return again("the redo follower in the pause");
-  b->files.altered = count_alters(b) != b->alters;
+  if ((o = catch_up(b, false, left_ms(until))) != TAKEN)
+    return o == BUSY ? again("the redo follower in the pause") : o;
+  uint64_t alters = count_alters(b);
+  b->files.altered = alters != b->alters;
+  if (alters != b->alters_read &&
+      (sql_status_number(b->sql, "Innodb_lsn_current", &b->error) > follower_parsed(b->follower) ||
+       inventory_deleted_is_there(b->inventory, b->facts.datadir)))
+    return again("ALTER TABLE between FLUSH and the pause");
   if ((o = window_job(b, files_window_ddl, until, "ddl.log to be read in the pause")) != TAKEN)
     return o;
   if (b->files.complex)
@@ -932,13 +974,15 @@ static enum outcome window(struct backup *b)
 static bool copy_redo_to_end(struct backup *b)
 {
   backup_set_stage(b, "REDO");
-  /* The last of it may be in the server's log buffer, which is written once a second where nobody commits. */
-  if (follower_parsed(b->follower) < b->lsn_end && !sql_run(b->sql, &b->error, "FLUSH NO_WRITE_TO_BINLOG ENGINE LOGS"))
+  if (!write_redo(b, b->lsn_end))
     return false;
   uint64_t until = 0, parsed = 0;
   while (follower_sent(b->follower) < b->lsn_end)
   {
     if (!backup_tick(b))
+      return false;
+    follower_set_final(b->follower, sql_status_number(b->sql, "Innodb_lsn_flushed", &b->error));
+    if (b->error.code)
       return false;
     uint64_t at = follower_parsed(b->follower);
     if (at > parsed)

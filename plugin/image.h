@@ -49,6 +49,7 @@ struct backup
   bool copying;         /* in COPY: the readers keep to a pace */
   bool copied;          /* COPY has ended once */
   uint64_t alters;      /* ALTER TABLE statements before this round */
+  uint64_t alters_read; /* and before FLUSH looked for files */
   char position[128], gtid[1024], gtid_slave_pos[1024], gtid_binlog_pos[1024];
   struct gb_error error;
 };

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BUCKETS 16384u
 
@@ -408,6 +409,23 @@ bool inventory_is_space_path(struct inventory *inv, const char *path)
   bool yes = space_has_path(inv, path);
   pthread_mutex_unlock(&inv->mutex);
   return yes;
+}
+
+bool inventory_deleted_is_there(struct inventory *inv, const char *datadir)
+{
+  bool found = false;
+  char full[2 * WIRE_PATH_MAX];
+  pthread_mutex_lock(&inv->mutex);
+  for (const struct item *i = inv->first; i && !found; i = i->next)
+  {
+    if (i->class != ITEM_SPACE || !i->dropped || space_has_path(inv, i->path))
+      continue;
+    const struct item *file = find_file(inv, i->path);
+    snprintf(full, sizeof full, "%s%s", i->path[0] == '/' ? "" : datadir, i->path);
+    found = (!file || file->state == ITEM_GONE) && !access(full, F_OK);
+  }
+  pthread_mutex_unlock(&inv->mutex);
+  return found;
 }
 
 bool inventory_has_space(struct inventory *inv, uint32_t space_id)

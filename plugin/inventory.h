@@ -104,6 +104,8 @@ void inventory_event(void *inventory, const struct follower_event *event);
 /* The item of that path that is not a tablespace, made if it is new. */
 struct item *inventory_file(struct inventory *inventory, enum item_class class, uint8_t kind, const char *path);
 bool inventory_is_space_path(struct inventory *inventory, const char *path);
+/* True if a tablespace that the log has deleted has its file again, and nothing here is of that path: an IMPORT without a record. */
+bool inventory_deleted_is_there(struct inventory *inventory, const char *datadir);
 /* Whether there is an item of that id, dropped or not. */
 bool inventory_has_space(struct inventory *inventory, uint32_t space_id);
 /* Adds a tablespace that is in the dictionary and not open, unless its id is known; the first record that names it has it
