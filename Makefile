@@ -34,6 +34,16 @@ check:
 check-long:
 	@GB_TEST_LONG=1 $(MAKE) --no-print-directory check
 
+check-sanitizers:
+	@packaging/install-debian-packages check
+	@$(MAKE) --no-print-directory test-build
+	@BUILD=$(TEST_BUILD) $(PYTHON) tests/check sanitizers
+
+fuzz:
+	@packaging/install-debian-packages check
+	@$(MAKE) --no-print-directory test-build
+	@BUILD=$(TEST_BUILD) $(PYTHON) tests/check fuzz
+
 bench:
 	@packaging/install-debian-packages bench
 	@$(MAKE) --no-print-directory all
@@ -48,6 +58,6 @@ install: all
 	cmake --install $(BUILD)
 
 clean:
-	rm -rf $(BUILD) $(TEST_BUILD)
+	rm -rf $(BUILD) $(TEST_BUILD) $(TEST_BUILD)-asan $(TEST_BUILD)-tsan $(TEST_BUILD)-fuzz
 
-.PHONY: all configure test-build deps demo check check-long bench bench-feel install clean
+.PHONY: all configure test-build deps demo check check-long check-sanitizers fuzz bench bench-feel install clean

@@ -4,7 +4,7 @@
 
     fuzz_NAME DIRECTORY...
 
-  GB_FUZZ_MUTATIONS: how many changed inputs (10000; GB_TEST_LONG=1: a million); GB_TEST_SEED: of
+  GB_FUZZ_MUTATIONS: how many changed inputs (10000; GB_TEST_LONG=1: 300,000); GB_TEST_SEED: of
   their choice (1). An input that ends the program is named by its number, and the same seed finds
   it again; it is in fuzz_NAME.input in the working directory, to be put into the corpus when the
   defect is mended. Output is TAP: one test for the corpus, one for the changes.
@@ -165,7 +165,7 @@ int main(int argc, char **argv)
     snprintf(current_name, sizeof current_name, "%s.input", name);
     uint64_t seed = number_of("GB_TEST_SEED", 1);
     uint64_t changes =
-        number_of("GB_FUZZ_MUTATIONS", number_of("GB_TEST_LONG", 0) ? 1000000 : 10000);
+        number_of("GB_FUZZ_MUTATIONS", number_of("GB_TEST_LONG", 0) ? 300000 : 10000);
     uint8_t *data = malloc(INPUT_MAX);
     REQUIRE(data);
     for (int i = 1; i < argc; i++)

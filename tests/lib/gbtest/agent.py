@@ -18,7 +18,8 @@ STOP_DEADLINE_S = 30
 
 
 def binary():
-    return os.path.join(build_dir(), 'galera-backup')
+    """GB_AGENT_BUILD: a build whose agent is to be used beside the plugin of BUILD (one with TSan has no plugin)."""
+    return os.path.join(os.path.abspath(os.environ.get('GB_AGENT_BUILD') or build_dir()), 'galera-backup')
 
 
 class Agent:
