@@ -342,11 +342,12 @@ static enum copy_result read_page_0(struct copier *c, const struct item *item, s
 }
 
 /* Whether the file is long enough for what its first page, which has been read, says is in use. The server makes a file longer before it
-   writes so into that page; shorter it makes undo tablespaces alone. */
+   writes so into that page, of small pages by whole blocks of 4096 bytes; shorter it makes undo tablespaces alone. */
 static bool long_enough(const struct space_read *s, const struct item *item, uint64_t size)
 {
   uint32_t used = s->info.size < s->info.free_limit ? s->info.size : s->info.free_limit;
-  return !item->space_id || item->kind == WIRE_KIND_UNDO || size >= (uint64_t)used * s->info.format.page_size;
+  uint64_t least = (uint64_t)used * s->info.format.page_size & ~(uint64_t)(ALIGNMENT - 1);
+  return !item->space_id || item->kind == WIRE_KIND_UNDO || size >= least;
 }
 
 static enum copy_result check_length(const struct space_read *s, const struct item *item, struct gb_error *error)
