@@ -69,7 +69,8 @@ def as_root():
 
 def install_db(path):
     processes.run(['mariadb-install-db', '--no-defaults', '--auth-root-authentication-method=normal',
-                   '--skip-test-db', '--innodb-log-file-size=10M', f'--datadir={path}'] + as_root())
+                   '--skip-test-db', '--innodb-log-file-size=10M', f'--datadir={path}',
+                   f'--tmpdir={processes.run_dir()}'] + as_root())
 
 
 def template():
@@ -112,7 +113,9 @@ class Server:
         """options: dictionary of mariadbd options (value None: a bare flag; a value of False: leave it out)."""
         self.name = name
         self.base = base or os.path.join(processes.run_dir(), name)
-        os.makedirs(self.base, exist_ok=True)
+        # One of its own: a mariadbd that starts removes the temporary tables of all others from a directory that it shares with them.
+        self.tmpdir = os.path.join(self.base, 'tmp')
+        os.makedirs(self.tmpdir, exist_ok=True)
         self.datadir = os.path.join(self.base, 'data')
         self.socket = os.path.join(self.base, 'sock')
         self.log = os.path.join(self.base, 'log.err')  # mariadbd adds .err to a name without a dot
@@ -141,7 +144,7 @@ class Server:
     def settings(self):
         """All options of the server, as its private my.cnf gets them."""
         settings = {'datadir': self.datadir, 'socket': self.socket, 'port': self.port, 'log-error': self.log,
-                    'pid-file': os.path.join(self.base, 'pid')}
+                    'pid-file': os.path.join(self.base, 'pid'), 'tmpdir': self.tmpdir}
         if self.plugin:
             settings.update({'plugin-dir': plugin_dir(), 'plugin-maturity': 'unknown',
                              'plugin-load-add': 'galera_backup.so',
