@@ -380,6 +380,7 @@ static enum copy_result copy_pages(struct copier *c, struct space_read *s, struc
     uint32_t want = space_left - space_left % unit;
     if (end - offset < want)
       want = (uint32_t)(end - offset);
+    inventory_note_left(c->shared->inventory, item, end - offset);
     throttle(c, want);
     ssize_t n = read_at(s->fd, data, align_up(want), offset);
     if (n < 0)

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,7 +37,7 @@ struct follower
   struct channel *channel;
   struct redo_visitor visitor;
 
-  uint8_t *buffer; /* aligned; bytes of the log from buffer_lsn */
+  uint8_t *buffer; /* aligned; bytes of the log from where it is parsed */
   uint32_t read_size;
 
   uint8_t *queue; /* ring of parsed bytes: LSNs sent .. parsed */
@@ -123,16 +124,16 @@ struct follower *follower_open(const char *directory, bool direct, follower_sink
                                struct gb_error *error)
 {
   struct follower *f = calloc(1, sizeof *f);
-  if (!f || posix_memalign((void **)&f->buffer, ALIGNMENT, BUFFER_SIZE) || !(f->queue = malloc(QUEUE_SIZE)))
+  /* Not from malloc(): freed blocks of this size make it keep as much in each of its arenas from then on (mallopt(3)). */
+  uint8_t *memory = f ? mmap(NULL, BUFFER_SIZE + QUEUE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
+  if (memory == MAP_FAILED)
   {
     error_set(error, GB_no_memory, "no memory for the redo follower");
-    if (f)
-      free(f->buffer);
     free(f);
     return NULL;
   }
-  memset(f->buffer, 0, BUFFER_SIZE);
-  memset(f->queue, 0, QUEUE_SIZE);
+  f->buffer = memory;
+  f->queue = memory + BUFFER_SIZE;
   pthread_mutex_init(&f->mutex, NULL);
   pthread_condattr_t monotonic;
   pthread_condattr_init(&monotonic);
@@ -394,8 +395,7 @@ void follower_close(struct follower *f)
     close(f->fd);
   pthread_mutex_destroy(&f->mutex);
   pthread_cond_destroy(&f->changed);
-  free(f->buffer);
-  free(f->queue);
+  munmap(f->buffer, BUFFER_SIZE + QUEUE_SIZE);
   free(f);
 }
 

@@ -32,6 +32,7 @@
 #define REDO_END_US          30000000u
 #define FIT_WAIT_US          3000000u  /* for a moment without DDL, before FLUSH */
 #define FIT_WAIT_FLUSH_US    1000000u  /* and once more while FLUSH is held */
+#define FIT_TRIES            4u        /* it may not last until the redo has been read */
 
 enum outcome
 {
@@ -754,22 +755,20 @@ static enum outcome flush(struct backup *b)
     waiting_for(reason);
     return BUSY;
   }
-  if (!wait_fit(b, FIT_WAIT_FLUSH_US, reason))
+  for (unsigned tries = 0; !tries || !fit_for_pause(b, reason); tries++)
   {
-    waiting_for(reason);
-    return b->error.code ? FAILED : BUSY;
+    if (tries == FIT_TRIES || !wait_fit(b, FIT_WAIT_FLUSH_US, reason))
+    {
+      waiting_for(reason);
+      return b->error.code ? FAILED : BUSY;
+    }
+    if ((o = catch_up(b, true, CATCH_UP_MS)) != TAKEN)
+      return o;
   }
-  if ((o = catch_up(b, true, CATCH_UP_MS)) != TAKEN)
-    return o;
   struct inventory_load load;
   inventory_load(b->inventory, &load);
   if (load.queued_bytes > PENDING_MAX)
     return BUSY;
-  if (!fit_for_pause(b, reason))
-  {
-    waiting_for(reason);
-    return b->error.code ? FAILED : BUSY;
-  }
   return backup_tick(b) ? TAKEN : FAILED;
 }
 

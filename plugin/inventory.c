@@ -194,6 +194,7 @@ void inventory_set_state(struct inventory *inv, struct item *i, enum item_state 
   inv->count[i->state]--;
   inv->count[state]++;
   i->state = state;
+  i->left = 0;
   if (state == ITEM_QUEUED)
     enter_queue(inv, i);
 }
@@ -627,6 +628,13 @@ void inventory_note_shrunk(struct inventory *inv, struct item *i)
   pthread_mutex_unlock(&inv->mutex);
 }
 
+void inventory_note_left(struct inventory *inv, struct item *i, uint64_t bytes)
+{
+  pthread_mutex_lock(&inv->mutex);
+  i->left = bytes;
+  pthread_mutex_unlock(&inv->mutex);
+}
+
 void inventory_note_unwritten(struct inventory *inv, struct item *i)
 {
   pthread_mutex_lock(&inv->mutex);
@@ -647,7 +655,7 @@ uint64_t inventory_space_bytes(struct inventory *inv)
   pthread_mutex_lock(&inv->mutex);
   for (const struct item *i = inv->first; i; i = i->next)
     if (i->class == ITEM_SPACE && (i->state == ITEM_QUEUED || i->state == ITEM_BUSY))
-      bytes += i->size;
+      bytes += i->state == ITEM_BUSY && i->left ? i->left : i->size;
   pthread_mutex_unlock(&inv->mutex);
   return bytes;
 }

@@ -69,6 +69,7 @@ struct item
   uint32_t first_page; /* of this file, in a system tablespace of several */
   uint32_t file_no;    /* of the copy announced to the agent, 0: none */
   uint64_t size;       /* bytes, when last looked at: for the order and the estimate */
+  uint64_t left;       /* of it still to be read while it is copied; 0: not known */
   uint64_t from, upto; /* ITEM_ARIA_LOG: byte range to read next */
   bool more;           /* ITEM_ARIA_LOG: another range follows, the file is not done */
   uint64_t sent;       /* bytes of the ranges that were copied; the reader's that has it */
@@ -103,6 +104,8 @@ void inventory_event(void *inventory, const struct follower_event *event);
 
 /* The item of that path that is not a tablespace, made if it is new. */
 struct item *inventory_file(struct inventory *inventory, enum item_class class, uint8_t kind, const char *path);
+/* For the estimate: how much of an item that is being copied is still to be read. */
+void inventory_note_left(struct inventory *inventory, struct item *item, uint64_t bytes);
 bool inventory_is_space_path(struct inventory *inventory, const char *path);
 /* True if a tablespace that the log has deleted has its file again, and nothing here is of that path: an IMPORT without a record. */
 bool inventory_deleted_is_there(struct inventory *inventory, const char *datadir);
