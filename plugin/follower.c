@@ -44,12 +44,10 @@ struct follower
   uint64_t sent, parsed;
   uint64_t queued_since_us;
 
-  struct tail tail; /* its final is that of `final` below */
-
   pthread_mutex_t mutex; /* what follows, and sent/parsed for readers in other threads */
   pthread_cond_t changed;
   uint64_t end;
-  uint64_t final; /* what is below is on disk as it will stay */
+  struct tail tail;
   bool stop;
   struct gb_error error;
   pthread_t thread;
@@ -160,7 +158,7 @@ struct follower *follower_open(const char *directory, bool direct, follower_sink
       if (!f->log.encrypted)
       {
         f->sent = f->parsed = f->log.checkpoint_lsn;
-        f->final = f->log.end_lsn;
+        f->tail.final = f->log.end_lsn;
         return f;
       }
       error_set(error, GB_unsupported_config, "the redo log is encrypted (innodb_encrypt_log=ON)");
@@ -228,12 +226,12 @@ static size_t advance(struct follower *f, bool *at_end, struct gb_error *error)
   size_t skip;
   pthread_mutex_lock(&f->mutex);
   uint64_t end = f->end;
-  f->tail.final = f->final; /* before the file is read */
+  struct tail tail = f->tail; /* before the file is read */
   pthread_mutex_unlock(&f->mutex);
   size_t available = read_log(f, &skip, error);
   if (!available)
     return 0;
-  struct tail_read r = tail_take(&f->tail, &f->log, f->parsed, f->buffer + skip, available, end, &f->visitor);
+  struct tail_read r = tail_take(&tail, &f->log, f->parsed, f->buffer + skip, available, end, &f->visitor);
   if (r.taken)
     queue_put(f, f->buffer + skip, r.taken);
   /* An incomplete mini-transaction with its greatest length already read is no mini-transaction. */
@@ -242,6 +240,7 @@ static size_t advance(struct follower *f, bool *at_end, struct gb_error *error)
   f->read_size = *at_end && r.seen < READ_MIN ? READ_MIN : READ_MAX;
   pthread_mutex_lock(&f->mutex);
   f->parsed += r.taken;
+  f->tail.passed = tail.passed;
   pthread_cond_broadcast(&f->changed);
   pthread_mutex_unlock(&f->mutex);
   if (f->parsed > end)
@@ -327,7 +326,7 @@ static void *follower_main(void *argument)
   {
     pthread_mutex_lock(&f->mutex);
     bool stop = f->stop;
-    uint64_t final = f->final;
+    uint64_t final = f->tail.final;
     uint64_t end = f->end;
     pthread_mutex_unlock(&f->mutex);
     if (stop || error.code)
@@ -346,7 +345,7 @@ static void *follower_main(void *argument)
     if (error.code)
       f->error = error;
     /* Nothing new, or what is new is to be read once more before it is believed. */
-    if ((at_end || !done) && f->final == final && f->end == end && !f->stop)
+    if ((at_end || !done) && f->tail.final == final && f->end == end && !f->stop)
     {
       struct timespec until;
       clock_gettime(CLOCK_MONOTONIC, &until);
@@ -426,8 +425,8 @@ uint64_t follower_queued(struct follower *f)
 void follower_set_final(struct follower *f, uint64_t lsn)
 {
   pthread_mutex_lock(&f->mutex);
-  if (lsn > f->final)
-    f->final = lsn;
+  if (lsn > f->tail.final)
+    f->tail.final = lsn;
   pthread_cond_broadcast(&f->changed);
   pthread_mutex_unlock(&f->mutex);
 }

@@ -889,7 +889,7 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
   if (!paused(b, NULL))
     return FAILED;
   struct node_state first = b->node;
-  /* FILE_* records of all DDL are durable before the DDL ends: what the file holds now is all of it. */
+  /* FILE_* records of all DDL but IMPORT are durable before the DDL ends: what is durable now is all of it. */
   if ((o = catch_up(b, false, left_ms(until))) != TAKEN)
     return o == BUSY ? again("the redo follower in the pause") : o;
   uint64_t alters = count_alters(b);
@@ -980,7 +980,8 @@ static bool copy_redo_to_end(struct backup *b)
   {
     if (!backup_tick(b))
       return false;
-    follower_set_final(b->follower, sql_status_number(b->sql, "Innodb_lsn_flushed", &b->error));
+    if (!follower_catch_up(b->follower, b->lsn_end, WAIT_MS))
+      follower_set_final(b->follower, sql_status_number(b->sql, "Innodb_lsn_flushed", &b->error));
     if (b->error.code)
       return false;
     uint64_t at = follower_parsed(b->follower);
