@@ -156,33 +156,48 @@ static bool run_preflight(struct backup *b, const struct wire_checked *agent)
   return true;
 }
 
-static bool enter_desync(struct backup *b)
+bool backup_desync(struct backup *b)
 {
-  if (!b->galera)
-    return true;
-  backup_set_stage(b, "DESYNC");
-  if (!backup_tick(b))
-    return false;
   bool is_on;
-  if (!stage_desynced(b->sql, &is_on, &b->error))
+  if (!stage_node_state(b->sql, true, &b->node, &b->error) || !stage_desynced(b->sql, &is_on, &b->error))
     return false;
-  b->base_desync = is_on;
-  /* Who pauses the provider (FLUSH TABLES WITH READ LOCK, an RSU ALTER) or gives a state transfer desyncs the node too. Before the pause his
-     end is waited for; ours would be now. */
-  if (is_on || b->node.desync_count > 0)
-  {
-    log_line(LOG_LEVEL_NOTE, "%s the node is desynced already%s", b->options.id, is_on ? "; it is left so" : "");
+  if (strcmp(b->node.cluster_status, "Primary"))
     return true;
+  /* Set, and none counted: the node has left the cluster and joined again. Ours is set anew; another's is void in the pause. */
+  if (b->desync_ours && is_on && !b->node.desync_count)
+  {
+    if (!stage_desync(b->sql, false, &b->error))
+      return false;
+    is_on = false;
   }
+  struct progress *p = progress_lock();
+  p->desynced = b->desync_ours = b->desync_ours && is_on;
+  progress_unlock();
+  b->base_desync = is_on && !b->desync_ours && b->node.desync_count > 0;
+  /* Who pauses the provider desyncs the node too, and the statement would wait for his end. */
+  if (is_on || b->node.desync_count > 0)
+    return true;
   if (!stage_desync(b->sql, true, &b->error))
     return false;
   b->desync_ours = true;
-  struct progress *p = progress_lock();
+  p = progress_lock();
   p->desynced = true;
   p->desynced_us = now_us();
   p->resynced_us = 0;
   snprintf(p->resync, sizeof p->resync, "waiting");
   progress_unlock();
+  return stage_node_state(b->sql, true, &b->node, &b->error);
+}
+
+static bool enter_desync(struct backup *b)
+{
+  if (!b->galera)
+    return true;
+  backup_set_stage(b, "DESYNC");
+  if (!backup_tick(b) || !backup_desync(b))
+    return false;
+  if (b->node.desync_count > b->desync_ours)
+    log_line(LOG_LEVEL_NOTE, "%s the node is desynced already%s", b->options.id, b->base_desync ? "; it is left so" : "");
   return true;
 }
 

@@ -1,5 +1,6 @@
 /* Everything that is not InnoDB; see files.h. */
 #include "plugin/files.h"
+#include "plugin/ddl_log.h"
 #include "common/space.h"
 
 #include <dirent.h>
@@ -16,7 +17,6 @@
 #define SLACK_NS       2000000000
 #define WINDOW_SLACK_NS  20000000
 #define SMALL_INDEX    (1 << 20) /* bytes of a .MAI that may be copied once more for its header alone */
-#define DDL_FIELDS     12u
 #define HEAD_SIZE      4096u
 
 struct extension
@@ -328,83 +328,6 @@ static void forget_unseen(struct item *item, void *context)
     inventory_set_state(f->inventory, item, ITEM_GONE);
 }
 
-/* ddl.log from ddl_log_at, which is advanced, to its end; malloc'ed, NULL if there is nothing. */
-static char *read_ddl_log(struct files *f)
-{
-  off_t from = f->ddl_log_at;
-  char path[WIRE_PATH_MAX];
-  snprintf(path, sizeof path, "%sddl.log", f->datadir);
-  int fd = open(path, O_RDONLY | O_CLOEXEC);
-  struct stat st;
-  char *text = NULL;
-  if (fd < 0 || fstat(fd, &st))
-    error_set_errno(&f->error, GB_io_error, errno, "%s can't be read", path); /* BACKUP STAGE START made it */
-  else if (st.st_size > from)
-  {
-    size_t size = (size_t)(st.st_size - from);
-    text = malloc(size + 1);
-    ssize_t n = text ? pread(fd, text, size, from) : -1;
-    if (n < 0)
-    {
-      error_set_errno(&f->error, text ? GB_io_error : GB_no_memory, errno, "%s can't be read", path);
-      free(text);
-      text = NULL;
-    }
-    else
-    {
-      text[n] = '\0';
-      f->ddl_log_at = from + n;
-    }
-  }
-  if (fd >= 0)
-    close(fd);
-  return text;
-}
-
-/* The next line, without its end; NULL when there is no more. */
-static char *take_line(char **rest)
-{
-  char *line = *rest;
-  if (!line || !*line)
-    return NULL;
-  char *end = strchr(line, '\n');
-  *rest = end ? end + 1 : NULL;
-  if (end)
-    *end = '\0';
-  return line;
-}
-
-struct ddl_entry /* pointers into the line; fields by number as the server writes them */
-{
-  char *field[DDL_FIELDS];
-};
-
-enum ddl_field
-{
-  DDL_QUERY = 1,
-  DDL_ORG_ENGINE = 2,
-  DDL_ORG_PARTITIONED = 3,
-  DDL_ORG_DB = 4,
-  DDL_ORG_TABLE = 5,
-  DDL_NEW_ENGINE = 7,
-  DDL_NEW_PARTITIONED = 8,
-  DDL_NEW_DB = 9,
-  DDL_NEW_TABLE = 10,
-};
-
-static bool split(char *line, struct ddl_entry *e)
-{
-  unsigned n = 0;
-  for (char *at = line; at && n < DDL_FIELDS; n++)
-  {
-    e->field[n] = at;
-    at = strchr(at, '\t');
-    if (at)
-      *at++ = '\0';
-  }
-  return n == DDL_FIELDS;
-}
-
 struct prefix
 {
   struct files *files;
@@ -457,11 +380,11 @@ void files_scan(void *argument)
 {
   struct files *f = argument;
   /* What ddl.log names was perhaps copied before; the scan queues it again. An unknown verb is no exception. */
-  char *log = read_ddl_log(f);
-  for (char *rest = log, *line; (line = take_line(&rest));)
+  char *log = ddl_log_read(f->datadir, &f->ddl_log_at, &f->error);
+  for (char *rest = log, *line; (line = ddl_log_line(&rest));)
   {
     struct ddl_entry e;
-    if (!split(line, &e))
+    if (!ddl_log_split(line, &e))
       continue;
     bool database = !strcmp(e.field[DDL_ORG_ENGINE], "DATABASE");
     struct prefix org = {f, e.field[DDL_ORG_DB], database ? "" : e.field[DDL_ORG_TABLE]};
@@ -681,15 +604,15 @@ void files_window_ddl(void *argument)
 {
   struct files *f = argument;
   bool news = false;
-  char *log = read_ddl_log(f);
+  char *log = ddl_log_read(f->datadir, &f->ddl_log_at, &f->error);
   if (f->altered)
     inventory_each_cold(f->inventory, copy_if_imported, f);
   inventory_each_file(f->inventory, copy_if_made_anew, f);
-  for (char *rest = log, *line; (line = take_line(&rest));)
+  for (char *rest = log, *line; (line = ddl_log_line(&rest));)
   {
     struct ddl_entry e;
     news = true;
-    if (!split(line, &e))
+    if (!ddl_log_split(line, &e))
     {
       f->complex = true;
       break;

@@ -25,6 +25,9 @@
 #define CHECK_EVERY_US   200000u     /* inode and checkpoint while idle */
 #define HEADER_TRIES     20
 #define LOST_TRIES       50          /* idle rounds with the server far ahead before the place is given up */
+#define EARLY_NICE       10          /* as bulk readers: the redo of before the backup is bulk work */
+#define EARLY_LEFT       (2u << 20)
+#define EARLY_ROOM       (64u << 20) /* the server has less before it writes over what is not read: no time for that */
 
 struct follower
 {
@@ -48,7 +51,7 @@ struct follower
   pthread_cond_t changed;
   uint64_t end;
   struct tail tail;
-  bool stop;
+  bool stop, hurry;
   struct gb_error error;
   pthread_t thread;
   bool running;
@@ -315,21 +318,20 @@ static void check_place(struct follower *f, unsigned *lost, struct gb_error *err
     *lost = 0;
 }
 
-static void *follower_main(void *argument)
+/* early: until it has nearly caught up, or is asked to hurry. */
+static void follow(struct follower *f, bool early)
 {
-  priority_name("gb-redo");
-  struct follower *f = argument;
   struct gb_error error = {0};
   unsigned lost = 0;
   uint64_t checked_us = now_us();
   for (;;)
   {
     pthread_mutex_lock(&f->mutex);
-    bool stop = f->stop;
+    bool stop = f->stop || f->error.code || (early && (f->hurry || f->parsed + EARLY_LEFT > f->tail.final));
     uint64_t final = f->tail.final;
     uint64_t end = f->end;
     pthread_mutex_unlock(&f->mutex);
-    if (stop || error.code)
+    if (stop)
       break;
     bool at_end = false;
     size_t done = f->parsed < end ? advance(f, &at_end, &error) : 0;
@@ -345,7 +347,7 @@ static void *follower_main(void *argument)
     if (error.code)
       f->error = error;
     /* Nothing new, or what is new is to be read once more before it is believed. */
-    if ((at_end || !done) && f->tail.final == final && f->end == end && !f->stop)
+    if ((at_end || !done) && f->tail.final == final && f->end == end && !f->stop && !f->error.code)
     {
       struct timespec until;
       clock_gettime(CLOCK_MONOTONIC, &until);
@@ -360,15 +362,32 @@ static void *follower_main(void *argument)
     pthread_mutex_unlock(&f->mutex);
   }
   pthread_mutex_lock(&f->mutex);
-  f->error = error;
   pthread_cond_broadcast(&f->changed);
   pthread_mutex_unlock(&f->mutex);
+}
+
+static void *early_main(void *argument)
+{
+  priority_name("gb-redo-early");
+  priority_lower(EARLY_NICE);
+  follow(argument, true);
+  return NULL;
+}
+
+static void *follower_main(void *argument)
+{
+  pthread_t early;
+  priority_name("gb-redo");
+  if (!pthread_create(&early, NULL, early_main, argument))
+    pthread_join(early, NULL);
+  follow(argument, false);
   return NULL;
 }
 
 bool follower_start(struct follower *f, struct channel *channel, struct gb_error *error)
 {
   f->channel = channel;
+  f->hurry = f->log.capacity < f->tail.final - f->parsed + EARLY_ROOM;
   struct wire_redo m = {.checkpoint_lsn = f->log.checkpoint_lsn, .end_lsn = f->log.end_lsn};
   memcpy(m.header, f->log.header, sizeof m.header);
   channel_send_redo(channel, &m);
@@ -431,8 +450,16 @@ void follower_set_final(struct follower *f, uint64_t lsn)
   pthread_mutex_unlock(&f->mutex);
 }
 
+void follower_hurry(struct follower *f)
+{
+  pthread_mutex_lock(&f->mutex);
+  f->hurry = true;
+  pthread_mutex_unlock(&f->mutex);
+}
+
 bool follower_catch_up(struct follower *f, uint64_t lsn, unsigned timeout_ms)
 {
+  follower_hurry(f);
   struct timespec until;
   clock_gettime(CLOCK_MONOTONIC, &until);
   until.tv_sec += timeout_ms / 1000;

@@ -7,7 +7,9 @@
   stopped, which FILE_* records there are (rules 3, 12). Only when that queue is full it stops reading; the lag then
   grows until the coordinator ends the backup (rule 18).
 
-  One thread; follower_*() may be called from the coordinator.
+  What lies between the checkpoint and the end of the log when the backup begins may be most of the log, and is bulk work: a
+  thread of low priority reads it, until it has nearly caught up, has to hurry, or somebody waits for it. Then one of normal priority
+  goes on. follower_*() may be called from the coordinator.
 */
 #ifndef GB_PLUGIN_FOLLOWER_H
 #define GB_PLUGIN_FOLLOWER_H
@@ -32,7 +34,8 @@ typedef void follower_sink(void *context, const struct follower_event *event);
 struct follower *follower_open(const char *directory, bool direct, follower_sink *sink, void *context,
                                struct gb_error *error);
 const struct redo_log *follower_log(const struct follower *follower);
-/* Starts to follow from C, sending REDO and slots over channel. */
+/* Starts to follow from C, sending REDO and slots over channel; follower_set_final() has been called, so that it knows how far it
+   is behind. */
 bool follower_start(struct follower *follower, struct channel *channel, struct gb_error *error);
 /* Stops and frees. NULL is allowed. */
 void follower_close(struct follower *follower);
@@ -46,7 +49,9 @@ uint64_t follower_queued(struct follower *follower);
 /* The server has written its log up to lsn, a mini-transaction's end: what is below may be believed. What is at the end of the file
    beyond is taken later, when more has been written behind it (tail.h). */
 void follower_set_final(struct follower *follower, uint64_t lsn);
-/* Waits until all below lsn has been parsed, at most timeout_ms. False on timeout or failure. */
+/* From now on at normal priority: the server will soon write over what has not been read. */
+void follower_hurry(struct follower *follower);
+/* Waits until all below lsn has been parsed, and hurries; at most timeout_ms. False on timeout or failure. */
 bool follower_catch_up(struct follower *follower, uint64_t lsn, unsigned timeout_ms);
 /* From now on nothing beyond lsn is read; follower_sent() reaches it. */
 void follower_set_end(struct follower *follower, uint64_t lsn);

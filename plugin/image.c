@@ -1,9 +1,9 @@
 /* The crash image; see image.h. Reads top to bottom from image_take() at the end. */
 #include "plugin/image.h"
-#include "plugin/bottleneck.h"
+#include "plugin/blocker.h"
 #include "plugin/log.h"
 #include "plugin/progress.h"
-#include "plugin/throttle.h"
+#include "plugin/watch.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,9 +12,6 @@
 #include <unistd.h>
 
 #define WAIT_MS              20u
-#define SAMPLE_US            1000000u
-#define AGENT_SILENCE_US     15000000u /* COPY: a living agent speaks once a second */
-#define FLUSH_SILENCE_US     3000000u  /* from FLUSH on writes may be blocked */
 #define FLUSH_STALL_US       1000000u  /* no slot came back for so long while FLUSH is held: let go, try later */
 #define RESERVE_SLOTS        24u
 #define RESERVE_WAIT_MS      10000u
@@ -22,7 +19,6 @@
 #define PENDING_ROUNDS       50u
 #define LAG_MAX              (16u << 20) /* redo follower: before the window */
 #define QUEUED_MAX           (4u << 20)  /* of it parsed and not taken by the agent */
-#define LAG_FAIL             0.7         /* of the log's capacity */
 #define MISSING_TRIES        20u
 #define MISSING_WAIT_MS      1000u
 #define MISSING_PAUSE_US     50000u
@@ -41,214 +37,12 @@ enum outcome
   FAILED, /* backup->error is set */
 };
 
-/* ---- figures ---- */
-
-static void waiting_for(const char *what)
-{
-  struct progress *p = progress_lock();
-  snprintf(p->waiting_for, sizeof p->waiting_for, "%s", what);
-  progress_unlock();
-}
-
-/* Tells why the readers are slow: status while it lasts, the error log when it begins and ends. */
-static void show_pace(struct backup *b, enum pace_cause before, double slowdown)
-{
-  static const char *const causes[] = {"", "a baseline", "commits", "the receive queue", "the redo follower"};
-  enum pace_cause cause = b->pace.cause;
-  bool was = before > PACE_PROBE, is = cause > PACE_PROBE;
-  char text[256];
-  if (cause == PACE_REDO)
-    snprintf(text, sizeof text, "the redo follower, %" PRIu64 " bytes behind", b->redo_behind);
-  else if (cause == PACE_QUEUE)
-    snprintf(text, sizeof text, "the receive queue to shrink (%" PRIu64 ")", b->node.recv_queue);
-  else
-    snprintf(text, sizeof text, "commits to be as fast as without it (%.1f times as long)", slowdown);
-  if (is && cause != before)
-    log_line(LOG_LEVEL_NOTE, "%s page readers slow down for the sake of %s: waiting for %s", b->options.id, causes[cause], text);
-  if (was && !is)
-    log_line(LOG_LEVEL_NOTE, "%s page readers run at full speed again", b->options.id);
-  if (was || is)
-    waiting_for(is ? text : "");
-}
-
-/* The pace of the readers, as long as nobody waits for them. */
-static void set_pace(struct backup *b, uint64_t now)
-{
-  if (!b->copying || !b->readers || now - b->paced_us < PACE_STEP_US)
-    return;
-  struct gb_error ignored = {0};
-  uint64_t bytes = readers_bytes(b->readers), passed = now - b->paced_us;
-  if (b->galera)
-    stage_node_state(b->sql, true, &b->node, &ignored);
-  struct progress p;
-  progress_get(&p);
-  struct pace_input in = {.read_rate = b->paced_us ? (uint64_t)((double)(bytes - b->paced_bytes) * 1e6 / (double)passed) : 0,
-                          .redo_behind = b->redo_behind,
-                          .redo_rate = b->redo_rate,
-                          .headroom_s = p.redo_headroom_s,
-                          .recv_queue = b->galera ? b->node.recv_queue : 0,
-                          .recv_queue_limit = b->options.max_recv_queue};
-  pressure_costs(&b->pressure, b->sql, now, in.cost);
-  enum pace_cause before = b->pace.cause;
-  if (!b->paced_us)
-    pace_begin(&b->pace);
-  pace_step(&b->pace, &in);
-  b->paced_us = now;
-  b->paced_bytes = bytes;
-  throttle_pace(b->pace.limit);
-  show_pace(b, before, pace_slowdown(&b->pace, &in));
-}
-
-/* COPY has ended: what is copied from now on is waited for. */
-static void end_pace(struct backup *b)
-{
-  enum pace_cause before = b->pace.cause;
-  b->copying = false;
-  b->paced_us = 0;
-  pace_begin(&b->pace);
-  throttle_pace(b->pace.limit);
-  show_pace(b, before, 0);
-}
-
-/* stage NULL: the one that is shown. */
-static void tell_agent(struct backup *b, const char *stage)
-{
-  struct progress *p = progress_lock();
-  struct wire_node_progress m = {.bytes_total = p->bytes_total, .bytes_done = p->bytes_done, .redo_bytes = p->redo_bytes};
-  snprintf(m.stage, sizeof m.stage, "%s", stage ? stage : p->stage);
-  m.percent = p->bytes_total ? (uint32_t)(p->bytes_done * 100 / p->bytes_total) : 0;
-  m.eta_s = (uint32_t)progress_eta_s(p);
-  progress_unlock();
-  channel_send_node_progress(b->channel, &m);
-}
-
-/* Of what is known to be there, at most so much is still to be read. The estimate of bytes_total counts what a tablespace has
-   allocated and never used, which is found out when its turn comes. */
-static uint64_t still_to_read(struct backup *b)
-{
-  struct inventory_load load = {0};
-  if (!b->inventory)
-    return UINT64_MAX;
-  inventory_load(b->inventory, &load);
-  uint64_t spaces = inventory_space_bytes(b->inventory);
-  return spaces > load.queued_bytes ? spaces : load.queued_bytes;
-}
-
-static void sample(struct backup *b)
-{
-  uint64_t now = now_us();
-  double seconds = b->rate_us ? (double)(now - b->rate_us) / 1e6 : 0;
-  uint64_t bytes = b->readers ? readers_bytes(b->readers) : 0;
-  struct gb_error ignored = {0};
-  uint64_t lsn = b->follower ? sql_status_number(b->sql, "Innodb_lsn_current", &ignored) : 0;
-  if (b->follower)
-    follower_set_final(b->follower, sql_status_number(b->sql, "Innodb_lsn_flushed", &ignored));
-  if (b->galera)
-    stage_node_state(b->sql, true, &b->node, &ignored);
-  if (!b->flow_control_known && b->galera && !ignored.code)
-  {
-    b->flow_control_base = b->node.flow_control_sent;
-    b->flow_control_known = true;
-  }
-  if (seconds > 0 && lsn && b->redo_lsn)
-  {
-    double rate = (double)(lsn - b->redo_lsn) / seconds;
-    b->redo_rate = b->redo_rate > 0 ? 0.7 * b->redo_rate + 0.3 * rate : rate;
-  }
-  uint64_t slot_us = 0, throttle_us = 0, behind = 0;
-  if (b->readers)
-    readers_waits(b->readers, &slot_us, &throttle_us);
-  uint64_t left = still_to_read(b);
-  struct progress *p = progress_lock();
-  p->bytes_left = left;
-  if (seconds > 0)
-    p->read_rate = (uint64_t)((double)(bytes - b->rate_bytes) / seconds);
-  p->bytes_done = bytes;
-  if (p->bytes_total < bytes)
-    p->bytes_total = bytes;
-  if (b->galera)
-  {
-    p->recv_queue = b->node.recv_queue;
-    if (p->recv_queue > p->recv_queue_max)
-      p->recv_queue_max = p->recv_queue;
-    p->flow_control_sent = b->node.flow_control_sent - b->flow_control_base;
-  }
-  if (b->follower)
-  {
-    const struct redo_log *log = follower_log(b->follower);
-    p->redo_bytes = follower_sent(b->follower) - log->checkpoint_lsn;
-    uint64_t parsed = follower_parsed(b->follower);
-    behind = lsn > parsed ? lsn - parsed : 0;
-    double room = LAG_FAIL * (double)log->capacity - (double)behind;
-    p->redo_headroom_s = b->redo_rate > 1 ? (int64_t)((room > 0 ? room : 0) / b->redo_rate) : -1;
-    /* It begins at the checkpoint, and on a busy server that alone may lie further back than this. */
-    b->followed |= room >= 0;
-    if (room < 0 && lsn && (b->followed || behind > log->capacity))
-      error_set(&b->error, GB_redo_overrun,
-                "the redo follower is %" PRIu64 " bytes behind, more than 70 %% of innodb_log_file_size (%" PRIu64 ")",
-                behind, log->file_size);
-  }
-  struct bottleneck_input held = {.stage = p->stage,
-                                  .waiting_for = p->waiting_for,
-                                  .agent = p->agent_bottleneck,
-                                  .interval_us = now - b->rate_us,
-                                  .slot_us = slot_us - b->slot_wait_us,
-                                  .throttle_us = throttle_us - b->throttle_wait_us,
-                                  .read_bytes = bytes - b->rate_bytes};
-  p->bottleneck = bottleneck_of(&held);
-  /* The first sample is of a part of a second alone. */
-  p->eta_rate = b->eta_samples > 1 ? (3 * p->eta_rate + p->read_rate) / 4 : p->read_rate;
-  b->eta_samples += p->read_rate > 0;
-  progress_unlock();
-  b->redo_behind = behind;
-  tell_agent(b, NULL);
-  b->slot_wait_us = slot_us;
-  b->throttle_wait_us = throttle_us;
-  b->rate_bytes = bytes;
-  b->rate_us = now;
-  b->redo_lsn = lsn;
-}
-
-bool backup_tick(struct backup *b)
-{
-  if (b->error.code)
-    return false;
-  if (server_stopping())
-    return error_set(&b->error, GB_server_shutdown, "the server is shutting down");
-  if (backup_cancelled())
-    return error_set(&b->error, GB_cancelled, "cancelled");
-  if (channel_failed(b->channel, &b->error) || (b->follower && follower_failed(b->follower, &b->error)) ||
-      (b->readers && readers_failed(b->readers, &b->error)))
-    return false;
-  uint64_t now = now_us();
-  if (b->options.max_duration_s && now - b->started_us > (uint64_t)b->options.max_duration_s * 1000000)
-    return error_set(&b->error, GB_max_duration, "the backup has taken longer than max_duration (%u s)",
-                     b->options.max_duration_s);
-  uint64_t silence = channel_silence_us(b->channel);
-  if (silence > (b->stage_held && b->files.in_use ? FLUSH_SILENCE_US : AGENT_SILENCE_US))
-  {
-    channel_give_up(b->channel, "the agent has stopped answering");
-    return error_set(&b->error, GB_agent_lost, "the agent has not said anything for %.1f s", (double)silence / 1e6);
-  }
-  if (!b->window && now - b->sampled_us > SAMPLE_US)
-  {
-    b->sampled_us = now;
-    sample(b);
-  }
-  if (!b->window)
-  {
-    pressure_sample(&b->pressure, b->sql, now);
-    set_pace(b, now);
-  }
-  return !b->error.code;
-}
-
 /* ---- waiting outside the window ---- */
 
 /* Why a round ends; shown by status and log. */
 static enum outcome again(const char *why)
 {
-  waiting_for(why);
+  watch_waiting_for(why);
   return BUSY;
 }
 
@@ -477,10 +271,10 @@ static bool begin_copy(struct backup *b)
   if (!(b->inventory = inventory_new()))
     return error_set(&b->error, GB_no_memory, "no memory for the inventory");
   b->follower = follower_open(b->facts.innodb_log, b->facts.log_direct, inventory_event, b->inventory, &b->error);
-  if (!b->follower || !follower_start(b->follower, b->channel, &b->error))
+  if (!b->follower)
     return false;
   follower_set_final(b->follower, sql_status_number(b->sql, "Innodb_lsn_flushed", &b->error));
-  if (b->error.code)
+  if (b->error.code || !follower_start(b->follower, b->channel, &b->error))
     return false;
   struct progress *p = progress_lock();
   p->lsn_start = follower_log(b->follower)->checkpoint_lsn;
@@ -641,41 +435,6 @@ static bool find_in_use(struct backup *b)
   return !b->error.code;
 }
 
-static bool take_old_statement(void *context, char **column, unsigned count)
-{
-  char *out = context;
-  if (count >= 4 && column[0] && column[1])
-    snprintf(out, 256, "%.120s (thread %s, user %s, %s s)", column[3] && column[3][0] ? column[3] : "a session", column[0],
-             column[1], column[2] ? column[2] : "?");
-  return false;
-}
-
-/* Statements that hold what BACKUP STAGE waits for, by how they begin. */
-#define DDL_WORDS "^[[:space:](]*(ALTER|CREATE|DROP|RENAME|TRUNCATE|OPTIMIZE|REPAIR|ANALYZE|LOCK|FLUSH|BACKUP)"
-#define OTHERS    "USER NOT IN ('galera_backup_definer','event_scheduler') AND COMMAND NOT IN ('Daemon','Binlog Dump')"
-
-/* DDL (on a Galera node in total order isolation) or an applier's statement, however young: pause() would wait for its
-   end, and nothing bounds that. "" if there is none. */
-static void find_isolated(struct backup *b, char out[256])
-{
-  out[0] = '\0';
-  sql_rows(b->sql, take_old_statement, out, &b->error,
-           "SELECT ID, USER, TIME, IFNULL(INFO, STATE) FROM information_schema.PROCESSLIST WHERE " OTHERS
-           " AND INFO IS NOT NULL AND COMMAND <> 'Sleep' AND (INFO REGEXP '" DDL_WORDS "' OR (USER = 'system user' AND STATE NOT "
-           "LIKE '%%wsrep%%idle%%' AND STATE NOT LIKE '%%committed%%')) ORDER BY TIME_MS DESC LIMIT 1");
-}
-
-/* What probably keeps a lock from us: DDL first, then the oldest statement, then a session that may hold LOCK TABLES. */
-static void find_blocker(struct backup *b, char out[256])
-{
-  struct gb_error ignored = {0};
-  out[0] = '\0';
-  sql_rows(b->sql, take_old_statement, out, &ignored,
-           "SELECT ID, USER, TIME, IF(COMMAND = 'Sleep', 'an idle session, perhaps with LOCK TABLES,', IFNULL(INFO, STATE)) "
-           "FROM information_schema.PROCESSLIST WHERE TIME_MS >= 500 AND USER <> 'system user' AND " OTHERS
-           " ORDER BY IFNULL(INFO, '') REGEXP '" DDL_WORDS "' DESC, COMMAND = 'Sleep', TIME_MS DESC LIMIT 1");
-}
-
 /* What must hold right before BLOCK_DDL, so that pause() ends soon (rule 2). reason: why not. */
 static bool fit_for_pause(struct backup *b, char reason[256])
 {
@@ -686,16 +445,22 @@ static bool fit_for_pause(struct backup *b, char reason[256])
     snprintf(reason, 256, "the redo follower, %" PRIu64 " bytes behind", lsn - parsed);
   if (follower_queued(b->follower) > QUEUED_MAX)
     snprintf(reason, 256, "the agent to take the redo");
-  if (b->galera && stage_node_state(b->sql, true, &b->node, &b->error))
+  if (b->galera && backup_desync(b))
   {
     if (strcmp(b->node.cluster_status, "Primary"))
       snprintf(reason, 256, "the node to be Primary again (%s)", b->node.cluster_status);
     else if (b->node.desync_count != b->base_desync + b->desync_ours)
-      snprintf(reason, 256, "another desync of this node to end");
+    {
+      /* Who pauses the provider (an RSU ALTER, FLUSH TABLES WITH READ LOCK, a backup tool) or gives a state transfer: pause() would
+         wait for him. */
+      char blocker[BLOCKER_MAX];
+      blocker_probable(b->sql, blocker);
+      snprintf(reason, 256, "another desync of this node to end%s%.200s", blocker[0] ? ": " : "", blocker);
+    }
     else if (b->node.recv_queue > b->options.max_recv_queue)
       snprintf(reason, 256, "the receive queue (%" PRIu64 ")", b->node.recv_queue);
     else
-      find_isolated(b, reason);
+      blocker_isolated(b->sql, reason, &b->error);
   }
   return !b->error.code && !reason[0];
 }
@@ -717,17 +482,17 @@ static enum outcome flush(struct backup *b)
 {
   char reason[256];
   unsigned reserve = channel_page_slots(b->channel) / 2;
-  tell_agent(b, "FLUSH"); /* from here on it has to be quick */
+  watch_tell_agent(b, "FLUSH"); /* from here on it has to be quick */
   if (reserve > RESERVE_SLOTS)
     reserve = RESERVE_SLOTS;
   if (!channel_reserve(b->channel, reserve, RESERVE_WAIT_MS))
   {
-    waiting_for("the agent to take pages");
+    watch_waiting_for("the agent to take pages");
     return backup_tick(b) ? BUSY : FAILED;
   }
   if (!wait_fit(b, FIT_WAIT_US, reason))
   {
-    waiting_for(reason);
+    watch_waiting_for(reason);
     return b->error.code ? FAILED : BUSY;
   }
   backup_set_stage(b, "FLUSH");
@@ -752,14 +517,14 @@ static enum outcome flush(struct backup *b)
   if (bytes > (uint64_t)(reserve - READERS_WINDOW) * RING_SLOT_SIZE)
   {
     snprintf(reason, sizeof reason, "tables in use that only a pause can copy (%" PRIu64 " bytes, %.150s)", bytes, largest);
-    waiting_for(reason);
+    watch_waiting_for(reason);
     return BUSY;
   }
   for (unsigned tries = 0; !tries || !fit_for_pause(b, reason); tries++)
   {
     if (tries == FIT_TRIES || !wait_fit(b, FIT_WAIT_FLUSH_US, reason))
     {
-      waiting_for(reason);
+      watch_waiting_for(reason);
       return b->error.code ? FAILED : BUSY;
     }
     if ((o = catch_up(b, true, CATCH_UP_MS)) != TAKEN)
@@ -867,11 +632,11 @@ static bool paused(struct backup *b, const struct node_state *before)
     return true;
   if (!stage_node_state(b->sql, true, &now, &b->error))
     return false;
+  if (strcmp(now.cluster_status, "Primary"))
+    return error_set(&b->error, GB_node_not_fit, "the node is in a %s component", now.cluster_status);
   if (now.desync_count != b->base_desync + b->desync_ours + 1)
     return error_set(&b->error, GB_not_paused, "the provider was not paused: wsrep_desync_count is %" PRId64 ", not %" PRId64,
                      now.desync_count, b->base_desync + b->desync_ours + 1);
-  if (strcmp(now.cluster_status, "Primary"))
-    return error_set(&b->error, GB_node_not_fit, "the node is in a %s component", now.cluster_status);
   if (before && (strcmp(before->uuid, now.uuid) || before->last_committed != now.last_committed))
     return error_set(&b->error, GB_not_paused, "the position moved from %" PRId64 " to %" PRId64 " while paused",
                      before->last_committed, now.last_committed);
@@ -992,7 +757,7 @@ static bool copy_redo_to_end(struct backup *b)
       return redo_stuck(b, b->lsn_end);
     usleep(WAIT_MS * 100);
   }
-  sample(b);
+  watch_sample(b);
   return inventory_finish(b->inventory, drop_copy, rename_copy, b, &b->error);
 }
 
@@ -1002,7 +767,7 @@ static enum outcome round_once(struct backup *b)
 {
   b->copying = true;
   enum outcome o = copy(b);
-  end_pace(b);
+  watch_end_pace(b);
   if (o == TAKEN)
   {
     b->copied = true;
@@ -1035,7 +800,7 @@ bool image_take(struct backup *b)
 {
   bool copied_before = false;
   uint64_t busy_since = 0, budget_us = (uint64_t)b->options.lock_wait_s * 1000000;
-  char blocker[256] = "";
+  char blocker[BLOCKER_MAX] = "";
   for (unsigned pause_s = 1;; pause_s = pause_s < BACKOFF_MAX_S ? pause_s * 2 : BACKOFF_MAX_S)
   {
     uint64_t began = now_us();
@@ -1054,15 +819,15 @@ bool image_take(struct backup *b)
     if (b->copied && !copied_before)
       busy_since = 0; /* the time of the first, long copy is not lost to locks */
     copied_before = b->copied;
-    char found[256];
-    find_blocker(b, found);
+    char found[BLOCKER_MAX];
+    blocker_probable(b->sql, found);
     if (found[0])
       snprintf(blocker, sizeof blocker, "%s", found);
     struct progress p;
     progress_get(&p);
     if (p.waiting_for[0])
       snprintf(blocker, sizeof blocker, "%s", p.waiting_for);
-    waiting_for(blocker);
+    watch_waiting_for(blocker);
     log_line(LOG_LEVEL_NOTE, "%s stage %s had to wait for: %s; trying again in %u s", b->options.id, p.stage,
              blocker[0] ? blocker : "a lock", pause_s);
     if (b->inventory)

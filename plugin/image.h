@@ -25,7 +25,7 @@ struct backup
   bool galera;
   struct node_state node;   /* as last read */
   struct node_state at_pause;
-  int64_t base_desync;      /* wsrep_desync_count before we did anything */
+  int64_t base_desync;      /* 1: somebody else has set wsrep_desync, and it is left so */
   bool desync_ours, stage_held, window;
   struct inventory *inventory;
   struct follower *follower;
@@ -62,6 +62,10 @@ bool backup_tick(struct backup *backup);
 
 /* From coordinator.c */
 bool backup_cancelled(void);
+/* Desyncs the node unless it is, by us or somebody else; again where that has ended since: SET GLOBAL wsrep_desync=OFF, an RSU
+   ALTER, FLUSH TABLES WITH READ LOCK, a state transfer; or where the node has left the cluster and joined again. Nothing is
+   done while it is not Primary. Sets node, desync_ours, base_desync. False: backup->error is set. */
+bool backup_desync(struct backup *backup);
 void backup_set_stage(struct backup *backup, const char *stage);
 void backup_warn(const char *text);
 void backup_publish_readers(struct readers *readers);

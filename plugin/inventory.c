@@ -279,7 +279,10 @@ static void apply(struct inventory *inv, const struct follower_event *e)
     if (!i && e->space_id && (i = add(inv, ITEM_SPACE, WIRE_KIND_TABLESPACE, e->path, hash_number(e->space_id, 0))))
       i->space_id = e->space_id;
     if (i)
+    {
       gone(inv, i);
+      i->created = false; /* if it comes back it is imported, and its pages are not in the redo */
+    }
     return;
   }
   if (!e->space_id || (i && i->kind != WIRE_KIND_TABLESPACE))
@@ -297,7 +300,7 @@ static void apply(struct inventory *inv, const struct follower_event *e)
   i->created = i->created || e->op == REDO_FILE_CREATE;
   set_path(inv, i, e->path);
   /* Back after its FILE_DELETE: created again or imported. Its old copy is worth nothing (rule 11). */
-  if (i->dropped || i->unopened || i->state == ITEM_MISSING)
+  if (i->dropped || i->unopened || i->state == ITEM_MISSING || i->state == ITEM_GONE)
     queue(inv, i);
   i->unopened = false;
 }
@@ -690,6 +693,8 @@ bool inventory_retry_missing(struct inventory *inv, unsigned max_tries, struct g
       snprintf(inv->left_out, sizeof inv->left_out, "%s", i->path);
       gone(inv, i);
     }
+    else if (i->state == ITEM_MISSING && i->created && !i->file_no && i->tries >= max_tries)
+      inventory_set_state(inv, i, ITEM_GONE); /* the record is durable before the file is made; all of it is in the redo */
     else if (i->state == ITEM_MISSING)
     {
       if (i->tries >= max_tries)
@@ -740,6 +745,9 @@ bool inventory_finish(struct inventory *inv, void (*drop)(uint32_t file_no, void
         drop(i->file_no, context);
       continue;
     }
+    /* Made when nothing was copied any more, by an ALTER that had begun before: recovery makes it anew out of the redo. */
+    if (i->state == ITEM_QUEUED && i->created && !i->file_no)
+      continue;
     if (i->state != ITEM_COPIED)
       ok = error_set(error, i->class == ITEM_SPACE ? GB_ddl_storm : GB_internal,
                      i->class == ITEM_SPACE ? "%s (space %u) appeared or changed too late to be copied"

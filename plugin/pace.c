@@ -48,11 +48,31 @@ static bool behind(const struct pace_input *in)
   return (double)in->redo_behind > in->redo_rate + BEHIND_NONE;
 }
 
-static enum pace_cause trouble(const struct pace *p, const struct pace_input *in)
+/* Whether slower readers help the node to apply what it gets. */
+static bool queue_counts(struct pace *p, const struct pace_input *in)
 {
+  if (p->futile)
+    p->futile--;
+  bool longer = !p->futile && in->recv_queue_limit && in->recv_queue > in->recv_queue_limit;
+  if (!longer || p->limit > PACE_FLOOR_REDO || p->cause != PACE_QUEUE)
+    p->lowest = 0;
+  else if (!p->lowest++)
+    p->queue_before = in->recv_queue;
+  else if (p->lowest > PACE_FUTILE_STEPS)
+  {
+    p->lowest = 0;
+    p->futile = in->recv_queue < p->queue_before ? 0 : PACE_PROBE_EVERY;
+    longer = !p->futile;
+  }
+  return longer;
+}
+
+static enum pace_cause trouble(struct pace *p, const struct pace_input *in)
+{
+  bool queue = queue_counts(p, in);
   if (behind(in) && in->headroom_s >= 0 && in->headroom_s < HEADROOM_MIN_S)
     return PACE_REDO;
-  if (in->recv_queue_limit && in->recv_queue > in->recv_queue_limit)
+  if (queue)
     return PACE_QUEUE;
   return pace_slowdown(p, in) > SLOWER ? PACE_COMMITS : PACE_FREE;
 }

@@ -32,6 +32,7 @@ struct sealed { /* a redo frame that waits for the store */
 
 struct job_queue {
     struct job *head, **tail;
+    unsigned count;
 };
 
 struct pipeline {
@@ -108,6 +109,7 @@ static struct job *take(struct pipeline *p, struct job_queue *q, bool prompt)
         q->head = job->next;
         if (!q->head)
             q->tail = &q->head;
+        q->count--;
         p->active++;
     }
     pthread_mutex_unlock(&p->mutex);
@@ -279,14 +281,22 @@ static void frame_data_free(struct frame_buffer *buffer)
     buffer->capacity = 0;
 }
 
-static void *redo_main(void *argument)
+/* While pages are copied and the redo keeps up. */
+static bool redo_is_early(struct pipeline *p)
 {
-    struct pipeline *p = argument;
+    pthread_mutex_lock(&p->mutex);
+    bool early = !p->hurry && !p->finish && 2 * p->redo.count < p->setup.shape.redo_slots;
+    pthread_mutex_unlock(&p->mutex);
+    return early;
+}
+
+static void redo_work(struct pipeline *p, bool early)
+{
     struct gb_error error = {0};
     struct codec *codec = codec_new(p->setup.repository->spec.compression);
     if (!codec)
         error_set(&error, GB_internal, "no memory for the redo thread");
-    for (struct job *job; !error.code && (job = take(p, &p->redo, false)); free(job)) {
+    for (struct job *job; !error.code && (!early || redo_is_early(p)) && (job = take(p, &p->redo, false)); free(job)) {
         struct sealed *s = calloc(1, sizeof *s + job->count * sizeof *s->extents);
         if (!s || !compress(p, codec, job, &s->buffer, &error)) {
             error_set(&error, GB_internal, "no memory for redo");
@@ -323,6 +333,24 @@ static void *redo_main(void *argument)
     if (error.code)
         fail(p, &error);
     codec_free(codec);
+}
+
+/* The redo of before the backup is bulk work. */
+static void *redo_early_main(void *argument)
+{
+    priority_name("gb-redo-early");
+    priority_lower(WORKER_NICE);
+    redo_work(argument, true);
+    return NULL;
+}
+
+static void *redo_main(void *argument)
+{
+    pthread_t early;
+    priority_name("gb-redo");
+    if (!pthread_create(&early, NULL, redo_early_main, argument))
+        pthread_join(early, NULL);
+    redo_work(argument, false);
     return NULL;
 }
 
@@ -480,6 +508,7 @@ bool pipeline_slot(struct pipeline *p, const struct wire_slot *m, struct gb_erro
         p->held[m->slot] = true;
         *q->tail = job;
         q->tail = &job->next;
+        q->count++;
         pthread_cond_broadcast(&p->changed);
     }
     pthread_mutex_unlock(&p->mutex);

@@ -64,6 +64,11 @@ def lock_tables(s, statement):
     return Blocker(s.node, [], statement, False)
 
 
+def of_its_own(s, statement):
+    """DDL on this node alone, by its rolling schema upgrade."""
+    return Blocker(s.node, ['SET SESSION wsrep_OSU_method = RSU'], statement, True)
+
+
 SLOW_ALTER = ('ALTER TABLE probe.long_alter ADD COLUMN IF NOT EXISTS {} INT NOT NULL DEFAULT (LENGTH(SHA2(REPEAT(CHAR(64 + a), 15000000), 512))), '
               'ALGORITHM=COPY')
 
@@ -82,15 +87,20 @@ def blocked_by_lock_tables(stage):
     blocked_by(lock_tables, 'LOCK TABLES probe.m WRITE', ['LOCK TABLES', 'thread'], stage)
 
 
+def blocked_by_a_local_alter(stage):
+    make_long_alter(shared(), 80)
+    blocked_by(of_its_own, SLOW_ALTER.format('b'), ['ALTER TABLE probe.long_alter'], stage, writes=False)
+
+
 def blocked_by_ftwrl(stage):
-    blocked_by(lock_tables, 'FLUSH TABLES WITH READ LOCK', ['another desync'], stage, writes=False)
+    blocked_by(lock_tables, 'FLUSH TABLES WITH READ LOCK', ['FLUSH TABLES', 'thread'], stage, writes=False)
 
 
 def blocked_by_another_backup(stage):
-    blocked_by(lock_tables, 'BACKUP STAGE START', ['thread'], stage)
+    blocked_by(lock_tables, 'BACKUP STAGE START', ['BACKUP STAGE', 'thread'], stage)
 
 
-for each in some('locks', [blocked_by_a_local_ddl, blocked_by_lock_tables], 2):
+for each in some('locks', [blocked_by_a_local_ddl, blocked_by_lock_tables, blocked_by_a_local_alter], 2):
     add_cells(suite, each, ['START', 'FLUSH'], 1)
 for each in (blocked_by_ftwrl, blocked_by_another_backup):  # later they wait for the backup
     add_cells(suite, each, ['START'], 1)
@@ -115,6 +125,42 @@ def waited_for(before):
 
 for name, before in some('alter', [('a_long_alter_is_waited_for', []), ('a_local_alter_is_waited_for', ['SET SESSION wsrep_OSU_method = RSU'])], 1):
     suite.add(name, waited_for, before)
+
+
+def paused_while_desynced(s, caller):
+    """The backup succeeds, and is in the pause on a node that is desynced: by the backup, now."""
+    backups.hold(s.node, 'PAUSED')
+    backups.wait_held(s.node, 'PAUSED')
+    assert backups.state(s.node)['desynced'] in ('1', 'ON') and s.node.status('wsrep_desync_count') == '2'
+    backups.release(s.node)
+    caller.wait()
+    assert caller.number is None, caller.text
+    s.desync_off()
+    s.next_succeeds()
+
+
+@suite.test
+def a_desync_that_ends_meanwhile():
+    """The node was desynced by the DBA when the backup began, and he takes that back while it runs."""
+    s = shared()
+    s.ready()
+    s.node.execute('SET GLOBAL wsrep_desync = ON')
+    try:
+        backups.hold(s.node, 'FLUSH')
+        caller = backups.Caller(s.node, lock_wait=5)
+        backups.wait_held(s.node, 'FLUSH')
+    finally:
+        s.node.execute('SET GLOBAL wsrep_desync = OFF')
+    paused_while_desynced(s, caller)
+
+
+@suite.test
+def our_desync_is_undone():
+    """By SET GLOBAL wsrep_desync = OFF."""
+    s = shared()
+    caller, _ = s.held_at('COPY', lock_wait=5)
+    s.node.execute('SET GLOBAL wsrep_desync = OFF')
+    paused_while_desynced(s, caller)
 
 
 @suite.test

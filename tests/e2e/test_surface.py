@@ -19,7 +19,7 @@ from gbtest.agent import Agent, binary  # noqa: E402
 from gbtest.cluster import Cluster  # noqa: E402
 from gbtest.server import query, query_dicts  # noqa: E402
 from gbtest.suite import Shared, Suite, say  # noqa: E402
-from gbtest.waiting import wait_for  # noqa: E402
+from gbtest.waiting import WaitTimeout, wait_for  # noqa: E402
 
 MIB = 1 << 20
 DATA = 64 * MIB  # more than the ring: readers wait for an agent that takes nothing
@@ -168,7 +168,10 @@ class Watch:
         def look():
             self.rows.append(query_dicts(self.connection, 'CALL galera_backup.BACKUP_STATUS(NULL)')[0])
             return condition(self.rows[-1])
-        return wait_for(look, deadline_s, what)
+        try:
+            return wait_for(look, deadline_s, what)
+        except WaitTimeout as late:
+            raise AssertionError(f'{late}; {self.rows[-1]}') from late
 
 
 @suite.test

@@ -105,6 +105,13 @@ static void finishes(const char *expected)
     assert_string_equal(told, expected);
 }
 
+static unsigned still_to_do(void)
+{
+    struct inventory_load load;
+    inventory_load(inv, &load);
+    return load.queued + load.busy + load.missing;
+}
+
 static void does_not_finish(enum gb_code code, const char *word)
 {
     struct gb_error error = {0};
@@ -311,10 +318,38 @@ static void what_was_not_copied_is_named(void **state)
     space(1, "db/a.ibd", 100);
     inventory_list_complete(inv);
     copy("db/a.ibd");
-    event(REDO_FILE_CREATE, 2, "db/late.ibd");
+    event(REDO_FILE_MODIFY, 2, "db/late.ibd");
     does_not_finish(GB_ddl_storm, "db/late.ibd");
     copy("db/late.ibd");
     finishes("");
+}
+
+/* All of it is in the redo, but not what an IMPORT has brought. */
+static void what_the_redo_makes_need_not_be_copied(void **state)
+{
+    (void)state;
+    struct gb_error error = {0};
+    uint32_t replaced;
+    space(1, "db/a.ibd", 100);
+    inventory_list_complete(inv);
+    copy("db/a.ibd");
+    event(REDO_FILE_CREATE, 2, "db/late.ibd");
+    finishes("");
+    /* its record comes before its file */
+    for (int tries = 0; tries < 3; tries++) {
+        assert_false(done(take("db/late.ibd"), ITEM_MISSING, &replaced));
+        assert_true(inventory_retry_missing(inv, 2, &error));
+    }
+    assert_int_equal(still_to_do(), 0);
+    finishes("");
+    event(REDO_FILE_RENAME, 2, "db/later.ibd");
+    copy("db/later.ibd");
+    finishes("");
+    event(REDO_FILE_CREATE, 3, "db/imported.ibd");
+    event(REDO_FILE_DELETE, 3, "db/imported.ibd");
+    finishes("");
+    event(REDO_FILE_MODIFY, 3, "db/imported.ibd");
+    does_not_finish(GB_ddl_storm, "db/imported.ibd");
 }
 
 static void a_shorter_undo_tablespace_must_be_explained(void **state)
@@ -468,6 +503,7 @@ int main(void)
         TEST(what_was_put_back_is_taken_again),
         TEST(a_missing_file_must_be_explained),
         TEST(what_was_not_copied_is_named),
+        TEST(what_the_redo_makes_need_not_be_copied),
         TEST(a_shorter_undo_tablespace_must_be_explained),
         TEST(an_unwritten_file_must_be_explained),
         TEST(records_of_other_tablespaces_rename_nothing),

@@ -1,0 +1,40 @@
+/*
+  The server's ddl.log, in which it names DDL while a backup runs: from BACKUP STAGE START on, a line for each statement, with
+  fields between tabs (sql/backup.cc, backup_log_ddl()).
+*/
+#ifndef GB_PLUGIN_DDL_LOG_H
+#define GB_PLUGIN_DDL_LOG_H
+
+#include "common/error.h"
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define DDL_FIELDS 12u
+
+enum ddl_field
+{
+  DDL_QUERY = 1,
+  DDL_ORG_ENGINE = 2, /* "DATABASE" and "TRIGGER" stand here too */
+  DDL_ORG_PARTITIONED = 3,
+  DDL_ORG_DB = 4, /* names as in file names */
+  DDL_ORG_TABLE = 5,
+  DDL_NEW_ENGINE = 7,
+  DDL_NEW_PARTITIONED = 8,
+  DDL_NEW_DB = 9,
+  DDL_NEW_TABLE = 10,
+};
+
+struct ddl_entry /* pointers into the line */
+{
+  char *field[DDL_FIELDS];
+};
+
+/* From byte *at, which is advanced, to its end; the caller frees it. NULL if there is nothing, or after an error. */
+char *ddl_log_read(const char *datadir, off_t *at, struct gb_error *error);
+/* The next line of the text, without its end; NULL when there is no more. */
+char *ddl_log_line(char **rest);
+/* False: the line has fewer fields. */
+bool ddl_log_split(char *line, struct ddl_entry *entry);
+
+#endif
