@@ -554,7 +554,7 @@ static bool make_ring(struct channel *ch, uint64_t bytes, struct gb_error *error
   int failed = posix_fallocate(ch->memfd, 0, (off_t)ch->map_size);
   if (failed)
     return error_set_errno(error, GB_no_memory, failed, "no %zu bytes of shared memory for the ring", ch->map_size);
-  ch->map = mmap(NULL, ch->map_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ch->memfd, 0);
+  ch->map = mmap(NULL, ch->map_size, PROT_READ | PROT_WRITE, MAP_SHARED, ch->memfd, 0);
   if (ch->map == MAP_FAILED)
   {
     ch->map = NULL;
