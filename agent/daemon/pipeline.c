@@ -1,6 +1,7 @@
 /* The way of a slot through the agent; see pipeline.h. */
 #include "agent/daemon/pipeline.h"
 #include "agent/daemon/spool.h"
+#include "agent/repository/segments.h"
 #include "common/priority.h"
 
 #include <pthread.h>
@@ -50,9 +51,7 @@ struct pipeline {
     bool stop, finish, hurry;
     bool *held;       /* by slot: with us */
     struct index index;
-    struct object_info *segments;
-    size_t segment_count, segment_capacity;
-    uint32_t next_segment;
+    struct segments written;
     uint64_t stored, took_us;
     struct gb_error error;
     pthread_t thread[2 * THREADS_MAX + 2];
@@ -141,32 +140,6 @@ static bool compress(struct pipeline *p, struct codec *codec, const struct job *
     return ok;
 }
 
-static bool close_segment(struct pipeline *p, struct segment_writer **segment, struct gb_error *error)
-{
-    struct object_info info;
-    struct segment_writer *s = *segment;
-    *segment = NULL;
-    if (!s)
-        return true;
-    if (!segment_close(s, &info, error))
-        return false;
-    bool ok = true;
-    pthread_mutex_lock(&p->mutex);
-    if (p->segment_count == p->segment_capacity) {
-        size_t capacity = p->segment_capacity ? p->segment_capacity * 2 : 64;
-        struct object_info *more = realloc(p->segments, capacity * sizeof *more);
-        if (more) {
-            p->segments = more;
-            p->segment_capacity = capacity;
-        } else
-            ok = error_set(error, GB_internal, "no memory for the list of segments");
-    }
-    if (ok)
-        p->segments[p->segment_count++] = info;
-    pthread_mutex_unlock(&p->mutex);
-    return ok;
-}
-
 /* Under mutex. One thread more (1) or less (-1) is in the store. */
 static void count_store(struct pipeline *p, int change)
 {
@@ -183,28 +156,12 @@ static void enter_store(struct pipeline *p, int change)
     pthread_mutex_unlock(&p->mutex);
 }
 
-/* Appends a frame to the thread's segment. */
-static bool append(struct pipeline *p, struct segment_writer **segment, struct frame_buffer *buffer, struct gb_error *error)
-{
-    if (*segment && segment_size(*segment) + FRAME_HEADER_SIZE + buffer->frame.stored_size > SEGMENT_SIZE_MAX &&
-        !close_segment(p, segment, error))
-        return false;
-    if (!*segment) {
-        pthread_mutex_lock(&p->mutex);
-        uint32_t number = p->next_segment++;
-        pthread_mutex_unlock(&p->mutex);
-        if (!(*segment = segment_create(p->setup.repository->storage, p->setup.prefix, number, error)))
-            return false;
-    }
-    return segment_append(*segment, buffer, error);
-}
-
 /* Appends it and enters it in the index. */
 static bool place(struct pipeline *p, struct segment_writer **segment, struct frame_buffer *buffer,
                   const struct wire_extent *extents, uint32_t count, struct gb_error *error)
 {
     enter_store(p, 1);
-    bool ok = append(p, segment, buffer, error);
+    bool ok = segments_append(&p->written, segment, buffer, error);
     pthread_mutex_lock(&p->mutex);
     count_store(p, -1);
     if (!ok) {
@@ -228,7 +185,7 @@ static void end_thread(struct pipeline *p, struct segment_writer *segment, struc
     if (stop || error->code)
         segment_abort(segment);
     else
-        close_segment(p, &segment, error);
+        segments_close(&p->written, &segment, error);
     if (error->code)
         fail(p, error);
 }
@@ -416,7 +373,7 @@ struct pipeline *pipeline_start(const struct pipeline_setup *setup, struct gb_er
     p->pages.tail = &p->pages.head;
     p->redo.tail = &p->redo.head;
     p->sealed_tail = &p->sealed_head;
-    p->next_segment = 1;
+    segments_init(&p->written, setup->repository->storage, setup->prefix);
     p->took_us = p->counted_us = now_us();
     index_init(&p->index);
     pthread_mutex_init(&p->mutex, NULL);
@@ -471,7 +428,7 @@ void pipeline_abort(struct pipeline *p)
     pthread_cond_destroy(&p->hurried);
     index_free(&p->index);
     spool_close(p->spool);
-    free(p->segments);
+    segments_free(&p->written);
     free(p->held);
     free(p);
 }
@@ -547,17 +504,11 @@ bool pipeline_finish(struct pipeline *p, const bool *stop, struct gb_error *erro
     return !pipeline_failed(p, error) && index_check_sent(&p->index, error);
 }
 
-static int by_name(const void *a, const void *b)
-{
-    return strcmp(((const struct object_info *)a)->name, ((const struct object_info *)b)->name);
-}
-
 struct index *pipeline_finished(struct pipeline *p, const struct object_info **segments, size_t *count)
 {
-    if (p->segment_count)
-        qsort(p->segments, p->segment_count, sizeof *p->segments, by_name);
-    *segments = p->segments;
-    *count = p->segment_count;
+    segments_sort(&p->written);
+    *segments = p->written.closed;
+    *count = p->written.count;
     return &p->index;
 }
 
