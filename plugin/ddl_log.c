@@ -66,3 +66,60 @@ bool ddl_log_split(char *line, struct ddl_entry *entry)
   }
   return n == DDL_FIELDS;
 }
+
+bool ddl_names_add(struct ddl_names *names, const char *database, const char *table)
+{
+  if (!(names->count & (names->count - 1)))
+  {
+    struct ddl_name *more = realloc(names->name, (names->count ? 2 * names->count : 1) * sizeof *more);
+    if (!more)
+      return false;
+    names->name = more;
+  }
+  names->name[names->count++] = (struct ddl_name){database, table};
+  return true;
+}
+
+static int compare(const void *a, const void *b)
+{
+  const struct ddl_name *x = a, *y = b;
+  int order = strcmp(x->database, y->database);
+  return order ? order : strcmp(x->table, y->table);
+}
+
+void ddl_names_sort(struct ddl_names *names)
+{
+  size_t kept = 0;
+  if (names->count)
+    qsort(names->name, names->count, sizeof *names->name, compare);
+  for (size_t i = 0; i < names->count; i++)
+    if (!kept || compare(&names->name[i], &names->name[kept - 1]))
+      names->name[kept++] = names->name[i];
+  names->count = kept;
+}
+
+bool ddl_names_have(const struct ddl_names *names, const char *path)
+{
+  char text[PATH_ROOM];
+  snprintf(text, sizeof text, "%s", path);
+  char *slash = strchr(text, '/');
+  if (!slash || !names->count)
+    return false;
+  *slash = '\0';
+  struct ddl_name key = {text, ""};
+  if (bsearch(&key, names->name, names->count, sizeof key, compare))
+    return true;
+  char *end = strstr(slash + 1, "#P#");
+  if (!end)
+    end = strrchr(slash + 1, '.');
+  if (end)
+    *end = '\0';
+  key.table = slash + 1;
+  return bsearch(&key, names->name, names->count, sizeof key, compare);
+}
+
+void ddl_names_free(struct ddl_names *names)
+{
+  free(names->name);
+  *names = (struct ddl_names){0};
+}

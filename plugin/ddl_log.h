@@ -37,4 +37,24 @@ char *ddl_log_line(char **rest);
 /* False: the line has fewer fields. */
 bool ddl_log_split(char *line, struct ddl_entry *entry);
 
+/* What lines have named; the texts are theirs. */
+struct ddl_name
+{
+  const char *database, *table; /* table "": all of the database */
+};
+
+struct ddl_names
+{
+  struct ddl_name *name;
+  size_t count;
+};
+
+/* False: no memory. */
+bool ddl_names_add(struct ddl_names *names, const char *database, const char *table);
+/* Sorts them, each once: before they are asked. */
+void ddl_names_sort(struct ddl_names *names);
+/* Whether the file, "db/table.ext" or "db/table#P#part.ext", is of one of them. */
+bool ddl_names_have(const struct ddl_names *names, const char *path);
+void ddl_names_free(struct ddl_names *names);
+
 #endif

@@ -67,6 +67,7 @@ void files_reset(struct files *f)
   free_unopened(f);
   f->ddl_log_at = 0;
   f->complex = false;
+  f->began = time(NULL) - SLACK_NS / 1000000000;
 }
 
 static bool ends_with(const char *text, const char *suffix)
@@ -145,7 +146,7 @@ static bool aria_made_anew(const struct files *f, const struct item *item)
   snprintf(full, sizeof full, "%s%s", f->datadir, item->path);
   memcpy(full + strlen(full) - 3, "MAI", 3);
   if (stat(full, &st))
-    return errno != ENOENT; /* dropped, and ddl.log says so */
+    return errno != ENOENT; /* dropped */
   if (item->stamp.created && same_stamp(&item->stamp, &st, WINDOW_SLACK_NS))
     return false;
   int fd = open(full, O_RDONLY | O_CLOEXEC);
@@ -328,30 +329,35 @@ static void forget_unseen(struct item *item, void *context)
     inventory_set_state(f->inventory, item, ITEM_GONE);
 }
 
-struct prefix
+struct spoiled
 {
   struct files *files;
-  const char *database, *table; /* table "": the whole database */
+  struct ddl_names names;
 };
-
-static bool belongs(const char *path, const struct prefix *p)
-{
-  size_t n = strlen(p->database), m = strlen(p->table);
-  if (!n || strncmp(path, p->database, n) || path[n] != '/')
-    return false;
-  const char *name = path + n + 1;
-  return !m || (!strncmp(name, p->table, m) && (name[m] == '.' || !strncmp(name + m, "#P#", 3)));
-}
 
 static void spoil(struct item *item, void *context)
 {
-  const struct prefix *p = context;
-  if (!belongs(item->path, p))
+  const struct spoiled *s = context;
+  if ((item->state != ITEM_COPIED && item->state != ITEM_BUSY) || !ddl_names_have(&s->names, item->path))
     return;
   if (item->state == ITEM_COPIED)
-    inventory_set_state(p->files->inventory, item, ITEM_IDLE);
-  else if (item->state == ITEM_BUSY)
+    inventory_set_state(s->files->inventory, item, ITEM_IDLE);
+  else
     item->again = true;
+}
+
+static void add_name(struct spoiled *s, const char *database, const char *table)
+{
+  if (!ddl_names_add(&s->names, database, table))
+    error_set(&s->files->error, GB_no_memory, "no memory for what ddl.log names");
+}
+
+/* Copies of what is named count for nothing; all in one walk, however much that is. */
+static void spoil_named(struct spoiled *s)
+{
+  ddl_names_sort(&s->names);
+  if (s->names.count)
+    inventory_each_file(s->files->inventory, spoil, s);
 }
 
 static void queue_in_visit(struct files *f, struct item *item)
@@ -381,18 +387,18 @@ void files_scan(void *argument)
   struct files *f = argument;
   /* What ddl.log names was perhaps copied before; the scan queues it again. An unknown verb is no exception. */
   char *log = ddl_log_read(f->datadir, &f->ddl_log_at, &f->error);
+  struct spoiled s = {.files = f};
   for (char *rest = log, *line; (line = ddl_log_line(&rest));)
   {
     struct ddl_entry e;
     if (!ddl_log_split(line, &e))
       continue;
-    bool database = !strcmp(e.field[DDL_ORG_ENGINE], "DATABASE");
-    struct prefix org = {f, e.field[DDL_ORG_DB], database ? "" : e.field[DDL_ORG_TABLE]};
-    struct prefix new = {f, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]};
-    inventory_each_file(f->inventory, spoil, &org);
-    if (new.table[0])
-      inventory_each_file(f->inventory, spoil, &new);
+    add_name(&s, e.field[DDL_ORG_DB], strcmp(e.field[DDL_ORG_ENGINE], "DATABASE") ? e.field[DDL_ORG_TABLE] : "");
+    if (e.field[DDL_NEW_TABLE][0])
+      add_name(&s, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]);
   }
+  spoil_named(&s);
+  ddl_names_free(&s.names);
   free(log);
 
   inventory_each_file(f->inventory, unsee, NULL);
@@ -464,8 +470,6 @@ void files_queue_closed(struct files *f)
 /* The files of one table, now; in the window, so no directory is read. */
 static void probe_table(struct files *f, const char *database, const char *table)
 {
-  struct prefix p = {f, database, table};
-  inventory_each_file(f->inventory, spoil, &p);
   for (size_t i = 0; i < COUNT(extensions); i++)
   {
     char path[WIRE_PATH_MAX], full[WIRE_PATH_MAX];
@@ -486,7 +490,8 @@ static void probe_table(struct files *f, const char *database, const char *table
     inventory_queue(f->inventory, waiting);
 }
 
-static void probe_database(struct files *f, const char *database)
+/* The directory, and db.opt; if it is gone, all in it is spoiled. */
+static void probe_database(struct files *f, const char *database, struct spoiled *s)
 {
   char full[WIRE_PATH_MAX], path[WIRE_PATH_MAX];
   struct stat st;
@@ -494,8 +499,7 @@ static void probe_database(struct files *f, const char *database)
   struct item *item = inventory_file(f->inventory, ITEM_DIRECTORY, WIRE_KIND_DIRECTORY, database);
   if (!is_there(f, full, &st) || !S_ISDIR(st.st_mode))
   {
-    struct prefix all = {f, database, ""};
-    inventory_each_file(f->inventory, spoil, &all);
+    add_name(s, database, "");
     if (item)
       inventory_gone(f->inventory, item);
     return;
@@ -515,6 +519,13 @@ static bool has_triggers(struct files *f, const char *database, const char *tabl
   return inventory_find_file(f->inventory, path);
 }
 
+/* Of a CREATE TABLE ... SELECT that fails ddl.log says nothing; it has begun after BACKUP STAGE START. */
+static bool may_vanish(const struct files *f, const struct item *item)
+{
+  return item->class == ITEM_ARIA_ONLINE || item->class == ITEM_CLOSED ||
+         (item->class == ITEM_DEFINITION && item->stamp.ctime.tv_sec >= f->began);
+}
+
 /* A TRUNCATE that makes a table anew is not in ddl.log, and FLUSH does not hold it up. */
 static void copy_if_made_anew(struct item *item, void *context)
 {
@@ -523,12 +534,15 @@ static void copy_if_made_anew(struct item *item, void *context)
   struct stat st;
   if (item->state != ITEM_COPIED)
     return;
+  snprintf(full, sizeof full, "%s%s", f->datadir, item->path);
+  if (may_vanish(f, item) && !is_there(f, full, &st))
+  {
+    inventory_set_state(f->inventory, item, ITEM_GONE);
+    return;
+  }
   bool anew = item->class == ITEM_ARIA_ONLINE && aria_made_anew(f, item);
   if (item->class == ITEM_CLOSED && !item->in_use && !f->replicated)
-  {
-    snprintf(full, sizeof full, "%s%s", f->datadir, item->path);
-    anew = is_there(f, full, &st) && !same_stamp(&item->stamp, &st, WINDOW_SLACK_NS);
-  }
+    anew = !same_stamp(&item->stamp, &st, WINDOW_SLACK_NS);
   if (anew)
     queue_in_visit(f, item);
 }
@@ -603,11 +617,11 @@ void files_window_tables(struct files *f)
 void files_window_ddl(void *argument)
 {
   struct files *f = argument;
+  struct spoiled s = {.files = f};
   bool news = false;
   char *log = ddl_log_read(f->datadir, &f->ddl_log_at, &f->error);
   if (f->altered)
     inventory_each_cold(f->inventory, copy_if_imported, f);
-  inventory_each_file(f->inventory, copy_if_made_anew, f);
   for (char *rest = log, *line; (line = ddl_log_line(&rest));)
   {
     struct ddl_entry e;
@@ -619,21 +633,28 @@ void files_window_ddl(void *argument)
     }
     const char *engine = e.field[DDL_ORG_ENGINE];
     bool partitioned = e.field[DDL_ORG_PARTITIONED][0] == '1' || e.field[DDL_NEW_PARTITIONED][0] == '1';
+    /* Of a partition that is made a table, or a table made a partition, the server names the partitioned table alone. */
     if (!strcmp(engine, "TRIGGER") || has_triggers(f, e.field[DDL_ORG_DB], e.field[DDL_ORG_TABLE]) ||
-        (partitioned && (not_innodb(engine) || not_innodb(e.field[DDL_NEW_ENGINE]))))
+        (partitioned && (!strcmp(e.field[DDL_QUERY], "ALTER") || not_innodb(engine) || not_innodb(e.field[DDL_NEW_ENGINE]))))
     {
       f->complex = true; /* names that only a scan finds */
       break;
     }
     if (!strcmp(engine, "DATABASE"))
     {
-      probe_database(f, e.field[DDL_ORG_DB]);
+      probe_database(f, e.field[DDL_ORG_DB], &s);
       continue;
     }
-    probe_table(f, e.field[DDL_ORG_DB], e.field[DDL_ORG_TABLE]);
+    add_name(&s, e.field[DDL_ORG_DB], e.field[DDL_ORG_TABLE]);
     if (e.field[DDL_NEW_TABLE][0])
-      probe_table(f, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]);
+      add_name(&s, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]);
   }
+  inventory_each_file(f->inventory, copy_if_made_anew, f); /* not before: has_triggers() asks for files that may be gone */
+  spoil_named(&s);
+  for (size_t i = 0; i < s.names.count; i++)
+    if (s.names.name[i].table[0])
+      probe_table(f, s.names.name[i].database, s.names.name[i].table);
+  ddl_names_free(&s.names);
   if (news)
     inventory_each_file(f->inventory, idle_is_gone, f);
   free(log);

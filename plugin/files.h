@@ -24,6 +24,7 @@ struct files
   char datadir[1024];  /* with a trailing slash */
   char aria_dir[1024]; /* with a trailing slash */
   off_t ddl_log_at;    /* how much of ddl.log has been taken into account */
+  time_t began;        /* shortly before BACKUP STAGE START */
   bool complex;        /* ddl.log named something that only a scan can follow: start over */
   bool control_changed;
   bool altered;        /* some ALTER TABLE since before BACKUP STAGE START: perhaps an IMPORT */

@@ -296,6 +296,14 @@ def definitions(datadir):
     return found
 
 
+def same_files(s, backup):
+    """What was restored has the files of the server, no more and no less."""
+    back = restored.Restored(s.agent, backup)
+    one, two = definitions(s.server.datadir), definitions(back.server.datadir)
+    back.remove()
+    assert one == two, f'not alike: {sorted(name for name in {**one, **two} if one.get(name, 0) != two.get(name, 0))}'
+
+
 @suite.test
 def what_is_dropped_or_renamed_before_the_pause_leaves_nothing_behind():
     s = shared()
@@ -305,10 +313,7 @@ def what_is_dropped_or_renamed_before_the_pause_leaves_nothing_behind():
     backup = s.held('WINDOW')
     s.server.execute('DROP DATABASE gone', 'DROP DATABASE full', 'DROP TABLE d.t1', 'RENAME TABLE d.t2 TO d.t3')
     expected = s.finish(backup)
-    back = restored.Restored(s.agent, backup)
-    one, two = definitions(s.server.datadir), definitions(back.server.datadir)
-    back.remove()
-    assert one == two, f'not alike: {sorted(name for name in {**one, **two} if one.get(name, 0) != two.get(name, 0))}'
+    same_files(s, backup)
     with s.restored(backup, expected) as server:
         server.execute('CREATE DATABASE gone', 'CREATE DATABASE full', 'DROP TRIGGER d.trg2', 'CREATE TABLE d.t1 (id INT)',
                        *[f'CREATE TRIGGER d.trg{n} BEFORE INSERT ON d.t1 FOR EACH ROW SET @x = 1' for n in (1, 2)])
@@ -423,6 +428,48 @@ def a_tablespace_is_made_in_the_pause():
 def a_tablespace_is_logged_before_the_pause_and_made_in_it():
     """The record of its creation is durable before its file is there."""
     remade_in_the_pause(lambda s: s.stall.begin('create .ibd'), lambda s, _: s.stall.end())
+
+
+@suite.test
+def a_partition_that_becomes_a_table_before_the_pause_is_in_the_backup():
+    """Or a table that becomes a partition: ddl.log names the partitioned table alone, not the other."""
+    s = shared()
+    s.server.execute('CREATE TABLE d.parts (id INT PRIMARY KEY) ENGINE=InnoDB PARTITION BY LIST (id) '
+                     '(PARTITION one VALUES IN (1), PARTITION two VALUES IN (2))', 'INSERT INTO d.parts VALUES (1), (2)')
+    for change in ('CONVERT PARTITION two TO TABLE d.two', 'CONVERT TABLE d.two TO PARTITION two VALUES IN (2)'):
+        backup = s.held('WINDOW')
+        s.server.execute(f'ALTER TABLE d.parts {change}')
+        expected = s.finish(backup)
+        same_files(s, backup)
+        s.compare(backup, expected)
+    s.server.execute('DROP TABLE d.parts')
+
+
+@suite.test
+def a_create_table_that_fails_before_the_pause_leaves_nothing_behind():
+    """CREATE TABLE ... SELECT has made its files when FLUSH looks for them; that they go again is not in ddl.log."""
+    s = shared()
+    waits = 'SELECT COUNT(*) FROM information_schema.processlist WHERE state = "User lock"'
+    engines = ('InnoDB', 'Aria TRANSACTIONAL=1', 'Aria TRANSACTIONAL=0', 'MyISAM')
+    with contextlib.closing(s.server.connect()) as keeper:
+        query(keeper, 'SELECT GET_LOCK("made", 0)')
+        backup = s.held('FLUSH')
+        sessions, threads = [s.server.connect(120) for _ in engines], []
+        for number, engine in enumerate(engines):
+            sql = f'CREATE TABLE d.half{number} (id INT) ENGINE={engine} AS SELECT seq AS id, GET_LOCK("made", 50) AS l FROM seq_1_to_10'
+            threads.append(threading.Thread(target=backups.error_of, args=(query, sessions[number], sql)))
+            threads[-1].start()
+        wait_for(lambda: s.server.value(waits) == len(engines), SOON_S, 'the tables to be half made')
+        backups.hold(s.server, 'WINDOW')
+        backups.wait_held(s.server, 'WINDOW')
+        for session, thread in zip(sessions, threads):
+            s.server.execute(f'KILL QUERY {session.thread_id()}')
+            thread.join(SOON_S)
+            session.close()
+    assert not [name for name in os.listdir(os.path.join(s.server.datadir, 'd')) if name.startswith('half')]
+    expected = s.finish(backup)
+    same_files(s, backup)
+    s.compare(backup, expected)
 
 
 suite.main()
