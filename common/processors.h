@@ -3,9 +3,7 @@
   no more than the CPU limit of its cgroup or of any above it, rounded up.
 
   Formats: cgroup v2 cpu.max and v1 cpu.cfs_quota_us, cpu.cfs_period_us
-  (Documentation/admin-guide/cgroup-v2.rst, Documentation/scheduler/sched-bwc.rst);
-  /proc/self/cgroup (cgroups(7)) and /proc/self/mountinfo (proc(5)). Where a container sees neither
-  its own path nor that of its parents, the place where the hierarchy is mounted counts.
+  (Documentation/admin-guide/cgroup-v2.rst, Documentation/scheduler/sched-bwc.rst).
 */
 #ifndef GB_COMMON_PROCESSORS_H
 #define GB_COMMON_PROCESSORS_H

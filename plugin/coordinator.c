@@ -133,7 +133,7 @@ static bool run_preflight(struct backup *b, const struct wire_checked *agent)
     rows.list = *agent;
   if (!(b->sql = sql_open(&b->error)) || !stage_prepare(b->sql, &b->galera, &b->error))
     return false;
-  bool ok = preflight(b->sql, &b->facts, &b->node, &rows, &b->error);
+  bool ok = preflight(b->sql, b->options.ring_size, &b->facts, &b->node, &rows, &b->error);
   pthread_mutex_lock(&mutex);
   current.check = rows.list;
   snprintf(current.check_id, sizeof current.check_id, "%s", b->options.id);

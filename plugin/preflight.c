@@ -1,10 +1,14 @@
 /* Facts of the server and the checks of PREFLIGHT; see preflight.h. */
 #include "plugin/server.h"
 #include "plugin/preflight.h"
+#include "common/memory.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define PLUGIN_MEMORY (32ull << 20) /* bytes that a backup takes beside the ring */
 
 struct field
 {
@@ -195,7 +199,20 @@ static bool check_list(struct sql *sql, struct check_rows *rows, struct gb_error
   return true;
 }
 
-bool preflight(struct sql *sql, struct facts *facts, struct node_state *state, struct check_rows *rows,
+/* Shared memory counts as the server's own: beyond a limit of its control group the kernel would kill it. */
+static void check_memory(uint64_t ring_size, struct check_rows *rows, struct gb_error *error)
+{
+  uint64_t need = ring_size + PLUGIN_MEMORY, available = memory_available("");
+  char text[256];
+  snprintf(text, sizeof text, "the server can take %" PRIu64 " MB more before it reaches a memory limit; a backup needs %" PRIu64 " MB",
+           available >> 20, need >> 20);
+  if (available && available < need)
+    fail(rows, "memory", GB_no_memory, error, text, NULL);
+  else if (available)
+    check_add(rows, "memory", "OK", text, "");
+}
+
+bool preflight(struct sql *sql, uint64_t ring_size, struct facts *facts, struct node_state *state, struct check_rows *rows,
                struct gb_error *error)
 {
   if (!facts_read(sql, facts, error) || !stage_node_state(sql, facts->galera, state, error))
@@ -208,6 +225,7 @@ bool preflight(struct sql *sql, struct facts *facts, struct node_state *state, s
          "SET innodb_encrypt_log=OFF and restart: this release can't follow an encrypted redo log");
   else
     check_add(rows, "redo_log", "OK", facts->log_file_size, "");
+  check_memory(ring_size, rows, &first);
   if (!check_list(sql, rows, &first, error) || !check_engines(sql, rows, error))
     return false;
   error_copy(error, &first);

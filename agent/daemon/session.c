@@ -1,9 +1,10 @@
 /* One connection from a plugin; see session.h. */
 #include "agent/daemon/session.h"
+#include "agent/daemon/check.h"
 #include "agent/daemon/committer.h"
 #include "agent/daemon/daemon.h"
 #include "agent/daemon/pipeline.h"
-#include "agent/daemon/place.h"
+#include "common/memory.h"
 #include "common/processors.h"
 
 #include <errno.h>
@@ -28,7 +29,6 @@
 #define MESSAGE_WAIT_MS 10000
 #define SEND_TIMEOUT_S 30
 #define AHEAD_SIZE     (64u << 10) /* bytes read from the socket at once */
-#define PROBE_NAME     ".galera-backup-probe"
 
 struct session {
     int fd;
@@ -605,75 +605,16 @@ static void run_backup(struct session *s)
 
 /* ---- check and dry run: nothing is begun ---- */
 
-/* Another one's probe, there at this moment, shows the same as ours would. */
-static bool probe_writable(const struct repository *r, struct gb_error *error)
-{
-    struct gb_error problem = {0};
-    struct storage_lock *probe = storage_lock(r->storage, PROBE_NAME, &problem);
-    storage_unlock(probe);
-    if (!probe && problem.code != GB_repository_busy)
-        error_copy(error, &problem);
-    return !error->code;
-}
-
 /* START of type "dry-run": READY or the ERROR that a backup would be refused with. */
 static void run_dry(struct session *s)
 {
     struct gb_error error = {0};
     struct wire_ready ready = {.repositories = "[]"};
-    if (open_repository(s, &error) && probe_writable(s->repository, &error))
+    if (open_repository(s, &error) && check_writable(s->repository, &error))
         send_ready(s, &ready);
     else
         send_failure(s, &error);
     repository_close(s->repository);
-}
-
-static void add_row(struct wire_checked *m, const char *check, const char *result, const char *detail, const char *remedy)
-{
-    if (m->count >= sizeof m->row / sizeof m->row[0])
-        return;
-    snprintf(m->row[m->count].check, sizeof m->row[0].check, "%s", check);
-    snprintf(m->row[m->count].result, sizeof m->row[0].result, "%s", result);
-    snprintf(m->row[m->count].detail, sizeof m->row[0].detail, "%s", detail);
-    snprintf(m->row[m->count].remedy, sizeof m->row[0].remedy, "%s", remedy);
-    m->count++;
-}
-
-/* What is on the server's disk or on its host is lost with them. */
-static void check_place(struct session *s, const struct repository_spec *spec, const char *name, uint64_t device,
-                        struct wire_checked *m)
-{
-    char detail[256];
-    bool remote = false;
-    for (unsigned i = 0; i < s->config->repository_count; i++)
-        remote = remote || place_is_remote(s->config->repositories[i].path);
-    if (place_on_device(spec->path, device)) {
-        snprintf(detail, sizeof detail, "%.150s is on the data directory's file system: what destroys the one destroys both", spec->path);
-        add_row(m, name, "WARN", detail, "put the repository on another disk, or better on another host");
-    }
-    if (!remote)
-        add_row(m, "off_host", "WARN", "no repository is on a network file system: what destroys this host may destroy all backups",
-                "add a repository on another host (NFS), or copy it there; no matter if its path is a network volume");
-}
-
-static void check_repository(struct session *s, const struct repository_spec *spec, const struct wire_check *asked,
-                             struct wire_checked *m)
-{
-    struct gb_error error = {0};
-    char check[64 + 16], detail[256];
-    uint64_t available = 0;
-    snprintf(check, sizeof check, "repository %.48s", spec->name);
-    struct repository *r = repository_open(spec, &error);
-    if (r && probe_writable(r, &error))
-        storage_check_space(r->storage, asked->bytes_estimate, &available, &error);
-    snprintf(detail, sizeof detail, "%.150s is writable, %" PRIu64 " MB free", spec->path, available >> 20);
-    if (error.code)
-        add_row(m, check, "FAIL", error.what, error.hint);
-    else
-        add_row(m, check, "OK", detail, "");
-    if (r)
-        check_place(s, spec, check, asked->datadir_device, m);
-    repository_close(r);
 }
 
 static void run_check(struct session *s, const struct wire_check *check)
@@ -682,12 +623,13 @@ static void run_check(struct session *s, const struct wire_check *check)
     struct gb_error error = {0};
     if (!m)
         return;
-    add_row(m, "agent", "OK", "galera-backup " GB_VERSION, "");
+    check_row(m, "agent", "OK", "galera-backup " GB_VERSION, "");
     const struct repository_spec *spec = choose_repository(s, check->repositories, &error);
     if (!choose_cluster(s, &error) || !spec)
-        add_row(m, "configuration", "FAIL", error.what, error.hint);
+        check_row(m, "configuration", "FAIL", error.what, error.hint);
     if (spec)
-        check_repository(s, spec, check, m);
+        check_repository(s->config, spec, check, m);
+    check_memory(s->config, memory_available(""), m);
     send_checked(s, m);
     free(m);
 }

@@ -2,6 +2,7 @@
 #include "agent/restore/finish.h"
 #include "agent/restore/clone.h"
 #include "agent/restore/memory.h"
+#include "common/memory.h"
 #include "agent/restore/server_program.h"
 #include "agent/restore/target.h"
 
@@ -88,7 +89,7 @@ bool finish_plan(struct finish_plan *p, const struct finish_request *finish,
         return false;
     if (!estimate_make(&estimate, repository, m, index, request->datadir, error))
         return false;
-    p->available = memory_available();
+    p->available = memory_available("");
     p->pool = memory_pool_within(m->redo_bytes, p->available);
     p->recover_s = estimate_seconds(&estimate, p->pool);
     p->boot_pool = found ? server_program_configured_pool(p->program) : 0;

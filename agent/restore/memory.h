@@ -1,6 +1,5 @@
 /*
-  Memory for a recovery: how much this process may still take, and how large a buffer pool replays a
-  redo log in one pass.
+  Memory for a recovery: how large a buffer pool replays a redo log in one pass.
 
   InnoDB collects the log records of all pages in the buffer pool before it applies them. When they
   fill it (log0recv.cc recv_sys_t::add_block()) it applies them, writes everything, empties the pool
@@ -13,14 +12,10 @@
 
 #define MEMORY_POOL_MIN (128ull << 20) /* the server's default innodb_buffer_pool_size */
 
-/* Bytes that can be taken without swapping and without reaching a memory limit of the control group
-   (version 1 or 2). 0: not known. */
-uint64_t memory_available(void);
-
 /* innodb_buffer_pool_size, bytes, with which redo_bytes need one pass: three times as much. */
 uint64_t memory_pool_for(uint64_t redo_bytes);
 
-/* The same within three quarters of what is available; at least MEMORY_POOL_MIN. */
+/* The same within three quarters of what is available (common/memory.h); at least MEMORY_POOL_MIN. */
 uint64_t memory_pool_within(uint64_t redo_bytes, uint64_t available);
 
 /* Bytes of redo whose records a pool of that size holds. */

@@ -14,7 +14,7 @@ import time
 import pymysql
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
-from gbtest import backups, load, processes  # noqa: E402
+from gbtest import backups, cgroup, load, processes  # noqa: E402
 from gbtest.agent import Agent, binary  # noqa: E402
 from gbtest.cluster import Cluster  # noqa: E402
 from gbtest.server import query, query_dicts  # noqa: E402
@@ -395,6 +395,35 @@ def the_check_warns_of_places_and_of_too_small_a_redo_log():
     s.node.execute("DELETE FROM galera_backup.backups WHERE id LIKE '2099%'")
     assert found['result'] == 'WARN' and '100s' not in found['detail'] and '1000 kB/s' in found['detail'], found
     assert 'innodb_log_file_size = 1 * 1073741824' in found['remedy'], found
+
+
+@suite.test
+def a_memory_limit_that_a_backup_would_exceed_refuses_it():
+    """The ring is shared memory of the server: beyond the limit the kernel would kill it."""
+    s = scene()
+    assert checks(s)['memory']['result'] == checks(s)['agent_memory']['result'] == 'OK', checks(s)
+    group = cgroup.make('server', memory=True)
+    if not group:
+        suite.skip('no cgroup for memory here')
+    group.limit_memory(120 * MIB)
+    s.node.execute(f'SET GLOBAL galera_backup_ring_size = {128 * MIB}')
+    group.add(s.node.process.pid)
+    group.add(s.agent.process.pid)
+    try:
+        rows = checks(s)
+        assert rows['memory']['result'] == 'FAIL' and '160 MB' in rows['memory']['detail'] and rows['memory']['remedy'], rows['memory']
+        assert rows['agent_memory']['result'] == 'WARN' and 'redo-memory' in rows['agent_memory']['remedy'], rows['agent_memory']
+        try:
+            backups.start(s.node)
+            raise AssertionError('it began')
+        except pymysql.MySQLError as error:
+            assert error.args[0] == 22107 and 'memory limit' in error.args[1], error
+        s.node.execute(f'SET GLOBAL galera_backup_ring_size = {48 * MIB}')
+        assert checks(s)['memory']['result'] == 'OK', checks(s)['memory']
+    finally:
+        s.node.execute(f'SET GLOBAL galera_backup_ring_size = {48 * MIB}')
+        group.remove()
+    assert checks(s)['memory']['result'] == 'OK', checks(s)['memory']
 
 
 # -- the command line
