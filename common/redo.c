@@ -131,11 +131,12 @@ enum number {
     NUMBER_BAD,
 };
 
+static const uint32_t number_start[] = {0, 0x80, 0x4080, 0x204080, 0x10204080};
+
 /* A number of 1 to 5 bytes: the first byte's high bits say how many follow, and each length starts
    where the one before ends (mtr0log.h). */
 static enum number get_number(struct bytes_reader *r, uint32_t *value)
 {
-    static const uint32_t start[] = {0, 0x80, 0x4080, 0x204080, 0x10204080};
     uint8_t first = bytes_get_u8(r);
     if (r->failed)
         return NUMBER_CUT;
@@ -143,7 +144,7 @@ static enum number get_number(struct bytes_reader *r, uint32_t *value)
     if (first > 0xf0)
         return NUMBER_BAD;
     uint64_t high = more ? first & (0x7fu >> more) : first;
-    uint64_t number = (high << 8 * more | bytes_get_be(r, more)) + start[more];
+    uint64_t number = (high << 8 * more | bytes_get_be(r, more)) + number_start[more];
     if (r->failed)
         return NUMBER_CUT;
     *value = (uint32_t)number;
@@ -351,4 +352,56 @@ enum redo_result redo_parse_flat_mtr(uint32_t format, bool encrypted, uint64_t l
 {
     size_t end_byte;
     return parse(format, encrypted, NULL, lsn, data, available, visitor, size, &end_byte);
+}
+
+/* ---- another id ---- */
+
+unsigned redo_id_size(uint32_t id)
+{
+    unsigned size = 1;
+    while (size < sizeof number_start / sizeof number_start[0] && id >= number_start[size])
+        size++;
+    return size;
+}
+
+static void put_number(uint8_t *out, uint32_t value)
+{
+    static const uint8_t first[] = {0, 0x80, 0xc0, 0xe0, 0xf0};
+    unsigned size = redo_id_size(value);
+    uint32_t rest = value - number_start[size - 1];
+    for (unsigned at = size; at--; rest >>= 8)
+        out[at] = (uint8_t)rest;
+    out[0] |= first[size - 1];
+}
+
+bool redo_renumber(uint8_t *data, size_t size, uint32_t from, uint32_t to)
+{
+    size_t end;
+    bool page_seen = false, any = false;
+    if (find_end(data, size, &end) != REDO_MTR || end + 1 + CRC_SIZE != size ||
+        redo_id_size(from) != redo_id_size(to))
+        return false;
+    struct bytes_reader r = bytes_reader(data, end);
+    while (bytes_left(&r)) {
+        uint8_t first;
+        size_t length;
+        uint32_t id;
+        if (get_record(&r, &first, &length) != NUMBER_WHOLE)
+            return any;
+        size_t at = r.at;
+        bool has_id = !(first & FLAG_SAME_PAGE);
+        page_seen = page_seen || has_id;
+        if (!page_seen)
+            has_id = (first & FILE_OP_MASK) != REDO_FILE_CHECKPOINT;
+        struct bytes_reader payload = bytes_reader(bytes_take(&r, length), length);
+        if (has_id && get_number(&payload, &id) == NUMBER_WHOLE && id == from) {
+            put_number(data + at, to);
+            any = true;
+        }
+    }
+    struct bytes_writer w = bytes_writer(data, size);
+    bytes_writer_seek(&w, end + 1);
+    if (any)
+        bytes_put_u32(&w, page_crc32c(0, data, end));
+    return any;
 }

@@ -119,6 +119,38 @@ def put(server, name, table):
         os.utime(path)
 
 
+def changed_around_an_import(rename):
+    """InnoDB's recovery throws away all redo of a tablespace whose FILE_DELETE, of the DISCARD, it has seen; of one that is renamed
+    afterwards it applies what was before the DISCARD to the imported pages, which have no LSN."""
+    s = shared()
+    s.server.execute('CREATE TABLE d.changed LIKE d.a', 'INSERT INTO d.changed SELECT seq, "exported" FROM seq_1_to_5000')
+    export(s.server, 'changed', 'changed')
+    backup = s.held('FLUSH')
+    s.server.execute('UPDATE d.changed SET v = "before" WHERE id % 2', 'DELETE FROM d.changed WHERE id > 2500')
+    for _ in range(2):
+        s.server.execute('ALTER TABLE d.changed DISCARD TABLESPACE')
+        put(s.server, 'changed', 'changed')
+        s.server.execute('ALTER TABLE d.changed IMPORT TABLESPACE', 'UPDATE d.changed SET v = MD5(id) WHERE id % 3 = 0',
+                         'INSERT INTO d.changed SELECT seq, "after" FROM seq_10001_to_11000')
+    name = 'renamed' if rename else 'changed'
+    if rename:
+        s.server.execute('RENAME TABLE d.changed TO d.renamed', 'UPDATE d.renamed SET v = "renamed" WHERE id % 5 = 0')
+    expected = s.finish(backup)
+    assert s.server.value(f'SELECT COUNT(*) FROM d.{name}') == 6000
+    s.compare(backup, expected)
+    s.server.execute(f'DROP TABLE d.{name}')
+
+
+@suite.test
+def changes_of_an_imported_table_are_in_the_backup():
+    changed_around_an_import(False)
+
+
+@suite.test
+def changes_of_an_imported_table_that_was_renamed_are_in_the_backup():
+    changed_around_an_import(True)
+
+
 @suite.test
 def an_import_into_a_table_that_nobody_has_opened_is_in_the_backup():
     """The file that waits has the table's id, so it was taken for the table; the IMPORT leaves no record in the log."""
