@@ -18,7 +18,7 @@
 #define READ_MIN         (64u << 10)
 #define READ_MAX         (2u << 20)
 #define BUFFER_SIZE      (READ_MAX + REDO_MTR_MAX + 2 * ALIGNMENT)
-#define QUEUE_SIZE       (10u << 20) /* parsed, not yet handed over */
+#define QUEUE_SIZE       (8u << 20)  /* parsed, not yet handed over */
 #define SEND_MIN         (256u << 10) /* a slot waits for this much, unless... */
 #define SEND_AFTER_US    500000u     /* ...it has waited this long */
 #define IDLE_US          20000
