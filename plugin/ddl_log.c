@@ -98,6 +98,14 @@ void ddl_names_sort(struct ddl_names *names)
   names->count = kept;
 }
 
+size_t ddl_table_length(const char *file)
+{
+  size_t n = 0;
+  while (file[n] && file[n] != '.' && strncmp(file + n, "#P#", 3) && strncmp(file + n, "#i#", 3))
+    n++;
+  return n;
+}
+
 bool ddl_names_have(const struct ddl_names *names, const char *path)
 {
   char text[PATH_ROOM];
@@ -109,12 +117,8 @@ bool ddl_names_have(const struct ddl_names *names, const char *path)
   struct ddl_name key = {text, ""};
   if (bsearch(&key, names->name, names->count, sizeof key, compare))
     return true;
-  char *end = strstr(slash + 1, "#P#");
-  if (!end)
-    end = strrchr(slash + 1, '.');
-  if (end)
-    *end = '\0';
   key.table = slash + 1;
+  slash[1 + ddl_table_length(slash + 1)] = '\0';
   return bsearch(&key, names->name, names->count, sizeof key, compare);
 }
 

@@ -37,6 +37,10 @@ char *ddl_log_line(char **rest);
 /* False: the line has fewer fields. */
 bool ddl_log_split(char *line, struct ddl_entry *entry);
 
+/* How many characters of a file's name ("table.ext") are the table's. What follows is the extension, a partition (#P#NAME), or the
+   number of a vector index (#i#NN): since 11.7 that is a table beside its own, of the same engine (sql/handler.cc, ha_create_table()). */
+size_t ddl_table_length(const char *file);
+
 /* What lines have named; the texts are theirs. */
 struct ddl_name
 {
@@ -53,7 +57,7 @@ struct ddl_names
 bool ddl_names_add(struct ddl_names *names, const char *database, const char *table);
 /* Sorts them, each once: before they are asked. */
 void ddl_names_sort(struct ddl_names *names);
-/* Whether the file, "db/table.ext" or "db/table#P#part.ext", is of one of them. */
+/* Whether the file, "db/table.ext", is of one of them. */
 bool ddl_names_have(const struct ddl_names *names, const char *path);
 void ddl_names_free(struct ddl_names *names);
 

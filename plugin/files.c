@@ -18,6 +18,7 @@
 #define WINDOW_SLACK_NS  20000000
 #define SMALL_INDEX    (1 << 20) /* bytes of a .MAI that may be copied once more for its header alone */
 #define HEAD_SIZE      4096u
+#define INDEXES_MAX    64u /* of a table */
 
 struct extension
 {
@@ -436,15 +437,13 @@ static int compare(const void *a, const void *b)
   return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* "db/table" of a path: up to the extension or the partition. */
+/* "db/table" of a path. */
 static void table_of(const char *path, char *out, size_t size)
 {
   snprintf(out, size, "%s", path);
-  char *end = strstr(out, "#P#");
-  if (!end)
-    end = strrchr(out, '.');
-  if (end)
-    *end = '\0';
+  char *slash = strchr(out, '/');
+  if (slash)
+    slash[1 + ddl_table_length(slash + 1)] = '\0';
 }
 
 static void queue_closed(struct item *item, void *context)
@@ -517,6 +516,22 @@ static bool has_triggers(struct files *f, const char *database, const char *tabl
   char path[WIRE_PATH_MAX];
   snprintf(path, sizeof path, "%s/%s.TRG", database, table);
   return inventory_find_file(f->inventory, path);
+}
+
+/* Of an engine that keeps it in files of the table's own kind. */
+static bool has_vector_index(struct files *f, const char *database, const char *table)
+{
+  char full[WIRE_PATH_MAX];
+  for (unsigned i = 0; i < INDEXES_MAX; i++)
+  {
+    int n = snprintf(full, sizeof full, "%s%s/%s#i#%02u.MYI", f->datadir, database, table, i);
+    if (n >= (int)sizeof full || !access(full, F_OK))
+      return true;
+    memcpy(full + n - 3, "MAI", 3);
+    if (!access(full, F_OK))
+      return true;
+  }
+  return false;
 }
 
 /* Of a CREATE TABLE ... SELECT that fails ddl.log says nothing; it has begun after BACKUP STAGE START. */
@@ -633,9 +648,12 @@ void files_window_ddl(void *argument)
     }
     const char *engine = e.field[DDL_ORG_ENGINE];
     bool partitioned = e.field[DDL_ORG_PARTITIONED][0] == '1' || e.field[DDL_NEW_PARTITIONED][0] == '1';
+    bool others = not_innodb(engine) || not_innodb(e.field[DDL_NEW_ENGINE]);
     /* Of a partition that is made a table, or a table made a partition, the server names the partitioned table alone. */
     if (!strcmp(engine, "TRIGGER") || has_triggers(f, e.field[DDL_ORG_DB], e.field[DDL_ORG_TABLE]) ||
-        (partitioned && (!strcmp(e.field[DDL_QUERY], "ALTER") || not_innodb(engine) || not_innodb(e.field[DDL_NEW_ENGINE]))))
+        (partitioned && (others || !strcmp(e.field[DDL_QUERY], "ALTER"))) ||
+        (others && (has_vector_index(f, e.field[DDL_ORG_DB], e.field[DDL_ORG_TABLE]) ||
+                    has_vector_index(f, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]))))
     {
       f->complex = true; /* names that only a scan finds */
       break;

@@ -208,6 +208,63 @@ def a_truncate_after_the_copy_is_in_the_backup():
     s.server.execute(*(f'DROP TABLE d.{name}' for name in tables))
 
 
+VECTOR_ENGINES = {'inno': 'InnoDB', 'my': 'MyISAM', 'logged': 'Aria TRANSACTIONAL=1', 'unlogged': 'Aria TRANSACTIONAL=0'}
+VECTORS = 200
+
+
+def make_vectors(server, table, engine, keys=''):
+    server.execute(f'CREATE OR REPLACE TABLE v.{table} (id INT PRIMARY KEY, n INT, v VECTOR(3) NOT NULL, VECTOR INDEX (v){keys}) ENGINE={engine}',
+                   f'INSERT INTO v.{table} SELECT seq, 0, VEC_FromText(CONCAT("[", seq, ",", seq * 7 % 31, ",1]")) FROM seq_1_to_{VECTORS}')
+
+
+def find_vectors(server, table):
+    """The vector index finds each row by its own vector; an index that is not that of these rows does not."""
+    for key, vector in server.rows(f'SELECT id, VEC_ToText(v) FROM v.{table} WHERE id % 9 = 0'):
+        search = f'SELECT id FROM v.{table} FORCE INDEX (v) ORDER BY VEC_DISTANCE_EUCLIDEAN(v, VEC_FromText("{vector}")) LIMIT 1'
+        plan, found = server.row(f'EXPLAIN {search}'), server.value(search)
+        assert plan['key'] == 'v' and found == key, f'{table}: row {key}, found {found} by {plan["key"]}'
+
+
+def vector_indexes_made_meanwhile(when):
+    """Each is a table beside its own (t#i#NN), of the same engine, which nothing names: neither ddl.log nor the lists of tables."""
+    s = shared()
+    if s.server.series() < (11, 7):
+        suite.skip('vector indexes came with 11.7')
+    s.server.execute('CREATE OR REPLACE DATABASE v')
+    for name, engine in VECTOR_ENGINES.items():
+        for table in (f'{name}_stays', f'{name}_moves', f'{name}_goes', f'{name}_changes', f'{name}_empties'):
+            make_vectors(s.server, table, engine)
+    backup = s.held(when)
+    for name, engine in VECTOR_ENGINES.items():
+        s.server.execute(f'RENAME TABLE v.{name}_moves TO v.{name}_moved', f'DROP TABLE v.{name}_goes')
+        if when != 'WINDOW' or engine == 'InnoDB':  # FLUSH holds up those of others
+            s.server.execute(f'TRUNCATE TABLE v.{name}_empties', f'ALTER TABLE v.{name}_changes ADD KEY (n)')  # another number
+        if when == 'COPY':
+            make_vectors(s.server, f'{name}_comes', engine)
+            s.server.execute(f'DELETE FROM v.{name}_stays WHERE id > 100')
+    expected = s.finish(backup)
+    back = restored.Restored(s.agent, backup)
+    try:
+        server = back.start()
+        difference = checks.differences(expected, checks.checksums(server.connection()))
+        assert not difference, f'paused server and restored: {difference}'
+        for name in VECTOR_ENGINES:
+            for table in (f'{name}_stays', f'{name}_moved', f'{name}_changes', f'{name}_empties') + ((f'{name}_comes',) if when == 'COPY' else ()):
+                find_vectors(server, table)
+                server.execute(f'INSERT INTO v.{table} VALUES (990, 0, VEC_FromText("[990,1,1]")), (999, 0, VEC_FromText("[999,1,1]"))')
+                find_vectors(server, table)
+        names = sorted(name for name in os.listdir(os.path.join(back.server.datadir, 'v')) if '#i#' in name)
+        assert names == sorted(name for name in os.listdir(os.path.join(s.server.datadir, 'v')) if '#i#' in name), names
+        checks.check_tables(server)
+    finally:
+        back.remove()
+    s.server.execute('DROP DATABASE v')
+
+
+for moment in ('COPY', 'FLUSH', 'WINDOW'):
+    suite.add(f'vector_indexes_made_anew_at_{moment}_are_in_the_backup', vector_indexes_made_meanwhile, moment)
+
+
 @suite.test
 def aria_logs_rotate_and_checkpoints_run_meanwhile():
     s = shared()

@@ -264,6 +264,10 @@ class Server:
         rows = self.rows('SHOW GLOBAL VARIABLES LIKE %s', (name.replace('_', r'\_'),))
         return rows[0][1] if rows else ''
 
+    def series(self):
+        """(10, 11), (11, 8)"""
+        return tuple(int(word) for word in self.value('SELECT VERSION()').split('.')[:2])
+
     def source(self, path):
         """Runs an SQL file with the mariadb client (it knows DELIMITER)."""
         with open(path, encoding='utf-8') as f:
