@@ -183,14 +183,15 @@ def a_server_that_does_not_fit_is_refused_before_anything_is_written():
     s = alone()
     bin_dir = processes.new_dir('older')
     path = os.path.join(bin_dir, 'mariadbd')
+    older = '{}.{}.1'.format(*s.server.series())
     with open(path, 'w', encoding='ascii') as f:
-        f.write('#!/bin/sh\necho "mariadbd  Ver 10.11.2-MariaDB for Linux on x86_64"\n')
+        f.write(f'#!/bin/sh\necho "mariadbd  Ver {older}-MariaDB for Linux on x86_64"\n')
     os.chmod(path, 0o755)
     target = os.path.join(bin_dir, 'data')
     environment = {**os.environ, 'PATH': bin_dir + ':' + os.environ['PATH']}
     result = processes.run(s.agent.argv('restore', s.small, '--datadir', target, '--yes', '--recover'), check=False,
                            env=environment)
-    assert result.returncode == CONFIGURATION and 'GB4020' in result.stderr and '10.11.2' in result.stderr, result.stderr
+    assert result.returncode == CONFIGURATION and 'GB4020' in result.stderr and older in result.stderr, result.stderr
     assert not os.path.exists(target)
     for arguments in (['--history', 'keep'], ['--as', 'replica', '--history', 'new'], ['--safe-to-bootstrap']):
         result = s.agent.cli('restore', s.small, '--datadir', target, '--yes', *arguments, check=False)
