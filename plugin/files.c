@@ -371,16 +371,29 @@ static void queue_in_visit(struct files *f, struct item *item)
 
 /* IMPORT TABLESPACE writes pages that are not in the log, and often no record at all: its trace is in the file's times. Nobody
    else writes a tablespace that is not open. */
-static void copy_if_imported(struct item *item, void *context)
+static bool imported_since_copied(struct files *f, const struct item *item)
 {
-  struct files *f = context;
   char full[WIRE_PATH_MAX];
   struct stat st;
   if (item->state != ITEM_COPIED)
-    return;
+    return false;
   snprintf(full, sizeof full, "%s%s", item->path[0] == '/' ? "" : f->datadir, item->path);
-  if (is_there(f, full, &st) && !same_stamp(&item->stamp, &st, SLACK_NS))
+  return is_there(f, full, &st) && !same_stamp(&item->stamp, &st, SLACK_NS);
+}
+
+static void copy_if_imported(struct item *item, void *context)
+{
+  struct files *f = context;
+  if (imported_since_copied(f, item))
     queue_in_visit(f, item);
+}
+
+/* In the pause the first record of what was imported is perhaps not read yet, and comes too late then. */
+static void note_if_imported(struct item *item, void *context)
+{
+  struct files *f = context;
+  if (imported_since_copied(f, item))
+    f->complex = true;
 }
 
 void files_scan(void *argument)
@@ -636,7 +649,7 @@ void files_window_ddl(void *argument)
   bool news = false;
   char *log = ddl_log_read(f->datadir, &f->ddl_log_at, &f->error);
   if (f->altered)
-    inventory_each_cold(f->inventory, copy_if_imported, f);
+    inventory_each_cold(f->inventory, note_if_imported, f);
   for (char *rest = log, *line; (line = ddl_log_line(&rest));)
   {
     struct ddl_entry e;

@@ -624,24 +624,28 @@ static bool close_tables(struct backup *b)
   return true;
 }
 
-/* Proof of the pause (rule 4): our own desync counted once more, same uuid and seqno as before, Primary. */
-static bool paused(struct backup *b, const struct node_state *before)
+/* Proof of the pause (rule 4): our own desync counted once more, same uuid and seqno as before, Primary. One counted beside ours is of an RSU ALTER
+   or FLUSH TABLES WITH READ LOCK that waits for the end of our pause. */
+static enum outcome paused(struct backup *b, const struct node_state *before)
 {
   struct node_state now;
   if (!b->galera)
-    return true;
+    return TAKEN;
   if (!stage_node_state(b->sql, true, &now, &b->error))
-    return false;
+    return FAILED;
+  int64_t expected = b->base_desync + b->desync_ours + 1;
   if (strcmp(now.cluster_status, "Primary"))
-    return error_set(&b->error, GB_node_not_fit, "the node is in a %s component", now.cluster_status);
-  if (now.desync_count != b->base_desync + b->desync_ours + 1)
-    return error_set(&b->error, GB_not_paused, "the provider was not paused: wsrep_desync_count is %" PRId64 ", not %" PRId64,
-                     now.desync_count, b->base_desync + b->desync_ours + 1);
-  if (before && (strcmp(before->uuid, now.uuid) || before->last_committed != now.last_committed))
-    return error_set(&b->error, GB_not_paused, "the position moved from %" PRId64 " to %" PRId64 " while paused",
-                     before->last_committed, now.last_committed);
+    error_set(&b->error, GB_node_not_fit, "the node is in a %s component", now.cluster_status);
+  else if (!before && now.desync_count > expected)
+    return again("another desync of this node to end");
+  else if (now.desync_count < expected)
+    error_set(&b->error, GB_not_paused, "the provider was not paused: wsrep_desync_count is %" PRId64 ", not %" PRId64, now.desync_count,
+              expected);
+  else if (before && (strcmp(before->uuid, now.uuid) || before->last_committed != now.last_committed))
+    error_set(&b->error, GB_not_paused, "the position moved from %" PRId64 " to %" PRId64 " while paused",
+              before->last_committed, now.last_committed);
   b->node = now;
-  return true;
+  return b->error.code ? FAILED : TAKEN;
 }
 
 static enum outcome inside(struct backup *b, uint64_t *commit_us)
@@ -651,17 +655,15 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
     return o;
   uint64_t until = now_us() + (uint64_t)b->options.block_timeout_ms * 1000;
   backup_set_stage(b, "BLOCK_DDL");
-  if (!paused(b, NULL))
-    return FAILED;
+  if ((o = paused(b, NULL)) != TAKEN)
+    return o;
   struct node_state first = b->node;
   /* FILE_* records of all DDL but IMPORT are durable before the DDL ends: what is durable now is all of it. */
   if ((o = catch_up(b, false, left_ms(until))) != TAKEN)
     return o == BUSY ? again("the redo follower in the pause") : o;
   uint64_t alters = count_alters(b);
   b->files.altered = alters != b->alters;
-  if (alters != b->alters_read &&
-      (sql_status_number(b->sql, "Innodb_lsn_current", &b->error) > follower_parsed(b->follower) ||
-       inventory_deleted_is_there(b->inventory, b->facts.datadir)))
+  if (alters != b->alters_read && inventory_deleted_is_there(b->inventory, b->facts.datadir))
     return again("ALTER TABLE between FLUSH and the pause");
   if ((o = window_job(b, files_window_ddl, until, "ddl.log to be read in the pause")) != TAKEN)
     return o;
@@ -695,7 +697,7 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
 #endif
   /* The last page has been read: no page lies above this LSN (rule 9). */
   b->lsn_end = sql_status_number(b->sql, "Innodb_lsn_current", &b->error);
-  if (b->error.code || !paused(b, &first) || server_stopping())
+  if (b->error.code || paused(b, &first) != TAKEN || server_stopping())
     return FAILED;
   b->at_pause = b->node;
   follower_set_end(b->follower, b->lsn_end);

@@ -446,6 +446,23 @@ def a_partition_that_becomes_a_table_before_the_pause_is_in_the_backup():
 
 
 @suite.test
+def an_alter_right_before_the_pause_does_not_keep_it_off():
+    """With this setting the log is never written to its end; a cluster with an ALTER TABLE each second got no pause for a minute."""
+    s = shared()
+    s.server.execute('SET GLOBAL innodb_flush_log_at_trx_commit = 0', 'CREATE TABLE d.altered (id INT PRIMARY KEY) ENGINE=InnoDB',
+                     'INSERT INTO d.altered VALUES (1)')
+    backup = s.held('WINDOW')
+    s.server.execute('ALTER TABLE d.altered ADD COLUMN a INT DEFAULT 7', 'ALTER TABLE d.altered ADD COLUMN b INT DEFAULT 8, FORCE, ALGORITHM=COPY',
+                     'INSERT INTO d.altered VALUES (2, 2, 2)')
+    expected = s.finish(backup)
+    s.server.execute('SET GLOBAL innodb_flush_log_at_trx_commit = 1')
+    gave_up = s.server.in_log(f'{backup} stage .* had to wait.*')
+    assert not gave_up, gave_up.group(0)
+    s.compare(backup, expected)
+    s.server.execute('DROP TABLE d.altered')
+
+
+@suite.test
 def a_create_table_that_fails_before_the_pause_leaves_nothing_behind():
     """CREATE TABLE ... SELECT has made its files when FLUSH looks for them; that they go again is not in ddl.log."""
     s = shared()

@@ -119,13 +119,13 @@ def put(server, name, table):
         os.utime(path)
 
 
-def changed_around_an_import(rename):
+def changed_around_an_import(rename=False, stage='FLUSH'):
     """InnoDB's recovery throws away all redo of a tablespace whose FILE_DELETE, of the DISCARD, it has seen; of one that is renamed
     afterwards it applies what was before the DISCARD to the imported pages, which have no LSN."""
     s = shared()
     s.server.execute('CREATE TABLE d.changed LIKE d.a', 'INSERT INTO d.changed SELECT seq, "exported" FROM seq_1_to_5000')
     export(s.server, 'changed', 'changed')
-    backup = s.held('FLUSH')
+    backup = s.held(stage)
     s.server.execute('UPDATE d.changed SET v = "before" WHERE id % 2', 'DELETE FROM d.changed WHERE id > 2500')
     for _ in range(2):
         s.server.execute('ALTER TABLE d.changed DISCARD TABLESPACE')
@@ -143,12 +143,17 @@ def changed_around_an_import(rename):
 
 @suite.test
 def changes_of_an_imported_table_are_in_the_backup():
-    changed_around_an_import(False)
+    changed_around_an_import()
 
 
 @suite.test
 def changes_of_an_imported_table_that_was_renamed_are_in_the_backup():
-    changed_around_an_import(True)
+    changed_around_an_import(rename=True)
+
+
+@suite.test
+def an_import_right_before_the_pause_is_in_the_backup():
+    changed_around_an_import(stage='WINDOW')
 
 
 @suite.test
