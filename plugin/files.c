@@ -371,20 +371,20 @@ static void queue_in_visit(struct files *f, struct item *item)
 
 /* IMPORT TABLESPACE writes pages that are not in the log, and often no record at all: its trace is in the file's times. Nobody
    else writes a tablespace that is not open. */
-static bool imported_since_copied(struct files *f, const struct item *item)
+static bool imported_since_copied(struct files *f, const struct item *item, int64_t slack_ns)
 {
   char full[WIRE_PATH_MAX];
   struct stat st;
   if (item->state != ITEM_COPIED)
     return false;
   snprintf(full, sizeof full, "%s%s", item->path[0] == '/' ? "" : f->datadir, item->path);
-  return is_there(f, full, &st) && !same_stamp(&item->stamp, &st, SLACK_NS);
+  return is_there(f, full, &st) && !same_stamp(&item->stamp, &st, slack_ns);
 }
 
 static void copy_if_imported(struct item *item, void *context)
 {
   struct files *f = context;
-  if (imported_since_copied(f, item))
+  if (imported_since_copied(f, item, SLACK_NS))
     queue_in_visit(f, item);
 }
 
@@ -392,7 +392,7 @@ static void copy_if_imported(struct item *item, void *context)
 static void note_if_imported(struct item *item, void *context)
 {
   struct files *f = context;
-  if (imported_since_copied(f, item))
+  if (imported_since_copied(f, item, WINDOW_SLACK_NS))
     f->complex = true;
 }
 
