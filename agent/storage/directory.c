@@ -9,10 +9,10 @@
   what is below such a directory is written only while the lock is still the file of its name, and into the directory that
   the lock stands in, which is never made anew. And storage_remove_all() of that directory leaves the lock, because an NFS
   client renames a file that is open (.nfsXXXX) instead of removing it and no directory with a file in it goes:
-  storage_unlock() removes first the lock, then the directory.
+  directory_unlock() removes first the lock, then the directory.
 */
 #include "agent/storage/direct.h"
-#include "agent/storage/storage.h"
+#include "agent/storage/driver.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -32,18 +32,19 @@
 #define COUNTED_SIZE      (1u << 20) /* bytes written at once, for storage_operations() */
 #define TEMPORARY_SUFFIX  ".part"
 
-struct storage {
+struct directory {
+    struct storage base;
     char path[PATH_MAX];
     int root;
     unsigned min_free_percent;
-    uint64_t operations;   /* atomic */
     pthread_mutex_t mutex; /* locks */
-    struct storage_lock *locks;
+    struct directory_lock *locks;
 };
 
-struct storage_writer {
-    struct storage *storage;
-    const struct storage_lock *lock; /* that guards the object; NULL: none of this store does */
+struct directory_writer {
+    struct storage_writer base;
+    struct directory *storage;
+    const struct directory_lock *lock; /* that guards the object; NULL: none of this store does */
     char name[PATH_MAX];
     char temporary[PATH_MAX];
     int directory, fd;
@@ -51,33 +52,23 @@ struct storage_writer {
     uint64_t unchecked;
 };
 
-struct storage_lock {
-    struct storage *storage;
-    struct storage_lock *next;
+struct directory_lock {
+    struct storage_lock base;
+    struct directory *storage;
+    struct directory_lock *next;
     int directory, fd;
     bool remove_directory;
     char prefix[PATH_MAX]; /* the directory; "" the root */
     char name[NAME_MAX + 1];
 };
 
-static bool name_clean(const char *name)
-{
-    if (name[0] == '/' || strlen(name) >= PATH_MAX - 16)
-        return false;
-    for (const char *part = name; part;) {
-        const char *slash = strchr(part, '/');
-        size_t n = slash ? (size_t)(slash - part) : strlen(part);
-        if ((!n && *name) || n > NAME_MAX || (n == 1 && part[0] == '.') || (n == 2 && part[0] == '.' && part[1] == '.'))
-            return false;
-        part = slash ? slash + 1 : NULL;
-    }
-    return true;
-}
+static const struct storage_driver directory_driver;
+static void directory_abort(struct storage_writer *writer);
 
 /* Opens the directory that holds `name` below the directory `from`; *base is its last part. make: create what is missing. */
 static int open_below(int from, const char *name, bool make, const char **base)
 {
-    if (!name_clean(name)) {
+    if (!storage_name_clean(name)) {
         errno = EINVAL;
         return -1;
     }
@@ -102,17 +93,17 @@ static int open_below(int from, const char *name, bool make, const char **base)
     return at;
 }
 
-static int open_parent(struct storage *s, const char *name, bool make, const char **base)
+static int open_parent(struct directory *s, const char *name, bool make, const char **base)
 {
     return open_below(s->root, name, make, base);
 }
 
 /* The lock of this store on the directory `prefix`, or, with below, on one that `prefix` is below of. Locks of the root guard
    nothing. It is valid as long as the one who asks for what it guards holds it. */
-static struct storage_lock *find_lock(struct storage *s, const char *prefix, bool below)
+static struct directory_lock *find_lock(struct directory *s, const char *prefix, bool below)
 {
     pthread_mutex_lock(&s->mutex);
-    struct storage_lock *l = s->locks;
+    struct directory_lock *l = s->locks;
     for (; l; l = l->next) {
         size_t n = strlen(l->prefix);
         if (n && !strncmp(prefix, l->prefix, n) && prefix[n] == (below ? '/' : '\0'))
@@ -123,7 +114,7 @@ static struct storage_lock *find_lock(struct storage *s, const char *prefix, boo
 }
 
 /* Whoever held the lock may have removed the file between our open() and flock(): then it excludes nobody. */
-static bool still_named(const struct storage_lock *l)
+static bool still_named(const struct directory_lock *l)
 {
     struct stat mine, there;
     return !fstat(l->fd, &mine) && !fstatat(l->directory, l->name, &there, AT_SYMLINK_NOFOLLOW) && mine.st_ino == there.st_ino &&
@@ -132,7 +123,7 @@ static bool still_named(const struct storage_lock *l)
 
 /* What is written goes where the directories are that we hold open. They may have been moved, or their mount be gone: then nobody would find
    it below the repository's path. */
-static bool still_below_path(const struct storage_lock *l)
+static bool still_below_path(const struct directory_lock *l)
 {
     struct stat mine, there;
     char path[2 * PATH_MAX + NAME_MAX + 3];
@@ -140,7 +131,7 @@ static bool still_below_path(const struct storage_lock *l)
     return !fstat(l->fd, &mine) && !stat(path, &there) && mine.st_ino == there.st_ino && mine.st_dev == there.st_dev;
 }
 
-static bool lock_lost(const struct storage_lock *l, struct gb_error *error)
+static bool lock_lost(const struct directory_lock *l, struct gb_error *error)
 {
     if (!l || still_below_path(l))
         return false;
@@ -156,11 +147,12 @@ static bool lock_lost(const struct storage_lock *l, struct gb_error *error)
 
 struct storage *storage_open_directory(const char *path, unsigned min_free_percent, struct gb_error *error)
 {
-    struct storage *s = calloc(1, sizeof *s);
+    struct directory *s = calloc(1, sizeof *s);
     if (!s) {
         error_set(error, GB_internal, "no memory");
         return NULL;
     }
+    s->base.driver = &directory_driver;
     snprintf(s->path, sizeof s->path, "%s", path);
     s->min_free_percent = min_free_percent;
     s->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -168,40 +160,29 @@ struct storage *storage_open_directory(const char *path, unsigned min_free_perce
         s->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (s->root >= 0) {
         pthread_mutex_init(&s->mutex, NULL);
-        return s;
+        return &s->base;
     }
     error_set_errno(error, GB_repository_unreachable, errno, "the repository directory %s can't be opened", path);
     free(s);
     return NULL;
 }
 
-void storage_close(struct storage *s)
+static void directory_close(struct storage *storage)
 {
-    if (!s)
-        return;
+    struct directory *s = (struct directory *)storage;
     close(s->root);
     pthread_mutex_destroy(&s->mutex);
     free(s);
 }
 
-uint64_t storage_operations(const struct storage *s)
+static const char *directory_describe(const struct storage *storage)
 {
-    return __atomic_load_n(&s->operations, __ATOMIC_RELAXED);
+    return ((const struct directory *)storage)->path;
 }
 
-/* Something came back from the store. */
-static void count(struct storage *s)
+static bool directory_check_space(struct storage *storage, uint64_t bytes, uint64_t *free_bytes, struct gb_error *error)
 {
-    __atomic_fetch_add(&s->operations, 1, __ATOMIC_RELAXED);
-}
-
-const char *storage_describe(const struct storage *s)
-{
-    return s->path;
-}
-
-bool storage_check_space(struct storage *s, uint64_t bytes, uint64_t *free_bytes, struct gb_error *error)
-{
+    struct directory *s = (struct directory *)storage;
     struct statvfs v;
     if (fstatvfs(s->root, &v))
         return error_set_errno(error, GB_repository_unreachable, errno, "%s", s->path);
@@ -217,20 +198,22 @@ bool storage_check_space(struct storage *s, uint64_t bytes, uint64_t *free_bytes
                      s->path, available >> 20, size >> 20, bytes >> 20, keep >> 20, s->min_free_percent);
 }
 
-static bool write_failed(struct storage_writer *w, int failed, struct gb_error *error)
+static bool write_failed(struct directory_writer *w, int failed, struct gb_error *error)
 {
     if (failed == ENOSPC || failed == EDQUOT)
         return error_set_errno(error, GB_no_space, failed, "%s/%s", w->storage->path, w->name);
     return error_set_errno(error, GB_store_failed, failed, "%s/%s can't be written", w->storage->path, w->name);
 }
 
-struct storage_writer *storage_create(struct storage *s, const char *name, struct gb_error *error)
+static struct storage_writer *directory_create(struct storage *storage, const char *name, struct gb_error *error)
 {
-    struct storage_writer *w = calloc(1, sizeof *w);
+    struct directory *s = (struct directory *)storage;
+    struct directory_writer *w = calloc(1, sizeof *w);
     if (!w) {
         error_set(error, GB_internal, "no memory");
         return NULL;
     }
+    w->base.driver = &directory_driver;
     w->storage = s;
     w->fd = -1;
     snprintf(w->name, sizeof w->name, "%s", name);
@@ -248,9 +231,9 @@ struct storage_writer *storage_create(struct storage *s, const char *name, struc
         snprintf(w->temporary, sizeof w->temporary, "%s" TEMPORARY_SUFFIX, base);
         w->fd = openat(w->directory, w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     }
-    count(s);
+    storage_count(&s->base);
     if (w->fd >= 0 && direct_begin(&w->direct, w->fd))
-        return w;
+        return &w->base;
     write_failed(w, w->fd < 0 ? errno : ENOMEM, error);
     if (w->fd >= 0) {
         unlinkat(w->directory, w->temporary, 0);
@@ -262,16 +245,17 @@ struct storage_writer *storage_create(struct storage *s, const char *name, struc
     return NULL;
 }
 
-bool storage_write(struct storage_writer *w, const void *data, size_t size, struct gb_error *error)
+static bool directory_write(struct storage_writer *writer, const void *data, size_t size, struct gb_error *error)
 {
+    struct directory_writer *w = (struct directory_writer *)writer;
     w->unchecked += size;
     if (w->unchecked >= SPACE_CHECK_EVERY) {
         w->unchecked = 0;
-        if (!storage_check_space(w->storage, 0, NULL, error))
+        if (!directory_check_space(&w->storage->base, 0, NULL, error))
             return false;
     }
     const char *at = data;
-    for (size_t n; size; at += n, size -= n, count(w->storage)) {
+    for (size_t n; size; at += n, size -= n, storage_count(&w->storage->base)) {
         n = size < COUNTED_SIZE ? size : COUNTED_SIZE;
         if (!direct_write(&w->direct, at, n))
             return write_failed(w, errno, error);
@@ -279,8 +263,9 @@ bool storage_write(struct storage_writer *w, const void *data, size_t size, stru
     return true;
 }
 
-bool storage_commit(struct storage_writer *w, struct gb_error *error)
+static bool directory_commit(struct storage_writer *writer, struct gb_error *error)
 {
+    struct directory_writer *w = (struct directory_writer *)writer;
     const char *base = strrchr(w->name, '/');
     base = base ? base + 1 : w->name;
     bool synced = direct_flush(&w->direct) && !fsync(w->fd), lost = synced && lock_lost(w->lock, error);
@@ -289,10 +274,10 @@ bool storage_commit(struct storage_writer *w, struct gb_error *error)
     if (!ok) {
         if (!lost)
             write_failed(w, errno, error);
-        storage_abort(w);
+        directory_abort(writer);
         return false;
     }
-    count(w->storage);
+    storage_count(&w->storage->base);
     posix_fadvise(w->fd, 0, 0, POSIX_FADV_DONTNEED);
     direct_end(&w->direct);
     close(w->fd);
@@ -301,8 +286,9 @@ bool storage_commit(struct storage_writer *w, struct gb_error *error)
     return true;
 }
 
-void storage_abort(struct storage_writer *w)
+static void directory_abort(struct storage_writer *writer)
 {
+    struct directory_writer *w = (struct directory_writer *)writer;
     unlinkat(w->directory, w->temporary, 0);
     direct_end(&w->direct);
     close(w->fd);
@@ -310,7 +296,7 @@ void storage_abort(struct storage_writer *w)
     free(w);
 }
 
-static int open_object(struct storage *s, const char *name, struct gb_error *error)
+static int open_object(struct directory *s, const char *name, struct gb_error *error)
 {
     const char *base;
     int directory = open_parent(s, name, false, &base);
@@ -323,8 +309,10 @@ static int open_object(struct storage *s, const char *name, struct gb_error *err
     return fd;
 }
 
-bool storage_read(struct storage *s, const char *name, uint64_t offset, void *data, size_t size, struct gb_error *error)
+static bool directory_read(struct storage *storage, const char *name, uint64_t offset, void *data, size_t size,
+                           struct gb_error *error)
 {
+    struct directory *s = (struct directory *)storage;
     int fd = open_object(s, name, error);
     if (fd < 0)
         return false;
@@ -346,44 +334,22 @@ bool storage_read(struct storage *s, const char *name, uint64_t offset, void *da
     return have == size;
 }
 
-bool storage_size(struct storage *s, const char *name, uint64_t *size, struct gb_error *error)
+static bool directory_size(struct storage *storage, const char *name, uint64_t *size, struct gb_error *error)
 {
+    struct directory *s = (struct directory *)storage;
     int fd = open_object(s, name, error);
     if (fd < 0)
         return false;
     struct stat st;
     bool ok = !fstat(fd, &st) && S_ISREG(st.st_mode);
     close(fd);
-    count(s);
+    storage_count(&s->base);
     *size = ok ? (uint64_t)st.st_size : 0;
     return ok || error_set(error, GB_corrupt_backup, "%s/%s is not a file", s->path, name);
 }
 
-char *storage_read_all(struct storage *s, const char *name, size_t limit, size_t *size, struct gb_error *error)
-{
-    uint64_t bytes;
-    if (!storage_size(s, name, &bytes, error))
-        return NULL;
-    if (bytes > limit) {
-        error_set(error, GB_corrupt_backup, "%s/%s has %" PRIu64 " bytes, more than %zu", s->path, name, bytes, limit);
-        return NULL;
-    }
-    char *data = malloc((size_t)bytes + 1);
-    if (!data) {
-        error_set(error, GB_internal, "no memory for %s", name);
-        return NULL;
-    }
-    if (!storage_read(s, name, 0, data, (size_t)bytes, error)) {
-        free(data);
-        return NULL;
-    }
-    data[bytes] = '\0';
-    *size = (size_t)bytes;
-    return data;
-}
-
 /* The directory `prefix` below the root, or -1. */
-static int open_prefix(struct storage *s, const char *prefix)
+static int open_prefix(struct directory *s, const char *prefix)
 {
     if (!*prefix)
         return dup(s->root);
@@ -401,13 +367,14 @@ static int open_prefix(struct storage *s, const char *prefix)
 static int is_entry(const struct dirent *e)
 {
     size_t n = strlen(e->d_name), suffix = strlen(TEMPORARY_SUFFIX);
-    return e->d_name[0] != '.' && strcmp(e->d_name, "lost+found") &&
+    return !storage_name_hidden(e->d_name) && strcmp(e->d_name, "lost+found") &&
            (n < suffix || strcmp(e->d_name + n - suffix, TEMPORARY_SUFFIX));
 }
 
-bool storage_list(struct storage *s, const char *prefix, bool (*visit)(void *context, const char *name, bool directory),
-                  void *context, struct gb_error *error)
+static bool directory_list(struct storage *storage, const char *prefix,
+                           bool (*visit)(void *context, const char *name, bool directory), void *context, struct gb_error *error)
 {
+    struct directory *s = (struct directory *)storage;
     int fd = open_prefix(s, prefix);
     if (fd < 0)
         return errno == ENOENT || error_set_errno(error, GB_repository_unreachable, errno, "%s/%s", s->path, prefix);
@@ -455,13 +422,14 @@ static bool remove_entries(int fd, const char *keep)
     return ok;
 }
 
-bool storage_remove_all(struct storage *s, const char *prefix, struct gb_error *error)
+static bool directory_remove_all(struct storage *storage, const char *prefix, struct gb_error *error)
 {
+    struct directory *s = (struct directory *)storage;
     const char *base;
     int parent = open_parent(s, prefix, false, &base);
     int fd = parent < 0 ? -1 : openat(parent, base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     bool absent = fd < 0 && errno == ENOENT;
-    struct storage_lock *lock = fd < 0 ? NULL : find_lock(s, prefix, false);
+    struct directory_lock *lock = fd < 0 ? NULL : find_lock(s, prefix, false);
     bool ok = fd >= 0 && remove_entries(fd, lock ? lock->name : "");
     if (ok && lock)
         lock->remove_directory = true;
@@ -474,14 +442,16 @@ bool storage_remove_all(struct storage *s, const char *prefix, struct gb_error *
     return ok || absent;
 }
 
-struct storage_lock *storage_lock(struct storage *s, const char *name, struct gb_error *error)
+static struct storage_lock *directory_lock(struct storage *storage, const char *name, struct gb_error *error)
 {
+    struct directory *s = (struct directory *)storage;
     const char *base;
-    struct storage_lock *l = calloc(1, sizeof *l);
+    struct directory_lock *l = calloc(1, sizeof *l);
     if (!l) {
         error_set(error, GB_internal, "no memory");
         return NULL;
     }
+    l->base.driver = &directory_driver;
     l->storage = s;
     l->directory = open_parent(s, name, true, &base);
     l->fd = l->directory < 0 ? -1 : openat(l->directory, base, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -496,7 +466,7 @@ struct storage_lock *storage_lock(struct storage *s, const char *name, struct gb
         l->next = s->locks;
         s->locks = l;
         pthread_mutex_unlock(&s->mutex);
-        return l;
+        return &l->base;
     }
     if (locked || (l->fd >= 0 && errno == EWOULDBLOCK))
         error_set(error, GB_repository_busy, "%s/%s is locked by another process", s->path, name);
@@ -511,7 +481,7 @@ struct storage_lock *storage_lock(struct storage *s, const char *name, struct gb
 }
 
 /* The directory that storage_remove_all() left for its lock. Another lock may be in it by now: then it stays for its owner. */
-static void remove_locked_directory(const struct storage_lock *l)
+static void remove_locked_directory(const struct directory_lock *l)
 {
     const char *base;
     int parent = open_parent(l->storage, l->prefix, false, &base);
@@ -522,12 +492,11 @@ static void remove_locked_directory(const struct storage_lock *l)
         close(parent);
 }
 
-void storage_unlock(struct storage_lock *l)
+static void directory_unlock(struct storage_lock *lock)
 {
-    if (!l)
-        return;
+    struct directory_lock *l = (struct directory_lock *)lock;
     pthread_mutex_lock(&l->storage->mutex);
-    for (struct storage_lock **at = &l->storage->locks; *at; at = &(*at)->next)
+    for (struct directory_lock **at = &l->storage->locks; *at; at = &(*at)->next)
         if (*at == l) {
             *at = l->next;
             break;
@@ -541,3 +510,19 @@ void storage_unlock(struct storage_lock *l)
     close(l->directory);
     free(l);
 }
+
+static const struct storage_driver directory_driver = {
+    .close = directory_close,
+    .describe = directory_describe,
+    .check_space = directory_check_space,
+    .create = directory_create,
+    .write = directory_write,
+    .commit = directory_commit,
+    .abort = directory_abort,
+    .read = directory_read,
+    .size = directory_size,
+    .list = directory_list,
+    .remove_all = directory_remove_all,
+    .lock = directory_lock,
+    .unlock = directory_unlock,
+};

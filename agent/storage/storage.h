@@ -1,5 +1,5 @@
 /*
-  The one small interface to where objects are kept: a directory now, S3 and Swift later.
+  The one small interface to where objects are kept: a directory (directory.c), others behind driver.h.
 
   Objects are named by a path relative to the store's root ("cluster/backups/LABEL/data/000001.seg"), written
   once, streaming, from start to end, and never changed. An object exists for readers only after
@@ -54,8 +54,8 @@ bool storage_list(struct storage *storage, const char *prefix,
 bool storage_remove_all(struct storage *storage, const char *prefix, struct gb_error *error);
 
 /* An exclusive lock named `name` (an object below the root), held until storage_unlock() or the end of the
-   process; false with GB_repository_busy if someone else holds it. While it is held, objects below its directory are
-   written only as long as the lock is still the file of its name (else GB_store_failed), and that directory is never
+   process; false with GB_repository_busy if someone else holds it. While it is held,
+   objects below its directory are committed only as long as the lock is still ours (else GB_store_failed), and a directory is never
    made anew. */
 struct storage_lock;
 struct storage_lock *storage_lock(struct storage *storage, const char *name, struct gb_error *error);
