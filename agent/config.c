@@ -9,10 +9,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define INI_SECTION_MAX 49u /* inih cuts names of sections here */
 
-enum value_type { TEXT, BYTES, SECONDS, COUNT, COUNT_OR_AUTO, PERCENT, YES_NO, CODEC };
+enum value_type { TEXT, BYTES, SECONDS, COUNT, COUNT_OR_AUTO, PERCENT, YES_NO, CODEC, ADDRESSING };
 
 struct key {
     const char *name;
@@ -43,22 +44,48 @@ static const struct key server_keys[] = {
 
 static const struct key repository_keys[] = {
     KEY("type", TEXT, struct repository_spec, type),
-    KEY("path", TEXT, struct repository_spec, path),
     KEY("compression", CODEC, struct repository_spec, compression),
-    KEY("min-free", PERCENT, struct repository_spec, min_free_percent),
     KEY("required", YES_NO, struct repository_spec, required),
     {0},
 };
 
+static const struct key directory_keys[] = {
+    KEY("path", TEXT, struct repository_spec, path),
+    KEY("min-free", PERCENT, struct repository_spec, min_free_percent),
+    {0},
+};
+
+static const struct key s3_keys[] = {
+    KEY("endpoint", TEXT, struct repository_spec, s3.endpoint),
+    KEY("bucket", TEXT, struct repository_spec, s3.bucket),
+    KEY("region", TEXT, struct repository_spec, s3.region),
+    KEY("prefix", TEXT, struct repository_spec, s3.prefix),
+    KEY("addressing", ADDRESSING, struct repository_spec, s3.addressing),
+    KEY("ca-file", TEXT, struct repository_spec, s3.ca_file),
+    KEY("credentials-file", TEXT, struct repository_spec, s3.credentials_file),
+    KEY("access-key-id", TEXT, struct repository_spec, s3.access_key_id),
+    KEY("secret-access-key", TEXT, struct repository_spec, s3.secret_access_key),
+    KEY("request-timeout", SECONDS, struct repository_spec, s3.timeout_s),
+    KEY("request-attempts", COUNT, struct repository_spec, s3.attempts),
+    {0},
+};
+
+/* The tables that hold the keys of a repository's section, the common ones first. */
+enum { ANY_TYPE, DIRECTORY, S3, REPOSITORY_TABLES };
+static const struct key *const repository_tables[] = {repository_keys, directory_keys, s3_keys, NULL};
+static const struct key *const agent_tables[] = {agent_keys, NULL};
+static const struct key *const server_tables[] = {server_keys, NULL};
+static const struct key *const s3_tables[] = {s3_keys, NULL};
+
 /* Names of the surface that later releases bring: refused by name, not taken for misspellings. */
-static const char *const later_keys[] = {"endpoint",   "bucket",       "region",  "prefix",    "credentials-file",
-                                         "ca-file",    "encryption-recipient", "keep-daily", "keep-weekly",
-                                         "keep-monthly", "keep-yearly", "keep-hourly", "keep-min", NULL};
+static const char *const later_keys[] = {"encryption-recipient", "keep-daily",  "keep-weekly", "keep-monthly",
+                                         "keep-yearly",          "keep-hourly", "keep-min",    NULL};
 
 struct parse {
     struct config *config;
     struct gb_error *error;
     const char *path;
+    const char *given[CONFIG_REPOSITORIES_MAX][REPOSITORY_TABLES]; /* the last key of each table; NULL: none */
 };
 
 static bool number_with_unit(const char *text, bool time, double *out)
@@ -140,6 +167,11 @@ static bool set_value(const struct key *key, void *base, const char *value, stru
             return error_set(error, GB_bad_config, "%s = %s is neither yes nor no", key->name, value);
         *(bool *)to = !strcmp(value, "yes");
         return true;
+    case ADDRESSING:
+        if (strcmp(value, "path") && strcmp(value, "virtual-host"))
+            return error_set(error, GB_bad_config, "%s = %s is neither path nor virtual-host", key->name, value);
+        *(enum s3_addressing *)to = strcmp(value, "path") ? S3_VIRTUAL_HOST : S3_PATH;
+        return true;
     case CODEC:
         if (codec_parse(value, to, error))
             return true;
@@ -149,26 +181,57 @@ static bool set_value(const struct key *key, void *base, const char *value, stru
     return false;
 }
 
-static bool take(struct parse *p, const struct key *keys, void *base, const char *section, const char *name, const char *value)
+/* The key of that name; *table: which one it is in. NULL: error set. */
+static const struct key *find_key(const struct key *const *tables, const char *section, const char *name, unsigned *table,
+                                  struct gb_error *error)
 {
     const char *nearest = NULL;
     unsigned least = NEAREST_MAX + 1;
-    for (const struct key *k = keys; k->name; k++) {
-        unsigned d = nearest_distance(name, k->name);
-        if (d == 0)
-            return set_value(k, base, value, p->error);
-        if (d < least) {
-            least = d;
-            nearest = k->name;
+    for (unsigned i = 0; tables[i]; i++)
+        for (const struct key *k = tables[i]; k->name; k++) {
+            unsigned d = nearest_distance(name, k->name);
+            if (d == 0) {
+                *table = i;
+                return k;
+            }
+            if (d < least) {
+                least = d;
+                nearest = k->name;
+            }
         }
-    }
     for (const char *const *k = later_keys; *k; k++)
-        if (!strcmp(name, *k))
-            return error_set(p->error, GB_not_supported, "[%s] %s is not supported by this release", section, name);
-    error_set(p->error, GB_bad_config, "[%s] has no key \"%s\"", section, name);
+        if (!strcmp(name, *k)) {
+            error_set(error, GB_not_supported, "[%s] %s is not supported by this release", section, name);
+            return NULL;
+        }
+    error_set(error, GB_bad_config, "[%s] has no key \"%s\"", section, name);
     if (nearest)
-        error_hint(p->error, "perhaps \"%s\" was meant", nearest);
-    return false;
+        error_hint(error, "perhaps \"%s\" was meant", nearest);
+    return NULL;
+}
+
+static bool take(struct parse *p, const struct key *const *tables, void *base, const char *section, const char *name,
+                 const char *value)
+{
+    unsigned table;
+    const struct key *k = find_key(tables, section, name, &table, p->error);
+    return k && set_value(k, base, value, p->error);
+}
+
+static bool take_repository(struct parse *p, struct repository_spec *r, const char *section, const char *name, const char *value)
+{
+    unsigned table;
+    const struct key *k = find_key(repository_tables, section, name, &table, p->error);
+    if (!k || !set_value(k, r, value, p->error))
+        return false;
+    p->given[r - p->config->repositories][table] = k->name;
+    return true;
+}
+
+bool config_set_s3(struct repository_spec *spec, const char *place, const char *name, const char *value, struct gb_error *error)
+{
+    struct parse p = {.error = error};
+    return take(&p, s3_tables, spec, place, name, value);
 }
 
 static struct repository_spec *section_repository(struct parse *p, const char *name)
@@ -185,7 +248,7 @@ static struct repository_spec *section_repository(struct parse *p, const char *n
     struct repository_spec *r = &c->repositories[c->repository_count++];
     memset(r, 0, sizeof *r);
     snprintf(r->name, sizeof r->name, "%s", name);
-    snprintf(r->type, sizeof r->type, "directory");
+    snprintf(r->type, sizeof r->type, REPOSITORY_DIRECTORY);
     r->compression = (struct codec_spec){CODEC_ZSTD, 1};
     r->min_free_percent = CONFIG_MIN_FREE_PERCENT;
     r->required = true;
@@ -200,12 +263,12 @@ static int handler(void *context, const char *section, const char *name, const c
     if (strlen(section) >= INI_SECTION_MAX)
         return error_set(p->error, GB_bad_config, "the name of the section [%s...] is too long", section);
     if (!strcmp(section, "agent"))
-        return take(p, agent_keys, p->config, section, name, value);
+        return take(p, agent_tables, p->config, section, name, value);
     if (!strcmp(section, "server"))
-        return take(p, server_keys, p->config, section, name, value);
+        return take(p, server_tables, p->config, section, name, value);
     if (!strncmp(section, "repository:", 11)) {
         struct repository_spec *r = section_repository(p, section + 11);
-        return r && take(p, repository_keys, r, section, name, value);
+        return r && take_repository(p, r, section, name, value);
     }
     if (!strncmp(section, "schedule:", 9))
         return error_set(p->error, GB_not_supported, "[%s]: schedules are not supported by this release", section);
@@ -245,6 +308,42 @@ static int parse_file(struct parse *p, FILE *f)
     return line ? line : lines.too_long;
 }
 
+/* Whether the keys of a repository's section go together. */
+static bool check_repository(const struct parse *p, unsigned number, struct gb_error *error)
+{
+    const struct repository_spec *r = &p->config->repositories[number];
+    bool s3 = !strcmp(r->type, REPOSITORY_S3);
+    const char *other = p->given[number][s3 ? DIRECTORY : S3];
+    char section[sizeof r->name + 16], what[GB_ERROR_TEXT_MAX];
+    struct gb_error problem = {0};
+    snprintf(section, sizeof section, "[repository:%s]", r->name);
+    if (other)
+        error_set(&problem, GB_bad_config, "%s: %s does not go with type = %s", section, other, r->type);
+    else if (s3)
+        s3_check_options(&r->s3, section, &problem);
+    else if (r->path[0] != '/')
+        error_set(&problem, GB_bad_config, "%s needs an absolute path", section);
+    if (!problem.code)
+        return true;
+    snprintf(what, sizeof what, "%.200s: %.300s", p->path, problem.what);
+    snprintf(problem.what, sizeof problem.what, "%s", what);
+    error_copy(error, &problem);
+    return false;
+}
+
+/* A secret that others may read is none. */
+static bool check_secrets(const struct parse *p, mode_t mode, struct gb_error *error)
+{
+    for (unsigned i = 0; i < p->config->repository_count; i++)
+        if (p->config->repositories[i].s3.secret_access_key[0] && (mode & (S_IRWXO | S_IWGRP))) {
+            error_set(error, GB_bad_config, "%s holds a secret-access-key and may be read by everyone, or written by its group",
+                      p->path);
+            error_hint(error, "chmod 0640 %s, or keep the keys in a credentials-file", p->path);
+            return false;
+        }
+    return true;
+}
+
 bool config_load(struct config *config, const char *path, struct gb_error *error)
 {
     memset(config, 0, sizeof *config);
@@ -255,10 +354,13 @@ bool config_load(struct config *config, const char *path, struct gb_error *error
     config->redo_memory = 128u << 20;
     config->redo_spool_size = 4ull << 30;
     config->stall_timeout_s = 900;
-    struct parse p = {config, error, path ? path : CONFIG_DEFAULT_FILE};
+    struct parse p = {.config = config, .error = error, .path = path ? path : CONFIG_DEFAULT_FILE};
+    struct stat st = {0};
     FILE *f = fopen(p.path, "re");
     if (f) {
         int line = parse_file(&p, f);
+        if (fstat(fileno(f), &st))
+            st.st_mode = S_IRWXO;
         fclose(f);
         if (line || error->code) {
             error_set(error, GB_bad_config, "malformed line");
@@ -275,9 +377,10 @@ bool config_load(struct config *config, const char *path, struct gb_error *error
         snprintf(r->path, sizeof r->path, "/var/lib/galera-backup");
     }
     for (unsigned i = 0; i < config->repository_count; i++)
-        if (config->repositories[i].path[0] != '/')
-            return error_set(error, GB_bad_config, "%s: [repository:%s] needs an absolute path", p.path,
-                             config->repositories[i].name);
+        if (!check_repository(&p, i, error))
+            return false;
+    if (!check_secrets(&p, st.st_mode, error))
+        return false;
     if (config->cluster[0] && !cluster_name_valid(config->cluster))
         return error_set(error, GB_bad_config, "%s: cluster = %s must be of letters, digits, dot, dash and underscore", p.path,
                          config->cluster);

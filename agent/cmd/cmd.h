@@ -16,7 +16,7 @@
 CMD_LIST(CMD_DECLARE)
 #undef CMD_DECLARE
 
-/* The repository that --repository names: a directory's path or file:// URL, or a name of the configuration. */
+/* The repository that --repository names: by where it is (agent/location.h), or by its name in the configuration. */
 struct repository *cmd_repository(const struct options *options, struct gb_error *error);
 /* Whether --repository is a path or a URL, so that no configuration is needed. */
 bool cmd_repository_is_path(const struct options *options);

@@ -52,7 +52,7 @@ static void print_notes(const char *title, const struct source_notes *n)
 }
 
 static void print_report(const struct source *source, const struct save_report *r,
-                         const struct repository *repository)
+                         const struct options *options, const struct repository *repository)
 {
     const struct manifest *m = &r->manifest;
     char bytes[32], stored[32], rate[32], took[32], lost[32];
@@ -82,9 +82,10 @@ static void print_report(const struct source *source, const struct save_report *
         printf("          %s\n", r->note[i]);
     if (r->notes > SAVE_NOTES_MAX)
         printf("          and %u more\n", r->notes - SAVE_NOTES_MAX);
-    printf("next      galera-backup restore %s --repository %s --datadir DIR brings it back as it "
-           "was\n",
-           m->id, storage_describe(repository->storage));
+    bool remote = repository_is_remote(&repository->spec);
+    const char *where = remote ? options->repository : storage_describe(repository->storage);
+    printf("next      galera-backup restore %s %s%s%s--datadir DIR brings it back as it was\n", m->id,
+           where ? "--repository '" : "", where ? where : "", where ? "' " : "");
 }
 
 static json_t *notes_json(const struct source_notes *n)
@@ -136,7 +137,7 @@ static void save(const struct options *options, struct repository *r, const char
     if (ok && options->json)
         print_json(&source, &report);
     else if (ok)
-        print_report(&source, &report, r);
+        print_report(&source, &report, options, r);
     if (ok && report.unreadable_bytes)
         error_set(error, GB_source_unreadable,
                   "%s: %" PRIu64 " bytes of %s could not be read from the disk", report.manifest.id,

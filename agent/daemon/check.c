@@ -1,23 +1,13 @@
 /* What the agent answers to CHECK; see check.h. */
 #include "agent/daemon/check.h"
 #include "agent/daemon/place.h"
+#include "common/processors.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 
-#define PROBE_NAME  ".galera-backup-probe"
-#define BACKUP_NEED (128ull << 20) /* bytes beside redo-memory: workers, messages, the index of a large backup */
-
-/* Another one's probe, there at this moment, shows the same as ours would. */
-bool check_writable(const struct repository *r, struct gb_error *error)
-{
-    struct gb_error problem = {0};
-    struct storage_lock *probe = storage_lock(r->storage, PROBE_NAME, &problem);
-    storage_unlock(probe);
-    if (!probe && problem.code != GB_repository_busy)
-        error_copy(error, &problem);
-    return !error->code;
-}
+#define SEGMENTS_BESIDE 3u /* open ones beside two for each thread: daemon/pipeline */
+#define BACKUP_NEED     (128ull << 20) /* bytes beside redo-memory: workers, messages, the index of a large backup */
 
 void check_row(struct wire_checked *m, const char *check, const char *result, const char *detail, const char *remedy)
 {
@@ -37,7 +27,7 @@ static void check_place(const struct config *config, const struct repository_spe
     char detail[256];
     bool remote = false;
     for (unsigned i = 0; i < config->repository_count; i++)
-        remote = remote || place_is_remote(config->repositories[i].path);
+        remote = remote || repository_is_remote(&config->repositories[i]) || place_is_remote(config->repositories[i].path);
     if (place_on_device(spec->path, device)) {
         snprintf(detail, sizeof detail, "%.150s is on the data directory's file system: what destroys the one destroys both", spec->path);
         check_row(m, name, "WARN", detail, "put the repository on another disk, or better on another host");
@@ -48,28 +38,39 @@ static void check_place(const struct config *config, const struct repository_spe
 }
 
 void check_repository(const struct config *config, const struct repository_spec *spec, const struct wire_check *asked,
-                      struct wire_checked *m)
+                      struct trial *t, struct wire_checked *m)
 {
-    struct gb_error error = {0};
+    struct gb_error late = {0};
     char check[64 + 16], detail[256];
-    uint64_t available = 0;
     snprintf(check, sizeof check, "repository %.48s", spec->name);
-    struct repository *r = repository_open(spec, &error);
-    if (r && check_writable(r, &error))
-        storage_check_space(r->storage, asked->bytes_estimate, &available, &error);
-    snprintf(detail, sizeof detail, "%.150s is writable, %" PRIu64 " MB free", spec->path, available >> 20);
-    if (error.code)
-        check_row(m, check, "FAIL", error.what, error.hint);
+    bool in_time = trial_run(t, spec, asked->bytes_estimate, &late);
+    if (in_time && t->available == STORAGE_FREE_UNKNOWN)
+        snprintf(detail, sizeof detail, "s3://%.64s is writable", spec->s3.bucket);
+    else if (in_time)
+        snprintf(detail, sizeof detail, "%.150s is writable, %" PRIu64 " MB free", spec->path, t->available >> 20);
+    if (!in_time)
+        check_row(m, check, "WARN", late.what, late.hint);
+    else if (t->error.code)
+        check_row(m, check, "FAIL", t->error.what, t->error.hint);
     else
         check_row(m, check, "OK", detail, "");
-    if (r)
+    if (!in_time || t->opened)
         check_place(config, spec, check, asked->datadir_device, m);
-    repository_close(r);
+}
+
+/* Of a repository in a bucket: a part for each segment that is open and for each that is being sent. */
+static uint64_t parts_need(const struct config *config)
+{
+    unsigned threads = config->threads ? config->threads : processors();
+    bool any = false;
+    for (unsigned i = 0; i < config->repository_count; i++)
+        any = any || repository_is_remote(&config->repositories[i]);
+    return any ? (2 * (uint64_t)threads + SEGMENTS_BESIDE + S3_UPLOAD_THREADS) * S3_PART_SIZE : 0;
 }
 
 void check_memory(const struct config *config, uint64_t available, struct wire_checked *m)
 {
-    uint64_t need = config->redo_memory + BACKUP_NEED;
+    uint64_t need = config->redo_memory + BACKUP_NEED + parts_need(config);
     char detail[256];
     snprintf(detail, sizeof detail, "the agent can take %" PRIu64 " MB more before it reaches a memory limit; a backup may need %" PRIu64 " MB",
              available >> 20, need >> 20);

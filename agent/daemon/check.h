@@ -5,17 +5,15 @@
 #define GB_AGENT_DAEMON_CHECK_H
 
 #include "agent/config.h"
+#include "agent/daemon/trial.h"
 #include "agent/repository/repository.h"
 #include "common/wire.h"
 
-/* Errors: those of storage_lock(). */
-bool check_writable(const struct repository *repository, struct gb_error *error);
-
 /* Adds a row; what is too many is left out. result: OK, WARN or FAIL. */
 void check_row(struct wire_checked *rows, const char *check, const char *result, const char *detail, const char *remedy);
-/* asked: the server's data directory and its size. */
+/* asked: the server's data directory and its size. trial: to be ended when the rows have been sent. */
 void check_repository(const struct config *config, const struct repository_spec *spec, const struct wire_check *asked,
-                      struct wire_checked *rows);
+                      struct trial *trial, struct wire_checked *rows);
 /* available: bytes that the agent may still take, 0: not known. */
 void check_memory(const struct config *config, uint64_t available, struct wire_checked *rows);
 

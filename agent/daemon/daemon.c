@@ -139,9 +139,12 @@ static void accept_one(int listener, struct guest *guests, const struct config *
     }
 }
 
+/* The start does not wait for a network: what a repository behind one has left over, the next backup collects. */
 static void collect_leftovers(const struct config *config)
 {
     for (unsigned i = 0; i < config->repository_count; i++) {
+        if (repository_is_remote(&config->repositories[i]))
+            continue;
         struct gb_error error = {0};
         struct repository *r = repository_open(&config->repositories[i], &error);
         unsigned removed = 0;

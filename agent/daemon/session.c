@@ -3,6 +3,7 @@
 #include "agent/daemon/check.h"
 #include "agent/daemon/committer.h"
 #include "agent/daemon/daemon.h"
+#include "agent/daemon/errand.h"
 #include "agent/daemon/pipeline.h"
 #include "common/memory.h"
 #include "common/processors.h"
@@ -258,6 +259,45 @@ static bool map_ring(struct session *s, const struct wire_ring *m, struct gb_err
                                    .threads = threads,
                                    .free_slot = free_slot, .context = s};
     return (s->pipeline = pipeline_start(&setup, error)) != NULL;
+}
+
+/* ---- a repository behind a network ---- */
+
+struct beginning {
+    struct session *session;
+    struct gb_error error;
+};
+
+static void begin_main(void *context)
+{
+    struct beginning *b = context;
+    begin_backup(b->session, &b->error);
+}
+
+static bool is_remote(struct session *s)
+{
+    struct gb_error ignored = {0};
+    const struct repository_spec *spec = choose_repository(s, s->start.repositories, &ignored);
+    return spec && repository_is_remote(spec);
+}
+
+/* begin_backup(); where the repository takes longer than the plugin waits for an answer, READY is sent first (*told) and
+   signs of life follow it. What the plugin sends meanwhile waits in the socket. */
+static bool begin(struct session *s, const struct wire_ready *ready, bool *told, struct gb_error *error)
+{
+    struct beginning b = {.session = s};
+    struct wire_progress alive = {.repositories = "[]"};
+    struct errand *errand = is_remote(s) ? errand_start(begin_main, &b) : NULL;
+    if (!errand)
+        return begin_backup(s, error);
+    if (!errand_wait(errand, ERRAND_ANSWER_MS)) {
+        *told = send_ready(s, ready);
+        while (!errand_wait(errand, ALIVE_MS))
+            send_progress(s, &alive);
+    }
+    errand_end(errand);
+    error_copy(error, &b.error);
+    return !error->code;
 }
 
 /* ---- sign of life ---- */
@@ -555,15 +595,15 @@ static void run_backup(struct session *s)
     struct wire_facts *facts = calloc(1, sizeof *facts);
     s->slot = malloc(sizeof *s->slot);
     s->started_at = time(NULL);
-    bool tell = true, committed = false;
+    bool tell = true, committed = false, told = false;
+    struct wire_ready ready = {.repositories = "[]"};
     char repositories[WIRE_JSON_MAX] = "[]";
     if (!facts || !s->slot)
         error_set(&error, GB_internal, "no memory for a backup");
-    else if (begin_backup(s, &error)) {
-        struct wire_ready ready = {{0}};
+    else if (begin(s, &ready, &told, &error)) {
         describe_repository(s, "running", 0, NULL, ready.repositories, sizeof ready.repositories);
         daemon_log(s->start.id, "started on %s by %s, repository %s", s->hello.node, s->start.user, s->repository->spec.name);
-        if (send_ready(s, &ready) && converse(s, facts, &tell, &error))
+        if ((told || send_ready(s, &ready)) && converse(s, facts, &tell, &error))
             committed = commit(s, facts, &manifest, &tell, &error);
     }
     stop_alive(s);
@@ -578,7 +618,7 @@ static void run_backup(struct session *s)
         if (send_committed(s, &m))
             read_resynced(s, facts);
     } else {
-        bool begun = s->backup || s->pipeline;
+        bool begun = s->backup || s->pipeline || told;
         const char *state = error.code == GB_cancelled ? "cancelled" : "failed";
         if (tell)
             send_failure(s, &error);
@@ -610,17 +650,23 @@ static void run_dry(struct session *s)
 {
     struct gb_error error = {0};
     struct wire_ready ready = {.repositories = "[]"};
-    if (open_repository(s, &error) && check_writable(s->repository, &error))
-        send_ready(s, &ready);
-    else
+    struct trial trial = {.opened = false};
+    const struct repository_spec *spec;
+    if (choose_cluster(s, &error) && (spec = choose_repository(s, s->start.repositories, &error)) &&
+        trial_run(&trial, spec, s->start.bytes_estimate, &error))
+        error_copy(&error, &trial.error);
+    if (error.code)
         send_failure(s, &error);
-    repository_close(s->repository);
+    else
+        send_ready(s, &ready);
+    trial_end(&trial);
 }
 
 static void run_check(struct session *s, const struct wire_check *check)
 {
     struct wire_checked *m = calloc(1, sizeof *m);
     struct gb_error error = {0};
+    struct trial trial = {.opened = false};
     if (!m)
         return;
     check_row(m, "agent", "OK", "galera-backup " GB_VERSION, "");
@@ -628,9 +674,10 @@ static void run_check(struct session *s, const struct wire_check *check)
     if (!choose_cluster(s, &error) || !spec)
         check_row(m, "configuration", "FAIL", error.what, error.hint);
     if (spec)
-        check_repository(s->config, spec, check, m);
+        check_repository(s->config, spec, check, &trial, m);
     check_memory(s->config, memory_available(""), m);
     send_checked(s, m);
+    trial_end(&trial);
     free(m);
 }
 

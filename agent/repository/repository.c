@@ -52,6 +52,11 @@ void repository_prefix(char *out, size_t size, const char *cluster, const char *
     snprintf(out, size, "%s/backups%s%s", cluster, *label ? "/" : "", label);
 }
 
+bool repository_is_remote(const struct repository_spec *spec)
+{
+    return !strcmp(spec->type, REPOSITORY_S3);
+}
+
 struct repository *repository_open(const struct repository_spec *spec, struct gb_error *error)
 {
     struct repository *r = calloc(1, sizeof *r);
@@ -60,10 +65,12 @@ struct repository *repository_open(const struct repository_spec *spec, struct gb
         return NULL;
     }
     r->spec = *spec;
-    if (strcmp(spec->type, "directory"))
-        error_set(error, GB_not_supported, "repositories of type \"%s\" are not supported by this release", spec->type);
-    else
+    if (!strcmp(spec->type, REPOSITORY_DIRECTORY))
         r->storage = storage_open_directory(spec->path, spec->min_free_percent, error);
+    else if (!strcmp(spec->type, REPOSITORY_S3))
+        r->storage = storage_open_s3(&spec->s3, error);
+    else
+        error_set(error, GB_not_supported, "repositories of type \"%s\" are not supported by this release", spec->type);
     if (r->storage)
         return r;
     free(r);
@@ -166,7 +173,10 @@ static bool list_cluster(struct repository *r, const char *cluster, struct listi
         repository_prefix(prefix, sizeof prefix, cluster, labels.name[i]);
         if (manifest_read(&more[l->count], r->storage, prefix, &problem))
             l->count++;
-        else if (problem.code != GB_not_found)
+        else if (storage_is_away(&problem)) {
+            error_copy(error, &problem);
+            ok = false;
+        } else if (problem.code != GB_not_found)
             ok = add_unread(l, cluster, labels.name[i], &problem, error);
     }
     free(labels.name);
@@ -402,7 +412,13 @@ bool repository_collect(struct repository *r, const char *cluster, unsigned *rem
             continue;
         repository_prefix(prefix, sizeof prefix, cluster, labels.name[i]);
         snprintf(name, sizeof name, "%s/backup.json", prefix);
-        if (storage_size(r->storage, name, &size, &ignored) || ignored.code != GB_not_found)
+        if (storage_size(r->storage, name, &size, &ignored))
+            continue;
+        if (storage_is_away(&ignored)) {
+            error_copy(error, &ignored);
+            ok = false;
+        }
+        if (ignored.code != GB_not_found)
             continue;
         error_clear(&ignored);
         snprintf(name, sizeof name, "%s/" LOCK_NAME, prefix);

@@ -9,11 +9,16 @@
 
 #include "agent/repository/index.h"
 #include "agent/repository/manifest.h"
+#include "agent/storage/s3.h"
+
+#define REPOSITORY_DIRECTORY "directory"
+#define REPOSITORY_S3        "s3"
 
 struct repository_spec { /* one [repository:NAME] section; strings owned by the configuration */
     char name[64];
-    char type[16];   /* "directory" */
-    char path[WIRE_PATH_MAX];
+    char type[16];   /* REPOSITORY_DIRECTORY, REPOSITORY_S3 */
+    char path[WIRE_PATH_MAX]; /* of a directory */
+    struct s3_options s3;
     struct codec_spec compression;
     unsigned min_free_percent;
     bool required;
@@ -23,6 +28,9 @@ struct repository {
     struct repository_spec spec;
     struct storage *storage;
 };
+
+/* Whether it is behind a network by its nature, so that each look at it may take its time. */
+bool repository_is_remote(const struct repository_spec *spec);
 
 struct repository *repository_open(const struct repository_spec *spec, struct gb_error *error);
 void repository_close(struct repository *repository);

@@ -45,7 +45,7 @@ struct verifier {
 static void problem(struct verifier *v, const struct gb_error *error)
 {
     pthread_mutex_lock(&v->mutex);
-    if (error->code == GB_internal) {
+    if (error->code == GB_internal || storage_is_away(error)) {
         error_copy(&v->failure, error);
     } else {
         v->result->damaged++;
@@ -184,6 +184,10 @@ static enum job take(struct verifier *v, size_t *which)
 {
     enum job job = JOB_NONE;
     pthread_mutex_lock(&v->mutex);
+    if (v->failure.code) {
+        pthread_mutex_unlock(&v->mutex);
+        return JOB_NONE;
+    }
     while (v->deep && v->next_frame < v->index->frame_count && v->is_redo[v->next_frame])
         v->next_frame++;
     if (v->deep && !v->redo_taken) {
@@ -247,6 +251,11 @@ static bool find_formats(struct verifier *v, struct gb_error *error)
                 struct space_info info;
                 bool zero;
                 opened = opened || read_frame(v, codec, &f->frame, stored, plain, &ignored);
+                if (storage_is_away(&ignored)) {
+                    error_copy(error, &ignored);
+                    ok = false;
+                    break;
+                }
                 if (opened && space_parse(at, e->length, &info, &zero, &ignored))
                     v->formats[file - v->index->files] = info.format;
             }

@@ -36,6 +36,12 @@ uint64_t storage_operations(const struct storage *s)
     return __atomic_load_n(&s->operations, __ATOMIC_RELAXED);
 }
 
+bool storage_is_away(const struct gb_error *error)
+{
+    return error->code == GB_store_unreachable || error->code == GB_store_denied ||
+           error->code == GB_store_untrusted || error->code == GB_bucket_missing;
+}
+
 void storage_close(struct storage *s)
 {
     if (s)

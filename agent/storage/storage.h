@@ -1,9 +1,12 @@
 /*
-  The one small interface to where objects are kept: a directory (directory.c), others behind driver.h.
+  The one small interface to where objects are kept: a directory (directory.c) or a bucket (s3.h).
 
   Objects are named by a path relative to the store's root ("cluster/backups/LABEL/data/000001.seg"), written
   once, streaming, from start to end, and never changed. An object exists for readers only after
   storage_commit(). Safe to use from several threads, one writer or reader object per thread.
+
+  A store behind a network has errors of its own, whatever is done there: GB_store_unreachable, GB_store_denied, GB_store_untrusted,
+  GB_bucket_missing. They say nothing about an object: storage_is_away() tells them from those that do.
 */
 #ifndef GB_AGENT_STORAGE_STORAGE_H
 #define GB_AGENT_STORAGE_STORAGE_H
@@ -15,12 +18,18 @@
 struct storage;
 struct storage_writer;
 
+#define STORAGE_FREE_UNKNOWN UINT64_MAX
+
 /* Opens the directory path (created, mode 0700, if it is missing but its parent is there).
    min_free_percent: 0..99. Errors: GB_repository_unreachable. */
 struct storage *storage_open_directory(const char *path, unsigned min_free_percent, struct gb_error *error);
 void storage_close(struct storage *storage);
 
-/* Whether `bytes` more would leave min-free untouched, as far as the store can tell. free_bytes may be NULL.
+/* Whether an error is about the way to the store, not about what is in it. */
+bool storage_is_away(const struct gb_error *error);
+
+/* Whether `bytes` more would leave min-free untouched, as far as the store can tell. free_bytes may be NULL; it gets
+   STORAGE_FREE_UNKNOWN where the store can't tell: a bucket ends by its quota, and says so while it is written.
    Errors: GB_no_space (says free, wanted, min-free), GB_repository_unreachable. */
 bool storage_check_space(struct storage *storage, uint64_t bytes, uint64_t *free_bytes, struct gb_error *error);
 
@@ -54,7 +63,7 @@ bool storage_list(struct storage *storage, const char *prefix,
 bool storage_remove_all(struct storage *storage, const char *prefix, struct gb_error *error);
 
 /* An exclusive lock named `name` (an object below the root), held until storage_unlock() or the end of the
-   process; false with GB_repository_busy if someone else holds it. While it is held,
+   process (in a bucket: until it is S3_LOCK_LEASE_S old); false with GB_repository_busy if someone else holds it. While it is held,
    objects below its directory are committed only as long as the lock is still ours (else GB_store_failed), and a directory is never
    made anew. */
 struct storage_lock;
@@ -64,7 +73,7 @@ void storage_unlock(struct storage_lock *lock);
 /* How much has been done there, in calls and pieces that have come back: a number that stands still while the store hangs. */
 uint64_t storage_operations(const struct storage *storage);
 
-/* Where it is, for messages: "/var/lib/galera-backup". */
+/* Where it is, for messages: "/var/lib/galera-backup", "s3://bucket/prefix". */
 const char *storage_describe(const struct storage *storage);
 
 #endif

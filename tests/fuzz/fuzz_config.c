@@ -44,7 +44,8 @@ int fuzz_input(const uint8_t *data, size_t size)
     REQUIRE(config.redo_memory >= 1u << 20 && config.threads <= 256 && config.stall_timeout_s);
     for (unsigned i = 0; i < config.repository_count; i++) {
         const struct repository_spec *r = &config.repositories[i];
-        REQUIRE(r->name[0] && r->path[0] == '/' && r->min_free_percent < 100);
+        REQUIRE(r->name[0] && r->min_free_percent < 100);
+        REQUIRE(strcmp(r->type, REPOSITORY_S3) ? r->path[0] == '/' : r->s3.bucket[0] != '\0');
         REQUIRE(config_repository(&config, r->name, &error) == r);
     }
     REQUIRE(config_repository(&config, NULL, &error));

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char root[64], path[96];
@@ -208,7 +209,7 @@ static void refused_files(void **state)
         {"[agent]\nthreads\n", GB_bad_config, 2, "", ""},
         {"[agent\nthreads = 2\n", GB_bad_config, 1, "", ""},
         /* names of later releases */
-        {"[repository:a]\npath = /a\nbucket = b\n", GB_not_supported, 3, "bucket", ""},
+        {"[repository:a]\npath = /a\nencryption-recipient = b\n", GB_not_supported, 3, "encryption-recipient", ""},
         {"[repository:a]\npath = /a\nkeep-daily = 7\n", GB_not_supported, 3, "keep-daily", ""},
         {"[repository:a]\nencryption-recipient = k\n", GB_not_supported, 2, "encryption", ""},
         {"[agent]\nredo-spol = /s\n", GB_bad_config, 2, "redo-spol", "redo-spool"},
@@ -370,7 +371,7 @@ static void a_repository_is_found_by_name(void **state)
 static void types_of_later_releases(void **state)
 {
     (void)state;
-    static const char *const types[] = {"s3", "swift", "nfs"};
+    static const char *const types[] = {"swift", "nfs"};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         struct config c;
         struct gb_error error;
@@ -382,6 +383,81 @@ static void types_of_later_releases(void **state)
         assert_int_equal(error.code, GB_not_supported);
         assert_non_null(strstr(error.what, types[i]));
     }
+}
+
+static void a_bucket(void **state)
+{
+    (void)state;
+    struct config c;
+    accepted("[repository:far]\n"
+             "type = s3\n"
+             "endpoint = https://store.example:8443\n"
+             "bucket = backups\n"
+             "region = eu-1\n"
+             "prefix = control-plane/db\n"
+             "addressing = virtual-host\n"
+             "ca-file = /ca.pem\n"
+             "credentials-file = /keys\n"
+             "request-timeout = 2m\n"
+             "request-attempts = 20\n"
+             "compression = none\n",
+             &c);
+    const struct s3_options *o = &c.repositories[0].s3;
+    assert_string_equal(c.repositories[0].type, "s3");
+    assert_string_equal(o->endpoint, "https://store.example:8443");
+    assert_string_equal(o->bucket, "backups");
+    assert_string_equal(o->region, "eu-1");
+    assert_string_equal(o->prefix, "control-plane/db");
+    assert_int_equal(o->addressing, S3_VIRTUAL_HOST);
+    assert_string_equal(o->ca_file, "/ca.pem");
+    assert_string_equal(o->credentials_file, "/keys");
+    assert_int_equal(o->timeout_s, 120);
+    assert_int_equal(o->attempts, 20);
+    accepted("[repository:far]\ntype = s3\nbucket = backups\n", &c);
+    assert_int_equal(c.repositories[0].s3.addressing, S3_PATH);
+}
+
+static void keys_of_another_type(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *says;
+    } wrong[] = {
+        {"type = s3\nbucket = backups\npath = /a\n", "path does not go with type = s3"},
+        {"type = s3\nbucket = backups\nmin-free = 1%\n", "min-free does not go with type = s3"},
+        {"path = /a\nbucket = backups\n", "bucket does not go with type = directory"},
+        {"path = /a\nca-file = /ca.pem\n", "ca-file does not go with type = directory"},
+        {"type = s3\n", "no bucket"},
+        {"type = s3\nbucket = backups\nendpoint = store.example\n", "http[s]://HOST[:PORT]"},
+        {"type = s3\nbucket = backups\nprefix = /a\n", "prefix = /a"},
+        {"type = s3\nbucket = backups\naddressing = dns\n", "neither path nor virtual-host"},
+        {"type = s3\nbucket = backups\naccess-key-id = AKIA\n", "without the other"},
+        {"type = s3\nbucket = backups\nstorage-class = GLACIER\n", "storage-class"},
+    };
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        struct config c;
+        struct gb_error error;
+        char text[256];
+        snprintf(text, sizeof text, "[repository:a]\n%s", wrong[i].text);
+        assert_false(load(text, &c, &error));
+        assert_int_equal(error.code, GB_bad_config);
+        if (!strstr(error.what, wrong[i].says))
+            fail_msg("%s\n\"%s\" does not say \"%s\"", text, error.what, wrong[i].says);
+    }
+}
+
+static void a_secret_that_others_may_read(void **state)
+{
+    (void)state;
+    const char text[] = "[repository:a]\ntype = s3\nbucket = backups\naccess-key-id = AKIA\nsecret-access-key = geheim\n";
+    struct config c;
+    struct gb_error error;
+    assert_false(load("", &c, &error) && (chmod(path, 0644) || load(text, &c, &error)));
+    assert_int_equal(error.code, GB_bad_config);
+    assert_non_null(strstr(error.what, "secret-access-key"));
+    assert_null(strstr(error.what, "geheim"));
+    assert_true(load("", &c, &error) && !chmod(path, 0640) && load(text, &c, &error));
+    assert_string_equal(c.repositories[0].s3.secret_access_key, "geheim");
 }
 
 static void a_file_that_is_named_must_be_there(void **state)
@@ -411,6 +487,9 @@ int main(void)
         TEST(the_most_repositories),
         TEST(a_repository_is_found_by_name),
         TEST(types_of_later_releases),
+        TEST(a_bucket),
+        TEST(keys_of_another_type),
+        TEST(a_secret_that_others_may_read),
         TEST(a_file_that_is_named_must_be_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

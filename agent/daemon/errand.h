@@ -1,0 +1,22 @@
+/*
+  Something that asks a repository behind a network, in a thread of its own: the plugin waits a
+  second for an answer, the repository may take minutes. Whoever sent it out goes on talking
+  meanwhile, and waits for its end before what it works on goes.
+*/
+#ifndef GB_AGENT_DAEMON_ERRAND_H
+#define GB_AGENT_DAEMON_ERRAND_H
+
+#include <stdbool.h>
+
+#define ERRAND_ANSWER_MS 700u /* of the second that the plugin waits for an answer */
+
+struct errand;
+
+/* NULL: no memory, or no thread. */
+struct errand *errand_start(void (*run)(void *context), void *context);
+/* Waits so long for its end, no longer. True: it has ended, and what it wrote may be read. */
+bool errand_wait(struct errand *errand, unsigned ms);
+/* Waits for its end, however long, and frees it. NULL is allowed. */
+void errand_end(struct errand *errand);
+
+#endif

@@ -1,0 +1,47 @@
+/* Whether a repository can take a backup now; see trial.h. */
+#include "agent/daemon/trial.h"
+
+#define PROBE_NAME ".galera-backup-probe"
+
+/* Another one's probe, there at this moment, shows the same as ours would. */
+static void probe(const struct repository *r, struct gb_error *error)
+{
+    struct gb_error problem = {0};
+    struct storage_lock *lock = storage_lock(r->storage, PROBE_NAME, &problem);
+    storage_unlock(lock);
+    if (!lock && problem.code != GB_repository_busy)
+        error_copy(error, &problem);
+}
+
+static void trial_main(void *context)
+{
+    struct trial *t = context;
+    struct repository *r = repository_open(&t->spec, &t->error);
+    t->opened = r != NULL;
+    if (r && storage_check_space(r->storage, t->bytes, &t->available, &t->error))
+        probe(r, &t->error);
+    repository_close(r);
+}
+
+bool trial_run(struct trial *t, const struct repository_spec *spec, uint64_t bytes,
+               struct gb_error *late)
+{
+    *t = (struct trial){.spec = *spec, .bytes = bytes};
+    t->spec.s3.attempts = 1; /* who asks wants to know how it is now */
+    if (repository_is_remote(spec))
+        t->errand = errand_start(trial_main, t);
+    if (!t->errand)
+        trial_main(t);
+    else if (!errand_wait(t->errand, ERRAND_ANSWER_MS))
+        return error_set(
+            late, GB_store_unreachable,
+            "repository %s (s3://%s) has not answered within %u ms; a backup waits longer",
+            spec->name, spec->s3.bucket, ERRAND_ANSWER_MS);
+    return true;
+}
+
+void trial_end(struct trial *t)
+{
+    errand_end(t->errand);
+    t->errand = NULL;
+}

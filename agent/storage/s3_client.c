@@ -1,0 +1,358 @@
+/* One signed request to a bucket; see s3_client.h. */
+#include "agent/storage/s3_client.h"
+#include "agent/storage/s3_credentials.h"
+#include "agent/storage/s3_xml.h"
+
+#include <curl/curl.h>
+#include <inttypes.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SERVICE     "s3"
+#define QUERY_MAX   8192u
+#define MESSAGE_MAX 200u
+#define SIGNED_MAX  6u
+
+/* ---- where it is ---- */
+
+static const char *region_of(const struct s3_options *o)
+{
+    return o->region[0] ? o->region : "us-east-1";
+}
+
+/* HOST[:PORT] of the endpoint, a port that the scheme implies left out, as HTTP wants the Host
+ * header. */
+static void endpoint_host(const struct s3_options *o, bool *tls, char *out, size_t size)
+{
+    const char *at = strstr(o->endpoint, "://");
+    *tls = !at || !strncmp(o->endpoint, "https", 5);
+    if (!at) {
+        snprintf(out, size, "s3.%s.amazonaws.com", region_of(o));
+        return;
+    }
+    snprintf(out, size, "%s", at + 3);
+    const char *implied = *tls ? ":443" : ":80";
+    size_t n = strlen(out), m = strlen(implied);
+    if (n > m && !strcmp(out + n - m, implied))
+        out[n - m] = '\0';
+}
+
+bool s3_client_open(struct s3_client *c, const struct s3_options *o, uint64_t *moved,
+                    struct gb_error *error)
+{
+    char host[264];
+    memset(c, 0, sizeof *c);
+    c->options = *o;
+    endpoint_host(o, &c->tls, host, sizeof host);
+    snprintf(c->where, sizeof c->where, "%s://%s", c->tls ? "https" : "http", host);
+    if (o->addressing == S3_VIRTUAL_HOST)
+        snprintf(c->host, sizeof c->host, "%s.%s", o->bucket, host);
+    else
+        snprintf(c->host, sizeof c->host, "%s", host);
+    return s3_credentials(o, &c->credentials, error) &&
+           (c->http = http_open(o->ca_file, o->timeout_s ? o->timeout_s : S3_TIMEOUT_S, moved,
+                                error)) != NULL;
+}
+
+void s3_client_close(struct s3_client *c)
+{
+    http_close(c->http);
+    OPENSSL_cleanse(&c->credentials, sizeof c->credentials);
+    OPENSSL_cleanse(c->options.secret_access_key, sizeof c->options.secret_access_key);
+}
+
+/* ---- the request ---- */
+
+struct attempt {
+    struct s3_client *client;
+    const struct s3_request *request;
+    char path[3 * S3_KEY_MAX + 80], query[QUERY_MAX];
+    char sha256[SIGV4_SHA256_MAX], md5[33], md5_base64[32];
+    bool skewed; /* the clock has been set right once */
+};
+
+static bool make_path(struct attempt *a)
+{
+    const struct s3_options *o = &a->client->options;
+    const struct s3_request *q = a->request;
+    size_t used = 0;
+    bool ok = sigv4_encode("/", true, a->path, sizeof a->path, &used);
+    if (o->addressing == S3_PATH)
+        ok = ok && sigv4_encode(o->bucket, false, a->path, sizeof a->path, &used) &&
+             (!q->key || sigv4_encode("/", true, a->path, sizeof a->path, &used));
+    return ok && (!q->key || sigv4_encode(q->key, true, a->path, sizeof a->path, &used));
+}
+
+static bool put_plain(char *out, size_t size, size_t *used, const char *text)
+{
+    *used += (size_t)snprintf(out + *used, size - *used, "%s", text);
+    return *used < size;
+}
+
+static bool make_query(struct attempt *a)
+{
+    size_t used = 0, size = sizeof a->query;
+    bool ok = true;
+    for (size_t i = 0; i < S3_QUERY_MAX && ok; i++) {
+        const struct s3_query *q = &a->request->query[i];
+        if (q->name)
+            ok = put_plain(a->query, size, &used, used ? "&" : "") &&
+                 sigv4_encode(q->name, false, a->query, size, &used) &&
+                 put_plain(a->query, size, &used, "=") &&
+                 sigv4_encode(q->value, false, a->query, size, &used);
+    }
+    return ok;
+}
+
+/* MD5 is for the store's own check and the ETag; where the machine forbids it (FIPS) the signed
+ * SHA-256 stands alone. */
+static bool make_digests(struct attempt *a)
+{
+    const struct s3_request *q = a->request;
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned length = 0;
+    a->md5[0] = a->md5_base64[0] = '\0';
+    if (q->body_size && EVP_Digest(q->body, q->body_size, digest, &length, EVP_md5(), NULL)) {
+        for (unsigned i = 0; i < length; i++)
+            snprintf(a->md5 + (size_t)2 * i, 3, "%02x", digest[i]);
+        EVP_EncodeBlock((unsigned char *)a->md5_base64, digest, (int)length);
+    }
+    return sigv4_sha256(q->body ? q->body : "", q->body_size, a->sha256);
+}
+
+static bool sign(void *context, struct http_headers *headers)
+{
+    struct attempt *a = context;
+    struct s3_client *c = a->client;
+    const struct s3_request *q = a->request;
+    char date[SIGV4_DATE_MAX], text[SIGV4_TEXT_MAX], range[64];
+    struct sigv4_header signed_headers[SIGNED_MAX];
+    size_t n = 0;
+    sigv4_date(time(NULL) + (time_t)__atomic_load_n(&c->clock_offset_s, __ATOMIC_RELAXED), date);
+    if (a->md5_base64[0])
+        signed_headers[n++] = (struct sigv4_header){"content-md5", a->md5_base64};
+    signed_headers[n++] = (struct sigv4_header){"host", c->host};
+    signed_headers[n++] = (struct sigv4_header){"x-amz-content-sha256", a->sha256};
+    signed_headers[n++] = (struct sigv4_header){"x-amz-date", date};
+    if (c->credentials.session_token[0])
+        signed_headers[n++] =
+            (struct sigv4_header){"x-amz-security-token", c->credentials.session_token};
+    struct sigv4_request s = {.method = q->method,
+                              .path = a->path,
+                              .query = a->query,
+                              .headers = signed_headers,
+                              .header_count = n,
+                              .payload_sha256 = a->sha256,
+                              .region = region_of(&c->options),
+                              .service = SERVICE,
+                              .date = date};
+    if (!sigv4_sign(&c->credentials, &s, text, sizeof text))
+        return false;
+    for (size_t i = 0; i < n; i++)
+        http_add_header(headers, signed_headers[i].name, signed_headers[i].value);
+    http_add_header(headers, "Authorization", text);
+    if (q->if_none)
+        http_add_header(headers, "If-None-Match", "*");
+    if (q->into) {
+        snprintf(range, sizeof range, "bytes=%" PRIu64 "-%" PRIu64, q->offset,
+                 q->offset + q->into_size - 1);
+        http_add_header(headers, "Range", range);
+    }
+    return true;
+}
+
+/* ---- the answer ---- */
+
+static void read_code(const struct http_response *r, char *code, size_t code_size, char *message,
+                      size_t message_size)
+{
+    s3_xml_error(r->text, r->size, code, code_size, message, message_size);
+}
+
+static time_t header_time(const struct http_response *r, const char *name)
+{
+    char text[64];
+    http_header(r, name, text, sizeof text);
+    time_t t = text[0] ? curl_getdate(text, NULL) : 0;
+    return t > 0 ? t : 0;
+}
+
+static enum http_verdict judge(void *context, const struct http_response *r)
+{
+    struct attempt *a = context;
+    char code[64], message[MESSAGE_MAX];
+    read_code(r, code, sizeof code, message, sizeof message);
+    static const char *const passing[] = {"SlowDown",
+                                          "Throttling",
+                                          "RequestTimeout",
+                                          "InternalError",
+                                          "ServiceUnavailable",
+                                          "OperationAborted",
+                                          "ConditionalRequestConflict",
+                                          "BadDigest",
+                                          "XAmzContentSHA256Mismatch",
+                                          "IncompleteBody"};
+    for (size_t i = 0; i < sizeof passing / sizeof passing[0]; i++)
+        if (!strcmp(code, passing[i]))
+            return HTTP_AGAIN;
+    if (!strcmp(code, "RequestTimeTooSkewed") && !a->skewed) {
+        time_t theirs = header_time(r, "Date");
+        a->skewed = true;
+        if (theirs) {
+            __atomic_store_n(&a->client->clock_offset_s, (int64_t)(theirs - time(NULL)),
+                             __ATOMIC_RELAXED);
+            return HTTP_AGAIN_ONCE;
+        }
+    }
+    return http_judge_status(r);
+}
+
+static bool is_code(const char *code, const char *const *list)
+{
+    for (; *list; list++)
+        if (!strcmp(code, *list))
+            return true;
+    return false;
+}
+
+static bool denied(const struct s3_client *c, const char *name, const char *said, const char *code,
+                   struct gb_error *error)
+{
+    const struct s3_options *o = &c->options;
+    const char *place = o->credentials_file[0] ? o->credentials_file
+                        : o->access_key_id[0]  ? "the configuration"
+                                               : "the environment";
+    error_set(error, GB_store_denied, "%s: %s", name, said);
+    if (!strcmp(code, "RequestTimeTooSkewed"))
+        error_hint(error, "set this host's clock right (NTP): the store's differs too much");
+    else if (!strcmp(code, "AuthorizationHeaderMalformed") || !strcmp(code, "PermanentRedirect"))
+        error_hint(error, "set region (now %s) and endpoint to those of the bucket %s",
+                   region_of(o), o->bucket);
+    else if (!strcmp(code, "SignatureDoesNotMatch") || !strcmp(code, "InvalidAccessKeyId"))
+        error_hint(error, "correct the access key and its secret in %s", place);
+    else
+        error_hint(error,
+                   "correct the access key and secret in %s, or let that key use the bucket %s",
+                   place, o->bucket);
+    return false;
+}
+
+/* What a status other than 2xx means. */
+static bool refused(const struct s3_client *c, const struct s3_request *q,
+                    const struct s3_answer *a, const char *name, const char *message,
+                    struct gb_error *error)
+{
+    static const char *const who[] = {"InvalidAccessKeyId",
+                                      "SignatureDoesNotMatch",
+                                      "AccessDenied",
+                                      "ExpiredToken",
+                                      "InvalidToken",
+                                      "RequestTimeTooSkewed",
+                                      "AuthorizationHeaderMalformed",
+                                      "PermanentRedirect",
+                                      NULL};
+    static const char *const full[] = {"QuotaExceeded", "InsufficientStorage", "XMinioStorageFull",
+                                       "EntityTooLarge", NULL};
+    const int status = a->http.status;
+    const bool reads = !strcmp(q->method, "GET") || !strcmp(q->method, "HEAD");
+    char said[MESSAGE_MAX + 128], tries[32] = "";
+    if (a->http.attempts > 1)
+        snprintf(tries, sizeof tries, ", %u times", a->http.attempts);
+    snprintf(said, sizeof said, "%s%sHTTP %d%s%s%s", a->code, a->code[0] ? ", " : "", status,
+             message[0] ? ": " : "", message, tries);
+    if (!strcmp(a->code, "NoSuchBucket"))
+        return error_set(error, GB_bucket_missing, "there is no bucket %s at %s", c->options.bucket,
+                         c->where);
+    if (is_code(a->code, full) || status == 413 || status == 507)
+        return error_set(error, GB_no_space, "%s: %s", name, said);
+    if (is_code(a->code, who) || status == 401 || status == 403 || status == 301)
+        return denied(c, name, said, a->code, error);
+    if (status == 404)
+        return error_set(error, GB_not_found, "%s: %s", name, said);
+    if (status >= 500 || status == 429 || status == 408)
+        return error_set(error, GB_store_unreachable, "%s: %s", name, said);
+    return error_set(error, reads ? GB_store_unreachable : GB_store_failed, "%s: %s", name, said);
+}
+
+bool s3_perform(struct s3_client *c, const struct s3_request *q, struct s3_answer *answer,
+                struct gb_error *error)
+{
+    const struct s3_options *o = &c->options;
+    struct attempt *a = calloc(1, sizeof *a);
+    char name[S3_KEY_MAX + 400], message[MESSAGE_MAX] = "", encrypted[32];
+    size_t url_size = sizeof a->path + QUERY_MAX + sizeof c->host + 16;
+    char *url = malloc(url_size);
+    memset(answer, 0, sizeof *answer);
+    snprintf(name, sizeof name, "%s s3://%s%s%s at %s", q->method, o->bucket, q->key ? "/" : "",
+             q->key ? q->key : "", c->where);
+    bool ok = a && url;
+    if (ok) {
+        a->client = c;
+        a->request = q;
+        ok = make_path(a) && make_query(a) && make_digests(a);
+    }
+    if (!ok) {
+        free(a);
+        free(url);
+        return error_set(error, GB_internal, "%s: the name is too long, or no memory", name);
+    }
+    snprintf(url, url_size, "%s://%s%s%s%s", c->tls ? "https" : "http", c->host, a->path,
+             a->query[0] ? "?" : "", a->query);
+    struct http_request request = {.method = q->method,
+                                   .url = url,
+                                   .name = name,
+                                   .body = q->body,
+                                   .body_size = q->body_size,
+                                   .into = q->into,
+                                   .into_size = q->into_size,
+                                   .attempts = q->attempts ? q->attempts : o->attempts,
+                                   .sign = sign,
+                                   .judge = judge,
+                                   .context = a};
+    ok = http_perform(c->http, &request, &answer->http, error);
+    if (ok) {
+        read_code(&answer->http, answer->code, sizeof answer->code, message, sizeof message);
+        snprintf(answer->md5, sizeof answer->md5, "%s", a->md5);
+        http_header(&answer->http, "x-amz-server-side-encryption", encrypted, sizeof encrypted);
+        answer->unchecked_etag = !strncmp(encrypted, "aws:kms", 7);
+        /* A multipart upload may be completed with 200 and an error behind it. */
+        ok = answer->http.status >= 200 && answer->http.status < 300 && !answer->code[0];
+        if (!ok)
+            refused(c, q, answer, name, message, error);
+    }
+    free(a);
+    free(url);
+    return ok;
+}
+
+void s3_answer_free(struct s3_answer *a)
+{
+    http_response_free(&a->http);
+}
+
+const char *s3_etag(const struct s3_answer *a, char out[S3_ETAG_MAX])
+{
+    http_header(&a->http, "ETag", out, S3_ETAG_MAX);
+    size_t n = strlen(out);
+    if (n >= 2 && out[0] == '"' && out[n - 1] == '"') {
+        memmove(out, out + 1, n - 2);
+        out[n - 2] = '\0';
+    }
+    return out;
+}
+
+bool s3_etag_fits(const struct s3_answer *a)
+{
+    char etag[S3_ETAG_MAX];
+    s3_etag(a, etag);
+    bool md5 = strlen(etag) == 32 && strspn(etag, "0123456789abcdef") == 32;
+    return !md5 || a->unchecked_etag || !a->md5[0] || !strcmp(etag, a->md5);
+}
+
+time_t s3_header_time(const struct s3_answer *a, const char *name)
+{
+    return header_time(&a->http, name);
+}

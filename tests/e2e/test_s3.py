@@ -1,0 +1,335 @@
+#!/usr/bin/python3
+"""Repositories in a bucket: OpenStack Swift with its S3 API, over https with a certificate authority of its own, and through a proxy that does what
+stores do on a bad day. What must be true: what comes back is what was there; what fails says why, names the store, and leaves nothing behind."""
+import json
+import os
+import re
+import shutil
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
+from gbtest import backups, load, oracle, processes, restored  # noqa: E402
+from gbtest.agent import Agent, binary  # noqa: E402
+from gbtest.measure import Memory  # noqa: E402
+from gbtest.preloaded import Clock  # noqa: E402
+from gbtest.server import Server  # noqa: E402
+from gbtest.store_proxy import CUT, FLIP, HANG, LOSE, StoreProxy  # noqa: E402
+from gbtest.suite import LONG, Shared, Suite, say  # noqa: E402
+from gbtest.swift import Swift  # noqa: E402
+from gbtest.waiting import wait_for  # noqa: E402
+
+UNREACHABLE, CREDENTIALS, CORRUPT, USAGE = 8, 10, 13, 2
+PREFIX = 'control-plane/db'
+DATA_MB = 600 if LONG else 40
+PART_MB = 8
+THREADS = 2
+TIMEOUT_S = 10
+IMPATIENT_S = 1
+SKEW_S = 3600
+
+suite = Suite()
+
+
+class Scene:
+    """A server with enough in it for several parts, an agent with one bucket under several names, no compression: parts are what is tested."""
+
+    def __init__(self):
+        for name in ('http_proxy', 'https_proxy', 'HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY', 'all_proxy'):
+            os.environ.pop(name, None)
+        self.swift = Swift(tls=True, page=3).start().make_bucket()
+        self.proxy = StoreProxy(self.swift)
+        self.server = Server('alone')
+        self.server.create()
+        self.server.start()
+        nobody, = processes.free_ports(1)
+        wrong = os.path.join(self.server.base, 'wrong')
+        with open(os.open(wrong, os.O_WRONLY | os.O_CREAT, 0o600), 'w', encoding='ascii') as f:
+            f.write('[default]\naws_access_key_id = test:tester\naws_secret_access_key = no\n')
+        common = {'compression': 'none', 'prefix': PREFIX}
+        proxied = {**common, 'endpoint': self.proxy.endpoint, 'ca_file': None, 'request_timeout': f'{TIMEOUT_S}s'}
+        self.agent = Agent(self.server, agent_options={'threads': THREADS}, repositories={
+            'default': self.swift.repository(**common),
+            'proxied': self.swift.repository(**proxied, request_attempts=6),
+            'short': self.swift.repository(**proxied, request_attempts=3),
+            'impatient': self.swift.repository(**{**proxied, 'request_timeout': f'{IMPATIENT_S}s'}, request_attempts=3),
+            'secret': self.swift.repository(credentials_file=wrong),
+            'bucket': self.swift.repository(bucket='nowhere'),
+            'untrusted': self.swift.repository(ca_file=None),
+            'nobody': self.swift.repository(endpoint=f'http://127.0.0.1:{nobody}', ca_file=None, request_attempts=3)}).start()
+        backups.install(self.server)
+        load.bulk(self.server, 'sbtest', 2, DATA_MB // 2 << 20)
+
+    def labels(self):
+        """Of all that is in the bucket, whatever it is."""
+        return {re.sub(rf'^{PREFIX}/[^/]+/backups/([^/]+)/.*', r'\1', key) for key in self.swift.keys()}
+
+    def clean(self, before):
+        """Nothing is there that was not, and nothing is begun."""
+        assert self.swift.uploads() == [], self.swift.uploads()
+        assert self.labels() == set(before), self.labels() ^ set(before)
+        assert sorted(self.agent.listed()) == sorted(before)
+
+    def fails(self, rule, *codes, repository='short'):
+        """A backup during which the store does that; the text of its error."""
+        before = self.agent.listed()
+        self.proxy.rule = rule
+        try:
+            text = backups.Caller(self.server, repository=repository).failed_with(*codes)
+        finally:
+            self.proxy.rule = None
+            self.proxy.let_go()
+        wait_for(lambda: backups.state(self.server)['state'] == 'failed', 30, 'the end of the backup')
+        say(f'  {text}')
+        return text, before
+
+
+shared = Shared(Scene)
+
+
+def is_part(request):
+    return request.method == 'PUT' and 'partNumber=' in request.query
+
+
+@suite.test
+def a_backup_goes_into_a_bucket_and_comes_back():
+    s = shared()
+    with Memory(s.agent.process.pid) as memory:
+        figures, expected = oracle.backup(s.server)
+    backup = figures['id']
+    keys = s.swift.keys()
+    etags = [s.swift.etag(key) for key in keys if key.endswith('.seg')]
+    parts = [int(etag.split('-')[1]) for etag in etags if '-' in etag]
+    assert parts, f'no object was put in parts: {etags}'
+    assert all(key.startswith(f'{PREFIX}/alone/backups/{backup}/') for key in keys), keys
+    assert sorted(key.rsplit('/', 1)[1] for key in keys if not key.endswith('.seg')) == ['backup.json', 'index'], keys
+    s.clean([backup])
+    # one buffer for each open segment (workers, prompt ones, redo) and one for each part that is being sent
+    bound = (2 * THREADS + 3 + 8) * PART_MB + 40
+    assert memory.most - memory.before < bound, f'{memory.most:.0f} MiB, {memory.before:.0f} before'
+    assert 'good' in s.agent.cli('verify', backup).stdout
+    # nothing but the URL is needed to read it
+    url = s.swift.url(PREFIX)
+    listed = processes.run([binary(), 'list', '--repository', url, '--json'])
+    assert [row['id'] for row in json.loads(listed.stdout)['backups']] == [backup]
+    assert f's3://{s.swift.bucket}/{PREFIX}' in processes.run([binary(), 'info', backup, '--repository', url]).stdout
+    back = restored.Restored(s.agent, backup, options=['--repository', url])
+    try:
+        back.check_image()
+        back.check_lsn(back.start().log_text())
+        tables = back.check_data(expected)
+    finally:
+        back.remove()
+    say(f'  {tables} tables; {len(keys)} objects, parts {sorted(parts)}; the agent took {memory.most - memory.before:.0f} MiB of {bound}')
+
+
+def checked(s, name):
+    """Rows of BACKUP_CHECK by their names; a store that is slow to answer, on a busy machine, is a warning."""
+    return {row['check']: row for row in backups.call(s.server, 'BACKUP_CHECK', json.dumps({'repository': name}))}
+
+
+@suite.test
+def what_is_wrong_with_a_store_is_said():
+    s = shared()
+    slow = processes.start(s.agent.argv('list', '--repository', 'nobody'), stdout=open(os.path.join(s.server.base, 'nobody.out'), 'wb'))
+    for name, code, status, words in (('secret', 'GB3011', CREDENTIALS, 'wrong'), ('bucket', 'GB3014', UNREACHABLE, 'no bucket nowhere'),
+                                      ('untrusted', 'GB3012', UNREACHABLE, 'ca-file')):
+        text = backups.Caller(s.server, repository=name).failed_with(code)
+        assert words in text and s.swift.endpoint in text, text
+        result = s.agent.cli('list', '--repository', name, check=False)
+        assert result.returncode == status and code in result.stderr and words in result.stderr, result.stderr
+        wait_for(lambda each=name: checked(s, each)[f'repository {each}']['result'] == 'FAIL', 30, f'the check of {name}')
+        say(f'  {text}')
+    wait_for(lambda: checked(s, 'default')['repository default']['result'] == 'OK', 30, 'the check of default')
+    assert 'off_host' not in checked(s, 'default')
+    assert slow.wait(60) == UNREACHABLE
+    with open(os.path.join(s.server.base, 'nobody.out'), encoding='utf-8') as f:
+        text = f.read()
+    assert 'GB3013' in text and '3 times' in text and '127.0.0.1' in text, text
+    assert backups.state(s.server)['state'] != 'running'
+
+
+@suite.test
+def keys_may_come_from_the_environment_and_not_from_a_url():
+    s = shared()
+    url = re.sub(r'&?credentials-file=[^&]*', '', s.swift.url(PREFIX))
+    keys = {'AWS_ACCESS_KEY_ID': 'test:tester', 'AWS_SECRET_ACCESS_KEY': 'testing'}
+    bare = {name: value for name, value in os.environ.items() if not name.startswith('AWS_')}
+    processes.run([binary(), 'verify', 'latest', '--quick', '--repository', url], env={**bare, **keys})
+    result = processes.run([binary(), 'list', '--repository', url], env=bare, check=False)
+    assert result.returncode == CREDENTIALS and 'GB3011' in result.stderr and 'AWS_ACCESS_KEY_ID' in result.stderr, result.stderr
+    result = processes.run([binary(), 'list', '--repository', url + '&secret-access-key=testing'], env=bare, check=False)
+    assert result.returncode == USAGE and 'testing' not in result.stderr, result.stderr
+
+
+@suite.test
+def a_store_with_bad_moments_gets_the_whole_backup():
+    s = shared()
+    asked = []
+
+    def rule(request):
+        """Most that is asked fails at first, and only then."""
+        if (request.method, request.path, request.query) in asked:
+            return None
+        asked.append((request.method, request.path, request.query))
+        return (500, 503, CUT, FLIP if request.size else None, None)[len(asked) % 5]
+
+    s.proxy.counts.clear()
+    s.proxy.rule = rule
+    try:
+        backup = backups.take(s.server, repository='proxied')['id']
+        assert 'good' in s.agent.cli('verify', backup, '--quick', '--repository', 'proxied').stdout
+    finally:
+        s.proxy.rule = None
+    done = {what: sum(count for (_, each), count in s.proxy.counts.items() if each == what) for what in (CUT, FLIP, 500, 503)}
+    assert all(done.values()), done
+    assert 'good' in s.agent.cli('verify', backup).stdout
+    s.clean(s.agent.listed())
+    say(f'  {done}')
+
+
+@suite.test
+def a_clock_that_is_wrong_is_set_right():
+    s = shared()
+    clock = Clock()
+    clock.begin(SKEW_S)
+    listed = json.loads(processes.run(s.agent.argv('list', '--json'), env=clock.environment).stdout)
+    assert [row['id'] for row in listed['backups'] if row['state'] == 'succeeded'] == s.agent.listed()
+
+
+@suite.test
+def a_store_that_fails_for_good_ends_the_backup():
+    s = shared()
+    text, before = s.fails(lambda request: 500 if is_part(request) else None, 'GB3013')
+    assert s.proxy.endpoint in text and 'InternalError' in text and '3 times' in text, text
+    s.clean(before)
+
+
+@suite.test
+def a_store_that_never_answers_ends_the_backup():
+    s = shared()
+    begin = time.monotonic()
+    text, before = s.fails(lambda request: HANG if is_part(request) else None, 'GB3013', repository='impatient')
+    assert s.proxy.endpoint in text and f'no answer within {IMPATIENT_S} s' in text and 'request-timeout' in text, text
+    assert time.monotonic() - begin < 30
+    s.clean(before)
+    # from the first request on: the plugin is told in time that somebody is there, and then why it was in vain
+    text, before = s.fails(lambda request: HANG, 'GB3013', repository='impatient')
+    assert s.proxy.endpoint in text and f'no answer within {IMPATIENT_S} s' in text, text
+    s.clean(before)
+
+
+@suite.test
+def a_store_that_is_killed_leaves_nothing_when_it_is_back():
+    s = shared()
+    before = s.agent.listed()
+    reached = threading.Event()
+
+    def rule(request):
+        if is_part(request) and request.query.startswith('partNumber=2'):
+            reached.set()
+            return HANG
+        return None
+
+    s.proxy.rule = rule
+    caller = backups.Caller(s.server, repository='short')
+    try:
+        wait_for(reached.is_set, 60, 'the second part of an object')
+        s.swift.kill()
+    finally:
+        s.proxy.rule = None
+        s.proxy.let_go()
+    say(f'  {caller.failed_with("GB3013", "GB3008")}')
+    wait_for(lambda: s.agent.in_log('warning: DELETE s3://'), 30, 'the agent to find nobody to tidy up with')
+    s.swift.start()
+    left = s.labels() - set(before)
+    assert left and s.swift.uploads(), 'the store was not killed in the middle'
+    assert sorted(s.agent.listed()) == sorted(before)
+    wait_for(lambda: backups.state(s.server)['state'] == 'failed', 30, 'the end of the backup')
+    backup = backups.take(s.server, repository='proxied')['id']
+    s.clean([*before, backup])
+
+
+@suite.test
+def a_store_with_conditions_is_used_with_them():
+    """If-None-Match: an object whose answer was lost is known as our own; one that is another's is not written over."""
+    s = shared()
+    lost = []
+
+    def rule(request):
+        if request.method == 'PUT' and request.path.endswith('/backup.json') and not lost:
+            lost.append(request.path)
+            return LOSE
+        return None
+
+    s.proxy.conditions = True
+    s.proxy.rule = rule
+    try:
+        backup = backups.take(s.server, repository='proxied')['id']
+    finally:
+        s.proxy.conditions = False
+        s.proxy.rule = None
+    assert lost and s.proxy.counts['If-None-Match', 412] == 1, s.proxy.counts
+    assert 'good' in s.agent.cli('verify', backup, '--quick').stdout
+
+
+@suite.test
+def a_lock_of_another_process_counts_until_it_is_old():
+    s = shared()
+    before = s.agent.listed()
+    label = '20000101T000000Z-full-00000000'
+    prefix = f'{PREFIX}/{s.agent.cluster}/backups/{label}'
+    s.swift.put(f'{prefix}/.lock', b'galera-backup lock\nowner=db9, process 1\nprocess=0\nlock=0\n')
+    s.swift.put(f'{prefix}/data/000001.seg', b'x')
+    first = backups.take(s.server, repository='proxied')['id']
+    assert label in s.labels(), 'a backup that somebody writes was removed'
+    assert label not in s.agent.listed()
+    s.proxy.headers = lambda headers: [(name, 'Sat, 01 Jan 2000 00:00:00 GMT' if name.lower() == 'last-modified' else value)
+                                       for name, value in headers]
+    try:
+        second = backups.take(s.server, repository='proxied')['id']
+    finally:
+        s.proxy.headers = list
+    s.clean([*before, first, second])
+
+
+@suite.test
+def a_backup_whose_lock_is_gone_is_none():
+    s = shared()
+    before = s.agent.listed()
+    backups.hold(s.server, 'PAUSED')
+    caller = backups.Caller(s.server)
+    try:
+        backups.wait_held(s.server, 'PAUSED')
+        lock, = (key for key in s.swift.keys() if key.endswith('/.lock'))
+        s.swift.delete(lock)
+    finally:
+        backups.release(s.server)
+    text = caller.failed_with('GB3008')
+    assert 'lock' in text and lock in text, text
+    wait_for(lambda: backups.state(s.server)['state'] == 'failed', 30, 'the end of the backup')
+    s.clean(before)
+
+
+@suite.test
+def a_changed_object_stops_verify_and_restore():
+    s = shared()
+    backup = s.agent.listed()[0]
+    key = min(each for each in s.swift.keys(f'{PREFIX}/{s.agent.cluster}/backups/{backup}/data/'))
+    data = bytearray(s.swift.get(key))
+    data[len(data) // 2] ^= 1
+    s.swift.put(key, bytes(data))
+    result = s.agent.cli('verify', backup, '--quick', check=False)
+    assert result.returncode == CORRUPT and key.rsplit('/', 1)[1] in result.stderr, result.stderr
+    target = os.path.join(processes.run_dir(), 'changed')
+    result = s.agent.cli('restore', backup, '--datadir', target, '--yes', check=False)
+    assert result.returncode == CORRUPT and key.rsplit('/', 1)[1] in result.stderr, result.stderr
+    shutil.rmtree(target, ignore_errors=True)
+    # a store that is away is no damage
+    s.swift.kill()
+    result = s.agent.cli('verify', backup, '--repository', 'short', check=False)
+    assert result.returncode == UNREACHABLE and 'GB3013' in result.stderr, result.stderr
+
+
+suite.main()
