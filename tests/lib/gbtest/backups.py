@@ -77,13 +77,26 @@ def release(server):
     hold(server, '')
 
 
+def _is_held(figures, stage):
+    return figures['stage'] == HELD_IN.get(stage, stage) and figures['test_held'] in ('1', 'ON')
+
+
 def wait_held(server, stage, deadline_s=60):
     def held():
         figures = state(server)
         assert figures['state'] == RUNNING or figures['stage'] == 'PREFLIGHT', \
             f'ended before {stage}: {figures["state"]} {figures.get("error")}'
-        return figures['stage'] == HELD_IN.get(stage, stage) and figures['test_held'] in ('1', 'ON')
+        return _is_held(figures, stage)
     return wait_for(held, deadline_s, f'the hold at {stage}', while_true=server.alive)
+
+
+def reaches(server, backup, stage, deadline_s=180):
+    """Whether that backup comes to be held there: False if it ends before."""
+    def seen():
+        figures = state(server)
+        assert figures['id'] == backup, f'{figures["id"]} runs, not {backup}'
+        return 'ended' if figures['state'] != RUNNING else 'held' if _is_held(figures, stage) else None
+    return wait_for(seen, deadline_s, f'{backup} to be held at {stage}, or to end', while_true=server.alive) == 'held'
 
 
 def error_of(function, *arguments, **options):

@@ -14,7 +14,9 @@ import pymysql
 
 from . import processes
 from .server import query
+from .waiting import wait_for
 
+REST_POLL_S = 0.02
 # deadlock (also: aborted by replication), lock wait, node not ready, commit failed, interrupted, definition changed
 RETRY_ERRORS = {1213, 1205, 1047, 1180, 1317, 1412, 1020, 1969}
 # a table that another DDL of ours has just renamed or dropped
@@ -34,6 +36,7 @@ class Load:
         self.retried = 0
         self.failure = None
         self._stop = threading.Event()
+        self._rest, self._rests = threading.Event(), threading.Event()
         self._thread = None
 
     def prepare(self, server):
@@ -59,9 +62,24 @@ class Load:
         if self.failure is not None:
             raise AssertionError(f'{type(self).__name__} on {self.server.name}: {self.failure!r}') from self.failure
 
+    def rest(self):
+        """No further step until go_on(), once the one under way has ended."""
+        self._rests.clear()
+        self._rest.set()
+
+    def wait_rests(self):
+        wait_for(lambda: self._rests.is_set() or not self._thread.is_alive(), 120, f'{type(self).__name__} to end a step')
+
+    def go_on(self):
+        self._rest.clear()
+
     def _run(self):
         connection = None
         while not self._stop.is_set():
+            if self._rest.is_set():
+                self._rests.set()
+                self._stop.wait(REST_POLL_S)
+                continue
             try:
                 if connection is None:
                     connection = self.server.connect(120, autocommit=True)
@@ -87,6 +105,9 @@ class Load:
                 if not self.may_lose_server:
                     self.failure = error
                     return
+            except AssertionError as error:
+                self.failure = error
+                return
             self._stop.wait(self.pace_s)
         if connection is not None:
             with contextlib.suppress(pymysql.MySQLError):
@@ -248,6 +269,20 @@ def running(loads):
         raise
     for load in loads:
         load.stop()
+
+
+@contextlib.contextmanager
+def resting(loads):
+    """No load does anything while the body runs."""
+    for load in loads:
+        load.rest()
+    for load in loads:
+        load.wait_rests()
+    try:
+        yield
+    finally:
+        for load in loads:
+            load.go_on()
 
 
 def bulk(server, schema, tables, bytes_each, row_bytes=200):

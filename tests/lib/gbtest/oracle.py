@@ -20,20 +20,23 @@ UNSTEADY = {('mysql', name) for name in (
     'innodb_table_stats', 'innodb_index_stats', 'wsrep_cluster', 'wsrep_cluster_members', 'wsrep_streaming_log',
     'wsrep_allowlist')}
 ER_LOCK_WAIT_TIMEOUT = 1205
+ER_TABLESPACE_DISCARDED = 1814
 DDL_STORM = '2112'
 UNFINISHED = ('statements', 'that have not ended')
 KEPT = '(kept by a statement that waits for the end of the pause)'
 ABSENT = '(absent)'
+DISCARDED = '(without a tablespace: discarded)'
 ERROR = '(error) '
 READ_TIMEOUT_S = 300
 
 
 def _ask(connection, sql):
-    """Rows; or KEPT, or the error as text."""
+    """Rows; or KEPT, DISCARDED, or the error as text."""
+    known = {ER_LOCK_WAIT_TIMEOUT: KEPT, ER_TABLESPACE_DISCARDED: DISCARDED}
     try:
         return query(connection, sql)
     except pymysql.MySQLError as error:
-        return KEPT if error.args[0] == ER_LOCK_WAIT_TIMEOUT else f'{ERROR}{error.args[0]} {error.args[1]}'
+        return known.get(error.args[0], f'{ERROR}{error.args[0]} {error.args[1]}')
 
 
 def _text(rows, first=0):
@@ -148,6 +151,11 @@ def kept(state):
     return {name for (what, name), value in state.items() if value == KEPT}
 
 
+def discarded(state):
+    """Names of tables that have no tablespace: CHECK TABLE takes them for damaged."""
+    return {name for (what, name), value in state.items() if value == DISCARDED}
+
+
 def _is_next(name, expected, found, unfinished):
     """InnoDB keeps the highest number it gave; INSERT ... SELECT reserves up to twice the numbers that it needs, in memory. What a
     statement that has not ended has taken is none of the backup; of a transaction between statements nobody knows the tables."""
@@ -191,44 +199,65 @@ def compare(expected, server, info):
     return len(found)
 
 
+def _end(server, label):
+    """Of a backup that will be held in its pause, or has ended before: (its figures, the state of the server at its pause, if it succeeded)."""
+    state = None
+    try:
+        if backups.reaches(server, label, 'PAUSED'):
+            state = take(server)
+            assert backups.state(server)['test_held'] == '1', 'the hold ended while the state was taken'
+    finally:
+        backups.release(server)
+    figures = backups.wait_end(server, label)
+    if figures['state'] != 'succeeded':
+        return figures, None
+    if kept(state):
+        say(f'  not compared: {", ".join(sorted(kept(state)))}')
+    return figures, state
+
+
+def _succeeded(figures, state):
+    assert state, f'{figures["state"]}: {figures["error"]}'
+    return state
+
+
 def finish(server, label, let_go=None):
-    """A backup that runs, and must succeed: the state of the server at its pause; None after a storm of DDL. let_go: what makes it go
-    on, once it will be held there."""
+    """A backup that runs, and must succeed: the state of the server at its pause. let_go: what makes it go on, once it will be held
+    there."""
     server.execute('SET GLOBAL galera_backup_block_timeout = 60000')
     backups.hold(server, 'PAUSED')
     try:
         if let_go:
             let_go()
-        backups.wait_held(server, 'PAUSED')
-        state = take(server)
-        assert backups.state(server)['test_held'] == '1', 'the hold ended while the state was taken'
-    finally:
+    except BaseException:
         backups.release(server)
-    figures = backups.wait_end(server, label)
-    if figures['error_code'] == DDL_STORM:
-        return None
-    assert figures['state'] == 'succeeded', f'{figures["state"]}: {figures["error"]}'
-    if kept(state):
-        say(f'  not compared: {", ".join(sorted(kept(state)))}')
-    return state
+        raise
+    return _succeeded(*_end(server, label))
+
+
+def attempt(server, during=None, **options):
+    """A backup, however it ends: (its figures, the state of the server at its pause, None unless it succeeded). during: {stage: function},
+    called while the backup is held there, in their order."""
+    stages = list((during or {}).items())
+    server.execute('SET GLOBAL galera_backup_block_timeout = 60000')
+    backups.hold(server, stages[0][0] if stages else 'PAUSED')
+    try:
+        label = backups.start(server, **options)
+        for at, (stage, function) in enumerate(stages):
+            if not backups.reaches(server, label, stage):
+                break
+            function()
+            backups.hold(server, stages[at + 1][0] if at + 1 < len(stages) else 'PAUSED')
+    except BaseException:
+        backups.release(server)
+        raise
+    return _end(server, label)
 
 
 def backup(server, during=None, **options):
-    """A backup that must succeed: (its figures, the state of the server at its pause). during: {stage: function}, called while the
-    backup is held there, in their order. An ALTER TABLE that goes on while the state is taken, for much longer than a pause lasts, may
-    make a file that is too late for the backup, which says so; then it is done once more."""
-    found = _backup(server, during, options) or _backup(server, during, options)
-    assert found, 'two backups met files that were made in their pause'
-    return found
-
-
-def _backup(server, during, options):
-    stages = list((during or {}).items())
-    backups.hold(server, stages[0][0] if stages else 'PAUSED')
-    label = backups.start(server, **options)
-    for at, (stage, function) in enumerate(stages):
-        backups.wait_held(server, stage)
-        function()
-        backups.hold(server, stages[at + 1][0] if at + 1 < len(stages) else 'PAUSED')
-    state = finish(server, label)
-    return state and (backups.state(server), state)
+    """An attempt that must succeed. An ALTER TABLE that goes on while the state is taken, for much longer than a pause lasts, may make a
+    file that is too late for the backup, which says so; then it is done once more."""
+    figures, state = attempt(server, during, **options)
+    if figures['error_code'] == DDL_STORM:
+        figures, state = attempt(server, during, **options)
+    return figures, _succeeded(figures, state)
