@@ -47,7 +47,8 @@ static void take_left(void *context, const char *directory, bool v2)
 uint64_t memory_available(const char *root)
 {
     uint64_t least = value_in(root, "proc/meminfo", "MemAvailable", 0) * 1024;
-    if (least)
-        cgroup_each(root, "memory", take_left, &least);
-    return least;
+    if (!least)
+        return 0;
+    cgroup_each(root, "memory", take_left, &least);
+    return least ? least : 1;
 }

@@ -20,12 +20,15 @@ enum
   COLUMNS
 };
 
+#define CUT_AT 100 /* characters of a statement that SHOW PROCESSLIST gives without FULL */
+
 struct search
 {
   unsigned (*rank)(char **column); /* 0: not wanted; else the higher the more likely */
   unsigned best;
   long long age;
   char *out;
+  bool cut; /* of some statement nothing but a comment was seen */
 };
 
 static bool any_of(const char *text, const char *const *words)
@@ -108,6 +111,7 @@ static bool consider(void *context, char **column, unsigned count)
   struct search *s = context;
   if (count < COLUMNS || !column[ID] || !column[USER] || !column[COMMAND] || !is_other(column))
     return true;
+  s->cut |= column[INFO] && strlen(column[INFO]) >= CUT_AT && strchr("/-#", first_word(column[INFO])[0]);
   unsigned rank = s->rank(column);
   long long age = column[TIME] ? strtoll(column[TIME], NULL, 10) : 0;
   if (!rank || rank < s->best || (rank == s->best && age <= s->age))
@@ -125,6 +129,10 @@ static bool consider(void *context, char **column, unsigned count)
 static void search(struct sql *sql, unsigned (*rank)(char **column), char out[BLOCKER_MAX], struct gb_error *error)
 {
   struct search s = {.rank = rank, .age = -1, .out = out};
+  out[0] = '\0';
+  if (!sql_rows(sql, consider, &s, error, "SHOW PROCESSLIST") || !s.cut)
+    return;
+  s = (struct search){.rank = rank, .age = -1, .out = out};
   out[0] = '\0';
   sql_rows(sql, consider, &s, error, "SHOW FULL PROCESSLIST");
 }

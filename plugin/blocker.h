@@ -1,8 +1,9 @@
 /*
   Who keeps the backup from its locks, out of the server's process list; see design section 4 and rules 1 and 2.
 
-  SHOW FULL PROCESSLIST is read, and never information_schema.PROCESSLIST: the text of a statement is a long one, so the
-  table that the server makes for it is always on disk, in tmpdir, and this is asked fifty times a second.
+  SHOW PROCESSLIST is read, and FULL only if a comment hides how a statement begins: that copies every statement whole. Never
+  information_schema.PROCESSLIST: the text of a statement is a long one, so the table that the server makes for it is always on disk, in
+  tmpdir, and this is asked fifty times a second.
 */
 #ifndef GB_PLUGIN_BLOCKER_H
 #define GB_PLUGIN_BLOCKER_H

@@ -156,46 +156,62 @@ static bool run_preflight(struct backup *b, const struct wire_checked *agent)
   return true;
 }
 
-bool backup_desync(struct backup *b)
+/* A node that still gets what it has missed takes wsrep_desync=OFF for the end of that, and ON waits for it. */
+static bool settled(const struct node_state *s)
+{
+  return s->ready && !strcmp(s->cluster_status, "Primary") && (!strcmp(s->comment, "Synced") || !strcmp(s->comment, "Donor/Desynced"));
+}
+
+bool backup_desync(struct backup *b, bool mend, char reason[256])
 {
   bool is_on;
+  struct gb_error why = {0};
+  reason[0] = '\0';
   if (!stage_node_state(b->sql, true, &b->node, &b->error) || !stage_desynced(b->sql, &is_on, &b->error))
     return false;
-  if (strcmp(b->node.cluster_status, "Primary"))
-    return true;
-  /* Set, and none counted: the node has left the cluster and joined again. Ours is set anew; another's is void in the pause. */
-  if (b->desync_ours && is_on && !b->node.desync_count)
+  if (!settled(&b->node))
   {
-    if (!stage_desync(b->sql, false, &b->error))
-      return false;
-    is_on = false;
+    snprintf(reason, 256, "the node to be Synced or desynced in a Primary component (%.64s, %.64s)", b->node.comment, b->node.cluster_status);
+    return true;
   }
+  /* Set, and none counted: the node has left the cluster and joined again. Ours is set anew; another's is void in the pause. */
+  bool lost = b->desync_ours && is_on && !b->node.desync_count;
+  if (lost && mend && stage_desync(b->sql, false, &why))
+    lost = is_on = false;
   struct progress *p = progress_lock();
   p->desynced = b->desync_ours = b->desync_ours && is_on;
   progress_unlock();
   b->base_desync = is_on && !b->desync_ours && b->node.desync_count > 0;
   /* Who pauses the provider desyncs the node too, and the statement would wait for his end. */
-  if (is_on || b->node.desync_count > 0)
+  if (!lost && (is_on || b->node.desync_count > 0))
     return true;
-  if (!stage_desync(b->sql, true, &b->error))
-    return false;
-  b->desync_ours = true;
-  p = progress_lock();
-  p->desynced = true;
-  p->desynced_us = now_us();
-  p->resynced_us = 0;
-  snprintf(p->resync, sizeof p->resync, "waiting");
-  progress_unlock();
-  return stage_node_state(b->sql, true, &b->node, &b->error);
+  if (!lost && mend && stage_desync(b->sql, true, &why))
+  {
+    b->desync_ours = true;
+    p = progress_lock();
+    p->desynced = true;
+    p->desynced_us = now_us();
+    p->resynced_us = 0;
+    snprintf(p->resync, sizeof p->resync, "waiting");
+    progress_unlock();
+    return stage_node_state(b->sql, true, &b->node, &b->error);
+  }
+  if (why.code == GB_server_shutdown)
+    error_copy(&b->error, &why);
+  snprintf(reason, 256, "the node to be desynced again%s%.200s", why.code ? ": " : "", why.code ? why.what : "");
+  return !b->error.code;
 }
 
 static bool enter_desync(struct backup *b)
 {
+  char reason[256];
   if (!b->galera)
     return true;
   backup_set_stage(b, "DESYNC");
-  if (!backup_tick(b) || !backup_desync(b))
+  if (!backup_tick(b) || !backup_desync(b, true, reason))
     return false;
+  if (reason[0])
+    return error_set(&b->error, GB_node_not_fit, "the backup would wait for %s", reason);
   if (b->node.desync_count > b->desync_ours)
     log_line(LOG_LEVEL_NOTE, "%s the node is desynced already%s", b->options.id, b->base_desync ? "; it is left so" : "");
   return true;
@@ -233,8 +249,8 @@ static bool resync_step(struct backup *b, uint64_t until_us)
   progress_unlock();
   if (s.recv_queue > RESYNC_QUEUE && !late)
     return false;
-  if (!stage_desync(b->sql, false, &ignored))
-    return false; /* not Primary: again until it is accepted or the server stops */
+  if (!settled(&s) || !stage_desync(b->sql, false, &ignored))
+    return false; /* not Primary, or still joining: again until it is accepted or the server stops */
   b->desync_ours = false;
   if (late)
   {

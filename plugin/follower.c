@@ -51,7 +51,7 @@ struct follower
   pthread_cond_t changed;
   uint64_t end;
   struct tail tail;
-  bool stop, hurry;
+  bool stop, hurry, caught_up;
   struct gb_error error;
   pthread_t thread;
   bool running;
@@ -376,11 +376,15 @@ static void *early_main(void *argument)
 
 static void *follower_main(void *argument)
 {
+  struct follower *f = argument;
   pthread_t early;
   priority_name("gb-redo");
-  if (!pthread_create(&early, NULL, early_main, argument))
+  if (!pthread_create(&early, NULL, early_main, f))
     pthread_join(early, NULL);
-  follow(argument, false);
+  pthread_mutex_lock(&f->mutex);
+  f->caught_up = true;
+  pthread_mutex_unlock(&f->mutex);
+  follow(f, false);
   return NULL;
 }
 
@@ -448,6 +452,14 @@ void follower_set_final(struct follower *f, uint64_t lsn)
     f->tail.final = lsn;
   pthread_cond_broadcast(&f->changed);
   pthread_mutex_unlock(&f->mutex);
+}
+
+bool follower_caught_up(struct follower *f)
+{
+  pthread_mutex_lock(&f->mutex);
+  bool yes = f->caught_up;
+  pthread_mutex_unlock(&f->mutex);
+  return yes;
 }
 
 void follower_hurry(struct follower *f)

@@ -49,6 +49,8 @@ uint64_t follower_queued(struct follower *follower);
 /* The server has written its log up to lsn, a mini-transaction's end: what is below may be believed. What is at the end of the file
    beyond is taken later, when more has been written behind it (tail.h). */
 void follower_set_final(struct follower *follower, uint64_t lsn);
+/* Whether the part of low priority has ended. */
+bool follower_caught_up(struct follower *follower);
 /* From now on at normal priority: the server will soon write over what has not been read. */
 void follower_hurry(struct follower *follower);
 /* Waits until all below lsn has been parsed, and hurries; at most timeout_ms. False on timeout or failure. */

@@ -18,8 +18,9 @@
 #define PENDING_MAX          (8u << 20) /* bytes of new tablespaces that may be left to the window */
 #define PENDING_ROUNDS       50u
 #define LAG_MAX              (16u << 20) /* redo follower: before the window */
-#define QUEUED_MAX           (4u << 20)  /* of it parsed and not taken by the agent */
+#define QUEUED_MAX           (2u << 20)  /* of it parsed and not taken by the agent */
 #define MISSING_TRIES        20u
+#define NEW_SPACE_PAGES      4u
 #define MISSING_WAIT_MS      1000u
 #define MISSING_PAUSE_US     50000u
 #define BACKOFF_MAX_S        8u
@@ -166,6 +167,18 @@ static void rename_copy(uint32_t file_no, const char *path, void *context)
   struct wire_file_name m = {.file_no = file_no};
   snprintf(m.path, sizeof m.path, "%s", path);
   channel_send_file_name(b->channel, &m);
+}
+
+/* As long as a new tablespace is, all of it a hole. */
+static void create_copy(uint32_t file_no, uint32_t space_id, const char *path, void *context)
+{
+  struct backup *b = context;
+  uint32_t page_size = (uint32_t)strtoul(b->facts.page_size, NULL, 10);
+  struct wire_file file = {.file_no = file_no, .kind = WIRE_KIND_TABLESPACE, .space_id = space_id, .page_size = page_size, .mode = 0660};
+  struct wire_file_done done = {.file_no = file_no, .size = NEW_SPACE_PAGES * (uint64_t)page_size};
+  snprintf(file.path, sizeof file.path, "%s", path);
+  channel_send_file(b->channel, &file);
+  channel_send_file_done(b->channel, &done);
 }
 
 static enum outcome enter(struct backup *b, const char *stage)
@@ -435,8 +448,8 @@ static bool find_in_use(struct backup *b)
   return !b->error.code;
 }
 
-/* What must hold right before BLOCK_DDL, so that pause() ends soon (rule 2). reason: why not. */
-static bool fit_for_pause(struct backup *b, char reason[256])
+/* What must hold right before BLOCK_DDL, so that pause() ends soon (rule 2). reason: why not. mend: backup_desync()'s. */
+static bool fit_for_pause(struct backup *b, bool mend, char reason[256])
 {
   reason[0] = '\0';
   uint64_t lsn = sql_status_number(b->sql, "Innodb_lsn_current", &b->error);
@@ -445,11 +458,9 @@ static bool fit_for_pause(struct backup *b, char reason[256])
     snprintf(reason, 256, "the redo follower, %" PRIu64 " bytes behind", lsn - parsed);
   if (follower_queued(b->follower) > QUEUED_MAX)
     snprintf(reason, 256, "the agent to take the redo");
-  if (b->galera && backup_desync(b))
+  if (b->galera && !reason[0] && backup_desync(b, mend, reason) && !reason[0])
   {
-    if (strcmp(b->node.cluster_status, "Primary"))
-      snprintf(reason, 256, "the node to be Primary again (%s)", b->node.cluster_status);
-    else if (b->node.desync_count != b->base_desync + b->desync_ours)
+    if (b->node.desync_count != b->base_desync + b->desync_ours)
     {
       /* Who pauses the provider (an RSU ALTER, FLUSH TABLES WITH READ LOCK, a backup tool) or gives a state transfer: pause() would
          wait for him. */
@@ -466,10 +477,10 @@ static bool fit_for_pause(struct backup *b, char reason[256])
 }
 
 /* Waits for a moment in which the node is fit. */
-static bool wait_fit(struct backup *b, uint64_t most_us, char reason[256])
+static bool wait_fit(struct backup *b, uint64_t most_us, bool mend, char reason[256])
 {
   uint64_t until = now_us() + most_us;
-  while (!fit_for_pause(b, reason))
+  while (!fit_for_pause(b, mend, reason))
   {
     if (now_us() > until || !backup_tick(b))
       return false;
@@ -490,7 +501,7 @@ static enum outcome flush(struct backup *b)
     watch_waiting_for("the agent to take pages");
     return backup_tick(b) ? BUSY : FAILED;
   }
-  if (!wait_fit(b, FIT_WAIT_US, reason))
+  if (!wait_fit(b, FIT_WAIT_US, true, reason))
   {
     watch_waiting_for(reason);
     return b->error.code ? FAILED : BUSY;
@@ -520,9 +531,9 @@ static enum outcome flush(struct backup *b)
     watch_waiting_for(reason);
     return BUSY;
   }
-  for (unsigned tries = 0; !tries || !fit_for_pause(b, reason); tries++)
+  for (unsigned tries = 0; !tries || !fit_for_pause(b, false, reason); tries++)
   {
-    if (tries == FIT_TRIES || !wait_fit(b, FIT_WAIT_FLUSH_US, reason))
+    if (tries == FIT_TRIES || !wait_fit(b, FIT_WAIT_FLUSH_US, false, reason))
     {
       watch_waiting_for(reason);
       return b->error.code ? FAILED : BUSY;
@@ -760,7 +771,8 @@ static bool copy_redo_to_end(struct backup *b)
     usleep(WAIT_MS * 100);
   }
   watch_sample(b);
-  return inventory_finish(b->inventory, drop_copy, rename_copy, b, &b->error);
+  const struct inventory_image image = {b, drop_copy, rename_copy, create_copy};
+  return inventory_finish(b->inventory, &image, &b->error);
 }
 
 /* ---- rounds ---- */

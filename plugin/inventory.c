@@ -300,7 +300,7 @@ static void apply(struct inventory *inv, const struct follower_event *e)
   i->created = i->created || e->op == REDO_FILE_CREATE;
   set_path(inv, i, e->path);
   /* Back after its FILE_DELETE: created again or imported. Its old copy is worth nothing (rule 11). */
-  if (i->dropped || i->unopened || i->state == ITEM_MISSING || i->state == ITEM_GONE)
+  if (i->dropped || i->unopened || i->state == ITEM_MISSING)
     queue(inv, i);
   i->unopened = false;
 }
@@ -693,8 +693,6 @@ bool inventory_retry_missing(struct inventory *inv, unsigned max_tries, struct g
       snprintf(inv->left_out, sizeof inv->left_out, "%s", i->path);
       gone(inv, i);
     }
-    else if (i->state == ITEM_MISSING && i->created && !i->file_no && i->tries >= max_tries)
-      inventory_set_state(inv, i, ITEM_GONE); /* the record is durable before the file is made; all of it is in the redo */
     else if (i->state == ITEM_MISSING)
     {
       if (i->tries >= max_tries)
@@ -731,9 +729,7 @@ void inventory_discard_files(struct inventory *inv, void (*drop)(uint32_t file_n
   pthread_mutex_unlock(&inv->mutex);
 }
 
-bool inventory_finish(struct inventory *inv, void (*drop)(uint32_t file_no, void *context),
-                      void (*name)(uint32_t file_no, const char *path, void *context), void *context,
-                      struct gb_error *error)
+bool inventory_finish(struct inventory *inv, const struct inventory_image *image, struct gb_error *error)
 {
   pthread_mutex_lock(&inv->mutex);
   bool ok = !inv->no_memory || error_set(error, GB_no_memory, "no memory for the list of files");
@@ -742,13 +738,14 @@ bool inventory_finish(struct inventory *inv, void (*drop)(uint32_t file_no, void
     if (i->state == ITEM_GONE)
     {
       if (i->file_no)
-        drop(i->file_no, context);
+        image->drop(i->file_no, image->context);
       continue;
     }
-    /* Made when nothing was copied any more, by an ALTER that had begun before: recovery makes it anew out of the redo. */
-    if (i->state == ITEM_QUEUED && i->created && !i->file_no)
-      continue;
-    if (i->state != ITEM_COPIED)
+    /* Made when nothing was copied any more, by an ALTER that had begun before: all of it is in the redo. Not so where another file
+       has its name: then making it failed. */
+    if (i->state == ITEM_QUEUED && i->created && !i->file_no && !find_file(inv, i->path))
+      image->create(inv->next_number++, i->space_id, i->path, image->context);
+    else if (i->state != ITEM_COPIED)
       ok = error_set(error, i->class == ITEM_SPACE ? GB_ddl_storm : GB_internal,
                      i->class == ITEM_SPACE ? "%s (space %u) appeared or changed too late to be copied"
                                             : "%s was not copied (space %u)",
@@ -759,9 +756,9 @@ bool inventory_finish(struct inventory *inv, void (*drop)(uint32_t file_no, void
       ok = error_set(error, GB_corrupt_page, "page 0 of %s (space %u) is all zero and the redo log does not say why", i->path,
                      i->space_id);
     else if (is_orphan(i) && space_has_path(inv, i->path))
-      drop(i->file_no, context); /* an orphan that was imported meanwhile: the tablespace has its place */
+      image->drop(i->file_no, image->context); /* an orphan that was imported meanwhile: the tablespace has its place */
     else if (i->announced && strcmp(i->announced, i->path))
-      name(i->file_no, i->path, context);
+      image->rename(i->file_no, i->path, image->context);
   }
   pthread_mutex_unlock(&inv->mutex);
   return ok;

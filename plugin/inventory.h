@@ -175,11 +175,19 @@ bool inventory_retry_missing(struct inventory *inventory, unsigned max_tries, st
 /* Forgets all copies that are not tablespaces (rule 1), those under way too; calls drop for each number. */
 void inventory_discard_files(struct inventory *inventory, void (*drop)(uint32_t file_no, void *context), void *context);
 
-/* After L: final names. Calls drop for copies that are not part of the image, rename where the name has changed.
-   False, naming it, if a tablespace of the image has no good copy or a truncation is not explained; or if at some time
+/* What is told of the image when it is final; file_no as announced. */
+struct inventory_image
+{
+  void *context;
+  void (*drop)(uint32_t file_no, void *context);                    /* a copy that is not part of it */
+  void (*rename)(uint32_t file_no, const char *path, void *context); /* the name has changed */
+  /* A tablespace that was made after inventory_close(): nothing of it is copied, recovery fills it out of the redo. A file of zeros at its
+     place makes sure of that: without one, not every release makes the file. */
+  void (*create)(uint32_t file_no, uint32_t space_id, const char *path, void *context);
+};
+
+/* After L. False, naming it, if a tablespace of the image has no good copy or a truncation is not explained; or if at some time
    there was no memory for what had to be noted (GB_no_memory). */
-bool inventory_finish(struct inventory *inventory, void (*drop)(uint32_t file_no, void *context),
-                      void (*name)(uint32_t file_no, const char *path, void *context), void *context,
-                      struct gb_error *error);
+bool inventory_finish(struct inventory *inventory, const struct inventory_image *image, struct gb_error *error);
 
 #endif

@@ -48,31 +48,39 @@ static bool behind(const struct pace_input *in)
   return (double)in->redo_behind > in->redo_rate + BEHIND_NONE;
 }
 
-/* Whether slower readers help the node to apply what it gets. */
-static bool queue_counts(struct pace *p, const struct pace_input *in)
+static uint64_t smaller(uint64_t a, uint64_t b)
+{
+  return a < b ? a : b;
+}
+
+/* Notes whether the queue shrinks while the readers are at their slowest. */
+static void watch_queue(struct pace *p, const struct pace_input *in)
 {
   if (p->futile)
     p->futile--;
-  bool longer = !p->futile && in->recv_queue_limit && in->recv_queue > in->recv_queue_limit;
-  if (!longer || p->limit > PACE_FLOOR_REDO || p->cause != PACE_QUEUE)
-    p->lowest = 0;
-  else if (!p->lowest++)
-    p->queue_before = in->recv_queue;
-  else if (p->lowest > PACE_FUTILE_STEPS)
+  if (p->futile || p->cause != PACE_QUEUE || p->limit > PACE_FLOOR_REDO)
   {
     p->lowest = 0;
-    p->futile = in->recv_queue < p->queue_before ? 0 : PACE_PROBE_EVERY;
-    longer = !p->futile;
+    p->queue_first = p->queue_last = UINT64_MAX;
+    return;
   }
-  return longer;
+  p->lowest++;
+  if (p->lowest <= PACE_FUTILE_LOOK)
+    p->queue_first = smaller(p->queue_first, in->recv_queue);
+  if (p->lowest > PACE_FUTILE_STEPS - PACE_FUTILE_LOOK)
+    p->queue_last = smaller(p->queue_last, in->recv_queue);
+  if (p->lowest < PACE_FUTILE_STEPS)
+    return;
+  p->futile = p->queue_last < p->queue_first ? 0 : PACE_PROBE_EVERY;
+  p->lowest = 0;
+  p->queue_first = p->queue_last = UINT64_MAX;
 }
 
-static enum pace_cause trouble(struct pace *p, const struct pace_input *in)
+static enum pace_cause trouble(const struct pace *p, const struct pace_input *in)
 {
-  bool queue = queue_counts(p, in);
   if (behind(in) && in->headroom_s >= 0 && in->headroom_s < HEADROOM_MIN_S)
     return PACE_REDO;
-  if (queue)
+  if (in->recv_queue_limit && in->recv_queue > in->recv_queue_limit)
     return PACE_QUEUE;
   return pace_slowdown(p, in) > SLOWER ? PACE_COMMITS : PACE_FREE;
 }
@@ -132,6 +140,7 @@ static bool probe_due(const struct pace *p)
 void pace_step(struct pace *p, const struct pace_input *in)
 {
   enum pace_cause cause = trouble(p, in);
+  watch_queue(p, in);
   p->age++;
   p->idle = busy(in) ? 0 : p->idle + 1;
   if (p->idle >= PACE_IDLE_STEPS && !p->probe)
@@ -145,8 +154,8 @@ void pace_step(struct pace *p, const struct pace_input *in)
       p->limit = p->before_probe;
       p->probe = p->probed = 0;
     }
-    slower(p, PACE_FLOOR_REDO);
-    if (cause == PACE_QUEUE && in->recv_queue / QUEUE_STOP > in->recv_queue_limit)
+    slower(p, cause == PACE_QUEUE && p->futile ? PACE_FLOOR : PACE_FLOOR_REDO);
+    if (cause == PACE_QUEUE && !p->futile && in->recv_queue / QUEUE_STOP > in->recv_queue_limit)
       p->limit = 0;
     p->cause = cause;
   }

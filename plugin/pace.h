@@ -5,7 +5,8 @@
   Additive increase, multiplicative decrease between a floor and "no limit". What slows the readers:
   - the redo follower is behind and the log would overrun it within a minute (rule 19);
   - the receive queue of a desynced node grows: slower above its limit, a stand-still at ten times that. Where it has not shrunk after
-    PACE_FUTILE_STEPS of the lowest rate the cluster writes more than this node can apply, backup or not: it is left alone for a minute;
+    PACE_FUTILE_STEPS of the lowest rate the cluster writes more than this node can apply, backup or not: PACE_FLOOR for a minute, so that the
+    backup ends and the node can be synced again;
   - commits cost more than with the readers held back.
   The last needs a figure to compare with, of this very load: while the server is busy the readers are held at the floor
   for PACE_PROBE_STEPS, or until there is a figure, at the start, and again every PACE_PROBE_EVERY steps (PACE_PROBE_FLOOR where they have come down to
@@ -23,7 +24,8 @@
 #define PACE_PROBE_MAX   10u               /* steps, where figures are rare */
 #define PACE_PROBE_EVERY 120u              /* steps: a minute */
 #define PACE_PROBE_FLOOR 8u
-#define PACE_FUTILE_STEPS 20u
+#define PACE_FUTILE_STEPS 40u
+#define PACE_FUTILE_LOOK  10u
 #define PACE_IDLE_STEPS  10u               /* without commits: the baseline is of another load */
 #define PACE_FLOOR       (8ull << 20)      /* bytes a second, for the sake of commits */
 #define PACE_FLOOR_REDO  (1ull << 20)      /* for the sake of the redo log and the receive queue */
@@ -72,7 +74,7 @@ struct pace
   unsigned age;           /* steps since the last probe began */
   unsigned idle;          /* steps without a figure */
   unsigned lowest;        /* steps at the lowest rate for the sake of the receive queue */
-  uint64_t queue_before;  /* write-sets, when these began */
+  uint64_t queue_first, queue_last; /* write-sets, at least: in the first and in the last PACE_FUTILE_LOOK of these */
   unsigned futile;        /* steps for which the receive queue does not count */
   enum pace_cause cause;
 };

@@ -12,8 +12,8 @@
 #define SAMPLE_US        1000000u
 #define AGENT_SILENCE_US 15000000u /* COPY: a living agent speaks once a second */
 #define FLUSH_SILENCE_US 3000000u  /* from FLUSH on writes may be blocked */
-#define HURRY_S          10          /* redo that the server writes in so many seconds has no room: the follower has to hurry */
-#define HURRY_BEHIND_S   120         /* the same, of 70 % of the log, where it falls back */
+#define HURRY_S          10          /* what the server writes in so many seconds has no room: the follower has to hurry */
+#define HURRY_BEHIND_S   120         /* the same where it falls back */
 #define LAG_FAIL         0.7       /* of the log's capacity */
 
 void watch_waiting_for(const char *what)
@@ -66,6 +66,8 @@ static void set_pace(struct backup *b, uint64_t now)
   if (!b->paced_us)
     pace_begin(&b->pace);
   pace_step(&b->pace, &in);
+  if (b->pace.cause == PACE_REDO)
+    follower_hurry(b->follower);
   b->paced_us = now;
   b->paced_bytes = bytes;
   throttle_pace(b->pace.limit);
@@ -150,12 +152,14 @@ void watch_sample(struct backup *b)
     p->redo_bytes = follower_sent(b->follower) - log->checkpoint_lsn;
     uint64_t parsed = follower_parsed(b->follower);
     behind = lsn > parsed ? lsn - parsed : 0;
-    double room = LAG_FAIL * (double)log->capacity - (double)behind;
+    /* It begins at the checkpoint, and on a busy server that alone may lie further back than LAG_FAIL; until it has caught up once what
+       counts is that the server does not write over it. */
+    bool caught_up = follower_caught_up(b->follower);
+    double room = (caught_up ? LAG_FAIL : 1.0) * (double)log->capacity - (double)behind;
     p->redo_headroom_s = b->redo_rate > 1 ? (int64_t)((room > 0 ? room : 0) / b->redo_rate) : -1;
-    if (b->redo_rate * HURRY_S > (double)log->capacity - (double)behind || (behind > b->redo_behind && p->redo_headroom_s < HURRY_BEHIND_S))
+    if (!caught_up && b->redo_lsn && (b->redo_rate * HURRY_S > room || (behind > b->redo_behind && b->redo_rate * HURRY_BEHIND_S > room)))
       follower_hurry(b->follower);
-    /* It begins at the checkpoint, and on a busy server that alone may lie further back than this. */
-    b->followed |= room >= 0;
+    b->followed |= caught_up && room >= 0;
     if (room < 0 && lsn && (b->followed || behind > log->capacity))
       error_set(&b->error, GB_redo_overrun,
                 "the redo follower is %" PRIu64 " bytes behind, more than 70 %% of innodb_log_file_size (%" PRIu64 ")",

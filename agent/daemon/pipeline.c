@@ -93,17 +93,28 @@ static void wait_slice(struct pipeline *p)
     pthread_cond_timedwait(&p->changed, &p->mutex, &until);
 }
 
-/* The next job of a queue; NULL when the pipeline stops, or finishes and the queue is empty. prompt: only while there is
-   hurry. */
-static struct job *take(struct pipeline *p, struct job_queue *q, bool prompt)
+enum who {
+    ANY,
+    PROMPT, /* works only while there is hurry */
+    EARLY,  /* leaves when there is, or when the queue grows */
+};
+
+/* Under the mutex. */
+static bool leaves(const struct pipeline *p, const struct job_queue *q, enum who who)
+{
+    return p->stop || (who == EARLY && (p->hurry || p->finish || 2 * q->count >= p->setup.shape.redo_slots));
+}
+
+/* The next job of a queue; NULL when the pipeline stops, or finishes and the queue is empty. */
+static struct job *take(struct pipeline *p, struct job_queue *q, enum who who)
 {
     pthread_mutex_lock(&p->mutex);
-    while ((!q->head || (prompt && !p->hurry)) && !p->stop && !p->finish)
-        if (prompt && !p->hurry)
+    while ((!q->head || (who == PROMPT && !p->hurry)) && !p->finish && !leaves(p, q, who))
+        if (who == PROMPT && !p->hurry)
             pthread_cond_wait(&p->hurried, &p->mutex);
         else
             wait_slice(p);
-    struct job *job = p->stop ? NULL : q->head;
+    struct job *job = leaves(p, q, who) ? NULL : q->head;
     if (job) {
         q->head = job->next;
         if (!q->head)
@@ -190,7 +201,7 @@ static void end_thread(struct pipeline *p, struct segment_writer *segment, struc
         fail(p, error);
 }
 
-static void work(struct pipeline *p, bool prompt)
+static void work(struct pipeline *p, enum who who)
 {
     struct gb_error error = {0};
     struct codec *codec = codec_new(p->setup.repository->spec.compression);
@@ -198,7 +209,7 @@ static void work(struct pipeline *p, bool prompt)
     struct segment_writer *segment = NULL;
     if (!codec)
         error_set(&error, GB_internal, "no memory for a worker");
-    for (struct job *job; !error.code && (job = take(p, &p->pages, prompt)); free(job))
+    for (struct job *job; !error.code && (job = take(p, &p->pages, who)); free(job))
         if (compress(p, codec, job, &buffer, &error))
             place(p, &segment, &buffer, job->extents, job->count, &error);
     end_thread(p, segment, &error);
@@ -210,7 +221,7 @@ static void *worker_main(void *argument)
 {
     priority_name("gb-worker");
     priority_lower(WORKER_NICE);
-    work(argument, false);
+    work(argument, ANY);
     return NULL;
 }
 
@@ -218,7 +229,7 @@ static void *worker_main(void *argument)
 static void *prompt_main(void *argument)
 {
     priority_name("gb-prompt");
-    work(argument, true);
+    work(argument, PROMPT);
     return NULL;
 }
 
@@ -238,22 +249,13 @@ static void frame_data_free(struct frame_buffer *buffer)
     buffer->capacity = 0;
 }
 
-/* While pages are copied and the redo keeps up. */
-static bool redo_is_early(struct pipeline *p)
-{
-    pthread_mutex_lock(&p->mutex);
-    bool early = !p->hurry && !p->finish && 2 * p->redo.count < p->setup.shape.redo_slots;
-    pthread_mutex_unlock(&p->mutex);
-    return early;
-}
-
-static void redo_work(struct pipeline *p, bool early)
+static void redo_work(struct pipeline *p, enum who who)
 {
     struct gb_error error = {0};
     struct codec *codec = codec_new(p->setup.repository->spec.compression);
     if (!codec)
         error_set(&error, GB_internal, "no memory for the redo thread");
-    for (struct job *job; !error.code && (!early || redo_is_early(p)) && (job = take(p, &p->redo, false)); free(job)) {
+    for (struct job *job; !error.code && (job = take(p, &p->redo, who)); free(job)) {
         struct sealed *s = calloc(1, sizeof *s + job->count * sizeof *s->extents);
         if (!s || !compress(p, codec, job, &s->buffer, &error)) {
             error_set(&error, GB_internal, "no memory for redo");
@@ -297,7 +299,7 @@ static void *redo_early_main(void *argument)
 {
     priority_name("gb-redo-early");
     priority_lower(WORKER_NICE);
-    redo_work(argument, true);
+    redo_work(argument, EARLY);
     return NULL;
 }
 
@@ -307,7 +309,7 @@ static void *redo_main(void *argument)
     priority_name("gb-redo");
     if (!pthread_create(&early, NULL, redo_early_main, argument))
         pthread_join(early, NULL);
-    redo_work(argument, false);
+    redo_work(argument, ANY);
     return NULL;
 }
 

@@ -382,52 +382,38 @@ def the_sequence_number_is_that_of_the_position():
     assert f'{uuid}:{seqno}' == position, f'seqno {seqno}, position {position}'
 
 
-def remade_in_the_pause(begin, go_on):
-    """ALTER TABLE that began before the pause makes its table anew in it, when nothing is copied any more: recovery makes the tablespace out
-    of the redo. go_on(begin()) lets it do so."""
+@suite.test
+def a_tablespace_that_an_alter_makes_in_the_pause_comes_from_the_redo():
+    """An ALTER TABLE that began before the pause makes its table anew in it, when nothing is copied any more. That it waits for a reader of
+    the table until then is what happens by itself now and then."""
     s = shared()
     s.server.execute('CREATE TABLE d.remade (id INT PRIMARY KEY, v CHAR(200)) ENGINE=InnoDB',
                      'INSERT INTO d.remade SELECT seq, MD5(seq) FROM seq_1_to_5000')
-    state = 'SELECT COALESCE(MAX(STATE), "") FROM information_schema.PROCESSLIST WHERE INFO LIKE "ALTER TABLE d.remade%"'
     with contextlib.closing(s.server.connect()) as session:
         expected = {name: sum for name, sum in checks.checksums(session).items() if name.startswith('d.')}
+    state = 'SELECT COALESCE(MAX(STATE), "") FROM information_schema.PROCESSLIST WHERE INFO LIKE "ALTER TABLE d.remade%"'
     backup = s.held('FLUSH')
-    what = begin(s)
-    with contextlib.closing(s.server.connect(120)) as session:
-        alter = threading.Thread(target=query, args=(session, 'ALTER TABLE d.remade FORCE, ADD COLUMN w INT DEFAULT 1, ALGORITHM=INPLACE'))
-        alter.start()
-        wait_for(lambda: s.stall.reached() or 'metadata lock' in s.server.value(state), SOON_S, 'the ALTER to be about to make its tablespace')
-        backups.hold(s.server, 'PAUSED')
-        backups.wait_held(s.server, 'PAUSED')
-        go_on(s, what)
-        wait_for(lambda: any(name.startswith('#sql-alter') and name.endswith('.ibd') for name in os.listdir(os.path.join(s.server.datadir, 'd'))),
-                 SOON_S, 'the tablespace')
-        wait_for(lambda: 'backup lock' in s.server.value(state), SOON_S, 'the ALTER to wait for the end of the pause')
-        backups.release(s.server)
-        s.succeeded(backup)
-        alter.join(60)
+    reader, session = s.server.connect(), s.server.connect(120)
+    query(reader, 'BEGIN')
+    query(reader, 'SELECT COUNT(*) FROM d.remade')
+    alter = threading.Thread(target=query, args=(session, 'ALTER TABLE d.remade FORCE, ADD COLUMN w INT DEFAULT 1, ALGORITHM=INPLACE'))
+    alter.start()
+    wait_for(lambda: 'metadata lock' in s.server.value(state), SOON_S, 'the ALTER to be about to make its tablespace')
+    backups.hold(s.server, 'PAUSED')
+    backups.wait_held(s.server, 'PAUSED')
+    reader.close()
+    wait_for(lambda: any(name.startswith('#sql-alter') and name.endswith('.ibd') for name in os.listdir(os.path.join(s.server.datadir, 'd'))),
+             SOON_S, 'the tablespace')
+    wait_for(lambda: 'backup lock' in s.server.value(state), SOON_S, 'the ALTER to wait for the end of the pause')
+    backups.release(s.server)
+    s.succeeded(backup)
+    alter.join(60)
+    session.close()
     with s.restored(backup, {}) as server, contextlib.closing(server.connect()) as session:
         found = checks.checksums(session)
         assert {name: found.get(name) for name in expected} == expected, found
         assert not [name for name in os.listdir(os.path.join(server.datadir, 'd')) if name.startswith('#sql')]
     s.server.execute('DROP TABLE d.remade')
-
-
-@suite.test
-def a_tablespace_is_made_in_the_pause():
-    def reading(s):
-        session = s.server.connect()
-        query(session, 'BEGIN')
-        query(session, 'SELECT COUNT(*) FROM d.remade')
-        return session
-
-    remade_in_the_pause(reading, lambda s, session: session.close())
-
-
-@suite.test
-def a_tablespace_is_logged_before_the_pause_and_made_in_it():
-    """The record of its creation is durable before its file is there."""
-    remade_in_the_pause(lambda s: s.stall.begin('create .ibd'), lambda s, _: s.stall.end())
 
 
 @suite.test

@@ -1,7 +1,7 @@
 /*
-  Files that can't be opened: loaded with LD_PRELOAD by tests, into a server. GB_STALL_FILE has lines "open END", "create
-  END" and "stat END"; the first that opens for reading, creates or stats a path with that end waits until the file is no
-  more. Its line is then in GB_STALL_FILE.reached.
+  Files that can't be opened: loaded with LD_PRELOAD by tests, into a server. GB_STALL_FILE has lines "open END" and "stat
+  END"; the first that opens for reading, or stats, a path with that end waits until the file is no more. Its line is then in
+  GB_STALL_FILE.reached.
 */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -72,9 +72,7 @@ static void stall(const char *call, const char *path)
         va_start(list, flags);                                                      \
         int mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(list, int) : 0;           \
         va_end(list);                                                               \
-        if (flags & O_CREAT)                                                        \
-            stall("create", path);                                                  \
-        else if ((flags & O_ACCMODE) == O_RDONLY)                                   \
+        if ((flags & O_ACCMODE) == O_RDONLY)                                        \
             stall("open", path);                                                    \
         return next(path, flags, mode);                                             \
     }
