@@ -618,9 +618,8 @@ static bool take_position(struct backup *b)
          sql_value(b->sql, 0, b->gtid_slave_pos, sizeof b->gtid_slave_pos, &b->error, "SELECT @@global.gtid_slave_pos");
 }
 
-/* Closes tables that appliers wrote after BLOCK_DDL had closed them: what is in memory only goes to their files. LOCAL:
-   nothing is replicated. */
-static bool close_tables(struct backup *b)
+/* Closes tables that appliers wrote after BLOCK_DDL had closed them: what is in memory only goes to their files. */
+static enum outcome close_tables(struct backup *b)
 {
   for (size_t i = 0; i < b->files.to_close_count; i++)
   {
@@ -628,11 +627,13 @@ static bool close_tables(struct backup *b)
     if (!table)
       continue;
     snprintf(database, sizeof database, "%.*s", (int)(table - b->files.to_close[i]), b->files.to_close[i]);
-    if (!sql_name_of(b, database, names[0], sizeof names[0]) || !sql_name_of(b, table + 1, names[1], sizeof names[1]) ||
-        !sql_run(b->sql, &b->error, "FLUSH LOCAL TABLES `%s`.`%s`", names[0], names[1]))
-      return false;
+    if (!sql_name_of(b, database, names[0], sizeof names[0]) || !sql_name_of(b, table + 1, names[1], sizeof names[1]))
+      return FAILED;
+    enum stage_result result = stage_close_table(b->sql, names[0], names[1], &b->error);
+    if (result != STAGE_OK)
+      return result == STAGE_BUSY ? again("a table that a statement keeps in the pause") : FAILED;
   }
-  return true;
+  return TAKEN;
 }
 
 /* Proof of the pause (rule 4): our own desync counted once more, same uuid and seqno as before, Primary. One counted beside ours is of an RSU ALTER
@@ -680,8 +681,8 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
     return o;
   if (b->files.complex)
     return again("DDL between FLUSH and the pause that needs a new scan");
-  if (!close_tables(b))
-    return FAILED;
+  if ((o = close_tables(b)) != TAKEN)
+    return o;
   files_window_tables(&b->files);
   *commit_us = now_us();
   if ((o = enter(b, "BLOCK_COMMIT")) != TAKEN)

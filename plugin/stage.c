@@ -20,18 +20,35 @@ bool stage_prepare(struct sql *sql, bool *galera, struct gb_error *error)
   return !*galera || sql_run(sql, error, "SET SESSION wsrep_on=1, wsrep_sync_wait=0, wsrep_dirty_reads=1");
 }
 
+/* Somebody else has a lock that the last statement needs. */
+static bool is_kept(const struct sql *sql)
+{
+  return sql_errno(sql) == ER_LOCK_WAIT_TIMEOUT || sql_errno(sql) == ER_LOCK_DEADLOCK;
+}
+
 enum stage_result stage_enter(struct sql *sql, const char *name, struct gb_error *error)
 {
   struct gb_error why = {0};
   if (sql_run(sql, &why, "BACKUP STAGE %s", name))
     return STAGE_OK;
   unsigned number = sql_errno(sql);
-  if (number == ER_LOCK_WAIT_TIMEOUT || number == ER_LOCK_DEADLOCK || number == ER_BACKUP_STAGE_FAILED)
+  if (is_kept(sql) || number == ER_BACKUP_STAGE_FAILED)
     return STAGE_BUSY;
   if (number == ER_BACKUP_NOT_RUNNING)
     error_set(error, GB_stage_lost, "the server ended our backup stage before %s", name);
   else
     error_copy(error, &why);
+  return STAGE_FAILED;
+}
+
+enum stage_result stage_close_table(struct sql *sql, const char *database, const char *table, struct gb_error *error)
+{
+  struct gb_error why = {0};
+  if (sql_run(sql, &why, "FLUSH LOCAL TABLES `%s`.`%s`", database, table))
+    return STAGE_OK;
+  if (is_kept(sql))
+    return STAGE_BUSY;
+  error_copy(error, &why);
   return STAGE_FAILED;
 }
 

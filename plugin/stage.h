@@ -34,6 +34,8 @@ bool stage_prepare(struct sql *sql, bool *galera, struct gb_error *error);
 
 /* name: START, FLUSH, BLOCK_DDL, BLOCK_COMMIT. After anything but STAGE_OK the next call must be stage_end(). */
 enum stage_result stage_enter(struct sql *sql, const char *name, struct gb_error *error);
+/* FLUSH LOCAL TABLES: closes a table, whose names are quoted already, and replicates nothing. */
+enum stage_result stage_close_table(struct sql *sql, const char *database, const char *table, struct gb_error *error);
 /* Always possible; nothing happens if no stage is held. */
 bool stage_end(struct sql *sql, struct gb_error *error);
 

@@ -383,6 +383,31 @@ def the_sequence_number_is_that_of_the_position():
 
 
 @suite.test
+def a_table_that_is_kept_in_the_pause_is_waited_for():
+    """Where appliers write MyISAM, what has changed since its copy is closed in the pause; a session that has it open kept the backup from that."""
+    node = Cluster(1, {'wsrep-mode': 'REPLICATE_MYISAM'}, name='kept').create().start()[0]
+    agent = Agent(node).start()
+    backups.install(node)
+    node.execute('CREATE DATABASE d', 'CREATE TABLE d.m (id INT PRIMARY KEY) ENGINE=MyISAM', 'INSERT INTO d.m VALUES (1)',
+                 'SET GLOBAL galera_backup_block_timeout = 60000')
+    backups.hold(node, 'WINDOW')
+    backup = backups.start(node)
+    backups.wait_held(node, 'WINDOW')
+    keeper = node.connect()
+    query(keeper, 'BEGIN')
+    query(keeper, 'SELECT * FROM d.m')
+    backups.hold(node, 'PAUSED')
+    try:
+        wait_for(lambda: node.in_log(f'{backup} stage BLOCK_DDL had to wait for: a table that'), SOON_S, 'the round to be given up')
+    finally:
+        keeper.close()
+        backups.wait_held(node, 'PAUSED')
+        backups.release(node)
+    figures = backups.wait_end(node, backup)
+    assert figures['state'] == 'succeeded', f'{figures["state"]}: {figures["error"]}'
+
+
+@suite.test
 def a_tablespace_that_an_alter_makes_in_the_pause_comes_from_the_redo():
     """An ALTER TABLE that began before the pause makes its table anew in it, when nothing is copied any more. That it waits for a reader of
     the table until then is what happens by itself now and then."""

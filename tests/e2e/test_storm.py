@@ -13,6 +13,8 @@ import shutil
 import sys
 import time
 
+import pymysql
+
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
 from gbtest import backups, checks, load, oracle, restored, storm  # noqa: E402
 from gbtest.agent import Agent  # noqa: E402
@@ -27,6 +29,7 @@ RETRYABLE = {'2111': 'lock_wait', '2112': 'ddl_storm'}  # what a storm may do to
 SHARE = 0.1  # of the backups, at most, and one in any case
 TRIES = 3
 REDO_RESIZED = '2205'
+NOT_FIT = 22010  # SQL error: an RSU ALTER is under way on the node, so the backup is not begun
 RESIZE_EVERY = 8 if LONG else 3
 SIZES = ('64M', '96M', '128M')
 MIB = 1 << 20
@@ -63,7 +66,7 @@ class Scene:
     def __init__(self):
         self.backups = self.kept = self.compared = 0
         self.retried = collections.Counter()
-        self.resized = 0
+        self.resized = self.refused = 0
         self.truncations = 0
         say(f'  seed {SEED} (GB_TEST_SEED)')
 
@@ -95,13 +98,23 @@ class Scene:
         wait_for(lambda: os.path.getsize(os.path.join(self.node.datadir, 'ib_logfile0')) != current, 50, 'the new redo log')
         self.let_pass(5)
 
+    def attempt(self, during, **options):
+        """Begun when the node is fit, and again if an RSU ALTER comes first."""
+        while True:
+            wait_for(self.fit, 60, f'{self.node.name} to be Synced', while_true=self.node.alive)
+            try:
+                return oracle.attempt(self.node, during, **options)
+            except pymysql.err.OperationalError as error:
+                if error.args[0] != NOT_FIT:
+                    raise
+                self.refused += 1
+
     def backup(self, number):
         plan = Plan(type(self).__name__, number)
         say(f'  {plan}')
-        wait_for(self.fit, 60, f'{self.node.name} to be Synced', while_true=self.node.alive)
         self.let_pass(plan.before)
         if plan.resized:
-            figures, _ = oracle.attempt(self.node, {'FLUSH': lambda: self.resize(plan.resized)})
+            figures, _ = self.attempt({'FLUSH': lambda: self.resize(plan.resized)})
             assert figures['error_code'] == REDO_RESIZED, f'resized, and the backup {figures["state"]}: {figures["error"]}'
             self.resized += 1
         words = {}
@@ -109,7 +122,7 @@ class Scene:
         during['PAUSED'] = lambda: words.update(storm.words(self.node))
         for _ in range(TRIES):
             words.clear()
-            figures, state = oracle.attempt(self.node, during, **plan.options)
+            figures, state = self.attempt(during, **plan.options)
             self.no_failure()
             if state:
                 break
@@ -143,7 +156,7 @@ class Scene:
             errors.update(each.errors)
         retried = sum(self.retried.values())
         say(f'  seed {SEED}: {self.backups} backups restored and compared, {self.compared} tables in them, {self.kept} not looked at as a statement '
-            f'kept them; {retried} retried ({dict(self.retried)}), {self.resized} failed as their redo log was resized; '
+            f'kept them; {retried} retried ({dict(self.retried)}), {self.refused} not begun, {self.resized} failed as their redo log was resized; '
             f'{self.truncations} undo tablespaces truncated')
         say(f'  {sum(counts.values())} DDL statements: {", ".join(f"{count} {kind}" for kind, count in counts.most_common())}')
         say(f'  refused or retried, by error: {dict(errors)}; ' + ', '.join(
