@@ -164,6 +164,21 @@ def keys_may_come_from_the_environment_and_not_from_a_url():
 
 
 @suite.test
+def a_bucket_may_be_part_of_the_host_name():
+    s = shared()
+    s.proxy.counts.clear()
+    hosts = []
+    s.proxy.rule = lambda request: hosts.append(request.host)
+    url = f's3://{s.swift.bucket}/{PREFIX}?endpoint=http://localhost:{s.proxy.port}&addressing=virtual-host&credentials-file={s.swift.credentials}'
+    try:
+        listed = json.loads(processes.run([binary(), 'list', '--repository', url, '--json']).stdout)
+    finally:
+        s.proxy.rule = None
+    assert [row['id'] for row in listed['backups']] == s.agent.listed() and hosts
+    assert set(hosts) == {f'{s.swift.bucket}.localhost:{s.proxy.port}'}, hosts
+
+
+@suite.test
 def a_store_with_bad_moments_gets_the_whole_backup():
     s = shared()
     asked = []

@@ -19,7 +19,7 @@ HANG, CUT, LOSE, FLIP = 'hang', 'cut', 'lose', 'flip'
 CODES = {500: 'InternalError', 503: 'SlowDown', 429: 'SlowDown', 403: 'AccessDenied', 412: 'PreconditionFailed'}
 PIECE = 256 << 10
 
-Request = collections.namedtuple('Request', 'number method path query size')
+Request = collections.namedtuple('Request', 'number method path query size host')
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -32,7 +32,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         proxy = self.server.proxy
         path, _, query = self.path.partition('?')
         size = int(self.headers.get('Content-Length') or 0)
-        what = proxy.decide(self.command, path, query, size)
+        what = proxy.decide(self.command, path, query, size, self.headers.get('Host'))
         if what == HANG:
             proxy.ended.wait()
             self.close_connection = True
@@ -127,10 +127,10 @@ class StoreProxy:
     def endpoint(self):
         return f'http://127.0.0.1:{self.port}'
 
-    def decide(self, method, path, query, size):
+    def decide(self, method, path, query, size, host):
         with self._mutex:
             self.number += 1
-            request = Request(self.number, method, path, query, size)
+            request = Request(self.number, method, path, query, size, host)
             what = self.rule(request) if self.rule else None
             self.counts[method, what] += 1
             return what

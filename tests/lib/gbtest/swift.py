@@ -112,6 +112,7 @@ use = egg:swift#bulk
 [filter:s3api]
 use = egg:swift#s3api
 location = {region}
+storage_domain = localhost
 min_segment_size = 5242880
 max_upload_part_num = 10000
 max_bucket_listing = {page}
