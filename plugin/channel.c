@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define POLL_MS    50
+#define WHY_MS     1000 /* how long the reason for an end of the connection may take to be read */
 #define US_PER_MS  1000u
 #define SEND_AT_ONCE 64u /* messages in one call */
 #define SEALS      (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
@@ -361,6 +362,20 @@ static bool send_list(struct channel *ch, struct message *list)
   return ok;
 }
 
+/* Waits a slice of time for a change. Under mutex. */
+static void wait_slice(struct channel *ch)
+{
+  struct timespec until;
+  clock_gettime(CLOCK_MONOTONIC, &until);
+  until.tv_nsec += POLL_MS * 1000000L;
+  if (until.tv_nsec >= 1000000000L)
+  {
+    until.tv_sec++;
+    until.tv_nsec -= 1000000000L;
+  }
+  pthread_cond_timedwait(&ch->changed, &ch->mutex, &until);
+}
+
 static void *sender_main(void *argument)
 {
   priority_name("gb-send");
@@ -382,6 +397,9 @@ static void *sender_main(void *argument)
     bool ok = send_list(ch, list);
     pthread_mutex_lock(&ch->mutex);
     ch->sending = false;
+    /* An agent says why before it closes: the receiver has that to read, and the end behind it. */
+    for (uint64_t until = deadline(WHY_MS); !ok && !ch->stop && !ch->dead && now_us() < until;)
+      wait_slice(ch);
     if (!ok && !ch->stop)
       die(ch, GB_agent_lost, "the agent closed the connection", NULL);
     pthread_cond_broadcast(&ch->changed);
@@ -637,20 +655,6 @@ void channel_close(struct channel *ch)
   free(ch->reserve);
   free(ch->with_agent);
   free(ch);
-}
-
-/* Waits a slice of time for a change. Under mutex. */
-static void wait_slice(struct channel *ch)
-{
-  struct timespec until;
-  clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_nsec += POLL_MS * 1000000L;
-  if (until.tv_nsec >= 1000000000L)
-  {
-    until.tv_sec++;
-    until.tv_nsec -= 1000000000L;
-  }
-  pthread_cond_timedwait(&ch->changed, &ch->mutex, &until);
 }
 
 int channel_slot_take(struct channel *ch, enum slot_pool pool, const volatile bool *stop)
