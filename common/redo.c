@@ -41,6 +41,9 @@
 #define TYPE_INIT_PAGE     0x10u
 #define TYPE_EXTENDED      0x20u
 #define TYPE_RESERVED      0x60u
+#define TYPE_OPTION        0x70u
+#define OPT_PAGE_CHECKSUM  0u
+#define CHECKSUM_PAYLOAD   5u
 #define LENGTH_MASK        0x0fu
 #define LENGTH_BIAS        15u
 #define SUBTYPE_TRIM_PAGES 10u
@@ -131,12 +134,11 @@ enum number {
     NUMBER_BAD,
 };
 
-static const uint32_t number_start[] = {0, 0x80, 0x4080, 0x204080, 0x10204080};
-
 /* A number of 1 to 5 bytes: the first byte's high bits say how many follow, and each length starts
    where the one before ends (mtr0log.h). */
 static enum number get_number(struct bytes_reader *r, uint32_t *value)
 {
+    static const uint32_t start[] = {0, 0x80, 0x4080, 0x204080, 0x10204080};
     uint8_t first = bytes_get_u8(r);
     if (r->failed)
         return NUMBER_CUT;
@@ -144,7 +146,7 @@ static enum number get_number(struct bytes_reader *r, uint32_t *value)
     if (first > 0xf0)
         return NUMBER_BAD;
     uint64_t high = more ? first & (0x7fu >> more) : first;
-    uint64_t number = (high << 8 * more | bytes_get_be(r, more)) + number_start[more];
+    uint64_t number = (high << 8 * more | bytes_get_be(r, more)) + start[more];
     if (r->failed)
         return NUMBER_CUT;
     *value = (uint32_t)number;
@@ -354,50 +356,44 @@ enum redo_result redo_parse_flat_mtr(uint32_t format, bool encrypted, uint64_t l
     return parse(format, encrypted, NULL, lsn, data, available, visitor, size, &end_byte);
 }
 
-/* ---- another id ---- */
+/* ---- records that count for nothing ---- */
 
-unsigned redo_id_size(uint32_t id)
+/* One that recovery takes for a page's checksum would be compared with the page. */
+static void forget_record(uint8_t *record, uint8_t *payload, size_t size)
 {
-    unsigned size = 1;
-    while (size < sizeof number_start / sizeof number_start[0] && id >= number_start[size])
-        size++;
-    return size;
+    *record = (uint8_t)((*record & ~TYPE_MASK) | TYPE_OPTION);
+    if (size == CHECKSUM_PAYLOAD && !*payload)
+        *payload = 0xff; /* no kind of OPTION */
 }
 
-static void put_number(uint8_t *out, uint32_t value)
-{
-    static const uint8_t first[] = {0, 0x80, 0xc0, 0xe0, 0xf0};
-    unsigned size = redo_id_size(value);
-    uint32_t rest = value - number_start[size - 1];
-    for (unsigned at = size; at--; rest >>= 8)
-        out[at] = (uint8_t)rest;
-    out[0] |= first[size - 1];
-}
-
-bool redo_renumber(uint8_t *data, size_t size, uint32_t from, uint32_t to)
+bool redo_forget(uint8_t *data, size_t size, uint32_t space_id)
 {
     size_t end;
     bool page_seen = false, any = false;
-    if (find_end(data, size, &end) != REDO_MTR || end + 1 + CRC_SIZE != size ||
-        redo_id_size(from) != redo_id_size(to))
+    uint32_t id = 0, page_no;
+    if (find_end(data, size, &end) != REDO_MTR || end + 1 + CRC_SIZE != size)
         return false;
     struct bytes_reader r = bytes_reader(data, end);
     while (bytes_left(&r)) {
-        uint8_t first;
+        uint8_t first, *record = data + r.at;
         size_t length;
-        uint32_t id;
         if (get_record(&r, &first, &length) != NUMBER_WHOLE)
-            return any;
+            return false;
         size_t at = r.at;
-        bool has_id = !(first & FLAG_SAME_PAGE);
-        page_seen = page_seen || has_id;
-        if (!page_seen)
-            has_id = (first & FILE_OP_MASK) != REDO_FILE_CHECKPOINT;
         struct bytes_reader payload = bytes_reader(bytes_take(&r, length), length);
-        if (has_id && get_number(&payload, &id) == NUMBER_WHOLE && id == from) {
-            put_number(data + at, to);
-            any = true;
+        if (!(first & FLAG_SAME_PAGE) || !page_seen)
+            get_number(&payload, &id);
+        if (!(first & FLAG_SAME_PAGE)) {
+            get_number(&payload, &page_no);
+            page_seen = true;
         }
+        if (id != space_id)
+            continue;
+        if (page_seen)
+            forget_record(record, data + at + payload.at, bytes_left(&payload));
+        else if ((first & FILE_OP_MASK) == REDO_FILE_DELETE)
+            *record = (uint8_t)((first & ~FILE_OP_MASK) | REDO_FILE_MODIFY);
+        any = any || page_seen || (first & FILE_OP_MASK) == REDO_FILE_DELETE;
     }
     struct bytes_writer w = bytes_writer(data, size);
     bytes_writer_seek(&w, end + 1);

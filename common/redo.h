@@ -100,10 +100,9 @@ enum redo_result redo_parse_flat_mtr(uint32_t format, bool encrypted, uint64_t l
                                      const uint8_t *data, size_t available,
                                      const struct redo_visitor *visitor, size_t *size);
 
-/* Bytes that a space id takes in a record: 1 to 5. */
-unsigned redo_id_size(uint32_t id);
-/* Gives the records of space `from` in a whole mini-transaction the id `to`, which takes as many bytes, and makes its CRC right. False: it has
-   none, and nothing is changed. size: as redo_parse_*() told. Not for encrypted logs. */
-bool redo_renumber(uint8_t *data, size_t size, uint32_t from, uint32_t to);
+/* Makes recovery ignore what a whole mini-transaction says of the pages of a space: their records become OPTION, and FILE_DELETE becomes
+   FILE_MODIFY, of the same sizes; the CRC is made right. False: it says nothing of the space, and nothing is changed. size: as
+   redo_parse_*() told. Not for encrypted logs. */
+bool redo_forget(uint8_t *data, size_t size, uint32_t space_id);
 
 #endif

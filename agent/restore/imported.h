@@ -8,9 +8,8 @@
   LSN (log0recv.cc, fil_name_process()). A server that crashes has the same trouble until the next
   checkpoint; a restored one, whose log begins before the backup, always.
 
-  So the records of a tablespace of the backup up to its last FILE_DELETE are given an id that
-  nothing has: they are those of a deleted tablespace then, which recovery ignores, and those of
-  after it count.
+  So what the log says of the pages of such a tablespace up to its last FILE_DELETE is made into
+  records that recovery ignores, and the FILE_DELETE into a FILE_MODIFY (redo.h, redo_forget()).
 */
 #ifndef GB_AGENT_RESTORE_IMPORTED_H
 #define GB_AGENT_RESTORE_IMPORTED_H

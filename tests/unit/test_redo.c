@@ -554,8 +554,8 @@ static void file_records(void **state)
     assert_int_equal(s.file[1].op, REDO_FILE_MODIFY);
 }
 
-/* Renumbers a copy of the records; what it says afterwards goes to s. */
-static bool renumber_made(const void *records, size_t size, uint32_t from, uint32_t to, struct seen *s)
+/* Forgets a space in a copy of the records; what it says afterwards goes to s, and which records it has to out. */
+static bool forget_made(const void *records, size_t size, uint32_t space_id, struct seen *s, uint8_t *out)
 {
     struct redo_visitor v = visitor(s);
     uint8_t *mtr = test_malloc(RECORD_MAX + 64);
@@ -564,48 +564,49 @@ static bool renumber_made(const void *records, size_t size, uint32_t from, uint3
     uint8_t *exact = test_malloc(whole);
     memcpy(exact, mtr, whole);
     test_free(mtr);
-    bool any = redo_renumber(exact, whole, from, to);
+    bool any = redo_forget(exact, whole, space_id);
     assert_int_equal(any, memcmp(exact, records, size) != 0);
     assert_int_equal(redo_parse_flat_mtr(REDO_FORMAT_10_8, false, FIRST_LSN, exact, whole, &v, &found), REDO_MTR);
     assert_int_equal(found, whole);
+    memcpy(out, exact, size);
     test_free(exact);
     return any;
 }
 
-#define RENUMBERED(records, from, to, s) renumber_made(records, sizeof(records) - 1, from, to, s)
-
-static void another_id(void **state)
+static void forgotten_records(void **state)
 {
     (void)state;
     struct seen s;
-    static const char mixed[] = "\xa0\x03\x05\x00./a.ibd\0./b.ibd" /* FILE_RENAME of 5 */
-                                "\xb9\x06\x00./c.ibd"             /* FILE_MODIFY of 6 */
-                                "\x12\x06\x05"                    /* INIT_PAGE: page 5 of 6 */
-                                "\xb5\x05\x05\x05\x05\x05"        /* of the same page: no id */
-                                "\x02\x05\x03";                   /* FREE_PAGE of 5 */
-    assert_true(RENUMBERED(mixed, 5, 0x7f, &s));
-    assert_int_equal(s.file[0].space_id, 0x7f);
-    assert_int_equal(s.file[1].space_id, 6);
-    assert_string_equal(s.file[0].new_path, "./b.ibd");
-    assert_int_equal(s.pages, 2);
-    assert_int_equal(s.space_id, 0x7f);
-    assert_true(RENUMBERED(mixed, 6, 1, &s));
+    uint8_t out[64];
+    static const char mixed[] = "\x12\x06\x05"                /* INIT_PAGE: page 5 of 6 */
+                                "\xb5\x05\x05\x05\x05\x05"    /* WRITE to the same page */
+                                "\x36\x05\x57\x60\x12\x34\x56" /* WRITE to page 0x57 of 5 */
+                                "\xb5\x00\x23\x34\x56\x78"    /* and again, as long as a checksum of a page */
+                                "\x02\x05\x03";              /* FREE_PAGE of 5 */
+    static const char without_5[] = "\x12\x06\x05"
+                                    "\xb5\x05\x05\x05\x05\x05"
+                                    "\x76\x05\x57\x60\x12\x34\x56"
+                                    "\xf5\xff\x23\x34\x56\x78"
+                                    "\x72\x05\x03";
+    static const char without_6[] = "\x72\x06\x05"
+                                    "\xf5\x05\x05\x05\x05\x05"
+                                    "\x36\x05\x57\x60\x12\x34\x56"
+                                    "\xb5\x00\x23\x34\x56\x78"
+                                    "\x02\x05\x03";
+    assert_true(forget_made(mixed, sizeof mixed - 1, 5, &s, out));
+    assert_memory_equal(out, without_5, sizeof without_5 - 1);
+    assert_true(forget_made(mixed, sizeof mixed - 1, 6, &s, out));
+    assert_memory_equal(out, without_6, sizeof without_6 - 1);
+    assert_false(forget_made(mixed, sizeof mixed - 1, 7, &s, out));
+    /* FILE_DELETE becomes FILE_MODIFY; FILE_RENAME stays */
+    assert_true(forget_made("\x99\x05\x00./a.ibd", 10, 5, &s, out));
+    assert_int_equal(s.file[0].op, REDO_FILE_MODIFY);
     assert_int_equal(s.file[0].space_id, 5);
-    assert_int_equal(s.file[1].space_id, 1);
-    assert_int_equal(s.space_id, 5);
-    assert_false(RENUMBERED(mixed, 7, 8, &s));
-    assert_false(RENUMBERED(mixed, 5, 0x80, &s)); /* of another size */
-    /* of two to five bytes: the least becomes the greatest */
-    assert_true(RENUMBERED("\x14\x80\x00\xbf\xff", 0x80, 0x407f, &s));
-    assert_int_equal(s.space_id, 0x407f);
-    assert_true(RENUMBERED("\x16\xc0\x00\x00\xdf\xff\xff", 0x4080, 0x20407f, &s));
-    assert_int_equal(s.space_id, 0x20407f);
-    assert_true(RENUMBERED("\x18\xe0\x00\x00\x00\xef\xff\xff\xff", 0x204080, 0x1020407f, &s));
-    assert_int_equal(s.space_id, 0x1020407f);
-    assert_true(RENUMBERED("\x1a\xf0\x00\x00\x00\x00\xf0\xef\xdf\xbf\x7f", 0x10204080, 0xffffffffu, &s));
-    assert_true(s.space_id == 0xffffffffu);
-    /* FILE_CHECKPOINT has none */
-    assert_false(RENUMBERED("\xfa\x00\x00\x00\x00\x00\x00\x00\x00\x30\x00", 0, 1, &s));
+    assert_string_equal(s.file[0].path, "./a.ibd");
+    assert_false(forget_made("\x99\x05\x00./a.ibd", 10, 6, &s, out));
+    assert_false(forget_made("\xa0\x03\x05\x00./a.ibd\0./b.ibd", 19, 5, &s, out));
+    /* FILE_CHECKPOINT has no id */
+    assert_false(forget_made("\xfa\x00\x00\x00\x00\x00\x00\x00\x00\x30\x00", 11, 0, &s, out));
 }
 
 static void checkpoints_and_padding(void **state)
@@ -777,7 +778,7 @@ int main(void)
         cmocka_unit_test(long_records),
         cmocka_unit_test(no_mini_transaction_is_longer_than_a_mebibyte),
         cmocka_unit_test(file_records),
-        cmocka_unit_test(another_id),
+        cmocka_unit_test(forgotten_records),
         cmocka_unit_test(checkpoints_and_padding),
         cmocka_unit_test(undo_truncation),
         cmocka_unit_test(records_without_sense),
