@@ -271,6 +271,8 @@ static bool walk_page(const struct walk *w, uint8_t first, struct bytes_reader *
         return true;
     if (trim && w->visitor->trim)
         w->visitor->trim(w->visitor->context, space_id, page_no, w->lsn);
+    if (type == TYPE_INIT_PAGE && w->visitor->init)
+        w->visitor->init(w->visitor->context, space_id, page_no, w->lsn);
     if (!trim && w->visitor->page)
         w->visitor->page(w->visitor->context, space_id, page_no, w->lsn);
     return true;

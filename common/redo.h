@@ -68,6 +68,8 @@ struct redo_visitor {
     void (*page)(void *context, uint32_t space_id, uint32_t page_no, uint64_t lsn);
     /* undo tablespace truncated (TRIM_PAGES): new size in pages. page() is not called for it */
     void (*trim)(void *context, uint32_t space_id, uint32_t pages, uint64_t lsn);
+    /* INIT_PAGE; beside page() */
+    void (*init)(void *context, uint32_t space_id, uint32_t page_no, uint64_t lsn);
 };
 
 enum redo_result {

@@ -87,6 +87,12 @@ static void visit_trim(void *context, uint32_t space_id, uint32_t pages, uint64_
   emit(context, (enum redo_op)0, space_id, "", 0, lsn);
 }
 
+static void visit_init(void *context, uint32_t space_id, uint32_t page_no, uint64_t lsn)
+{
+  if (!page_no && space_id)
+    emit(context, FOLLOWER_PAGE_0, space_id, "", 0, lsn);
+}
+
 static bool read_header(struct follower *f, struct redo_log *log, struct gb_error *error)
 {
   uint8_t *data = NULL;
@@ -143,7 +149,7 @@ struct follower *follower_open(const char *directory, bool direct, follower_sink
   pthread_condattr_destroy(&monotonic);
   f->sink = sink;
   f->sink_context = context;
-  f->visitor = (struct redo_visitor){.context = f, .file = visit_file, .trim = visit_trim};
+  f->visitor = (struct redo_visitor){.context = f, .file = visit_file, .trim = visit_trim, .init = visit_init};
   f->end = UINT64_MAX;
   f->read_size = READ_MIN;
   snprintf(f->path, sizeof f->path, "%s/ib_logfile0", directory);

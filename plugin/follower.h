@@ -19,10 +19,12 @@
 
 struct follower;
 
-/* A FILE_* record or an undo truncation, in LSN order. Called from the follower's thread. */
+#define FOLLOWER_PAGE_0 ((enum redo_op)1)
+
+/* A FILE_* record an undo truncation or the making of a first page, in LSN order. Called from the follower's thread. */
 struct follower_event
 {
-  enum redo_op op; /* REDO_FILE_CREATE, _DELETE, _RENAME, _MODIFY; 0: undo tablespace truncated */
+  enum redo_op op; /* REDO_FILE_CREATE, _DELETE, _RENAME, _MODIFY; 0: undo tablespace truncated; FOLLOWER_PAGE_0: that was made */
   uint32_t space_id;
   char path[1024]; /* RENAME: the new one; as logged, with "./" removed */
   uint64_t lsn;

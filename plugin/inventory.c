@@ -273,6 +273,13 @@ static void apply(struct inventory *inv, const struct follower_event *e)
       i->trimmed = true;
     return;
   }
+  if (e->op == FOLLOWER_PAGE_0)
+  {
+    /* The checkpoint may lie between FILE_CREATE and this; all of the tablespace is in the redo nevertheless. */
+    if (i && !i->dropped && i->kind == WIRE_KIND_TABLESPACE)
+      i->created = true;
+    return;
+  }
   if (e->op == REDO_FILE_DELETE)
   {
     /* One that is not known yet, too: a list that was read before must not bring it in. */

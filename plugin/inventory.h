@@ -62,7 +62,7 @@ struct item
   bool in_use;   /* ITEM_CLOSED: open in some session */
   bool shrunk;   /* undo: shorter than it was; right only with `trimmed` */
   bool trimmed;  /* undo: the log holds its truncation */
-  bool created;  /* the log holds its FILE_CREATE */
+  bool created;  /* the log holds its FILE_CREATE, or the making of its first page */
   bool unwritten; /* nothing of it was on disk: right only with `created` */
   bool unopened; /* known from the dictionary and the file's first page alone: perhaps it waits for an IMPORT */
   uint32_t space_id;

@@ -73,7 +73,7 @@ static void see_trim(void *context, uint32_t space_id, uint32_t pages, uint64_t 
 
 static struct redo_visitor visitor_of(struct seen *s)
 {
-    return (struct redo_visitor){s, see_file, see_checkpoint, see_page, see_trim};
+    return (struct redo_visitor){s, see_file, see_checkpoint, see_page, see_trim, NULL};
 }
 
 /* The whole input: how far mini-transactions go. */

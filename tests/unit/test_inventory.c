@@ -384,6 +384,20 @@ static void an_unwritten_file_must_be_explained(void **state)
     finishes("");
 }
 
+/* The checkpoint may lie between its FILE_CREATE and this. */
+static void an_unwritten_file_is_explained_by_its_first_page(void **state)
+{
+    (void)state;
+    space(1, "db/a.ibd", 100);
+    inventory_list_complete(inv);
+    struct taken t = take("db/a.ibd");
+    uint32_t replaced;
+    inventory_note_unwritten(inv, t.item);
+    assert_true(done(t, ITEM_COPIED, &replaced));
+    event(FOLLOWER_PAGE_0, 1, "");
+    finishes("");
+}
+
 /* The system tablespace and undo tablespaces are known from the list alone. */
 static void records_of_other_tablespaces_rename_nothing(void **state)
 {
@@ -508,6 +522,7 @@ int main(void)
         TEST(what_the_redo_makes_need_not_be_copied),
         TEST(a_shorter_undo_tablespace_must_be_explained),
         TEST(an_unwritten_file_must_be_explained),
+        TEST(an_unwritten_file_is_explained_by_its_first_page),
         TEST(records_of_other_tablespaces_rename_nothing),
         TEST(an_orphan_gives_way_to_its_tablespace),
         TEST(files_are_forgotten_tablespaces_are_not),

@@ -11,7 +11,7 @@
 /* ---- what a visitor saw ---- */
 
 struct seen {
-    unsigned files, checkpoints, pages, trims;
+    unsigned files, checkpoints, pages, trims, inits;
     struct {
         enum redo_op op;
         uint32_t space_id;
@@ -64,10 +64,17 @@ static void see_trim(void *context, uint32_t space_id, uint32_t pages, uint64_t 
     s->trim_pages = pages;
 }
 
+static void see_init(void *context, uint32_t space_id, uint32_t page_no, uint64_t lsn)
+{
+    (void)space_id, (void)page_no, (void)lsn;
+    struct seen *s = context;
+    s->inits++;
+}
+
 static struct redo_visitor visitor(struct seen *s)
 {
     memset(s, 0, sizeof *s);
-    return (struct redo_visitor){s, see_file, see_checkpoint, see_page, see_trim};
+    return (struct redo_visitor){s, see_file, see_checkpoint, see_page, see_trim, see_init};
 }
 
 static unsigned total(const struct seen *s)
@@ -451,6 +458,7 @@ static void page_records(void **state)
     assert_int_equal(MADE("\x12\x34\x56", &s),
                      REDO_MTR); /* INIT_PAGE, the example of mtr0types.h */
     assert_int_equal(s.pages, 1);
+    assert_int_equal(s.inits, 1);
     assert_int_equal(s.space_id, 0x34);
     assert_int_equal(s.page_no, 0x56);
     assert_true(s.lsn == FIRST_LSN);

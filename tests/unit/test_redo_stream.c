@@ -65,7 +65,7 @@ static void open_flat(struct flat *f)
 static uint64_t feed(const struct flat *f, size_t end, const size_t *pieces, size_t count,
                      uint64_t *digest)
 {
-    struct redo_visitor v = {digest, see_file, see_checkpoint, see_page, NULL};
+    struct redo_visitor v = {digest, see_file, see_checkpoint, see_page, NULL, NULL};
     struct redo_stream *s = test_malloc(sizeof *s);
     redo_stream_begin(s, REDO_FORMAT_10_8, false, f->lsn, digest ? &v : NULL);
     if (digest)
