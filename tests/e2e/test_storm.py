@@ -166,7 +166,7 @@ class Scene:
         assert self.backups, 'no backup was compared'
         assert retried <= max(1, SHARE * self.backups), f'{retried} of {self.backups} backups had to be retried'
         assert self.kept <= self.compared / 20, f'{self.kept} tables were not compared'
-        if LONG:
+        if LONG and not self.galera:  # the nodes' directories were made without undo tablespaces
             assert self.truncations, 'no undo tablespace was truncated'
 
 
