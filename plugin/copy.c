@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define ALIGNMENT        4096u
+#define CUT_TRIES        10u    /* a file that is too short is looked at so often */
 #define PAGE_TRIES       10     /* rule 2 of the design's section 3: a floor */
 #define PAGE_RETRY_US    100000u
 #define PAGE_0_TRIES 10
@@ -355,6 +356,8 @@ static enum copy_result check_length(const struct space_read *s, const struct it
   struct stat st;
   if (fstat(s->fd, &st))
     error_set_errno(error, GB_io_error, errno, "%s can't be read", s->path);
+  else if (!long_enough(s, item, (uint64_t)st.st_size) && item->tries < CUT_TRIES)
+    return COPY_MISSING; /* perhaps it is being put there, for an IMPORT */
   else if (!long_enough(s, item, (uint64_t)st.st_size))
     error_set(error, GB_corrupt_page, "%s (space %u) has been cut: it ends at page %llu (offset %llu), its first page says that there are %u",
               s->path, item->space_id, (unsigned long long)st.st_size / s->info.format.page_size, (unsigned long long)st.st_size,

@@ -586,6 +586,8 @@ bool inventory_done(struct inventory *inv, struct item *i, uint32_t number, cons
 {
   pthread_mutex_lock(&inv->mutex);
   bool keep = state == ITEM_COPIED && !i->dropped && !i->again && !i->discarded;
+  if (state == ITEM_MISSING && strcmp(announced, i->path))
+    state = ITEM_QUEUED; /* renamed while it was looked for */
   *replaced = keep && i->file_no != number ? i->file_no : 0;
   inventory_set_state(inv, i, i->dropped ? ITEM_GONE : i->again ? ITEM_QUEUED : i->discarded ? fresh(i) : state);
   i->again = i->discarded = false;

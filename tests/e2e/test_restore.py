@@ -64,12 +64,13 @@ class Scene:
         # to disk: a table whose first page is in the redo alone can't be moved
         server.execute('FLUSH TABLES far.one, far.renamed, far.parts FOR EXPORT', 'UNLOCK TABLES')
         self.backup, self.expected = self.take(server, 'UPDATE far.{} SET v = REVERSE(v)')
+        self.finished = self.agent.json('info', self.backup)['finished_at']
+        wait_for(lambda: f'{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%dT%H:%M:%SZ}' > self.finished, 5, 'the next second: --as-of knows no less')
         server.execute('INSERT INTO far.here VALUES (0, "later")')
         self.later, self.expected_later = self.take(server, 'UPDATE far.{} SET v = UPPER(v)',
                                                     'RENAME TABLE far.renamed TO far.other')
         server.execute('RENAME TABLE far.other TO far.renamed')
         self.rebuilt, _ = self.take(server, 'UPDATE far.{} SET v = LOWER(v)', 'ALTER TABLE far.renamed ADD KEY (v), ALGORITHM=COPY')
-        self.finished = self.agent.json('info', self.backup)['finished_at']
         self.tables = checks.tables(server.connection())
         server.stop()
         self.agent.stop()

@@ -315,6 +315,19 @@ static void a_missing_file_must_be_explained(void **state)
     finishes("");
 }
 
+static void a_file_that_is_renamed_while_it_is_looked_for_is_looked_for_again(void **state)
+{
+    (void)state;
+    uint32_t replaced;
+    space(1, "db/a.ibd", 100);
+    inventory_list_complete(inv);
+    struct taken t = take("db/a.ibd");
+    event(REDO_FILE_RENAME, 1, "db/b.ibd");
+    assert_false(done(t, ITEM_MISSING, &replaced));
+    copy("db/b.ibd");
+    finishes("");
+}
+
 static void what_was_not_copied_is_named(void **state)
 {
     (void)state;
@@ -518,6 +531,7 @@ int main(void)
         TEST(a_change_while_it_is_copied_is_copied_again),
         TEST(what_was_put_back_is_taken_again),
         TEST(a_missing_file_must_be_explained),
+        TEST(a_file_that_is_renamed_while_it_is_looked_for_is_looked_for_again),
         TEST(what_was_not_copied_is_named),
         TEST(what_the_redo_makes_need_not_be_copied),
         TEST(a_shorter_undo_tablespace_must_be_explained),
