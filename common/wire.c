@@ -462,3 +462,14 @@ bool wire_add_fact(struct wire_facts *facts, const char *key, const char *format
     facts->count++;
     return true;
 }
+
+void wire_add_check(struct wire_checked *rows, const char *check, const char *result, const char *detail, const char *remedy)
+{
+    if (rows->count >= sizeof rows->row / sizeof rows->row[0])
+        return;
+    snprintf(rows->row[rows->count].check, sizeof rows->row[0].check, "%s", check);
+    snprintf(rows->row[rows->count].result, sizeof rows->row[0].result, "%s", result);
+    snprintf(rows->row[rows->count].detail, sizeof rows->row[0].detail, "%s", detail);
+    snprintf(rows->row[rows->count].remedy, sizeof rows->row[0].remedy, "%s", remedy);
+    rows->count++;
+}

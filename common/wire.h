@@ -264,6 +264,9 @@ void wire_put_header(uint8_t out[WIRE_HEADER_SIZE], enum wire_type type, size_t 
 bool wire_get_header(const uint8_t in[WIRE_HEADER_SIZE], uint16_t *type, uint32_t *payload_size,
                      struct gb_error *error);
 
+/* Adds a row; one that is too many is left out, texts are cut. result: OK, WARN or FAIL. */
+void wire_add_check(struct wire_checked *rows, const char *check, const char *result, const char *detail, const char *remedy);
+
 /* Value of a fact, or "" if it is not there. */
 const char *wire_fact(const struct wire_facts *facts, const char *key);
 /* Adds a fact; false if the table is full, or the key or the value too long. */

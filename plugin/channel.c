@@ -2,6 +2,7 @@
 #include "plugin/channel.h"
 #include "plugin/progress.h"
 #include "common/priority.h"
+#include "common/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -229,12 +230,8 @@ struct channel *channel_open(const char *path, const struct wire_hello *hello, u
   ch->memfd = -1;
   ch->tail = &ch->head;
   pthread_mutex_init(&ch->mutex, NULL);
-  pthread_condattr_t monotonic;
-  pthread_condattr_init(&monotonic);
-  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-  pthread_cond_init(&ch->changed, &monotonic);
-  pthread_cond_init(&ch->outgoing, &monotonic);
-  pthread_condattr_destroy(&monotonic);
+  cond_init_monotonic(&ch->changed);
+  cond_init_monotonic(&ch->outgoing);
   if ((ch->fd = connect_to(path, until, error)) < 0)
     goto fail;
   struct bytes_writer w = bytes_writer(buffer, WIRE_PAYLOAD_MAX);
@@ -365,14 +362,7 @@ static bool send_list(struct channel *ch, struct message *list)
 /* Waits a slice of time for a change. Under mutex. */
 static void wait_slice(struct channel *ch)
 {
-  struct timespec until;
-  clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_nsec += POLL_MS * 1000000L;
-  if (until.tv_nsec >= 1000000000L)
-  {
-    until.tv_sec++;
-    until.tv_nsec -= 1000000000L;
-  }
+  struct timespec until = deadline_in_ms(POLL_MS);
   pthread_cond_timedwait(&ch->changed, &ch->mutex, &until);
 }
 

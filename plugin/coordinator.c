@@ -128,14 +128,14 @@ void backup_warn(const char *text)
 /* PREFLIGHT: the node untouched. */
 static bool run_preflight(struct backup *b, const struct wire_checked *agent)
 {
-  struct check_rows rows = {0};
+  struct wire_checked rows = {0};
   if (agent)
-    rows.list = *agent;
+    rows = *agent;
   if (!(b->sql = sql_open(&b->error)) || !stage_prepare(b->sql, &b->galera, &b->error))
     return false;
   bool ok = preflight(b->sql, b->options.ring_size, &b->facts, &b->node, &rows, &b->error);
   pthread_mutex_lock(&mutex);
-  current.check = rows.list;
+  current.check = rows;
   snprintf(current.check_id, sizeof current.check_id, "%s", b->options.id);
   pthread_mutex_unlock(&mutex);
   struct progress *p = progress_lock();

@@ -356,13 +356,15 @@ static enum copy_result check_length(const struct space_read *s, const struct it
   struct stat st;
   if (fstat(s->fd, &st))
     error_set_errno(error, GB_io_error, errno, "%s can't be read", s->path);
-  else if (!long_enough(s, item, (uint64_t)st.st_size) && item->tries < CUT_TRIES)
+  else if (long_enough(s, item, (uint64_t)st.st_size))
+    return COPY_DONE;
+  else if (item->tries < CUT_TRIES)
     return COPY_MISSING; /* perhaps it is being put there, for an IMPORT */
-  else if (!long_enough(s, item, (uint64_t)st.st_size))
+  else
     error_set(error, GB_corrupt_page, "%s (space %u) has been cut: it ends at page %llu (offset %llu), its first page says that there are %u",
               s->path, item->space_id, (unsigned long long)st.st_size / s->info.format.page_size, (unsigned long long)st.st_size,
               s->info.size);
-  return error->code ? COPY_FAILED : COPY_DONE;
+  return COPY_FAILED;
 }
 
 static enum copy_result copy_pages(struct copier *c, struct space_read *s, struct item *item, struct gb_error *error)

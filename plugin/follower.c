@@ -3,6 +3,7 @@
 #include "plugin/progress.h"
 #include "plugin/tail.h"
 #include "common/priority.h"
+#include "common/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +22,7 @@
 #define QUEUE_SIZE       (8u << 20)  /* parsed, not yet handed over */
 #define SEND_MIN         (256u << 10) /* a slot waits for this much, unless... */
 #define SEND_AFTER_US    500000u     /* ...it has waited this long */
-#define IDLE_US          20000
+#define IDLE_MS          20u
 #define CHECK_EVERY_US   200000u     /* inode and checkpoint while idle */
 #define HEADER_TRIES     20
 #define LOST_TRIES       50          /* idle rounds with the server far ahead before the place is given up */
@@ -120,7 +121,7 @@ static bool read_header(struct follower *f, struct redo_log *log, struct gb_erro
     {
       if (error->code == GB_unsupported_server)
         break;
-      usleep(IDLE_US);
+      usleep(IDLE_MS * 1000);
     }
   }
   free(data);
@@ -142,11 +143,7 @@ struct follower *follower_open(const char *directory, bool direct, follower_sink
   f->buffer = memory;
   f->queue = memory + BUFFER_SIZE;
   pthread_mutex_init(&f->mutex, NULL);
-  pthread_condattr_t monotonic;
-  pthread_condattr_init(&monotonic);
-  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-  pthread_cond_init(&f->changed, &monotonic);
-  pthread_condattr_destroy(&monotonic);
+  cond_init_monotonic(&f->changed);
   f->sink = sink;
   f->sink_context = context;
   f->visitor = (struct redo_visitor){.context = f, .file = visit_file, .trim = visit_trim, .init = visit_init};
@@ -355,14 +352,7 @@ static void follow(struct follower *f, bool early)
     /* Nothing new, or what is new is to be read once more before it is believed. */
     if ((at_end || !done) && f->tail.final == final && f->end == end && !f->stop && !f->error.code)
     {
-      struct timespec until;
-      clock_gettime(CLOCK_MONOTONIC, &until);
-      until.tv_nsec += IDLE_US * 1000L;
-      if (until.tv_nsec >= 1000000000L)
-      {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000L;
-      }
+      struct timespec until = deadline_in_ms(IDLE_MS);
       pthread_cond_timedwait(&f->changed, &f->mutex, &until);
     }
     pthread_mutex_unlock(&f->mutex);
@@ -478,15 +468,7 @@ void follower_hurry(struct follower *f)
 bool follower_catch_up(struct follower *f, uint64_t lsn, unsigned timeout_ms)
 {
   follower_hurry(f);
-  struct timespec until;
-  clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_sec += timeout_ms / 1000;
-  until.tv_nsec += (long)(timeout_ms % 1000) * 1000000L;
-  if (until.tv_nsec >= 1000000000L)
-  {
-    until.tv_sec++;
-    until.tv_nsec -= 1000000000L;
-  }
+  struct timespec until = deadline_in_ms(timeout_ms);
   pthread_mutex_lock(&f->mutex);
   int waited = 0;
   while (f->parsed < lsn && !f->error.code && !waited)

@@ -1,6 +1,7 @@
 /* What there is to copy; see inventory.h. */
 #include "plugin/inventory.h"
 #include "plugin/progress.h"
+#include "common/clock.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -41,11 +42,7 @@ struct inventory *inventory_new(void)
   if (!inv)
     return NULL;
   pthread_mutex_init(&inv->mutex, NULL);
-  pthread_condattr_t monotonic;
-  pthread_condattr_init(&monotonic);
-  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-  pthread_cond_init(&inv->changed, &monotonic);
-  pthread_condattr_destroy(&monotonic);
+  cond_init_monotonic(&inv->changed);
   inv->last = &inv->first;
   inv->events_last = &inv->events;
   inv->next_number = 1;
@@ -554,14 +551,7 @@ void inventory_gone(struct inventory *inv, struct item *i)
 
 struct item *inventory_take(struct inventory *inv, unsigned wait_ms, uint32_t *number)
 {
-  struct timespec until;
-  clock_gettime(CLOCK_MONOTONIC, &until);
-  until.tv_nsec += (long)wait_ms * 1000000L;
-  while (until.tv_nsec >= 1000000000L)
-  {
-    until.tv_sec++;
-    until.tv_nsec -= 1000000000L;
-  }
+  struct timespec until = deadline_in_ms(wait_ms);
   struct item *best = NULL;
   pthread_mutex_lock(&inv->mutex);
   for (int waited = 0;;)

@@ -93,35 +93,23 @@ bool facts_read(struct sql *sql, struct facts *facts, struct gb_error *error)
   return true;
 }
 
-void check_add(struct check_rows *rows, const char *check, const char *result, const char *detail, const char *remedy)
-{
-  struct wire_checked *l = &rows->list;
-  if (l->count >= sizeof l->row / sizeof l->row[0])
-    return;
-  snprintf(l->row[l->count].check, sizeof l->row[0].check, "%s", check);
-  snprintf(l->row[l->count].result, sizeof l->row[0].result, "%s", result);
-  snprintf(l->row[l->count].detail, sizeof l->row[0].detail, "%s", detail);
-  snprintf(l->row[l->count].remedy, sizeof l->row[0].remedy, "%s", remedy);
-  l->count++;
-}
-
 /* A check that ends the backup. */
-static void fail(struct check_rows *rows, const char *check, enum gb_code code, struct gb_error *error, const char *what,
+static void fail(struct wire_checked *rows, const char *check, enum gb_code code, struct gb_error *error, const char *what,
                  const char *hint)
 {
-  check_add(rows, check, "FAIL", what, hint ? hint : error_default_hint(code));
+  wire_add_check(rows, check, "FAIL", what, hint ? hint : error_default_hint(code));
   error_set(error, code, "%s", what);
   if (hint && error->code == code && !strcmp(error->what, what))
     error_hint(error, "%s", hint);
 }
 
-static void check_node(const struct facts *facts, const struct node_state *state, struct check_rows *rows,
+static void check_node(const struct facts *facts, const struct node_state *state, struct wire_checked *rows,
                        struct gb_error *error)
 {
   char text[512];
   if (!facts->galera)
   {
-    check_add(rows, "node", "OK", "standalone server", "");
+    wire_add_check(rows, "node", "OK", "standalone server", "");
     return;
   }
   snprintf(text, sizeof text, "node %.64s is %s in a %s component", facts->node, state->comment, state->cluster_status);
@@ -129,7 +117,7 @@ static void check_node(const struct facts *facts, const struct node_state *state
   bool synced = !strcmp(state->comment, "Synced");
   bool desynced = !strcmp(state->comment, "Donor/Desynced") && state->desync_count > 0;
   if (primary && (synced || desynced))
-    check_add(rows, "node", "OK", text, "");
+    wire_add_check(rows, "node", "OK", text, "");
   else
     fail(rows, "node", GB_node_not_fit, error, text, NULL);
   if (strstr(facts->wsrep_mode, "BF_ABORT_MARIABACKUP"))
@@ -161,7 +149,7 @@ static bool take_engine(void *context, char **column, unsigned count)
   return true;
 }
 
-static bool check_engines(struct sql *sql, struct check_rows *rows, struct gb_error *error)
+static bool check_engines(struct sql *sql, struct wire_checked *rows, struct gb_error *error)
 {
   struct engines unknown = {""};
   char tables[512] = "";
@@ -180,12 +168,12 @@ static bool check_engines(struct sql *sql, struct check_rows *rows, struct gb_er
   if (tables[0])
     fail(rows, "engines", GB_unsupported_engine, error, text, NULL);
   else
-    check_add(rows, "engines", "OK", "all tables are of engines that can be backed up", "");
+    wire_add_check(rows, "engines", "OK", "all tables are of engines that can be backed up", "");
   return true;
 }
 
 /* InnoDB's lists are plugins of information_schema that can be switched off. */
-static bool check_list(struct sql *sql, struct check_rows *rows, struct gb_error *first, struct gb_error *error)
+static bool check_list(struct sql *sql, struct wire_checked *rows, struct gb_error *first, struct gb_error *error)
 {
   char status[16] = "";
   if (!sql_value(sql, 0, status, sizeof status, error,
@@ -200,7 +188,7 @@ static bool check_list(struct sql *sql, struct check_rows *rows, struct gb_error
 }
 
 /* Shared memory counts as the server's own: beyond a limit of its control group the kernel would kill it. */
-static void check_memory(uint64_t ring_size, struct check_rows *rows, struct gb_error *error)
+static void check_memory(uint64_t ring_size, struct wire_checked *rows, struct gb_error *error)
 {
   uint64_t need = ring_size + PLUGIN_MEMORY, available = memory_available("");
   char text[256];
@@ -209,22 +197,22 @@ static void check_memory(uint64_t ring_size, struct check_rows *rows, struct gb_
   if (available && available < need)
     fail(rows, "memory", GB_no_memory, error, text, NULL);
   else if (available)
-    check_add(rows, "memory", "OK", text, "");
+    wire_add_check(rows, "memory", "OK", text, "");
 }
 
-bool preflight(struct sql *sql, uint64_t ring_size, struct facts *facts, struct node_state *state, struct check_rows *rows,
+bool preflight(struct sql *sql, uint64_t ring_size, struct facts *facts, struct node_state *state, struct wire_checked *rows,
                struct gb_error *error)
 {
   if (!facts_read(sql, facts, error) || !stage_node_state(sql, facts->galera, state, error))
     return false;
   struct gb_error first = {0};
-  check_add(rows, "server", "OK", facts->version, "");
+  wire_add_check(rows, "server", "OK", facts->version, "");
   check_node(facts, state, rows, &first);
   if (!strcmp(facts->encrypt_log, "ON"))
     fail(rows, "redo_log", GB_unsupported_config, &first, "the redo log is encrypted (innodb_encrypt_log=ON)",
          "SET innodb_encrypt_log=OFF and restart: this release can't follow an encrypted redo log");
   else
-    check_add(rows, "redo_log", "OK", facts->log_file_size, "");
+    wire_add_check(rows, "redo_log", "OK", facts->log_file_size, "");
   check_memory(ring_size, rows, &first);
   if (!check_list(sql, rows, &first, error) || !check_engines(sql, rows, error))
     return false;

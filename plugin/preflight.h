@@ -28,17 +28,9 @@ struct facts
 
 bool facts_read(struct sql *sql, struct facts *facts, struct gb_error *error);
 
-struct check_rows
-{
-  struct wire_checked list;
-};
-
-/* Adds a row. */
-void check_add(struct check_rows *rows, const char *check, const char *result, const char *detail, const char *remedy);
-
 /* All checks of the server. ring_size: bytes of shared memory that the backup will take. state: of the node, filled. Errors: that of
    the first check that fails; all rows are there nonetheless. */
-bool preflight(struct sql *sql, uint64_t ring_size, struct facts *facts, struct node_state *state, struct check_rows *rows,
+bool preflight(struct sql *sql, uint64_t ring_size, struct facts *facts, struct node_state *state, struct wire_checked *rows,
                struct gb_error *error);
 
 #endif

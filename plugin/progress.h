@@ -7,6 +7,7 @@
 
 #include "common/error.h"
 #include "common/wire.h"
+#include "common/clock.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -53,7 +54,6 @@ enum bottleneck
   BOTTLENECK_LOCK,
 };
 
-uint64_t now_us(void); /* CLOCK_MONOTONIC, microseconds */
 
 /* The one instance, locked. Hold it for assignments only. */
 struct progress *progress_lock(void);

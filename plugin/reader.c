@@ -3,6 +3,7 @@
 #include "plugin/copy.h"
 #include "plugin/progress.h"
 #include "common/priority.h"
+#include "common/clock.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -189,14 +190,7 @@ static void read_files(struct readers *r, bool prompt)
       counted = false;
       pthread_cond_broadcast(&r->changed);
     }
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += WAIT_MS * 1000000L / (r->shared.window ? 10 : 1);
-    if (until.tv_nsec >= 1000000000L)
-    {
-      until.tv_sec++;
-      until.tv_nsec -= 1000000000L;
-    }
+    struct timespec until = deadline_in_ms(r->shared.window ? WAIT_MS / 10 : WAIT_MS);
     if (!r->job && !r->shared.stop)
       pthread_cond_timedwait(&r->changed, &r->mutex, &until);
     pthread_mutex_unlock(&r->mutex);
@@ -250,12 +244,8 @@ struct readers *readers_start(const struct reader_setup *setup, unsigned threads
   r->shared.direct = setup->direct;
   snprintf(r->shared.datadir, sizeof r->shared.datadir, "%s", setup->datadir);
   pthread_mutex_init(&r->mutex, NULL);
-  pthread_condattr_t monotonic;
-  pthread_condattr_init(&monotonic);
-  pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-  pthread_cond_init(&r->changed, &monotonic);
+  cond_init_monotonic(&r->changed);
   pthread_cond_init(&r->turn, NULL);
-  pthread_condattr_destroy(&monotonic);
   if (copy_read_system(&r->shared, setup->system_file, error))
   {
     readers_set_threads(r, threads);
@@ -328,22 +318,9 @@ void readers_urgent(struct readers *r, bool on)
   set_turn(r, &r->shared.urgent, on);
 }
 
-static void deadline_in(struct timespec *t, unsigned ms)
-{
-  clock_gettime(CLOCK_MONOTONIC, t);
-  t->tv_sec += ms / 1000;
-  t->tv_nsec += (long)(ms % 1000) * 1000000L;
-  if (t->tv_nsec >= 1000000000L)
-  {
-    t->tv_sec++;
-    t->tv_nsec -= 1000000000L;
-  }
-}
-
 bool readers_idle(struct readers *r, unsigned timeout_ms)
 {
-  struct timespec until;
-  deadline_in(&until, timeout_ms);
+  struct timespec until = deadline_in_ms(timeout_ms);
   bool idle = false;
   int waited = 0;
   pthread_mutex_lock(&r->mutex);
@@ -374,8 +351,7 @@ void readers_run(struct readers *r, void (*function)(void *argument), void *argu
 
 bool readers_ran(struct readers *r, unsigned timeout_ms)
 {
-  struct timespec until;
-  deadline_in(&until, timeout_ms);
+  struct timespec until = deadline_in_ms(timeout_ms);
   int waited = 0;
   pthread_mutex_lock(&r->mutex);
   while ((r->job || r->job_running) && !waited)

@@ -4,6 +4,7 @@
 #include "agent/restore/report.h"
 #include "agent/ui/progress.h"
 #include "agent/ui/text.h"
+#include "common/clock.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -144,13 +145,6 @@ static bool make_request(const struct options *o, const struct manifest *m, stru
     return true;
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 /* Plans, asks, restores, does what follows, reports. */
 static void restore(const struct options *options, struct repository *r, const struct manifest *m, struct restore_request *request,
                     struct index *index, struct restore_plan *plan, struct gb_error *error)
@@ -173,11 +167,11 @@ static void restore(const struct options *options, struct repository *r, const s
         (options->json ? restore_plan_print_json : restore_plan_print)(r, index, &report);
     if (options->dry_run || !confirmed(options, plan, error))
         return;
-    double began = now();
+    double began = now_s();
     progress_start(&bar, options->progress, "restoring", options->json);
     bool ok = restore_run(r, m, index, request, plan, error);
     progress_end(&bar);
-    report.seconds = now() - began;
+    report.seconds = now_s() - began;
     if (ok && finish_run(&after, &finish, &result, m, index, request, plan, error))
         print_report(options, &report);
 }

@@ -9,17 +9,6 @@
 #define SEGMENTS_BESIDE 3u /* open ones beside two for each thread: daemon/pipeline */
 #define BACKUP_NEED     (128ull << 20) /* bytes beside redo-memory: workers, messages, the index of a large backup */
 
-void check_row(struct wire_checked *m, const char *check, const char *result, const char *detail, const char *remedy)
-{
-    if (m->count >= sizeof m->row / sizeof m->row[0])
-        return;
-    snprintf(m->row[m->count].check, sizeof m->row[0].check, "%s", check);
-    snprintf(m->row[m->count].result, sizeof m->row[0].result, "%s", result);
-    snprintf(m->row[m->count].detail, sizeof m->row[0].detail, "%s", detail);
-    snprintf(m->row[m->count].remedy, sizeof m->row[0].remedy, "%s", remedy);
-    m->count++;
-}
-
 /* What is on the server's disk or on its host is lost with them. */
 static void check_place(const struct config *config, const struct repository_spec *spec, const char *name, uint64_t device,
                         struct wire_checked *m)
@@ -30,10 +19,10 @@ static void check_place(const struct config *config, const struct repository_spe
         remote = remote || repository_is_remote(&config->repositories[i]) || place_is_remote(config->repositories[i].path);
     if (place_on_device(spec->path, device)) {
         snprintf(detail, sizeof detail, "%.150s is on the data directory's file system: what destroys the one destroys both", spec->path);
-        check_row(m, name, "WARN", detail, "put the repository on another disk, or better on another host");
+        wire_add_check(m, name, "WARN", detail, "put the repository on another disk, or better on another host");
     }
     if (!remote)
-        check_row(m, "off_host", "WARN", "no repository is on a network file system: what destroys this host may destroy all backups",
+        wire_add_check(m, "off_host", "WARN", "no repository is on a network file system: what destroys this host may destroy all backups",
                   "add a repository on another host (NFS), or copy it there; no matter if its path is a network volume");
 }
 
@@ -49,11 +38,11 @@ void check_repository(const struct config *config, const struct repository_spec 
     else if (in_time)
         snprintf(detail, sizeof detail, "%.150s is writable, %" PRIu64 " MB free", spec->path, t->available >> 20);
     if (!in_time)
-        check_row(m, check, "WARN", late.what, late.hint);
+        wire_add_check(m, check, "WARN", late.what, late.hint);
     else if (t->error.code)
-        check_row(m, check, "FAIL", t->error.what, t->error.hint);
+        wire_add_check(m, check, "FAIL", t->error.what, t->error.hint);
     else
-        check_row(m, check, "OK", detail, "");
+        wire_add_check(m, check, "OK", detail, "");
     if (!in_time || t->opened)
         check_place(config, spec, check, asked->datadir_device, m);
 }
@@ -75,7 +64,7 @@ void check_memory(const struct config *config, uint64_t available, struct wire_c
     snprintf(detail, sizeof detail, "the agent can take %" PRIu64 " MB more before it reaches a memory limit; a backup may need %" PRIu64 " MB",
              available >> 20, need >> 20);
     if (available && available < need)
-        check_row(m, "agent_memory", "WARN", detail, "raise the limit of the agent's control group, or lower redo-memory in its configuration");
+        wire_add_check(m, "agent_memory", "WARN", detail, "raise the limit of the agent's control group, or lower redo-memory in its configuration");
     else if (available)
-        check_row(m, "agent_memory", "OK", detail, "");
+        wire_add_check(m, "agent_memory", "OK", detail, "");
 }

@@ -9,8 +9,6 @@
 #include "agent/repository/repository.h"
 #include "common/wire.h"
 
-/* Adds a row; what is too many is left out. result: OK, WARN or FAIL. */
-void check_row(struct wire_checked *rows, const char *check, const char *result, const char *detail, const char *remedy);
 /* asked: the server's data directory and its size. trial: to be ended when the rows have been sent. */
 void check_repository(const struct config *config, const struct repository_spec *spec, const struct wire_check *asked,
                       struct trial *trial, struct wire_checked *rows);

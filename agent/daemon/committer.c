@@ -1,5 +1,6 @@
 /* The commit of a backup; see committer.h. */
 #include "agent/daemon/committer.h"
+#include "common/clock.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -19,13 +20,6 @@ struct committer {
     uint64_t operations;   /* of the storage, when it was looked at last */
     uint64_t moved_ms;     /* when they had changed */
 };
-
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
 
 /* repository_commit() asks; the last answer is the decision. */
 static bool wanted(void *context, bool last)
@@ -68,7 +62,7 @@ struct committer *committer_start(struct repository *repository, struct pipeline
         c->backup = backup;
         c->manifest = manifest;
         c->operations = storage_operations(repository->storage);
-        c->moved_ms = now_ms();
+        c->moved_ms = now_us() / 1000;
         pthread_mutex_init(&c->mutex, NULL);
         if (!pthread_create(&c->thread, NULL, committer_main, c))
             return c;
@@ -86,7 +80,7 @@ bool committer_ended(struct committer *c)
 
 uint64_t committer_idle_ms(struct committer *c)
 {
-    uint64_t operations = storage_operations(c->repository->storage), now = now_ms();
+    uint64_t operations = storage_operations(c->repository->storage), now = now_us() / 1000;
     if (operations != c->operations)
         c->moved_ms = now;
     c->operations = operations;

@@ -1,5 +1,6 @@
 /* Something that asks a repository behind a network; see errand.h. */
 #include "agent/daemon/errand.h"
+#include "common/clock.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -35,16 +36,12 @@ static void destroy(struct errand *e)
 struct errand *errand_start(void (*run)(void *context), void *context)
 {
     struct errand *e = calloc(1, sizeof *e);
-    pthread_condattr_t monotonic;
     if (!e)
         return NULL;
     e->run = run;
     e->context = context;
     pthread_mutex_init(&e->mutex, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&e->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    cond_init_monotonic(&e->changed);
     if (!pthread_create(&e->thread, NULL, errand_main, e))
         return e;
     destroy(e);
@@ -53,14 +50,7 @@ struct errand *errand_start(void (*run)(void *context), void *context)
 
 bool errand_wait(struct errand *e, unsigned ms)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += (long)(ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000L;
-    }
+    struct timespec until = deadline_in_ms(ms);
     pthread_mutex_lock(&e->mutex);
     int failed = 0;
     while (!e->ended && !failed)

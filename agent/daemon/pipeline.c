@@ -3,6 +3,7 @@
 #include "agent/daemon/spool.h"
 #include "agent/repository/segments.h"
 #include "common/priority.h"
+#include "common/clock.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -12,7 +13,7 @@
 
 #define THREADS_MAX  64u
 #define SPARE        2u /* workers beyond the threads asked for: who waits for the store leaves no processor idle */
-#define WAIT_NS      100000000L
+#define WAIT_MS      100u
 #define WORKER_NICE  15 /* no lower: on a saturated machine a backup has to end some day */
 
 struct job {
@@ -58,13 +59,6 @@ struct pipeline {
     unsigned threads, workers; /* all; those that take pages */
 };
 
-static uint64_t now_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
-
 /* Under the mutex. */
 static void wake_all(struct pipeline *p)
 {
@@ -83,13 +77,7 @@ static void fail(struct pipeline *p, const struct gb_error *error)
 
 static void wait_slice(struct pipeline *p)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += WAIT_NS;
-    if (until.tv_nsec >= 1000000000L) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000L;
-    }
+    struct timespec until = deadline_in_ms(WAIT_MS);
     pthread_cond_timedwait(&p->changed, &p->mutex, &until);
 }
 
@@ -379,12 +367,8 @@ struct pipeline *pipeline_start(const struct pipeline_setup *setup, struct gb_er
     p->took_us = p->counted_us = now_us();
     index_init(&p->index);
     pthread_mutex_init(&p->mutex, NULL);
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&p->changed, &monotonic);
+    cond_init_monotonic(&p->changed);
     pthread_cond_init(&p->hurried, NULL);
-    pthread_condattr_destroy(&monotonic);
     bool spool = setup->redo_spool && setup->redo_spool[0];
     bool ok = p->held && (!spool || (p->spool = spool_open(setup->redo_spool, setup->redo_spool_size, error))) &&
               start_thread(p, redo_main, error) && start_thread(p, redo_writer_main, error);

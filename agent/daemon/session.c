@@ -7,6 +7,7 @@
 #include "agent/daemon/pipeline.h"
 #include "common/memory.h"
 #include "common/processors.h"
+#include "common/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -301,13 +302,6 @@ static bool begin(struct session *s, const struct wire_ready *ready, bool *told,
 }
 
 /* ---- sign of life ---- */
-
-static uint64_t now_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
-}
 
 /* What holds the workers up while slots wait for them: the store if they spend most of their time in it, else the CPU. */
 static uint8_t waits_for(const struct pipeline_figures *f, uint64_t store_us, uint64_t passed_us)
@@ -669,10 +663,10 @@ static void run_check(struct session *s, const struct wire_check *check)
     struct trial trial = {.opened = false};
     if (!m)
         return;
-    check_row(m, "agent", "OK", "galera-backup " GB_VERSION, "");
+    wire_add_check(m, "agent", "OK", "galera-backup " GB_VERSION, "");
     const struct repository_spec *spec = choose_repository(s, check->repositories, &error);
     if (!choose_cluster(s, &error) || !spec)
-        check_row(m, "configuration", "FAIL", error.what, error.hint);
+        wire_add_check(m, "configuration", "FAIL", error.what, error.hint);
     if (spec)
         check_repository(s->config, spec, check, &trial, m);
     check_memory(s->config, memory_available(""), m);

@@ -1,5 +1,6 @@
 /* One HTTP request and its answer; see http.h. */
 #include "agent/http/http.h"
+#include "common/clock.h"
 
 #include <curl/curl.h>
 #include <openssl/rand.h>
@@ -234,13 +235,6 @@ static int on_seek(void *context, curl_off_t offset, int origin)
     return CURL_SEEKFUNC_OK;
 }
 
-static uint64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
 /* Called about once a second at least, also while nothing moves: curl's own limit (LOW_SPEED_TIME)
    looks at the average of some seconds and comes late. */
 static int on_progress(void *context, curl_off_t down_total, curl_off_t down, curl_off_t up_total,
@@ -251,10 +245,10 @@ static int on_progress(void *context, curl_off_t down_total, curl_off_t down, cu
     (void)up_total;
     if (down + up != t->seen) {
         __atomic_fetch_add(t->http->moved, 1, __ATOMIC_RELAXED);
-        t->moved_ms = now_ms();
+        t->moved_ms = now_us() / 1000;
     }
     t->seen = down + up;
-    t->silent = now_ms() - t->moved_ms >= (uint64_t)t->http->limit_s * 1000;
+    t->silent = now_us() / 1000 - t->moved_ms >= (uint64_t)t->http->limit_s * 1000;
     return t->silent;
 }
 
@@ -297,7 +291,7 @@ static CURLcode try_once(struct http *h, const struct http_request *q, struct ht
                          char *why, bool *too_long)
 {
     struct transfer t = {
-        .http = h, .request = q, .response = r, .curl = take_handle(h), .moved_ms = now_ms()};
+        .http = h, .request = q, .response = r, .curl = take_handle(h), .moved_ms = now_us() / 1000};
     struct http_headers headers = {0};
     CURLcode code = CURLE_OUT_OF_MEMORY;
     long status = 0;

@@ -3,6 +3,7 @@
 #include "agent/mariadb/connection.h"
 #include "agent/mariadb/nodes.h"
 #include "common/monotonic.h"
+#include "common/clock.h"
 
 #include <errmsg.h>
 #include <inttypes.h>
@@ -442,11 +443,9 @@ static bool keep_connection(struct catalog *c, struct connection **connection, b
     return false;
 }
 
-static void wait_changed(struct catalog *c, int seconds)
+static void wait_changed(struct catalog *c, unsigned seconds)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += seconds;
+    struct timespec until = deadline_in_ms(seconds * 1000);
     pthread_cond_timedwait(&c->changed, &c->mutex, &until);
 }
 
@@ -511,11 +510,7 @@ struct catalog *catalog_start(const struct config *config, struct gb_error *erro
         c->config = config;
         c->tail = &c->head;
         pthread_mutex_init(&c->mutex, NULL);
-        pthread_condattr_t monotonic;
-        pthread_condattr_init(&monotonic);
-        pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-        pthread_cond_init(&c->changed, &monotonic);
-        pthread_condattr_destroy(&monotonic);
+        cond_init_monotonic(&c->changed);
         if (!pthread_create(&c->thread, NULL, catalog_main, c))
             return c;
     }

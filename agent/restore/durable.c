@@ -1,6 +1,7 @@
 /* What is on disk; see durable.h. */
 #include "agent/restore/durable.h"
 #include "agent/restore/journal.h"
+#include "common/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,13 +26,6 @@ struct durable {
     unsigned count;
     double next; /* time of the next checkpoint */
 };
-
-static double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static bool add(struct durable *d, const char *path, struct gb_error *error)
 {
@@ -64,7 +58,7 @@ struct durable *durable_open(const struct restore_request *request, const struct
         return NULL;
     }
     d->datadir = request->datadir;
-    d->next = seconds_now() + PAUSE_LEAST_S;
+    d->next = now_s() + PAUSE_LEAST_S;
     bool ok = add(d, request->datadir, error);
     for (size_t i = 0; ok && i < index->file_count; i++)
         if (index->files[i].path[0] == '/') {
@@ -98,7 +92,7 @@ bool durable_sync(struct durable *d, struct gb_error *error)
 bool durable_checkpoint(struct durable *d, const uint8_t *written, size_t count,
                         struct gb_error *error)
 {
-    double began = seconds_now();
+    double began = now_s();
     if (began < d->next)
         return true;
     uint8_t *now = malloc(count + 1);
@@ -108,7 +102,7 @@ bool durable_checkpoint(struct durable *d, const uint8_t *written, size_t count,
         now[i] = __atomic_load_n(&written[i], __ATOMIC_ACQUIRE);
     bool ok = durable_sync(d, error) && journal_write(d->datadir, now, count, error);
     free(now);
-    double took = seconds_now() - began;
+    double took = now_s() - began;
     d->next = began + took +
               (took * PAUSE_PER_SYNC > PAUSE_LEAST_S ? took * PAUSE_PER_SYNC : PAUSE_LEAST_S);
     return ok;

@@ -5,6 +5,7 @@
 #include "common/memory.h"
 #include "agent/restore/server_program.h"
 #include "agent/restore/target.h"
+#include "common/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,13 +17,6 @@
 #include <unistd.h>
 
 #define TRIAL_SUFFIX ".galera-backup-trial"
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static void path_in(char *out, size_t size, const char *datadir, const char *name)
 {
@@ -114,10 +108,10 @@ static bool serve(const struct private_server_spec *spec, const struct finish_pl
                   const struct finish_request *finish, struct finish_result *r,
                   struct gb_error *error)
 {
-    double began = now();
+    double began = now_s();
     struct private_server *server = private_server_start(spec, error);
     bool ok = server && private_server_wait_ready(server, error);
-    r->recover_s = now() - began;
+    r->recover_s = now_s() - began;
     ok = ok && (!p->gtid[0] || replica_seed(server, p->gtid, error)) &&
          (!p->history.new || history_forget_view(server, error)) &&
          (!finish->verify_boot || tables_check(server, &r->tables, error)) &&

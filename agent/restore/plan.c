@@ -6,6 +6,7 @@
 #include "agent/restore/target.h"
 #include "common/processors.h"
 #include "common/redo_writer.h"
+#include "common/clock.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -265,13 +266,6 @@ static bool measure(const struct restore_request *request, const struct index *i
 
 /* ---- time ---- */
 
-static double seconds_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 /* Reads some frames from all over the backup: their time is that of the rest, and a repository that
  * can't be read is seen early. */
 static bool estimate(struct repository *repository, const struct manifest *m,
@@ -279,7 +273,7 @@ static bool estimate(struct repository *repository, const struct manifest *m,
                      struct restore_plan *plan, struct gb_error *error)
 {
     struct frames *frames = frames_open(repository, m, index, error);
-    double began = seconds_now(), bytes = 0,
+    double began = now_s(), bytes = 0,
            left = plan->bytes > plan->done ? (double)(plan->bytes - plan->done) : 0;
     bool ok = frames != NULL;
     for (size_t i = 0; ok && i < SAMPLE_FRAMES && i < index->frame_count; i++) {
@@ -290,7 +284,7 @@ static bool estimate(struct repository *repository, const struct manifest *m,
     }
     frames_close(frames);
     unsigned cores = plan->threads < processors() ? plan->threads : processors();
-    double reading = bytes > 0 ? (seconds_now() - began) / bytes * left / cores : 0;
+    double reading = bytes > 0 ? (now_s() - began) / bytes * left / cores : 0;
     double writing = left / WRITE_RATE,
            limited = request->limit_rate ? (double)plan->stored / (double)request->limit_rate : 0;
     double longest = reading > writing ? reading : writing;

@@ -9,6 +9,7 @@
 #include "agent/restore/saved.h"
 #include "agent/restore/target.h"
 #include "common/redo_writer.h"
+#include "common/clock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -230,16 +231,14 @@ static size_t take_batch(struct writer *w, size_t *first, uint64_t *bytes)
 /* --limit-rate: waits until so many bytes may be read; all threads share one line. */
 static void wait_for_turn(struct writer *w, uint64_t bytes)
 {
-    struct timespec t;
     if (!w->request->limit_rate)
         return;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    uint64_t now = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+    uint64_t now = now_us();
     pthread_mutex_lock(&w->mutex);
     uint64_t turn = w->turn_us > now ? w->turn_us : now;
     w->turn_us = turn + (uint64_t)((double)bytes * 1e6 / (double)w->request->limit_rate);
     pthread_mutex_unlock(&w->mutex);
-    t = (struct timespec){(time_t)(turn / 1000000), (long)(turn % 1000000) * 1000};
+    struct timespec t = {(time_t)(turn / 1000000), (long)(turn % 1000000) * 1000};
     while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
         ;
 }

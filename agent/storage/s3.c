@@ -206,31 +206,31 @@ bool s3_put_new(struct s3 *s, const char *key, const void *data, size_t size, bo
     return false;
 }
 
-bool s3_delete(struct s3 *s, const char *key, unsigned tries, struct gb_error *error)
+/* What is not there has been removed. */
+static bool perform_delete(struct s3 *s, const struct s3_request *q, struct gb_error *error)
 {
-    struct s3_request q = {.method = "DELETE", .key = key, .attempts = tries};
     struct s3_answer a;
     struct gb_error problem = {0};
-    bool ok = s3_perform(&s->client, &q, &a, &problem) || problem.code == GB_not_found;
+    bool ok = s3_perform(&s->client, q, &a, &problem) || problem.code == GB_not_found;
     s3_answer_free(&a);
     if (!ok)
         error_copy(error, &problem);
     return ok;
 }
 
+bool s3_delete(struct s3 *s, const char *key, unsigned tries, struct gb_error *error)
+{
+    const struct s3_request q = {.method = "DELETE", .key = key, .attempts = tries};
+    return perform_delete(s, &q, error);
+}
+
 bool s3_abort_upload(struct s3 *s, const char *key, const char *upload_id, struct gb_error *error)
 {
-    struct s3_request q = {.method = "DELETE",
-                           .key = key,
-                           .query = {{"uploadId", upload_id}},
-                           .attempts = S3_CLEANING_TRIES};
-    struct s3_answer a;
-    struct gb_error problem = {0};
-    bool ok = s3_perform(&s->client, &q, &a, &problem) || problem.code == GB_not_found;
-    s3_answer_free(&a);
-    if (!ok)
-        error_copy(error, &problem);
-    return ok;
+    const struct s3_request q = {.method = "DELETE",
+                                 .key = key,
+                                 .query = {{"uploadId", upload_id}},
+                                 .attempts = S3_CLEANING_TRIES};
+    return perform_delete(s, &q, error);
 }
 
 /* ---- reading ---- */

@@ -18,6 +18,7 @@
   own and left over.
 */
 #include "agent/storage/s3_store.h"
+#include "common/clock.h"
 
 #include <inttypes.h>
 #include <limits.h>
@@ -146,9 +147,7 @@ static void *keeper_main(void *argument)
     struct s3_lock *l = argument;
     pthread_mutex_lock(&l->mutex);
     while (!l->stop) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_sec += RENEW_S;
+        struct timespec until = deadline_in_ms(RENEW_S * 1000);
         int failed = 0;
         while (!l->stop && !failed)
             failed = pthread_cond_timedwait(&l->changed, &l->mutex, &until);
@@ -203,11 +202,7 @@ static bool acquire(struct s3_lock *l, struct gb_error *error)
 
 static bool start_keeper(struct s3_lock *l, struct gb_error *error)
 {
-    pthread_condattr_t monotonic;
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&l->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    cond_init_monotonic(&l->changed);
     pthread_mutex_init(&l->mutex, NULL);
     return !pthread_create(&l->keeper, NULL, keeper_main, l) ||
            error_set(error, GB_internal, "no thread for a lock");

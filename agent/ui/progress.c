@@ -1,6 +1,7 @@
 /* Progress on standard error; see progress.h. */
 #include "agent/ui/progress.h"
 #include "agent/ui/text.h"
+#include "common/clock.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -20,13 +21,6 @@ struct figures {
     int64_t eta_s;      /* -1: not known */
 };
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 void progress_start(struct progress *p, const char *kind, const char *verb, bool json)
 {
     memset(p, 0, sizeof *p);
@@ -37,7 +31,7 @@ void progress_start(struct progress *p, const char *kind, const char *verb, bool
               : !strcmp(kind, "json")  ? PROGRESS_JSON
                                        : PROGRESS_NONE;
     p->verb = verb;
-    p->started = now();
+    p->started = now_s();
 }
 
 static struct figures figures_of(const struct progress *p, double t)
@@ -102,7 +96,7 @@ void progress_show(struct progress *p, uint64_t done, uint64_t total, const char
     static const double every[] = {[PROGRESS_BAR] = BAR_EVERY_S,
                                    [PROGRESS_PLAIN] = LINE_EVERY_S,
                                    [PROGRESS_JSON] = JSON_EVERY_S};
-    double t = now();
+    double t = now_s();
     p->done = done < total ? done : total;
     p->total = total;
     snprintf(p->note, sizeof p->note, "%s", note);
@@ -120,5 +114,5 @@ void progress_end(struct progress *p)
 {
     progress_clear(p);
     if ((p->kind == PROGRESS_PLAIN || p->kind == PROGRESS_JSON) && p->total)
-        show(p, now());
+        show(p, now_s());
 }
