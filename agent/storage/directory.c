@@ -296,6 +296,74 @@ static void directory_abort(struct storage_writer *writer)
     free(w);
 }
 
+/* The temporary file of an object that is replaced, locked: who else replaces it waits. What a process that died left there is
+   taken over. -1 with errno. */
+static int open_replacement(int directory, const char *temporary)
+{
+    for (;;) {
+        struct stat mine, there;
+        int fd = openat(directory, temporary, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd < 0)
+            return -1;
+        bool locked = !flock(fd, LOCK_EX) && !fstat(fd, &mine);
+        bool named = locked && !fstatat(directory, temporary, &there, AT_SYMLINK_NOFOLLOW) && mine.st_ino == there.st_ino &&
+                     mine.st_dev == there.st_dev;
+        if (named && !ftruncate(fd, 0))
+            return fd;
+        int failed = errno;
+        close(fd);
+        errno = failed;
+        if (!locked || named) /* else it has got its own name meanwhile */
+            return -1;
+    }
+}
+
+static bool directory_replace(struct storage *storage, const char *name, const void *data, size_t size, struct gb_error *error)
+{
+    struct directory *s = (struct directory *)storage;
+    struct directory_writer w = {.storage = s, .directory = -1, .fd = -1};
+    const char *base;
+    w.lock = find_lock(s, name, true);
+    if (lock_lost(w.lock, error))
+        return false;
+    snprintf(w.name, sizeof w.name, "%s", name);
+    w.directory = w.lock ? open_below(w.lock->directory, name + strlen(w.lock->prefix) + 1, true, &base) : open_parent(s, name, true, &base);
+    if (w.directory >= 0) {
+        snprintf(w.temporary, sizeof w.temporary, "%s" TEMPORARY_SUFFIX, base);
+        w.fd = open_replacement(w.directory, w.temporary);
+    }
+    bool ok = w.fd >= 0;
+    for (size_t at = 0; ok && at < size;) {
+        ssize_t n = write(w.fd, (const char *)data + at, size - at);
+        ok = n > 0 || (n < 0 && errno == EINTR);
+        at += n > 0 ? (size_t)n : 0;
+    }
+    ok = ok && !fsync(w.fd) && !renameat(w.directory, w.temporary, w.directory, base) && !fsync(w.directory);
+    if (!ok) {
+        write_failed(&w, errno, error);
+        if (w.fd >= 0)
+            unlinkat(w.directory, w.temporary, 0);
+    }
+    if (w.fd >= 0)
+        close(w.fd);
+    if (w.directory >= 0)
+        close(w.directory);
+    storage_count(&s->base);
+    return ok;
+}
+
+static bool directory_remove(struct storage *storage, const char *name, struct gb_error *error)
+{
+    struct directory *s = (struct directory *)storage;
+    const char *base;
+    int directory = open_parent(s, name, false, &base);
+    bool ok = directory >= 0 && !unlinkat(directory, base, 0) && !fsync(directory);
+    ok = ok || errno == ENOENT || error_set_errno(error, GB_store_failed, errno, "%s/%s can't be removed", s->path, name);
+    if (directory >= 0)
+        close(directory);
+    return ok;
+}
+
 static int open_object(struct directory *s, const char *name, struct gb_error *error)
 {
     const char *base;
@@ -519,6 +587,8 @@ static const struct storage_driver directory_driver = {
     .write = directory_write,
     .commit = directory_commit,
     .abort = directory_abort,
+    .replace = directory_replace,
+    .remove = directory_remove,
     .read = directory_read,
     .size = directory_size,
     .list = directory_list,

@@ -18,6 +18,9 @@ struct storage_driver {
                   struct gb_error *error);
     bool (*commit)(struct storage_writer *writer, struct gb_error *error);
     void (*abort)(struct storage_writer *writer);
+    bool (*replace)(struct storage *storage, const char *name, const void *data, size_t size,
+                    struct gb_error *error);
+    bool (*remove)(struct storage *storage, const char *name, struct gb_error *error);
     bool (*read)(struct storage *storage, const char *name, uint64_t offset, void *data,
                  size_t size, struct gb_error *error);
     bool (*size)(struct storage *storage, const char *name, uint64_t *size, struct gb_error *error);

@@ -224,6 +224,21 @@ bool s3_delete(struct s3 *s, const char *key, unsigned tries, struct gb_error *e
     return perform_delete(s, &q, error);
 }
 
+static bool s3_replace(struct storage *storage, const char *name, const void *data, size_t size,
+                       struct gb_error *error)
+{
+    struct s3 *s = (struct s3 *)storage;
+    char key[S3_KEY_MAX];
+    return s3_key(s, name, key, error) && s3_put(s, key, data, size, 0, error);
+}
+
+static bool s3_remove(struct storage *storage, const char *name, struct gb_error *error)
+{
+    struct s3 *s = (struct s3 *)storage;
+    char key[S3_KEY_MAX];
+    return s3_key(s, name, key, error) && s3_delete(s, key, 0, error);
+}
+
 bool s3_abort_upload(struct s3 *s, const char *key, const char *upload_id, struct gb_error *error)
 {
     const struct s3_request q = {.method = "DELETE",
@@ -303,6 +318,8 @@ static const struct storage_driver s3_driver = {
     .write = s3_write,
     .commit = s3_commit,
     .abort = s3_abort,
+    .replace = s3_replace,
+    .remove = s3_remove,
     .read = s3_read,
     .size = s3_size,
     .list = s3_list,

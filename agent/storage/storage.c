@@ -79,6 +79,20 @@ void storage_abort(struct storage_writer *w)
     w->driver->abort(w);
 }
 
+bool storage_replace(struct storage *s, const char *name, const void *data, size_t size,
+                     struct gb_error *error)
+{
+    if (size > STORAGE_REPLACE_MAX)
+        return error_set(error, GB_store_failed, "%s/%s would have %zu bytes, more than %u",
+                         storage_describe(s), name, size, STORAGE_REPLACE_MAX);
+    return s->driver->replace(s, name, data, size, error);
+}
+
+bool storage_remove(struct storage *s, const char *name, struct gb_error *error)
+{
+    return s->driver->remove(s, name, error);
+}
+
 bool storage_read(struct storage *s, const char *name, uint64_t offset, void *data, size_t size,
                   struct gb_error *error)
 {

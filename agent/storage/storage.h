@@ -2,7 +2,7 @@
   The one small interface to where objects are kept: a directory (directory.c) or a bucket (s3.h).
 
   Objects are named by a path relative to the store's root ("cluster/backups/LABEL/data/000001.seg"), written
-  once, streaming, from start to end, and never changed. An object exists for readers only after
+  once, streaming, from start to end, and never changed; but for small ones that are replaced whole. An object exists for readers only after
   storage_commit(). Safe to use from several threads, one writer or reader object per thread.
 
   A store behind a network has errors of its own, whatever is done there: GB_store_unreachable, GB_store_denied, GB_store_untrusted,
@@ -19,6 +19,7 @@ struct storage;
 struct storage_writer;
 
 #define STORAGE_FREE_UNKNOWN UINT64_MAX
+#define STORAGE_REPLACE_MAX  (1u << 20)
 
 /* Opens the directory path (created, mode 0700, if it is missing but its parent is there).
    min_free_percent: 0..99. Errors: GB_repository_unreachable. */
@@ -42,6 +43,12 @@ bool storage_write(struct storage_writer *writer, const void *data, size_t size,
 bool storage_commit(struct storage_writer *writer, struct gb_error *error);
 /* Drops what was written. Frees writer. */
 void storage_abort(struct storage_writer *writer);
+
+/* A small object that may change, at most STORAGE_REPLACE_MAX bytes: written whole and durably over what may be there. Readers
+   see what was or what is now, also of several at a time. Errors: GB_store_failed, GB_no_space. */
+bool storage_replace(struct storage *storage, const char *name, const void *data, size_t size, struct gb_error *error);
+/* Removes one object; one that is not there has been removed. Errors: GB_store_failed. */
+bool storage_remove(struct storage *storage, const char *name, struct gb_error *error);
 
 /* Reads exactly size bytes at offset. Errors: GB_not_found, GB_corrupt_backup (shorter than that),
    GB_repository_unreachable. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -622,6 +623,60 @@ static void nothing_is_written_where_the_lock_is_gone(void **state)
     storage_unlock(lock);
 }
 
+static void *replace_often(void *first)
+{
+    struct gb_error error = {0};
+    char text[5000];
+    memset(text, *(char *)first, sizeof text);
+    for (int i = 0; i < 100; i++)
+        if (!storage_replace(storage, "c/small", text, sizeof text, &error))
+            return "failed";
+    return NULL;
+}
+
+static void a_small_object_is_replaced_whole(void **state)
+{
+    (void)state;
+    struct gb_error error = {0};
+    char a = 'a', b = 'b';
+    pthread_t one, other;
+    void *one_failed, *other_failed;
+    assert_true(storage_replace(storage, "c/small", "first", 5, &error));
+    assert_int_equal(mode_of(path_of("c/small")), 0600);
+    assert_int_equal(pthread_create(&one, NULL, replace_often, &a), 0);
+    assert_int_equal(pthread_create(&other, NULL, replace_often, &b), 0);
+    for (int i = 0; i < 200; i++) {
+        size_t size;
+        char *text = storage_read_all(storage, "c/small", 10000, &size, &error);
+        assert_non_null(text);
+        assert_true(size == 5 || size == 5000);
+        for (size_t k = 1; k < size && size == 5000; k++)
+            assert_int_equal(text[k], text[0]);
+        free(text);
+    }
+    pthread_join(one, &one_failed);
+    pthread_join(other, &other_failed);
+    assert_null(one_failed);
+    assert_null(other_failed);
+    assert_int_equal(access(path_of("c/small.part"), F_OK), -1);
+    /* what a process that died left is taken over, and shorter than it was */
+    int fd = open(path_of("c/small.part"), O_WRONLY | O_CREAT, 0600);
+    assert_int_equal(write(fd, "left over", 9), 9);
+    close(fd);
+    assert_true(storage_replace(storage, "c/small", "x", 1, &error));
+    uint64_t size;
+    assert_true(storage_size(storage, "c/small", &size, &error));
+    assert_int_equal(size, 1);
+    char *large = calloc(1, STORAGE_REPLACE_MAX + 1);
+    assert_false(storage_replace(storage, "c/small", large, STORAGE_REPLACE_MAX + 1, &error));
+    assert_int_equal(error.code, GB_store_failed);
+    free(large);
+    assert_true(storage_remove(storage, "c/small", &error));
+    assert_int_equal(access(path_of("c/small"), F_OK), -1);
+    assert_true(storage_remove(storage, "c/small", &error));
+    assert_true(storage_remove(storage, "none/small", &error));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -646,6 +701,7 @@ int main(void)
         TEST(what_is_removed_under_its_lock_goes_with_it),
         TEST(what_is_anothers_lock_stays),
         TEST(nothing_is_written_where_the_lock_is_gone),
+        TEST(a_small_object_is_replaced_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
