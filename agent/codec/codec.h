@@ -1,27 +1,32 @@
 /*
-  Frames compressed and back: zstd or none (lz4 later). One context per thread.
+  Frames compressed and back: zstd, lz4 or none. One context per thread; it decompresses whatever its own kind is.
 */
 #ifndef GB_AGENT_CODEC_CODEC_H
 #define GB_AGENT_CODEC_CODEC_H
 
 #include "common/error.h"
 
+#include <limits.h>
 #include <stdint.h>
 #include <sys/uio.h>
 
-enum codec_kind { CODEC_NONE = 0, CODEC_ZSTD = 1 };
+enum codec_kind { CODEC_NONE = 0, CODEC_ZSTD = 1, CODEC_LZ4 = 2 };
 
 struct codec_spec {
     enum codec_kind kind;
-    int level; /* zstd: 1 .. 19, negative levels down to -7 */
+    int level; /* zstd: 1 .. 19, negative levels down to -7, CODEC_LEVEL_ADAPTS; lz4: 0 is lz4, 3 .. 12 are levels of lz4hc */
 };
+/* The level follows the store (adapt.h); a codec begins with ADAPT_LEVEL_MIN. */
+#define CODEC_LEVEL_ADAPTS INT_MIN
 
-/* "none", "zstd", "zstd:3". Errors: GB_bad_value. */
+/* "none", "lz4", "lz4:9", "zstd", "zstd:3", "zstd:auto". Errors: GB_bad_value. */
 bool codec_parse(const char *text, struct codec_spec *spec, struct gb_error *error);
 
 struct codec;
 struct codec *codec_new(struct codec_spec spec);
 void codec_free(struct codec *codec);
+/* Of a codec of kind CODEC_ZSTD: for what is compressed from now on. */
+void codec_set_level(struct codec *codec, int level);
 
 /* Most bytes that plain_size bytes can become. */
 size_t codec_bound(size_t plain_size);

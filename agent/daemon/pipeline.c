@@ -1,5 +1,6 @@
 /* The way of a slot through the agent; see pipeline.h. */
 #include "agent/daemon/pipeline.h"
+#include "agent/codec/adapt.h"
 #include "agent/daemon/spool.h"
 #include "agent/repository/segments.h"
 #include "common/priority.h"
@@ -48,6 +49,7 @@ struct pipeline {
     struct spool *spool;   /* NULL: none */
     unsigned in_store;             /* threads in the store at this moment */
     uint64_t store_us, counted_us; /* their time up to counted_us */
+    struct adapt adapt;            /* where the compression adapts; its level is read without the mutex */
     unsigned active;  /* jobs and sealed frames taken from a queue and not yet in the index */
     bool stop, finish, hurry;
     bool *held;       /* by slot: with us */
@@ -163,6 +165,7 @@ static bool place(struct pipeline *p, struct segment_writer **segment, struct fr
     bool ok = segments_append(&p->written, segment, buffer, error);
     pthread_mutex_lock(&p->mutex);
     count_store(p, -1);
+    adapt_look(&p->adapt, p->counted_us, p->store_us, p->workers);
     if (!ok) {
         pthread_mutex_unlock(&p->mutex);
         return false;
@@ -197,9 +200,12 @@ static void work(struct pipeline *p, enum who who)
     struct segment_writer *segment = NULL;
     if (!codec)
         error_set(&error, GB_internal, "no memory for a worker");
-    for (struct job *job; !error.code && (job = take(p, &p->pages, who)); free(job))
+    for (struct job *job; !error.code && (job = take(p, &p->pages, who)); free(job)) {
+        if (p->setup.repository->spec.compression.level == CODEC_LEVEL_ADAPTS)
+            codec_set_level(codec, __atomic_load_n(&p->adapt.level, __ATOMIC_RELAXED));
         if (compress(p, codec, job, &buffer, &error))
             place(p, &segment, &buffer, job->extents, job->count, &error);
+    }
     end_thread(p, segment, &error);
     frame_buffer_free(&buffer);
     codec_free(codec);
@@ -365,6 +371,7 @@ struct pipeline *pipeline_start(const struct pipeline_setup *setup, struct gb_er
     p->sealed_tail = &p->sealed_head;
     segments_init(&p->written, setup->repository->storage, setup->prefix);
     p->took_us = p->counted_us = now_us();
+    adapt_begin(&p->adapt, p->counted_us);
     index_init(&p->index);
     pthread_mutex_init(&p->mutex, NULL);
     cond_init_monotonic(&p->changed);
@@ -508,6 +515,8 @@ void pipeline_figures(struct pipeline *p, struct pipeline_figures *f)
     f->workers = p->workers;
     count_store(p, 0);
     f->store_us = p->store_us;
+    f->level = p->adapt.level;
+    f->level_highest = p->adapt.highest;
     if (!p->active && !p->pages.head && !p->sealed_head)
         p->took_us = now_us();
     pthread_mutex_unlock(&p->mutex);

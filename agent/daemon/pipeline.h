@@ -53,6 +53,7 @@ struct pipeline_figures {
     bool queued;       /* slots wait for a worker */
     uint64_t store_us; /* time that threads have spent in the store, all together, calls under way included */
     unsigned workers;
+    int level, level_highest; /* where the compression adapts: now, and the highest so far */
 };
 void pipeline_figures(struct pipeline *pipeline, struct pipeline_figures *figures);
 /* True if something inside has failed; copies the error. */

@@ -313,8 +313,8 @@ static void *alive_main(void *argument)
 {
     struct session *s = argument;
     uint64_t last = 0, store_us = 0, at = now_us(), row_at = 0;
-    while (!__atomic_load_n(&s->alive_stop, __ATOMIC_ACQUIRE)) {
-        struct pipeline_figures f;
+    struct pipeline_figures f;
+    do {
         struct wire_progress m = {0};
         pipeline_figures(s->pipeline, &f);
         m.bytes_stored = f.stored;
@@ -336,7 +336,9 @@ static void *alive_main(void *argument)
         }
         for (unsigned i = 0; i < ALIVE_MS / 50 && !__atomic_load_n(&s->alive_stop, __ATOMIC_ACQUIRE); i++)
             usleep(50000);
-    }
+    } while (!__atomic_load_n(&s->alive_stop, __ATOMIC_ACQUIRE));
+    if (s->repository->spec.compression.level == CODEC_LEVEL_ADAPTS)
+        daemon_log(s->start.id, "compression zstd:auto: level %d at the end, %d at most", f.level, f.level_highest);
     return NULL;
 }
 

@@ -1,5 +1,7 @@
 /* An offline copy of a data directory; see save.h. */
 #include "agent/save/save.h"
+#include "agent/codec/adapt.h"
+#include "common/clock.h"
 #include "common/processors.h"
 #include "agent/repository/segments.h"
 #include "agent/save/pages.h"
@@ -42,6 +44,8 @@ struct save {
     uint64_t next_offset;
     struct index index;
     struct save_report *report;
+    uint64_t store_us; /* time that threads have spent in the store, all together */
+    struct adapt adapt;
     struct gb_error error;
 };
 
@@ -235,11 +239,22 @@ static bool copy_pieces(struct copier *c)
         data += p->size;
         bytes += p->size;
     }
-    if (c->count && (!frame_build(c->codec, c->parts, (int)c->count, &c->frame, &c->error) ||
-                     !segments_append(&s->segments, &c->segment, &c->frame, &c->error)))
-        return false;
+    uint64_t store_us = 0;
+    if (c->count) {
+        if (s->repository->spec.compression.level == CODEC_LEVEL_ADAPTS)
+            codec_set_level(c->codec, __atomic_load_n(&s->adapt.level, __ATOMIC_RELAXED));
+        if (!frame_build(c->codec, c->parts, (int)c->count, &c->frame, &c->error))
+            return false;
+        uint64_t began = now_us();
+        if (!segments_append(&s->segments, &c->segment, &c->frame, &c->error))
+            return false;
+        store_us = now_us() - began;
+    }
     pthread_mutex_lock(&s->mutex);
     s->report->pages += looked;
+    s->store_us += store_us;
+    adapt_look(&s->adapt, now_us(), s->store_us,
+               __atomic_load_n(&s->running, __ATOMIC_RELAXED));
     bool ok =
         !c->count || index_add_frame(&s->index, &c->frame.frame, c->extents, c->count, &c->error);
     pthread_mutex_unlock(&s->mutex);
@@ -397,6 +412,7 @@ bool save_run(struct repository *repository, const struct source *source,
     segments_init(&s.segments, repository->storage, repository_backup_prefix(backup));
     index_init(&s.index);
     pthread_mutex_init(&s.mutex, NULL);
+    adapt_begin(&s.adapt, now_us());
     bool ok = fill_index(&s, error) && copy_all(&s, error);
     if (ok) {
         fill_manifest(m, &s);

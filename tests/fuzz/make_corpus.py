@@ -174,6 +174,9 @@ def repository():
     text = b'the same text over and over, the same text over and over, the same text over and over ' * 4
     zstd = subprocess.run(['zstd', '-q', '-3', '--no-check'], input=text, stdout=subprocess.PIPE, check=True).stdout
     put('frame', 'zstd', packed('BHHB', 1, len(text), 45, 1) + zstd)
+    lz4 = subprocess.run(['lz4', '-q', '-9', '--no-frame-crc', '-c'], input=text, stdout=subprocess.PIPE, check=True).stdout
+    put('frame', 'lz4', packed('BHHB', 2, len(text), 41, 4) + lz4[11:11 + int.from_bytes(lz4[7:11], 'little')])  # its one block
+    put('frame', 'lz4.long', packed('BHHB', 2, 65535, 3, 1) + b'\x1fa\x01\x00' + b'\xff' * 256 + b'\xe8\x50bcdef')
     put('frame', 'plain', packed('BHHB', 0, len(text), 30, 255) + text)
     put('frame', 'empty', packed('BHHB', 0, 0, 0, 1))
     put('frame', 'unknown', packed('BHHB', 7, 10, 60, 128) + text[:10])

@@ -1,9 +1,11 @@
 /*
   A file system that takes nothing: loaded with LD_PRELOAD by tests, into the agent or a restore. While the file
-  GB_STALL_FILE exists, writes to files whose path holds GB_STALL_PATH wait, and so does fsync, as on a hung mount.
+  GB_STALL_FILE exists, writes to files whose path holds GB_STALL_PATH wait, and so does fsync, as on a hung mount. Where a
+  number stands in it, the file system is slow: it takes so many bytes a second of all threads together.
 */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +13,22 @@
 
 #define POLL_US 1000
 
-static void stall(int fd)
+static pthread_mutex_t device = PTHREAD_MUTEX_INITIALIZER;
+
+/* Bytes a second; 0: none at all. */
+static long rate_of(const char *file)
+{
+    char text[32] = "";
+    FILE *f = fopen(file, "re");
+    if (f) {
+        if (!fgets(text, sizeof text, f))
+            text[0] = '\0';
+        fclose(f);
+    }
+    return atol(text);
+}
+
+static void stall(int fd, size_t size)
 {
     const char *file = getenv("GB_STALL_FILE"), *part = getenv("GB_STALL_PATH");
     char link[64], path[4096];
@@ -24,8 +41,15 @@ static void stall(int fd)
     path[n] = '\0';
     if (!strstr(path, part))
         return;
-    while (!access(file, F_OK))
+    for (long rate; !access(file, F_OK);) {
+        if ((rate = rate_of(file)) > 0) {
+            pthread_mutex_lock(&device);
+            usleep((useconds_t)((double)size * 1e6 / (double)rate));
+            pthread_mutex_unlock(&device);
+            return;
+        }
         usleep(POLL_US);
+    }
 }
 
 ssize_t write(int fd, const void *data, size_t size)
@@ -33,7 +57,7 @@ ssize_t write(int fd, const void *data, size_t size)
     static ssize_t (*next)(int, const void *, size_t);
     if (!next)
         next = (ssize_t(*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
-    stall(fd);
+    stall(fd, size);
     return next(fd, data, size);
 }
 
@@ -42,7 +66,7 @@ ssize_t pwrite(int fd, const void *data, size_t size, off_t at)
     static ssize_t (*next)(int, const void *, size_t, off_t);
     if (!next)
         next = (ssize_t(*)(int, const void *, size_t, off_t))dlsym(RTLD_NEXT, "pwrite");
-    stall(fd);
+    stall(fd, size);
     return next(fd, data, size, at);
 }
 
@@ -56,6 +80,6 @@ int fsync(int fd)
     static int (*next)(int);
     if (!next)
         next = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
-    stall(fd);
+    stall(fd, 0);
     return next(fd);
 }

@@ -65,7 +65,8 @@ static void what_is_compressed_comes_back(void **state)
 {
     (void)state;
     static const struct codec_spec specs[] = {
-        {CODEC_NONE, 0}, {CODEC_ZSTD, 1}, {CODEC_ZSTD, 19}, {CODEC_ZSTD, -7}};
+        {CODEC_NONE, 0}, {CODEC_ZSTD, 1}, {CODEC_ZSTD, 19}, {CODEC_ZSTD, -7},
+        {CODEC_LZ4, 0},  {CODEC_LZ4, 3},  {CODEC_LZ4, 12}};
     static const size_t sizes[] = {0, 1, 2, 100, 4096, PLAIN_MAX};
     for (size_t i = 0; i < sizeof specs / sizeof specs[0]; i++)
         for (int text = 0; text < 2; text++) {
@@ -82,8 +83,9 @@ static void what_is_compressed_comes_back(void **state)
                     assert_int_equal(s.size, sizes[j]);
                 else
                     assert_true(s.size < sizes[j]);
-                if (specs[i].kind == CODEC_ZSTD && text && sizes[j] >= 4096)
-                    assert_true(s.kind == CODEC_ZSTD && s.size < sizes[j] / 4);
+                if (specs[i].kind != CODEC_NONE && text && sizes[j] >= 4096)
+                    assert_true(s.kind == specs[i].kind && s.size < sizes[j] / 4);
+                assert_true(codec_plausible(s.kind, s.data, s.size, sizes[j]));
                 comes_back(codec, s, sizes[j]);
                 free(s.data);
             }
@@ -96,13 +98,13 @@ static void pieces_are_concatenated(void **state)
 {
     (void)state;
     fill(true);
-    for (int zstd = 0; zstd < 2; zstd++) {
-        struct codec *codec = codec_new((struct codec_spec){zstd ? CODEC_ZSTD : CODEC_NONE, 1});
+    for (enum codec_kind kind = CODEC_NONE; kind <= CODEC_LZ4; kind++) {
+        struct codec *codec = codec_new((struct codec_spec){kind, kind == CODEC_ZSTD});
         struct iovec pieces[] = {
             {plain, 1}, {plain + 1, 0}, {plain + 1, 70000}, {plain + 70001, 999}};
         for (int repeat = 0; repeat < 2; repeat++) { /* a context can be used again */
             struct stored s = compress(codec, pieces, 4);
-            assert_int_equal(s.kind, zstd ? CODEC_ZSTD : CODEC_NONE);
+            assert_int_equal(s.kind, kind);
             comes_back(codec, s, 71000);
             free(s.data);
         }
@@ -131,8 +133,8 @@ static void another_size_is_refused(void **state)
 {
     (void)state;
     fill(true);
-    for (int zstd = 0; zstd < 2; zstd++) {
-        struct codec *codec = codec_new((struct codec_spec){zstd ? CODEC_ZSTD : CODEC_NONE, 1});
+    for (enum codec_kind kind = CODEC_NONE; kind <= CODEC_LZ4; kind++) {
+        struct codec *codec = codec_new((struct codec_spec){kind, kind == CODEC_ZSTD});
         struct iovec whole = {plain, 5000};
         struct stored s = compress(codec, &whole, 1);
         for (size_t n = 0; n < s.size; n++)
@@ -149,11 +151,10 @@ static void another_size_is_refused(void **state)
     }
 }
 
-static void damage_stays_within_bounds(void **state)
+static void damage_of(enum codec_kind kind)
 {
-    (void)state;
     fill(true);
-    struct codec *codec = codec_new((struct codec_spec){CODEC_ZSTD, 1});
+    struct codec *codec = codec_new((struct codec_spec){kind, kind == CODEC_ZSTD});
     struct iovec whole = {plain, 3000};
     struct stored s = compress(codec, &whole, 1);
     size_t found = 0;
@@ -175,12 +176,53 @@ static void damage_stays_within_bounds(void **state)
     codec_free(codec);
 }
 
+static void damage_stays_within_bounds(void **state)
+{
+    (void)state;
+    damage_of(CODEC_ZSTD);
+    damage_of(CODEC_LZ4);
+}
+
+/* One context reads what any other has written, and a level that changes in between is nobody's concern. */
+static void any_codec_reads_any(void **state)
+{
+    (void)state;
+    static const struct codec_spec specs[] = {{CODEC_NONE, 0}, {CODEC_ZSTD, 1}, {CODEC_LZ4, 0}, {CODEC_LZ4, 9}};
+    fill(true);
+    for (size_t i = 0; i < 4; i++)
+        for (size_t j = 0; j < 4; j++) {
+            struct codec *writer = codec_new(specs[i]), *reader = codec_new(specs[j]);
+            struct iovec whole = {plain, PLAIN_MAX};
+            for (int level = 1; level < 4; level++) {
+                if (specs[i].kind == CODEC_ZSTD)
+                    codec_set_level(writer, level);
+                struct stored s = compress(writer, &whole, 1);
+                assert_int_equal(s.kind, specs[i].kind);
+                comes_back(reader, s, PLAIN_MAX);
+                free(s.data);
+            }
+            codec_free(writer);
+            codec_free(reader);
+        }
+}
+
+/* What claims to become more than its codec can make of it is known before memory is taken. */
+static void implausible_sizes_are_seen(void **state)
+{
+    (void)state;
+    static const uint8_t stored[100] = {0};
+    assert_true(codec_plausible(CODEC_LZ4, stored, 100, 25599));
+    assert_false(codec_plausible(CODEC_LZ4, stored, 100, 25755));
+    assert_false(codec_plausible(CODEC_NONE, stored, 100, 101));
+    assert_false(codec_plausible((enum codec_kind)3, stored, 100, 100));
+}
+
 static void unknown_codecs_are_refused(void **state)
 {
     (void)state;
     struct codec *codec = codec_new((struct codec_spec){CODEC_ZSTD, 1});
     fill(true);
-    for (int kind = CODEC_ZSTD + 1; kind < 256; kind++)
+    for (int kind = CODEC_LZ4 + 1; kind < 256; kind++)
         assert_true(refused(codec, (enum codec_kind)kind, plain, 100, 100));
     codec_free(codec);
 }
@@ -208,10 +250,12 @@ static void names(void **state)
         int level;
     } good[] = {
         {"none", CODEC_NONE, 0},     {"zstd", CODEC_ZSTD, 1},     {"zstd:1", CODEC_ZSTD, 1},
-        {"zstd:19", CODEC_ZSTD, 19}, {"zstd:-7", CODEC_ZSTD, -7},
+        {"zstd:19", CODEC_ZSTD, 19}, {"zstd:-7", CODEC_ZSTD, -7}, {"zstd:auto", CODEC_ZSTD, CODEC_LEVEL_ADAPTS},
+        {"lz4", CODEC_LZ4, 0},       {"lz4:3", CODEC_LZ4, 3},     {"lz4:12", CODEC_LZ4, 12},
     };
     static const char *const bad[] = {
-        "",        "lz4",    "zstd:20", "zstd:-8", "zstd:",
+        "",        "lz4:2",  "lz4:13",  "lz4:",    "lz4hc",   "lz4:auto", "zstd:autos", "none:auto",
+        "zstd:20", "zstd:-8", "zstd:",
         "zstd:3x", "zstd3",  "ZSTD",    "none:1",  "zstd:99999999999999999999",
         "zst",     "zstd:x", "nones"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
@@ -238,6 +282,8 @@ int main(void)
         cmocka_unit_test(pieces_are_concatenated),
         cmocka_unit_test(another_size_is_refused),
         cmocka_unit_test(damage_stays_within_bounds),
+        cmocka_unit_test(any_codec_reads_any),
+        cmocka_unit_test(implausible_sizes_are_seen),
         cmocka_unit_test(unknown_codecs_are_refused),
         cmocka_unit_test(too_little_room_is_an_error),
         cmocka_unit_test(names),

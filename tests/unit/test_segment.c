@@ -146,7 +146,7 @@ static bool found(struct codec *codec, const struct frame *f, const uint8_t *sto
 static void every_changed_byte_is_found(void **state)
 {
     (void)state;
-    static const enum codec_kind kinds[] = {CODEC_NONE, CODEC_ZSTD};
+    static const enum codec_kind kinds[] = {CODEC_NONE, CODEC_ZSTD, CODEC_LZ4};
     for (size_t k = 0; k < 2; k++) {
         uint8_t plain[500];
         struct codec *codec = codec_new((struct codec_spec){kinds[k], 1});
