@@ -33,6 +33,8 @@ struct inventory
   char left_out[1024];
   uint64_t clock, listed_at; /* counts events and queries of the list */
   struct pending_event *events, **events_last;
+  uint32_t *made; /* tablespaces of which the log holds the making of the first page and that were not known then */
+  size_t made_count, made_room;
   uint32_t next_number;
 };
 
@@ -70,6 +72,7 @@ void inventory_free(struct inventory *inv)
   pthread_mutex_destroy(&inv->mutex);
   pthread_cond_destroy(&inv->changed);
   free(inv->heap);
+  free(inv->made);
   free(inv);
 }
 
@@ -260,6 +263,44 @@ static void gone(struct inventory *inv, struct item *i)
     inventory_set_state(inv, i, ITEM_GONE);
 }
 
+/* The file is made between the two records FILE_CREATE and that of its first page; a list that was read meanwhile does not have it. */
+static void note_made(struct inventory *inv, uint32_t space_id)
+{
+  if (inv->made_count == inv->made_room)
+  {
+    size_t room = inv->made_room ? 2 * inv->made_room : 64;
+    uint32_t *more = realloc(inv->made, room * sizeof *more);
+    if (!more)
+    {
+      inv->no_memory = true;
+      return;
+    }
+    inv->made = more;
+    inv->made_room = room;
+  }
+  inv->made[inv->made_count++] = space_id;
+}
+
+static bool was_made(const struct inventory *inv, uint32_t space_id)
+{
+  for (size_t n = 0; n < inv->made_count; n++)
+    if (inv->made[n] == space_id)
+      return true;
+  return false;
+}
+
+static struct item *add_space(struct inventory *inv, uint8_t kind, uint32_t space_id, uint32_t first_page, const char *path)
+{
+  struct item *i = add(inv, ITEM_SPACE, kind, path, hash_number(space_id, first_page));
+  if (i)
+  {
+    i->space_id = space_id;
+    i->first_page = first_page;
+    i->created = kind == WIRE_KIND_TABLESPACE && was_made(inv, space_id);
+  }
+  return i;
+}
+
 static void apply(struct inventory *inv, const struct follower_event *e)
 {
   inv->clock++;
@@ -273,15 +314,17 @@ static void apply(struct inventory *inv, const struct follower_event *e)
   if (e->op == FOLLOWER_PAGE_0)
   {
     /* The checkpoint may lie between FILE_CREATE and this; all of the tablespace is in the redo nevertheless. */
-    if (i && !i->dropped && i->kind == WIRE_KIND_TABLESPACE)
+    if (!i)
+      note_made(inv, e->space_id);
+    else if (!i->dropped && i->kind == WIRE_KIND_TABLESPACE)
       i->created = true;
     return;
   }
   if (e->op == REDO_FILE_DELETE)
   {
     /* One that is not known yet, too: a list that was read before must not bring it in. */
-    if (!i && e->space_id && (i = add(inv, ITEM_SPACE, WIRE_KIND_TABLESPACE, e->path, hash_number(e->space_id, 0))))
-      i->space_id = e->space_id;
+    if (!i && e->space_id)
+      i = add_space(inv, WIRE_KIND_TABLESPACE, e->space_id, 0, e->path);
     if (i)
     {
       gone(inv, i);
@@ -293,10 +336,9 @@ static void apply(struct inventory *inv, const struct follower_event *e)
     return;
   if (!i)
   {
-    if ((i = add(inv, ITEM_SPACE, WIRE_KIND_TABLESPACE, e->path, hash_number(e->space_id, 0))))
+    if ((i = add_space(inv, WIRE_KIND_TABLESPACE, e->space_id, 0, e->path)))
     {
-      i->space_id = e->space_id;
-      i->created = e->op == REDO_FILE_CREATE;
+      i->created = i->created || e->op == REDO_FILE_CREATE;
       queue(inv, i);
     }
     return;
@@ -314,10 +356,8 @@ void inventory_add_space(struct inventory *inv, uint8_t kind, uint32_t space_id,
 {
   pthread_mutex_lock(&inv->mutex);
   struct item *i = find_space(inv, space_id, first_page);
-  if (!i && (i = add(inv, ITEM_SPACE, kind, path, hash_number(space_id, first_page))))
+  if (!i && (i = add_space(inv, kind, space_id, first_page, path)))
   {
-    i->space_id = space_id;
-    i->first_page = first_page;
     i->size = size;
     queue(inv, i);
   }

@@ -136,7 +136,7 @@ class Scene:
         with load.resting(self.loads):
             self.truncations = int(self.node.status('Innodb_undo_truncations'))
             seen = restored.verify(self.agent, figures['id'], state, galera=self.galera, settings=RESTORED,
-                                   look=lambda server: storm.check_words(server, words))
+                                   look=lambda server: storm.check_words(server, words), source=self.node)
         self.backups += 1
         kept = oracle.kept(state)
         self.kept += len(kept)

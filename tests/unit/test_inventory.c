@@ -411,6 +411,28 @@ static void an_unwritten_file_is_explained_by_its_first_page(void **state)
     finishes("");
 }
 
+/* Its FILE_CREATE was before the checkpoint, and the list was read before the server had made the file. */
+static void one_that_no_list_had_when_it_was_made(void **state)
+{
+    (void)state;
+    uint32_t replaced;
+    inventory_list_begin(inv);
+    inventory_list_complete(inv);
+    event(FOLLOWER_PAGE_0, 1, "");
+    event(FOLLOWER_PAGE_0, 2, "");
+    event(REDO_FILE_DELETE, 2, "db/b.ibd");
+    inventory_list_begin(inv);
+    space(1, "db/a.ibd", 100);
+    space(2, "db/b.ibd", 100);
+    struct taken t = take("db/a.ibd");
+    inventory_note_unwritten(inv, t.item);
+    assert_true(done(t, ITEM_COPIED, &replaced));
+    t = take("db/b.ibd"); /* it came back by an IMPORT */
+    inventory_note_unwritten(inv, t.item);
+    assert_true(done(t, ITEM_COPIED, &replaced));
+    does_not_finish(GB_corrupt_page, "db/b.ibd");
+}
+
 /* The system tablespace and undo tablespaces are known from the list alone. */
 static void records_of_other_tablespaces_rename_nothing(void **state)
 {
@@ -537,6 +559,7 @@ int main(void)
         TEST(a_shorter_undo_tablespace_must_be_explained),
         TEST(an_unwritten_file_must_be_explained),
         TEST(an_unwritten_file_is_explained_by_its_first_page),
+        TEST(one_that_no_list_had_when_it_was_made),
         TEST(records_of_other_tablespaces_rename_nothing),
         TEST(an_orphan_gives_way_to_its_tablespace),
         TEST(files_are_forgotten_tablespaces_are_not),

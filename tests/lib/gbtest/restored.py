@@ -51,12 +51,12 @@ class Restored:
         self.server.start()
         return self.server
 
-    def check_data(self, expected=None):
-        """expected: the oracle's state of the paused node. CHECK TABLE comes after it: it may repair counters."""
+    def check_data(self, expected=None, source=None):
+        """expected: the oracle's state of the paused node. CHECK TABLE comes after it: it may repair counters. source: as check_tables()."""
         discarded = oracle.discarded(expected or {})
         if expected is not None:
             oracle.compare(expected, self.server, self.info)
-        count = checks.check_tables(self.server, discarded)
+        count = checks.check_tables(self.server, discarded, source)
         found = checks.tables(self.server.connection())
         for name, each in (('bank.account', load.Transfers), ('bank.sequence', load.Sequence)):
             if name in found:
@@ -78,8 +78,8 @@ class Restored:
             shutil.rmtree(self.server.base, ignore_errors=True)
 
 
-def verify(agent, backup, expected=None, log_file_size='96M', galera=True, settings=None, look=None):
-    """All of it; returns a few words of what was seen. look: function(server) for what else must hold."""
+def verify(agent, backup, expected=None, log_file_size='96M', galera=True, settings=None, look=None, source=None):
+    """All of it; returns a few words of what was seen. look: function(server) for what else must hold; source: as check_tables()."""
     restored = Restored(agent, backup, log_file_size, settings=settings)
     passed = False
     try:
@@ -89,7 +89,7 @@ def verify(agent, backup, expected=None, log_file_size='96M', galera=True, setti
         server = restored.start()
         if not galera:
             restored.check_lsn(server.log_text())
-        count = restored.check_data(expected)
+        count = restored.check_data(expected, source)
         if look:
             look(server)
         restored.check_pages_after()
