@@ -31,6 +31,7 @@ static const struct key agent_keys[] = {
     KEY("redo-spool", TEXT, struct config, redo_spool),
     KEY("redo-spool-size", BYTES, struct config, redo_spool_size),
     KEY("threads", COUNT_OR_AUTO, struct config, threads),
+    KEY("state-dir", TEXT, struct config, state_dir),
     KEY("stall-timeout", SECONDS, struct config, stall_timeout_s),
     {0},
 };
@@ -351,6 +352,7 @@ bool config_load(struct config *config, const char *path, struct gb_error *error
     snprintf(config->server_user, sizeof config->server_user, "mysql");
     snprintf(config->server_socket, sizeof config->server_socket, "/run/mysqld/mysqld.sock");
     snprintf(config->server_sql_user, sizeof config->server_sql_user, "galera-backup");
+    snprintf(config->state_dir, sizeof config->state_dir, CONFIG_STATE_DIR);
     config->redo_memory = 128u << 20;
     config->redo_spool_size = 4ull << 30;
     config->stall_timeout_s = 900;

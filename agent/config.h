@@ -8,6 +8,7 @@
 #include "agent/repository/repository.h"
 
 #define CONFIG_DEFAULT_FILE "/etc/galera-backup/galera-backup.cnf"
+#define CONFIG_STATE_DIR "/var/lib/galera-backup-agent"
 #define CONFIG_REPOSITORIES_MAX 16
 #define CONFIG_MIN_FREE_PERCENT 10 /* of a repository that does not say */
 
@@ -20,6 +21,7 @@ struct config {
     char redo_spool[WIRE_PATH_MAX]; /* directory for redo beyond that; "" = none */
     uint64_t redo_spool_size;     /* bytes; 4G */
     unsigned threads;             /* 0 = auto: from the cgroup's CPU limit */
+    char state_dir[WIRE_PATH_MAX]; /* what the agent remembers: repository/remembered.h */
     unsigned stall_timeout_s;     /* a store that takes nothing for so long fails the backup; 15m */
     /* [server] */
     char server_socket[108];      /* /run/mysqld/mysqld.sock */

@@ -1,5 +1,6 @@
 /* The command line; see options.h. */
 #include "agent/options.h"
+#include "agent/utc.h"
 #include "common/nearest.h"
 
 #include <stdlib.h>
@@ -30,7 +31,7 @@ static const struct option table[] = {
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
 /* Names that later releases bring. */
-static const char *const later_commands[] = {"expire", "hold", "release", "copy", "key", "repo", "schedule", "nodes",
+static const char *const later_commands[] = {"expire", "hold", "release", "copy", "key", "schedule", "nodes",
                                              "consolidate", "extract", "drill", "binlog", "rejoin", "diagnose"};
 static const char *const later_options[] = {"key", "node", "hold", "verify"};
 
@@ -125,7 +126,7 @@ static bool store(struct options *o, const char *name, const char *value)
         {"safe-to-bootstrap", NULL, &o->safe_to_bootstrap}, {"yes", NULL, &o->yes}, {"quick", NULL, &o->quick},
         {"as-of", &o->as_of, NULL},           {"replace", &o->replace, NULL},       {"limit-rate", &o->limit_rate, NULL},
         {"restart", NULL, &o->restart},       {"donor", &o->donor, NULL},           {"recover", NULL, &o->recover},
-        {"verify-boot", NULL, &o->verify_boot}, {"history", &o->history, NULL},
+        {"verify-boot", NULL, &o->verify_boot}, {"history", &o->history, NULL}, {"wsrep-uuid", &o->wsrep_uuid, NULL},
     };
     for (size_t i = 0; i < COUNT(places); i++)
         if (!strcmp(places[i].name, name)) {
@@ -137,35 +138,9 @@ static bool store(struct options *o, const char *name, const char *value)
     return true;
 }
 
-/* UTC: YYYY-MM-DD, T or a space, HH:MM, perhaps :SS, perhaps Z. -1: not such a time. */
-static time_t parse_time(const char *text)
-{
-    int end = 0, minutes = 0;
-    struct tm tm = {0}, again;
-    char separator = 0;
-    if (strspn(text, "0123456789-") != 10 ||
-        sscanf(text, "%4d-%2d-%2d%c%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &separator, &tm.tm_hour, &tm.tm_min,
-               &minutes) != 6 ||
-        minutes != 16 || (separator != 'T' && separator != ' '))
-        return -1;
-    const char *rest = text + minutes;
-    if (*rest == ':' && sscanf(rest, ":%2d%n", &tm.tm_sec, &end) == 1 && end == 3)
-        rest += end;
-    if (*rest && strcmp(rest, "Z"))
-        return -1;
-    tm.tm_year -= 1900;
-    tm.tm_mon--;
-    again = tm;
-    time_t t = timegm(&again); /* makes 1 March of 29 February where there is none */
-    return again.tm_mday == tm.tm_mday && again.tm_mon == tm.tm_mon && again.tm_hour == tm.tm_hour && again.tm_min == tm.tm_min &&
-                   again.tm_sec == tm.tm_sec
-               ? t
-               : -1;
-}
-
 static bool check_as_of(const struct options *o, struct gb_error *error)
 {
-    time_t t = parse_time(o->as_of);
+    time_t t = utc_parse(o->as_of);
     if (t < 0) {
         error_set(error, GB_bad_value, "--as-of %s is not a time", o->as_of);
         error_hint(error, "give it in UTC, with date and time: 2026-11-21T03:00:00Z");
@@ -300,7 +275,7 @@ unsigned options_threads(const struct options *o)
 
 time_t options_as_of(const struct options *o)
 {
-    return o->as_of ? parse_time(o->as_of) : 0;
+    return o->as_of ? utc_parse(o->as_of) : 0;
 }
 
 uint64_t options_limit_rate(const struct options *o)

@@ -83,6 +83,8 @@ bool wire_put_start(struct bytes_writer *w, const struct wire_start *m)
     S(comment);
     S(user);
     bytes_put_u64(w, m->bytes_estimate);
+    S(cluster_uuid);
+    S(hold);
     return !w->failed;
 }
 
@@ -93,6 +95,8 @@ READER(start, struct wire_start)
     G(comment);
     G(user);
     m->bytes_estimate = bytes_get_u64(&r);
+    G(cluster_uuid);
+    G(hold);
 READER_END(start)
 
 bool wire_put_ready(struct bytes_writer *w, const struct wire_ready *m)
@@ -342,6 +346,7 @@ bool wire_put_check(struct bytes_writer *w, const struct wire_check *m)
     S(repositories);
     bytes_put_u64(w, m->bytes_estimate);
     bytes_put_u64(w, m->datadir_device);
+    S(cluster_uuid);
     return !w->failed;
 }
 
@@ -349,7 +354,30 @@ READER(check, struct wire_check)
     G(repositories);
     m->bytes_estimate = bytes_get_u64(&r);
     m->datadir_device = bytes_get_u64(&r);
+    G(cluster_uuid);
 READER_END(check)
+
+bool wire_put_hold(struct bytes_writer *w, const struct wire_hold *m)
+{
+    S(id);
+    S(until);
+    return !w->failed;
+}
+
+READER(hold, struct wire_hold)
+    G(id);
+    G(until);
+READER_END(hold)
+
+bool wire_put_held(struct bytes_writer *w, const struct wire_held *m)
+{
+    S(until);
+    return !w->failed;
+}
+
+READER(held, struct wire_held)
+    G(until);
+READER_END(held)
 
 bool wire_put_checked(struct bytes_writer *w, const struct wire_checked *m)
 {

@@ -8,6 +8,7 @@
 
   Order. plugin: HELLO; agent: WELCOME or ERROR. Then one conversation:
     check:  CHECK -> CHECKED
+    hold:   HOLD -> HELD or ERROR
     backup: START -> READY or ERROR; RING (with the memfd), REDO; then FILE, SLOT, FILE_DONE, FILE_DROP,
             FILE_NAME, LOG, PROGRESS in any order in which a FILE comes before what names it; at last either
             FINISH -> COMMITTED or ERROR, or ABORT. RESYNCED may come before or after COMMITTED.
@@ -31,6 +32,8 @@
 
 #define WIRE_NAME_MAX     256u  /* node, cluster, version, key of a fact: bytes with NUL */
 #define WIRE_ID_MAX       64u
+#define WIRE_UUID_MAX     64u
+#define WIRE_HOLD_MAX     32u
 #define WIRE_PATH_MAX     4096u
 #define WIRE_TEXT_MAX     1024u
 #define WIRE_JSON_MAX     8192u
@@ -53,6 +56,7 @@ enum wire_type {
     WIRE_ABORT = 13,
     WIRE_RESYNCED = 14,
     WIRE_CHECK = 15,
+    WIRE_HOLD = 16,
     /* agent to plugin */
     WIRE_WELCOME = 64,
     WIRE_READY = 65,
@@ -62,6 +66,7 @@ enum wire_type {
     WIRE_COMMITTED = 69,
     WIRE_CHECKED = 70,
     WIRE_WARNING = 71,
+    WIRE_HELD = 72,
 };
 
 struct wire_hello {
@@ -83,6 +88,8 @@ struct wire_start {
     char comment[WIRE_TEXT_MAX];
     char user[WIRE_NAME_MAX];   /* USER() of the caller */
     uint64_t bytes_estimate;    /* plain bytes of files to be copied, 0 if not known */
+    char cluster_uuid[WIRE_UUID_MAX]; /* wsrep_cluster_state_uuid; "" of a standalone server */
+    char hold[WIRE_HOLD_MAX];   /* "": none; "forever", or until when: YYYY-MM-DDTHH:MM:SSZ */
 };
 
 struct wire_ready {
@@ -192,6 +199,16 @@ struct wire_check {
     char repositories[WIRE_TEXT_MAX];
     uint64_t bytes_estimate;
     uint64_t datadir_device; /* st_dev of the data directory; 0: not known */
+    char cluster_uuid[WIRE_UUID_MAX]; /* as in START */
+};
+
+struct wire_hold {
+    char id[WIRE_ID_MAX];     /* of a backup */
+    char until[WIRE_HOLD_MAX]; /* as in START; "": it is released */
+};
+
+struct wire_held {
+    char until[WIRE_HOLD_MAX]; /* as it is now */
 };
 
 struct wire_checked {
@@ -244,6 +261,8 @@ struct wire_warning {
     X(abort, WIRE_ABORT, struct wire_abort)                                                        \
     X(resynced, WIRE_RESYNCED, struct wire_facts)                                                  \
     X(check, WIRE_CHECK, struct wire_check)                                                        \
+    X(hold, WIRE_HOLD, struct wire_hold)                                                           \
+    X(held, WIRE_HELD, struct wire_held)                                                           \
     X(welcome, WIRE_WELCOME, struct wire_welcome)                                                  \
     X(ready, WIRE_READY, struct wire_ready)                                                        \
     X(error, WIRE_ERROR, struct wire_error)                                                        \

@@ -81,6 +81,8 @@ static bool op_start(const struct backup_options *o, const struct command_defaul
   snprintf(start.repositories, sizeof start.repositories, "%s", o->repositories);
   snprintf(start.comment, sizeof start.comment, "%s", o->comment);
   snprintf(start.user, sizeof start.user, "%s", o->user);
+  snprintf(start.cluster_uuid, sizeof start.cluster_uuid, "%s", o->cluster_uuid);
+  snprintf(start.hold, sizeof start.hold, "%s", o->hold);
   struct wire_ready ready;
   if (!channel_start(ch, &start, &ready, AGENT_TIMEOUT_MS, error))
   {
@@ -108,6 +110,7 @@ static bool op_check(struct backup_options *o, const struct command_defaults *d,
     return error_set(error, GB_no_memory, "no memory for the check");
   hello_of(o, &hello);
   snprintf(check.repositories, sizeof check.repositories, "%s", o->repositories);
+  snprintf(check.cluster_uuid, sizeof check.cluster_uuid, "%s", o->cluster_uuid);
   struct gb_error problem = {0};
   struct channel *ch = channel_open(d->socket, &hello, AGENT_TIMEOUT_MS, &problem);
   if (!ch || !channel_check(ch, &check, agent, AGENT_TIMEOUT_MS, &problem))

@@ -356,7 +356,8 @@ bool request_parse(const char *text, int length, struct request *r, struct gb_er
   if (!get_text(command, "op", op, sizeof op, error) || !get_text(command, "id", o->id, sizeof o->id, error) ||
       !get_text(command, "user", o->user, sizeof o->user, error) ||
       !get_text(command, "node", o->node, sizeof o->node, error) ||
-      !get_text(command, "cluster", o->cluster, sizeof o->cluster, error))
+      !get_text(command, "cluster", o->cluster, sizeof o->cluster, error) ||
+      !get_text(command, "cluster_uuid", o->cluster_uuid, sizeof o->cluster_uuid, error))
     return false;
   if (get(command, "options", &type, &options) && type != JSV_OBJECT)
     return bad(error, "options", options, "they must be a JSON object");

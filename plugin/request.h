@@ -24,7 +24,7 @@ struct request
   int set_threads;               /* REQUEST_SET: 0: not given */
 };
 
-/* text: {"op", "id", "user", "node", "cluster", "options", "keys"}, length bytes. Errors: GB_bad_value,
+/* text: {"op", "id", "user", "node", "cluster", "cluster_uuid", "options", "keys"}, length bytes. Errors: GB_bad_value,
    GB_unknown_option, GB_not_supported. */
 bool request_parse(const char *text, int length, struct request *request, struct gb_error *error);
 

@@ -229,6 +229,13 @@ BEGIN
   RETURN galera_backup.galera_variable('WSREP_CLUSTER_NAME');
 END//
 
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.cluster_uuid() RETURNS VARCHAR(64)
+  READS SQL DATA SQL SECURITY DEFINER COMMENT 'Galera''s name for the history of this cluster, empty on a standalone server'
+BEGIN
+  RETURN IF(galera_backup.cluster_name() = '', '', IFNULL((SELECT MAX(s.VARIABLE_VALUE) FROM information_schema.GLOBAL_STATUS s
+    WHERE s.VARIABLE_NAME = 'WSREP_CLUSTER_STATE_UUID'), ''));
+END//
+
 CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.plugin_status() RETURNS LONGTEXT
   READS SQL DATA SQL SECURITY DEFINER
   COMMENT 'the status variables of the plugin, of one moment, as a JSON object; NULL where it is not loaded'
@@ -546,7 +553,7 @@ BEGIN
     RESIGNAL;
   END;
   SET message = JSON_OBJECT('op', op, 'id', backup_id, 'user', USER(), 'node', galera_backup.node_name(),
-    'cluster', galera_backup.cluster_name(), 'options', JSON_COMPACT(options), 'keys', JSON_COMPACT(JSON_KEYS(options)));
+    'cluster', galera_backup.cluster_name(), 'cluster_uuid', galera_backup.cluster_uuid(), 'options', JSON_COMPACT(options), 'keys', JSON_COMPACT(JSON_KEYS(options)));
   SET answer = '[]';
   -- The session may have set max_error_count to 0: then no warning would arrive.
   EXECUTE IMMEDIATE 'SET STATEMENT max_error_count = 64 FOR SET GLOBAL galera_backup_command = ?' USING message;

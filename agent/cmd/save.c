@@ -1,5 +1,6 @@
 /* galera-backup save */
 #include "agent/cmd/cmd.h"
+#include "agent/repository/identity.h"
 #include "agent/save/save.h"
 #include "agent/ui/progress.h"
 #include "agent/ui/text.h"
@@ -23,15 +24,17 @@ static void show(void *context, uint64_t done, uint64_t total)
     progress_show(context, done, total, "");
 }
 
-/* Whose it is: --cluster, the configured one, else this host's name. */
+/* Whose it is: --cluster, the configured one, else this host's name. state_dir: what the agent of this
+ * host remembers is there. */
 static bool choose_cluster(const struct options *options, char *out, size_t size,
-                           struct gb_error *error)
+                           char state_dir[WIRE_PATH_MAX], struct gb_error *error)
 {
     struct config config;
     struct gb_error ignored = {0};
     char host[HOST_NAME_MAX + 1] = "";
     gethostname(host, sizeof host - 1);
-    bool configured = !options->cluster && cmd_config(options, &config, &ignored);
+    bool configured = cmd_config(options, &config, &ignored);
+    snprintf(state_dir, WIRE_PATH_MAX, "%s", configured ? config.state_dir : "");
     snprintf(out, size, "%s",
              options->cluster                  ? options->cluster
              : configured && config.cluster[0] ? config.cluster
@@ -116,8 +119,22 @@ static void print_json(const struct source *source, const struct save_report *r)
     json_decref(root);
 }
 
+/* A node that crashed may not know its uuid any more: then it is let in. */
+static bool admit(const struct options *options, struct repository *r, const struct source *source,
+                  const char *cluster, const char *state_dir, struct gb_error *error)
+{
+    char uuid[WIRE_UUID_MAX];
+    snprintf(uuid, sizeof uuid, "%.*s", (int)strcspn(source->galera_state, ":"), source->galera_state);
+    struct identity_writer writer = {.cluster = cluster,
+                                     .wsrep_uuid = uuid,
+                                     .state_dir = state_dir,
+                                     .remedy = options->repository,
+                                     .writes = true};
+    return identity_admit(r, &writer, error);
+}
+
 static void save(const struct options *options, struct repository *r, const char *cluster,
-                 struct gb_error *error)
+                 const char *state_dir, struct gb_error *error)
 {
     struct source source;
     static struct save_report report;
@@ -128,7 +145,8 @@ static void save(const struct options *options, struct repository *r, const char
                                    .stop = &interrupted,
                                    .progress = show,
                                    .context = &bar};
-    bool ok = source_open(&source, options->datadir, storage_describe(r->storage), error);
+    bool opened = source_open(&source, options->datadir, storage_describe(r->storage), error);
+    bool ok = opened && admit(options, r, &source, cluster, state_dir, error);
     if (ok) {
         progress_start(&bar, options->progress, "saving", options->json);
         ok = save_run(r, &source, &request, &report, error);
@@ -148,7 +166,7 @@ static void save(const struct options *options, struct repository *r, const char
 
 int cmd_save(const struct options *options, struct gb_error *error)
 {
-    char cluster[WIRE_NAME_MAX];
+    char cluster[WIRE_NAME_MAX], state_dir[WIRE_PATH_MAX];
     /* The second interrupt ends the process at once; what it leaves is no backup. */
     struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
     sigaction(SIGINT, &action, NULL);
@@ -157,11 +175,11 @@ int cmd_save(const struct options *options, struct gb_error *error)
         error_set(error, GB_usage, "save needs --datadir DIR");
         return error_exit_status(error->code);
     }
-    if (!choose_cluster(options, cluster, sizeof cluster, error))
+    if (!choose_cluster(options, cluster, sizeof cluster, state_dir, error))
         return error_exit_status(error->code);
     struct repository *r = cmd_repository(options, error);
     if (r)
-        save(options, r, cluster, error);
+        save(options, r, cluster, state_dir, error);
     repository_close(r);
     return error->code ? error_exit_status(error->code) : 0;
 }

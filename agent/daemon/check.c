@@ -26,13 +26,14 @@ static void check_place(const struct config *config, const struct repository_spe
                   "add a repository on another host (NFS), or copy it there; no matter if its path is a network volume");
 }
 
-void check_repository(const struct config *config, const struct repository_spec *spec, const struct wire_check *asked,
+void check_repository(const struct config *config, const struct repository_spec *spec, const char *cluster, const struct wire_check *asked,
                       struct trial *t, struct wire_checked *m)
 {
     struct gb_error late = {0};
     char check[64 + 16], detail[256];
     snprintf(check, sizeof check, "repository %.48s", spec->name);
-    bool in_time = trial_run(t, spec, asked->bytes_estimate, &late);
+    struct identity_writer writer = {.cluster = cluster, .wsrep_uuid = asked->cluster_uuid, .state_dir = config->state_dir};
+    bool in_time = trial_run(t, spec, &writer, asked->bytes_estimate, &late);
     if (in_time && t->available == STORAGE_FREE_UNKNOWN)
         snprintf(detail, sizeof detail, "s3://%.64s is writable", spec->s3.bucket);
     else if (in_time)

@@ -9,8 +9,8 @@
 #include "agent/repository/repository.h"
 #include "common/wire.h"
 
-/* asked: the server's data directory and its size. trial: to be ended when the rows have been sent. */
-void check_repository(const struct config *config, const struct repository_spec *spec, const struct wire_check *asked,
+/* cluster: whose backup it would be. asked: the server's data directory and its size. trial: to be ended when the rows have been sent. */
+void check_repository(const struct config *config, const struct repository_spec *spec, const char *cluster, const struct wire_check *asked,
                       struct trial *trial, struct wire_checked *rows);
 /* available: bytes that the agent may still take, 0: not known. */
 void check_memory(const struct config *config, uint64_t available, struct wire_checked *rows);

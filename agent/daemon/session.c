@@ -5,6 +5,7 @@
 #include "agent/daemon/daemon.h"
 #include "agent/daemon/errand.h"
 #include "agent/daemon/pipeline.h"
+#include "agent/repository/identity.h"
 #include "common/memory.h"
 #include "common/processors.h"
 #include "common/clock.h"
@@ -222,7 +223,9 @@ static bool begin_backup(struct session *s, struct gb_error *error)
     unsigned removed;
     if (strcmp(s->start.type, "full"))
         return error_set(error, GB_not_supported, "backups of type \"%s\" are not supported by this release", s->start.type);
-    if (!open_repository(s, error) || !repository_collect(s->repository, s->cluster, &removed, error))
+    struct identity_writer writer = {
+        .cluster = s->cluster, .wsrep_uuid = s->start.cluster_uuid, .state_dir = s->config->state_dir, .writes = true};
+    if (!open_repository(s, error) || !identity_admit(s->repository, &writer, error) || !repository_collect(s->repository, s->cluster, &removed, error))
         return false;
     if (removed)
         daemon_log(s->start.id, "removed %u unfinished backups of earlier runs", removed);
@@ -648,8 +651,9 @@ static void run_dry(struct session *s)
     struct wire_ready ready = {.repositories = "[]"};
     struct trial trial = {.opened = false};
     const struct repository_spec *spec;
+    struct identity_writer writer = {.cluster = s->cluster, .wsrep_uuid = s->start.cluster_uuid, .state_dir = s->config->state_dir};
     if (choose_cluster(s, &error) && (spec = choose_repository(s, s->start.repositories, &error)) &&
-        trial_run(&trial, spec, s->start.bytes_estimate, &error))
+        trial_run(&trial, spec, &writer, s->start.bytes_estimate, &error))
         error_copy(&error, &trial.error);
     if (error.code)
         send_failure(s, &error);
@@ -667,10 +671,11 @@ static void run_check(struct session *s, const struct wire_check *check)
         return;
     wire_add_check(m, "agent", "OK", "galera-backup " GB_VERSION, "");
     const struct repository_spec *spec = choose_repository(s, check->repositories, &error);
-    if (!choose_cluster(s, &error) || !spec)
+    bool named = choose_cluster(s, &error);
+    if (!named || !spec)
         wire_add_check(m, "configuration", "FAIL", error.what, error.hint);
-    if (spec)
-        check_repository(s->config, spec, check, &trial, m);
+    if (named && spec)
+        check_repository(s->config, spec, s->cluster, check, &trial, m);
     check_memory(s->config, memory_available(""), m);
     send_checked(s, m);
     trial_end(&trial);

@@ -1,6 +1,8 @@
 /* Whether a repository can take a backup now; see trial.h. */
 #include "agent/daemon/trial.h"
 
+#include <stdio.h>
+
 #define PROBE_NAME ".galera-backup-probe"
 
 /* Another one's probe, there at this moment, shows the same as ours would. */
@@ -18,15 +20,21 @@ static void trial_main(void *context)
     struct trial *t = context;
     struct repository *r = repository_open(&t->spec, &t->error);
     t->opened = r != NULL;
-    if (r && storage_check_space(r->storage, t->bytes, &t->available, &t->error))
+    struct identity_writer writer = {
+        .cluster = t->cluster, .wsrep_uuid = t->cluster_uuid, .state_dir = t->state_dir};
+    if (r && identity_admit(r, &writer, &t->error) &&
+        storage_check_space(r->storage, t->bytes, &t->available, &t->error))
         probe(r, &t->error);
     repository_close(r);
 }
 
-bool trial_run(struct trial *t, const struct repository_spec *spec, uint64_t bytes,
+bool trial_run(struct trial *t, const struct repository_spec *spec,
+               const struct identity_writer *writer, uint64_t bytes,
                struct gb_error *late)
 {
-    *t = (struct trial){.spec = *spec, .bytes = bytes};
+    *t = (struct trial){.spec = *spec, .bytes = bytes, .state_dir = writer->state_dir};
+    snprintf(t->cluster, sizeof t->cluster, "%s", writer->cluster);
+    snprintf(t->cluster_uuid, sizeof t->cluster_uuid, "%s", writer->wsrep_uuid);
     t->spec.s3.attempts = 1; /* who asks wants to know how it is now */
     if (repository_is_remote(spec))
         t->errand = errand_start(trial_main, t);

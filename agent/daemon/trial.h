@@ -1,13 +1,13 @@
 /*
-  Whether a repository can take a backup now: opened, looked at for space, and written to (a lock
-  that goes at once). Of one behind a network each request is tried once, and the answer is not
+  Whether a repository can take a backup of a cluster now: opened, looked at for whose it is and for
+  space, and written to (a lock that goes at once). Of one behind a network each request is tried once, and the answer is not
   waited for longer than the plugin waits: see errand.h.
 */
 #ifndef GB_AGENT_DAEMON_TRIAL_H
 #define GB_AGENT_DAEMON_TRIAL_H
 
 #include "agent/daemon/errand.h"
-#include "agent/repository/repository.h"
+#include "agent/repository/identity.h"
 
 struct trial {
     struct gb_error error; /* why not */
@@ -16,12 +16,15 @@ struct trial {
     /* private */
     struct repository_spec spec;
     uint64_t bytes;
+    char cluster[WIRE_NAME_MAX], cluster_uuid[WIRE_UUID_MAX];
+    const char *state_dir;
     struct errand *errand;
 };
 
-/* bytes: that a backup may need. True: it has ended, and says what it found. False: it has not, and
+/* writer: whose backup it would be; its state_dir must stay until trial_end(). bytes: that a backup may need. True: it has ended, and says what it found. False: it has not, and
    what it found is not to be looked at before trial_end(); late says so (GB_store_unreachable). */
-bool trial_run(struct trial *trial, const struct repository_spec *spec, uint64_t bytes,
+bool trial_run(struct trial *trial, const struct repository_spec *spec,
+               const struct identity_writer *writer, uint64_t bytes,
                struct gb_error *late);
 /* Waits for its end, however long. A trial that is all zero is none. */
 void trial_end(struct trial *trial);

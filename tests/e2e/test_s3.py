@@ -64,7 +64,7 @@ class Scene:
 
     def labels(self):
         """Of all that is in the bucket, whatever it is."""
-        return {re.sub(rf'^{PREFIX}/[^/]+/backups/([^/]+)/.*', r'\1', key) for key in self.swift.keys()}
+        return {re.sub(rf'^{PREFIX}/[^/]+/backups/([^/]+)/.*', r'\1', key) for key in self.swift.keys() if not key.endswith('/cluster.json')}
 
     def clean(self, before):
         """Nothing is there that was not, and nothing is begun."""
@@ -103,6 +103,8 @@ def a_backup_goes_into_a_bucket_and_comes_back():
     etags = [s.swift.etag(key) for key in keys if key.endswith('.seg')]
     parts = [int(etag.split('-')[1]) for etag in etags if '-' in etag]
     assert parts, f'no object was put in parts: {etags}'
+    assert keys.count(f'{PREFIX}/alone/cluster.json') == 1
+    keys.remove(f'{PREFIX}/alone/cluster.json')
     assert all(key.startswith(f'{PREFIX}/alone/backups/{backup}/') for key in keys), keys
     assert sorted(key.rsplit('/', 1)[1] for key in keys if not key.endswith('.seg')) == ['backup.json', 'index'], keys
     s.clean([backup])

@@ -81,6 +81,7 @@ static void every_option_has_its_place(void **state)
         TEXT_OPTION("limit-rate", limit_rate),
         TEXT_OPTION("donor", donor),
         TEXT_OPTION("history", history),
+        TEXT_OPTION("wsrep-uuid", wsrep_uuid),
         SWITCH("help", help),
         SWITCH("json", json),
         SWITCH("no-wait", no_wait),
@@ -114,7 +115,7 @@ static void every_option_has_its_place(void **state)
         snprintf(command, sizeof command, "%.*s", (int)strcspn(table[i].commands, " "),
                  table[i].commands);
         snprintf(line, sizeof line, "%s%s --%s%s%s", command[0] == '*' ? "list" : command,
-                 !strcmp(command, "restore") || !strcmp(command, "verify") ? " latest" : "",
+                 !strcmp(command, "restore") || !strcmp(command, "verify") || !strcmp(command, "repo") ? " word" : "",
                  table[i].name, places[at].text ? " " : "", places[at].text ? value : "");
         accepted(line, &o);
         const char *field = (const char *)&o + places[at].at;

@@ -892,7 +892,7 @@ static void a_name_is_used_once(void **state)
 
 static void build_check(void)
 {
-    struct wire_check m = {"", 1000, 0};
+    struct wire_check m = {.bytes_estimate = 1000};
     BUILD(check, &m);
 }
 

@@ -29,6 +29,8 @@ static void fill_start(struct wire_start *m)
     TEXT(comment, "before the upgrade");
     TEXT(user, "root@localhost");
     m->bytes_estimate = 0x123456789abcdef0u;
+    TEXT(cluster_uuid, "5c3f1a2b-c6d1-11f0-9f3a-0242ac110002");
+    TEXT(hold, "2027-01-31T00:00:00Z");
 }
 
 static void fill_ring(struct wire_ring *m)
@@ -125,6 +127,18 @@ static void fill_check(struct wire_check *m)
     TEXT(repositories, "near");
     m->bytes_estimate = 0xf000000000000001u;
     m->datadir_device = 0xfd00000000000002u;
+    TEXT(cluster_uuid, "5c3f1a2b-c6d1-11f0-9f3a-0242ac110002");
+}
+
+static void fill_hold(struct wire_hold *m)
+{
+    TEXT(id, "20260102T030405Z-full-01234567");
+    TEXT(until, "forever");
+}
+
+static void fill_held(struct wire_held *m)
+{
+    TEXT(until, "2027-01-31T00:00:00Z");
 }
 
 static void fill_welcome(struct wire_welcome *m)

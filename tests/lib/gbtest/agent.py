@@ -33,7 +33,8 @@ class Agent:
         os.makedirs(self.repository, exist_ok=True)
         self.config = os.path.join(server.base, 'galera-backup.cnf')
         self.log = os.path.join(server.base, 'agent.log')
-        self.agent_options = {'cluster': self.cluster, 'socket': server.agent_socket}
+        self.agent_options = {'cluster': self.cluster, 'socket': server.agent_socket,
+                              'state-dir': os.path.join(server.base, 'agent-state')}
         self.agent_options.update(agent_options or {})
         self.repositories = repositories or {'default': {'type': 'directory', 'path': self.repository,
                                                          'min-free': '0%', **(repository_options or {})}}
