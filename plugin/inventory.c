@@ -317,7 +317,11 @@ static void apply(struct inventory *inv, const struct follower_event *e)
     if (!i)
       note_made(inv, e->space_id);
     else if (!i->dropped && i->kind == WIRE_KIND_TABLESPACE)
+    {
       i->created = true;
+      if (i->state == ITEM_MISSING)
+        queue(inv, i);
+    }
     return;
   }
   if (e->op == REDO_FILE_DELETE)
@@ -615,6 +619,9 @@ bool inventory_done(struct inventory *inv, struct item *i, uint32_t number, cons
                     enum item_state state, uint32_t *replaced)
 {
   pthread_mutex_lock(&inv->mutex);
+  /* A first page of zeros does not say whose it is: if this tablespace was not made meanwhile, perhaps another one has its name. */
+  if (state == ITEM_COPIED && i->unwritten && !i->created)
+    state = ITEM_MISSING;
   bool keep = state == ITEM_COPIED && !i->dropped && !i->again && !i->discarded;
   if (state == ITEM_MISSING && strcmp(announced, i->path))
     state = ITEM_QUEUED; /* renamed while it was looked for */
@@ -734,7 +741,10 @@ bool inventory_retry_missing(struct inventory *inv, unsigned max_tries, struct g
     }
     else if (i->state == ITEM_MISSING)
     {
-      if (i->tries >= max_tries)
+      if (i->tries >= max_tries && i->unwritten)
+        ok = error_set(error, GB_corrupt_page, "page 0 of %s (space %u) is all zero and the redo log does not say why", i->path,
+                       i->space_id);
+      else if (i->tries >= max_tries)
         ok = error_set(error, GB_file_vanished,
                        i->class == ITEM_SPACE
                            ? "%s (space %u) can't be found under this name and the redo log does not say why"

@@ -383,17 +383,44 @@ static void a_shorter_undo_tablespace_must_be_explained(void **state)
     finishes("");
 }
 
+static void take_unwritten(const char *path, bool kept)
+{
+    uint32_t replaced;
+    struct taken t = take(path);
+    inventory_note_unwritten(inv, t.item);
+    assert_int_equal(done(t, ITEM_COPIED, &replaced), kept);
+}
+
+/* It may be another tablespace's that has its name since. */
 static void an_unwritten_file_must_be_explained(void **state)
 {
     (void)state;
+    struct gb_error error = {0};
     space(1, "db/a.ibd", 100);
     inventory_list_complete(inv);
-    struct taken t = take("db/a.ibd");
-    uint32_t replaced;
-    inventory_note_unwritten(inv, t.item);
-    assert_true(done(t, ITEM_COPIED, &replaced));
-    does_not_finish(GB_corrupt_page, "db/a.ibd");
+    take_unwritten("db/a.ibd", false);
+    assert_true(inventory_retry_missing(inv, 1, &error));
+    take_unwritten("db/a.ibd", false);
+    assert_false(inventory_retry_missing(inv, 1, &error));
+    assert_int_equal(error.code, GB_corrupt_page);
+    assert_non_null(strstr(error.what, "page 0 of db/a.ibd (space 1) is all zero"));
     event(REDO_FILE_CREATE, 1, "db/a.ibd");
+    take_unwritten("db/a.ibd", true);
+    finishes("");
+}
+
+static void one_with_the_name_of_another_is_not_taken_for_it(void **state)
+{
+    (void)state;
+    space(1, "db/a.ibd", 100);
+    space(2, "db/b.ibd", 100);
+    inventory_list_complete(inv);
+    take_unwritten("db/a.ibd", false); /* the new 3: its record has not been read yet */
+    copy("db/b.ibd");
+    event(REDO_FILE_RENAME, 1, "db/c.ibd");
+    event(REDO_FILE_CREATE, 3, "db/a.ibd");
+    copy("db/c.ibd");
+    take_unwritten("db/a.ibd", true);
     finishes("");
 }
 
@@ -403,11 +430,9 @@ static void an_unwritten_file_is_explained_by_its_first_page(void **state)
     (void)state;
     space(1, "db/a.ibd", 100);
     inventory_list_complete(inv);
-    struct taken t = take("db/a.ibd");
-    uint32_t replaced;
-    inventory_note_unwritten(inv, t.item);
-    assert_true(done(t, ITEM_COPIED, &replaced));
+    take_unwritten("db/a.ibd", false);
     event(FOLLOWER_PAGE_0, 1, "");
+    take_unwritten("db/a.ibd", true);
     finishes("");
 }
 
@@ -415,7 +440,6 @@ static void an_unwritten_file_is_explained_by_its_first_page(void **state)
 static void one_that_no_list_had_when_it_was_made(void **state)
 {
     (void)state;
-    uint32_t replaced;
     inventory_list_begin(inv);
     inventory_list_complete(inv);
     event(FOLLOWER_PAGE_0, 1, "");
@@ -424,13 +448,8 @@ static void one_that_no_list_had_when_it_was_made(void **state)
     inventory_list_begin(inv);
     space(1, "db/a.ibd", 100);
     space(2, "db/b.ibd", 100);
-    struct taken t = take("db/a.ibd");
-    inventory_note_unwritten(inv, t.item);
-    assert_true(done(t, ITEM_COPIED, &replaced));
-    t = take("db/b.ibd"); /* it came back by an IMPORT */
-    inventory_note_unwritten(inv, t.item);
-    assert_true(done(t, ITEM_COPIED, &replaced));
-    does_not_finish(GB_corrupt_page, "db/b.ibd");
+    take_unwritten("db/a.ibd", true);
+    take_unwritten("db/b.ibd", false); /* it came back by an IMPORT */
 }
 
 /* The system tablespace and undo tablespaces are known from the list alone. */
@@ -558,6 +577,7 @@ int main(void)
         TEST(what_the_redo_makes_need_not_be_copied),
         TEST(a_shorter_undo_tablespace_must_be_explained),
         TEST(an_unwritten_file_must_be_explained),
+        TEST(one_with_the_name_of_another_is_not_taken_for_it),
         TEST(an_unwritten_file_is_explained_by_its_first_page),
         TEST(one_that_no_list_had_when_it_was_made),
         TEST(records_of_other_tablespaces_rename_nothing),
