@@ -127,6 +127,7 @@ static bool store(struct options *o, const char *name, const char *value)
         {"as-of", &o->as_of, NULL},           {"replace", &o->replace, NULL},       {"limit-rate", &o->limit_rate, NULL},
         {"restart", NULL, &o->restart},       {"donor", &o->donor, NULL},           {"recover", NULL, &o->recover},
         {"verify-boot", NULL, &o->verify_boot}, {"history", &o->history, NULL}, {"wsrep-uuid", &o->wsrep_uuid, NULL},
+        {"sample", &o->sample, NULL},
     };
     for (size_t i = 0; i < COUNT(places); i++)
         if (!strcmp(places[i].name, name)) {
@@ -179,11 +180,23 @@ static bool check_restore(const struct options *o, struct gb_error *error)
     return true;
 }
 
+/* "5" or "5%"; 0: not such a number. */
+static unsigned parse_percent(const char *text)
+{
+    char *end;
+    if (text[0] < '0' || text[0] > '9')
+        return 0;
+    unsigned long n = strtoul(text, &end, 10);
+    return (!*end || !strcmp(end, "%")) && n <= 100 ? (unsigned)n : 0;
+}
+
 static bool check_values(const struct options *o, struct gb_error *error)
 {
     char *end = NULL;
     if (o->threads && (strtol(o->threads, &end, 10) < 1 || *end || strtol(o->threads, NULL, 10) > THREADS_MAX))
         return error_set(error, GB_bad_value, "--threads %s is not a number from 1 to %d", o->threads, THREADS_MAX);
+    if (o->sample && !parse_percent(o->sample))
+        return error_set(error, GB_bad_value, "--sample %s is not a percentage from 1 to 100", o->sample);
     static const char *const ways[] = {"galera", "standalone", "replica"};
     if (o->as && !is_among(ways, COUNT(ways), o->as))
         return error_set(error, GB_bad_value, "--as %s is none of galera, standalone and replica", o->as);
@@ -271,6 +284,11 @@ void options_help(FILE *to, const char *command)
 unsigned options_threads(const struct options *o)
 {
     return o->threads ? (unsigned)strtoul(o->threads, NULL, 10) : 0;
+}
+
+unsigned options_sample(const struct options *o)
+{
+    return o->sample ? parse_percent(o->sample) : 0;
 }
 
 time_t options_as_of(const struct options *o)

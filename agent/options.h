@@ -15,7 +15,7 @@ struct options {
     const char *command; /* name from the table */
     const char *argument; /* ID, or NULL */
     const char *config, *repository, *cluster, *type, *comment, *rate, *threads, *lock_wait, *max_duration, *progress, *datadir,
-        *owner, *as, *as_of, *replace, *limit_rate, *donor, *history, *wsrep_uuid;
+        *owner, *as, *as_of, *replace, *limit_rate, *donor, *history, *wsrep_uuid, *sample;
     bool help, json, no_wait, dry_run, watch, safe_to_bootstrap, yes, quick, restart, recover, verify_boot;
     const char *maps[OPTIONS_MAPS_MAX]; /* --map, each "OLD=NEW" */
     unsigned map_count;
@@ -27,6 +27,9 @@ bool options_parse(struct options *options, int argc, char **argv, struct gb_err
 void options_help(FILE *to, const char *command);
 /* --threads as a number; 0: not given. */
 unsigned options_threads(const struct options *options);
+
+/* --sample, 1 to 100 percent; 0: not given */
+unsigned options_sample(const struct options *options);
 
 /* --as-of as a time; 0: not given. */
 time_t options_as_of(const struct options *options);

@@ -20,7 +20,7 @@ CMD_LIST(CMD_DECLARE)
 struct repository *cmd_repository(const struct options *options, struct gb_error *error);
 /* Whether --repository is a path or a URL, so that no configuration is needed. */
 bool cmd_repository_is_path(const struct options *options);
-/* The backup that the command's argument or --as-of names. The latest is that of --cluster, else of the configured cluster; of a
+/* The backup that the command's argument or --as-of names. The latest (of verify: the newest, whatever was found in it before) is that of --cluster, else of the configured cluster; of a
    repository that is named by its path, of the only cluster in it. */
 bool cmd_find(const struct options *options, struct repository *repository, struct manifest *manifest, struct gb_error *error);
 /* The configuration of --config, or the default one. */

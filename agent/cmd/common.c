@@ -50,5 +50,7 @@ bool cmd_find(const struct options *options, struct repository *repository, stru
     }
     if (options->as_of)
         return repository_find_as_of(repository, cluster, options_as_of(options), manifest, error);
+    if (!strcmp(options->command, "verify") && !strcmp(id, "latest"))
+        return repository_find_newest(repository, cluster, manifest, error);
     return repository_find(repository, cluster, id, manifest, error);
 }

@@ -1,9 +1,20 @@
 /* galera-backup info */
 #include "agent/cmd/cmd.h"
+#include "agent/repository/verified.h"
 #include "agent/ui/text.h"
 
 #include <jansson.h>
 #include <stdlib.h>
+
+static void print_verified(const struct verified *v)
+{
+    char at[32], percent[32] = "";
+    if (v->percent)
+        snprintf(percent, sizeof percent, ", %u %% of it", v->percent);
+    printf("verified    %s%s%s%s\n", verified_word(v), v->verified_at ? ", " : "", text_time(v->verified_at, at, sizeof at), percent);
+    for (unsigned i = 0; i < v->problem_count; i++)
+        printf("  %s\n", v->problem[i]);
+}
 
 int cmd_info(const struct options *options, struct gb_error *error)
 {
@@ -13,6 +24,10 @@ int cmd_info(const struct options *options, struct gb_error *error)
         repository_close(r);
         return error_exit_status(error->code);
     }
+    struct verified verified;
+    struct gb_error unread = {0};
+    if (!verified_read(&verified, r, m.cluster, m.id, &unread))
+        fprintf(stderr, "galera-backup: warning: %s\n", unread.what);
     struct ist_donors *donors = calloc(1, sizeof *donors);
     struct gb_error absent = {0};
     const char *position = manifest_position(&m);
@@ -28,6 +43,7 @@ int cmd_info(const struct options *options, struct gb_error *error)
         if (root) {
             json_object_set_new(root, "schema", json_integer(1));
             json_object_set_new(root, "position", json_string(position));
+            json_object_set_new(root, "verified", verified.verified_at ? verified_json(&verified) : json_null());
             struct ist_prediction p = {.behind = -1, .lowest = -1};
             if (asked)
                 ist_predict(donors, position, &p);
@@ -56,6 +72,7 @@ int cmd_info(const struct options *options, struct gb_error *error)
         }
         if (options->donor && position[0] && !asked)
             fprintf(stderr, "%s could not be asked: %s\n", options->donor, absent.what);
+        print_verified(&verified);
         if (m.comment[0])
             printf("comment     %s\n", m.comment);
         for (uint32_t i = 0; i < m.facts.count; i++)

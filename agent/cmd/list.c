@@ -1,6 +1,7 @@
 /* galera-backup list */
 #include "agent/cmd/cmd.h"
 #include "agent/mariadb/connection.h"
+#include "agent/repository/verified.h"
 #include "agent/ui/text.h"
 
 #include <jansson.h>
@@ -24,9 +25,19 @@ static struct ist_prediction predict(const struct ist_donors *donors, const stru
     return p;
 }
 
-static json_t *entry(const struct manifest *m, const struct ist_donors *donors)
+/* A record that can't be read says nothing; it is named. */
+static struct verified read_verified(struct repository *r, const struct manifest *m)
 {
-    char started[32], finished[32];
+    struct verified v;
+    struct gb_error why = {0};
+    if (!verified_read(&v, r, m->cluster, m->id, &why))
+        fprintf(stderr, "galera-backup: warning: %s\n", why.what);
+    return v;
+}
+
+static json_t *entry(const struct manifest *m, const struct verified *v, const struct ist_donors *donors)
+{
+    char started[32], finished[32], verified[32];
     struct ist_prediction ist = predict(donors, m);
     json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s}", "id", m->id, "cluster",
                      m->cluster, "type", m->type, "state", "succeeded", "node", m->node, "started_at",
@@ -34,9 +45,11 @@ static json_t *entry(const struct manifest *m, const struct ist_donors *donors)
                      text_time(m->finished_at, finished, sizeof finished), "duration_s",
                      (json_int_t)(m->finished_at - m->started_at), "data_bytes", (json_int_t)m->data_bytes, "stored_bytes",
                      (json_int_t)m->stored_bytes, "position", manifest_position(m), "server_version", m->server_version,
-                     "verified", "none", "comment", m->comment);
-    if (o)
+                     "verified", verified_word(v), "comment", m->comment);
+    if (o) {
+        json_object_set_new(o, "verified_at", v->verified_at ? json_string(text_time(v->verified_at, verified, sizeof verified)) : json_null());
         cmd_ist_json(o, manifest_position(m), &ist);
+    }
     return o;
 }
 
@@ -79,8 +92,10 @@ int cmd_list(const struct options *options, struct gb_error *error)
         fprintf(stderr, "%s could not be asked about IST: %s\n", options->donor, unasked.what);
     if (options->json) {
         json_t *root = json_pack("{s:i, s:[]}", "schema", 1, "backups"), *all = json_object_get(root, "backups");
-        for (size_t i = 0; i < count; i++)
-            json_array_append_new(all, entry(&list[i], donors));
+        for (size_t i = 0; i < count; i++) {
+            struct verified verified = read_verified(r, &list[i]);
+            json_array_append_new(all, entry(&list[i], &verified, donors));
+        }
         for (MYSQL_ROW row; failed && (row = mysql_fetch_row(failed));)
             json_array_append_new(all, json_pack("{s:s, s:s, s:i, s:s, s:s, s:s}", "id", row[0], "state", row[1], "error_code",
                                                  row[2] ? atoi(row[2]) : 0, "error", row[3] ? row[3] : "", "started_at",
@@ -93,6 +108,7 @@ int cmd_list(const struct options *options, struct gb_error *error)
                "IST", "POSITION");
         for (size_t i = 0; i < count; i++) {
             char age[32], size[32], stored[32], duration[32];
+            struct verified verified = read_verified(r, &list[i]);
             const char *seqno = strrchr(manifest_position(&list[i]), ':');
             char position[64] = "-";
             if (seqno)
@@ -100,7 +116,8 @@ int cmd_list(const struct options *options, struct gb_error *error)
             printf("%-30s %6s %-5s %8s %8s %8s %-8s %-7s %s\n", list[i].id,
                    text_duration((uint64_t)(time(NULL) - list[i].finished_at), age, sizeof age), list[i].type,
                    text_bytes(list[i].data_bytes, size, sizeof size), text_bytes(list[i].stored_bytes, stored, sizeof stored),
-                   text_duration((uint64_t)(list[i].finished_at - list[i].started_at), duration, sizeof duration), "none",
+                   text_duration((uint64_t)(list[i].finished_at - list[i].started_at), duration, sizeof duration),
+                   verified_word(&verified),
                    seqno ? ist_word(predict(donors, &list[i]).answer) : "-", position);
         }
         print_failed(failed);

@@ -2,6 +2,7 @@
 #include "agent/mariadb/catalog.h"
 #include "agent/mariadb/connection.h"
 #include "agent/mariadb/nodes.h"
+#include "agent/mariadb/rows.h"
 #include "common/monotonic.h"
 #include "common/clock.h"
 
@@ -11,7 +12,6 @@
 #include <mysqld_error.h>
 #include <poll.h>
 #include <pthread.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +21,6 @@
 #define LIVE_MAX         8u /* as many as there are sessions */
 #define STOP_WAIT_S      5
 #define QUEUE_MAX        10000u
-#define STATEMENT_ROOM   32768u
 #define SQL_TIMEOUT_S    10u
 
 struct statement {
@@ -44,39 +43,6 @@ struct catalog {
     bool absent_told, unknown_told;
     time_t settle_at; /* monotonic_s(); 0: nothing to settle */
 };
-
-/* A text as a hexadecimal literal: needs no connection to escape and can't break out of its place. */
-static size_t put_text(char *out, size_t size, const char *text)
-{
-    if (!text || !*text)
-        return (size_t)snprintf(out, size, "''");
-    size_t n = (size_t)snprintf(out, size, "_utf8mb4 0x");
-    for (; *text && n + 3 < size; text++)
-        n += (size_t)snprintf(out + n, size - n, "%02x", (unsigned char)*text);
-    return n;
-}
-
-struct sql {
-    char text[STATEMENT_ROOM];
-    size_t at;
-};
-
-static void __attribute__((format(printf, 2, 3))) add(struct sql *s, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    int n = vsnprintf(s->text + s->at, sizeof s->text - s->at, format, args);
-    va_end(args);
-    if (n > 0)
-        s->at += (size_t)n < sizeof s->text - s->at ? (size_t)n : sizeof s->text - s->at - 1;
-}
-
-static void add_column(struct sql *s, const char *name, const char *text)
-{
-    char value[8300];
-    put_text(value, sizeof value, text);
-    add(s, ", %s = %s", name, value);
-}
 
 /* Under mutex. The statement at the head may be under way: only those behind it are looked at. */
 static void drop_queued(struct catalog *c, const char *key)
@@ -107,11 +73,11 @@ static void set_live(struct catalog *c, const char *id, bool live)
         snprintf(c->live[place], sizeof c->live[place], "%s", live ? id : "");
 }
 
-enum row { OTHER, RUNNING, FINAL };
+enum row_kind { OTHER, RUNNING, FINAL };
 
 /* key: the backup's id, "" with OTHER. A row of a backup takes the place of an older one, at the end of the queue: what
    was logged before it is written before it. */
-static void push(struct catalog *c, const char *key, enum row row, const struct sql *s)
+static void push(struct catalog *c, const char *key, enum row_kind row, const struct row *s)
 {
     struct statement *q = malloc(sizeof *q + s->at + 1);
     if (!q)
@@ -135,110 +101,69 @@ static void push(struct catalog *c, const char *key, enum row row, const struct 
     free(q);
 }
 
-static void begin_row(struct sql *s, const char *cluster, const char *id)
+static void add_common(struct row *s, const char *node, const struct wire_start *start, time_t started_at)
 {
-    char a[600], b[300];
-    put_text(a, sizeof a, cluster);
-    put_text(b, sizeof b, id);
-    s->at = 0;
-    add(s, "INSERT INTO galera_backup.backups SET cluster = %s, id = %s, as_of = UTC_TIMESTAMP(6)", a, b);
-}
-
-/* Repeats the assignments for a row that is there already. */
-static void end_row(struct sql *s)
-{
-    char *assignments = strstr(s->text, ", as_of = ");
-    size_t length = s->at - (size_t)(assignments - s->text);
-    char *copy = strndup(assignments + 2, length);
-    add(s, " ON DUPLICATE KEY UPDATE %s", copy ? copy : "as_of = UTC_TIMESTAMP(6)");
-    free(copy);
-}
-
-static void add_common(struct sql *s, const char *node, const struct wire_start *start, time_t started_at)
-{
-    add_column(s, "type", start->type);
-    add_column(s, "node", node);
-    add_column(s, "user", start->user);
-    add_column(s, "comment", start->comment);
-    add(s, ", started_at = FROM_UNIXTIME(%lld)", (long long)started_at);
+    row_set(s, "type", start->type);
+    row_set(s, "node", node);
+    row_set(s, "user", start->user);
+    row_set(s, "comment", start->comment);
+    row_add(s, ", started_at = FROM_UNIXTIME(%lld)", (long long)started_at);
 }
 
 void catalog_running(struct catalog *c, const char *cluster, const char *node, const struct wire_start *start,
                      const struct wire_node_progress *progress, uint64_t bytes_stored, time_t started_at)
 {
-    struct sql *s = calloc(1, sizeof *s);
+    struct row *s = calloc(1, sizeof *s);
     if (!s)
         return;
-    begin_row(s, cluster, start->id);
+    row_begin(s, cluster, start->id);
     add_common(s, node, start, started_at);
-    add(s, ", state = 'running'");
-    add_column(s, "stage", progress->stage);
-    add(s, ", percent = %u, eta_s = %u, bytes_total = %" PRIu64 ", bytes_done = %" PRIu64 ", stored_bytes = %" PRIu64,
+    row_add(s, ", state = 'running'");
+    row_set(s, "stage", progress->stage);
+    row_add(s, ", percent = %u, eta_s = %u, bytes_total = %" PRIu64 ", bytes_done = %" PRIu64 ", stored_bytes = %" PRIu64,
         progress->percent, progress->eta_s, progress->bytes_total, progress->bytes_done, bytes_stored);
-    end_row(s);
+    row_end(s);
     push(c, start->id, RUNNING, s);
     free(s);
-}
-
-static void add_manifest(struct sql *s, const struct manifest *m)
-{
-    static const char *const texts[] = {"position", "gtid", "binlog_file", NULL};
-    static const char *const numbers[] = {"binlog_pos", "ddl_blocked_ms", "commit_blocked_ms", "blocked_ms", "recv_queue_max",
-                                          "flow_control_sent", NULL};
-    for (const char *const *k = texts; *k; k++)
-        add_column(s, *k, wire_fact(&m->facts, *k));
-    for (const char *const *k = numbers; *k; k++)
-        add(s, ", %s = %llu", *k, strtoull(wire_fact(&m->facts, *k), NULL, 10));
-    add_column(s, "server_version", m->server_version);
-    add(s, ", lsn_start = %" PRIu64 ", lsn_end = %" PRIu64 ", data_bytes = %" PRIu64 ", bytes_done = %" PRIu64
-           ", stored_bytes = %" PRIu64 ", chain_length = 1, encrypted = 0, percent = 100",
-        m->checkpoint_lsn, m->end_lsn, m->data_bytes, m->read_bytes, m->stored_bytes);
-}
-
-static void add_error(struct sql *s, const struct gb_error *error)
-{
-    add(s, ", error_code = %d", (int)error->code);
-    add_column(s, "error", error->what);
-    add_column(s, "hint", error->hint);
 }
 
 void catalog_final(struct catalog *c, const char *cluster, const char *node, const struct wire_start *start,
                    const char *state, const struct manifest *manifest, const char *repositories,
                    const struct gb_error *error, time_t started_at)
 {
-    struct sql *s = calloc(1, sizeof *s);
+    struct row *s = calloc(1, sizeof *s);
     if (!s)
         return;
-    begin_row(s, cluster, start->id);
+    row_begin(s, cluster, start->id);
     add_common(s, node, start, started_at);
-    add_column(s, "state", state);
-    time_t now = time(NULL);
+    row_set(s, "state", state);
+    time_t now = manifest ? manifest->finished_at : time(NULL);
     if (now < started_at)
         now = started_at; /* the clock was set back meanwhile */
-    add(s, ", stage = 'DONE', eta_s = 0, finished_at = FROM_UNIXTIME(%lld), duration_s = %lld", (long long)now,
+    row_add(s, ", stage = 'DONE', eta_s = 0, finished_at = FROM_UNIXTIME(%lld), duration_s = %lld", (long long)now,
         (long long)(now - started_at));
     if (manifest)
-        add_manifest(s, manifest);
-    add_column(s, "repositories", repositories);
+        row_set_manifest(s, manifest);
+    row_set(s, "repositories", repositories);
     if (error && error->code)
-        add_error(s, error);
-    end_row(s);
+        row_set_error(s, error);
+    row_end(s);
     push(c, start->id, FINAL, s);
     free(s);
 }
 
 void catalog_resynced(struct catalog *c, const char *cluster, const char *id, const struct wire_facts *facts)
 {
-    struct sql *s = calloc(1, sizeof *s);
+    struct row *s = calloc(1, sizeof *s);
     char a[600], b[300];
     if (!s)
         return;
-    put_text(a, sizeof a, cluster);
-    put_text(b, sizeof b, id);
-    add(s, "UPDATE galera_backup.backups SET as_of = UTC_TIMESTAMP(6), desync_s = %llu, recv_queue_max = %llu",
+    row_text(a, sizeof a, cluster);
+    row_text(b, sizeof b, id);
+    row_add(s, "UPDATE galera_backup.backups SET as_of = UTC_TIMESTAMP(6), desync_s = %llu, recv_queue_max = %llu",
         strtoull(wire_fact(facts, "desync_s"), NULL, 10), strtoull(wire_fact(facts, "recv_queue_max"), NULL, 10));
-    add_column(s, "resync", wire_fact(facts, "resync"));
-    add(s, " WHERE cluster = %s AND id = %s", a, b);
+    row_set(s, "resync", wire_fact(facts, "resync"));
+    row_add(s, " WHERE cluster = %s AND id = %s", a, b);
     push(c, "", OTHER, s);
     free(s);
     pthread_mutex_lock(&c->mutex);
@@ -249,15 +174,15 @@ void catalog_resynced(struct catalog *c, const char *cluster, const char *id, co
 void catalog_log(struct catalog *c, const char *cluster, const char *id, const struct wire_log *log)
 {
     static const char *const levels[] = {"note", "warning", "error"};
-    struct sql *s = calloc(1, sizeof *s);
+    struct row *s = calloc(1, sizeof *s);
     char a[600], b[300], stage[200], message[2200];
     if (!s)
         return;
-    put_text(a, sizeof a, cluster);
-    put_text(b, sizeof b, id);
-    put_text(stage, sizeof stage, log->stage);
-    put_text(message, sizeof message, log->message);
-    add(s,
+    row_text(a, sizeof a, cluster);
+    row_text(b, sizeof b, id);
+    row_text(stage, sizeof stage, log->stage);
+    row_text(message, sizeof message, log->message);
+    row_add(s,
         "INSERT INTO galera_backup.backup_log (cluster, id, seq, at, stage, level, message) SELECT %s, %s, "
         "IFNULL(MAX(seq), 0) + 1, UTC_TIMESTAMP(6), %s, '%s', %s FROM galera_backup.backup_log WHERE cluster = %s AND id = %s",
         a, b, stage, levels[log->level < 3 ? log->level : 2], message, a, b);
@@ -325,15 +250,15 @@ static enum found find_backup(struct catalog *c, const char *cluster, const char
     return found;
 }
 
-static void add_found(struct sql *s, const struct manifest *m, const struct repository_spec *spec)
+static void add_found(struct row *s, const struct manifest *m, const struct repository_spec *spec)
 {
     json_t *list = json_pack("[{s:s, s:s, s:s, s:I}]", "name", spec->name, "type", spec->type, "state", "succeeded", "bytes",
                              (json_int_t)m->stored_bytes);
     char *text = list ? json_dumps(list, JSON_COMPACT) : NULL;
-    add(s, ", state = 'succeeded', finished_at = FROM_UNIXTIME(%lld), duration_s = %lld", (long long)m->finished_at,
+    row_add(s, ", state = 'succeeded', finished_at = FROM_UNIXTIME(%lld), duration_s = %lld", (long long)m->finished_at,
         (long long)(m->finished_at - m->started_at));
-    add_manifest(s, m);
-    add_column(s, "repositories", text);
+    row_set_manifest(s, m);
+    row_set(s, "repositories", text);
     free(text);
     json_decref(list);
 }
@@ -347,19 +272,19 @@ static bool settle_one(struct catalog *c, struct connection *connection, const c
     struct gb_error why = {0}, error = {0};
     char a[600], b[300];
     enum found found = find_backup(c, cluster, id, &manifest, &spec, &why);
-    struct sql *s = found == UNKNOWN ? NULL : calloc(1, sizeof *s);
+    struct row *s = found == UNKNOWN ? NULL : calloc(1, sizeof *s);
     bool ok = s != NULL;
     if (ok) {
-        put_text(a, sizeof a, cluster);
-        put_text(b, sizeof b, id);
-        add(s, "UPDATE galera_backup.backups SET as_of = UTC_TIMESTAMP(6), stage = 'DONE', eta_s = 0");
+        row_text(a, sizeof a, cluster);
+        row_text(b, sizeof b, id);
+        row_add(s, "UPDATE galera_backup.backups SET as_of = UTC_TIMESTAMP(6), stage = 'DONE', eta_s = 0");
         if (found == FOUND)
             add_found(s, &manifest, spec);
         else {
-            add(s, ", state = 'failed', finished_at = UTC_TIMESTAMP(6)");
-            add_error(s, &why);
+            row_add(s, ", state = 'failed', finished_at = UTC_TIMESTAMP(6)");
+            row_set_error(s, &why);
         }
-        add(s, " WHERE cluster = %s AND id = %s AND state = 'running'", a, b);
+        row_add(s, " WHERE cluster = %s AND id = %s AND state = 'running'", a, b);
         ok = connection_query(connection, s->text, NULL, number, &error);
         if (ok)
             fprintf(stderr, "catalog: %s was left as running: %s\n", id, found == FOUND ? "it has succeeded" : why.what);
@@ -403,14 +328,10 @@ static void settle(struct catalog *c, struct connection *connection, unsigned *n
 static struct connection *connect_catalog(struct catalog *c)
 {
     struct gb_error error = {0};
-    struct connection *connection = connection_open(c->config, SQL_TIMEOUT_S, &error);
+    struct connection *connection = rows_connect(c->config, SQL_TIMEOUT_S, &error);
     if (!connection && !c->absent_told)
         fprintf(stderr, "catalog: %s; rows are kept and written later\n", error.what);
     c->absent_told = !connection;
-    /* A replica that is only read must not get transactions of its own. */
-    if (connection)
-        connection_query(connection, "SET SESSION sql_log_bin = IF(@@global.read_only AND NOT @@global.wsrep_on, 0, 1)", NULL,
-                         NULL, &error);
     /* The server may be another one than before: restored from a backup that its catalog calls running. */
     c->settle_at = connection ? 1 : 0;
     nodes_soon(&c->nodes);

@@ -1,5 +1,7 @@
 /* A repository and the backups in it; see repository.h. */
 #include "agent/repository/repository.h"
+#include "agent/repository/verified.h"
+#include "agent/utc.h"
 
 #include <inttypes.h>
 #include <openssl/rand.h>
@@ -301,18 +303,64 @@ static bool none_found(const struct repository *r, const char *cluster, const st
     return false;
 }
 
-/* The newest of those that had finished at `when` (0: of all), saves left out. */
-static bool find_newest(const struct repository *r, const char *cluster, struct listing *l, time_t when, size_t *at,
+/* The first of the list that had finished at `when` (0: any) or, of an earlier time, the last to finish. NULL: none. */
+static struct manifest *newest_of(const struct listing *l, time_t when)
+{
+    struct manifest *newest = NULL;
+    for (size_t i = 0; i < l->count; i++) {
+        struct manifest *m = &l->list[i];
+        if ((!when || m->finished_at <= when) && (!newest || (when && m->finished_at > newest->finished_at)))
+            newest = m;
+    }
+    return newest;
+}
+
+/* Whether a verification has found damage in it, and nothing has been found right since. What can't be read is no such word. */
+static bool was_found_damaged(struct repository *r, const struct manifest *m, bool latest, struct gb_error *error)
+{
+    struct verified *v = malloc(sizeof *v);
+    struct gb_error why = {0};
+    char text[GB_ERROR_TEXT_MAX + 256], at[UTC_MAX];
+    bool damaged = false;
+    if (!v)
+        error_set(error, GB_internal, "no memory");
+    else if (!verified_read(v, r, m->cluster, m->id, &why)) {
+        if (storage_is_away(&why))
+            error_copy(error, &why);
+        else
+            warn_stderr(NULL, why.what);
+    } else if (v->damaged) {
+        damaged = true;
+        snprintf(text, sizeof text, "%s is not %s: it was found damaged at %s: %s", m->id, latest ? "the latest" : "taken",
+                 utc_text(v->verified_at, at), v->problem_count ? v->problem[0] : "");
+        warn_stderr(NULL, text);
+    }
+    free(v);
+    return damaged;
+}
+
+/* The newest of those that had finished at `when` (0: of all), saves and, of sound ones, what was found damaged left out. */
+static bool find_newest(struct repository *r, const char *cluster, struct listing *l, time_t when, bool sound, size_t *at,
                         struct gb_error *error)
 {
     leave_out_saves(l);
     if (!cluster && !check_one_cluster(r, l, error))
         return false;
-    const struct manifest *newest = NULL;
-    for (size_t i = 0; i < l->count; i++) {
-        const struct manifest *m = &l->list[i];
-        if ((!when || m->finished_at <= when) && (!newest || (when && m->finished_at > newest->finished_at)))
-            newest = m;
+    struct manifest *newest;
+    size_t damaged = 0;
+    while ((newest = newest_of(l, when)) && sound && was_found_damaged(r, newest, !when, error)) {
+        manifest_free(newest);
+        memmove(newest, newest + 1, (size_t)(l->list + l->count - (newest + 1)) * sizeof *newest);
+        l->count--;
+        damaged++;
+    }
+    if (error->code)
+        return false;
+    if (!newest && damaged) {
+        error_set(error, GB_corrupt_backup, "all %zu backups in %s that could be taken were found damaged", damaged,
+                  storage_describe(r->storage));
+        error_hint(error, "name one by its ID to restore what can be; galera-backup verify looks again");
+        return false;
     }
     char began[32];
     struct tm tm;
@@ -385,7 +433,15 @@ bool repository_find(struct repository *r, const char *cluster, const char *id,
     struct listing l;
     size_t at = 0;
     bool ok = list_all(r, cluster, &l, error) &&
-              (strcmp(id, "latest") ? find_label(r, &l, id, &at, error) : find_newest(r, cluster, &l, 0, &at, error));
+              (strcmp(id, "latest") ? find_label(r, &l, id, &at, error) : find_newest(r, cluster, &l, 0, true, &at, error));
+    return take_manifest(&l, ok, at, manifest);
+}
+
+bool repository_find_newest(struct repository *r, const char *cluster, struct manifest *manifest, struct gb_error *error)
+{
+    struct listing l;
+    size_t at = 0;
+    bool ok = list_all(r, cluster, &l, error) && find_newest(r, cluster, &l, 0, false, &at, error);
     return take_manifest(&l, ok, at, manifest);
 }
 
@@ -394,7 +450,7 @@ bool repository_find_as_of(struct repository *r, const char *cluster, time_t whe
 {
     struct listing l;
     size_t at = 0;
-    bool ok = list_all(r, cluster, &l, error) && find_newest(r, cluster, &l, when, &at, error);
+    bool ok = list_all(r, cluster, &l, error) && find_newest(r, cluster, &l, when, true, &at, error);
     return take_manifest(&l, ok, at, manifest);
 }
 

@@ -47,12 +47,14 @@ void repository_prefix(char *out, size_t size, const char *cluster, const char *
    named through warn (may be NULL). *list is malloc'ed; free each with manifest_free(), then the array. */
 bool repository_list(struct repository *repository, const char *cluster, struct manifest **list, size_t *count,
                      void (*warn)(void *context, const char *text), void *context, struct gb_error *error);
-/* id: a label, "latest", or a prefix that fits just one label. "latest" is never a save. What is newer than the latest and
-   damaged is named on stderr.
+/* id: a label, "latest", or a prefix that fits just one label. "latest" is never a save, nor a backup that a verification has found
+   damaged. What is newer than the latest and damaged is named on stderr.
    Errors: GB_not_found; GB_bad_value (ambiguous; "latest" without a cluster where there are several); GB_corrupt_backup and
    GB_format_newer of a backup that id names; GB_repository_unreachable, also for one that may be the latest. */
 bool repository_find(struct repository *repository, const char *cluster, const char *id,
                      struct manifest *manifest, struct gb_error *error);
+/* The newest, as "latest", but whatever a verification has said of it. */
+bool repository_find_newest(struct repository *repository, const char *cluster, struct manifest *manifest, struct gb_error *error);
 
 /* The newest that had finished at that time. Errors: as of "latest"; GB_not_found says when the oldest finished. */
 bool repository_find_as_of(struct repository *repository, const char *cluster, time_t when,
@@ -83,6 +85,9 @@ struct verify_request {
     bool deep; /* false: presence, size and SHA-256 of each object; true: also every frame decompressed, its hash, each page's
                   checksum, and the redo parsed from C to L without a gap */
     unsigned threads;
+    unsigned turn, turns; /* turns 0: all of it; else of every `turns` objects and frames one, the turn'th (from 0), and the redo as a
+                             whole in turn 0. The index, and presence and size of all objects, are looked at each time */
+    const bool *stop;     /* atomic, may be NULL: set, the check ends with GB_cancelled */
     /* Both may be NULL. report: from one thread at a time; progress: now and then, from the thread that called, bytes read of
        those that are to be read. */
     void (*report)(void *context, const struct gb_error *problem);

@@ -37,10 +37,22 @@ struct verifier {
     pthread_mutex_t mutex;        /* what follows */
     bool redo_taken;
     size_t next_object, next_frame;
-    size_t objects, frames; /* visited, whatever was found */
+    size_t objects, frames; /* visited, whatever was found, and left to other turns */
     struct gb_error failure; /* the check itself could not be done */
     struct verify_report *result;
 };
+
+/* Whether it is an object's or a frame's turn. */
+static bool has_turn(const struct verifier *v, size_t number)
+{
+    const struct verify_request *r = v->request;
+    return !r->turns || number % r->turns == r->turn;
+}
+
+static bool is_stopped(const struct verifier *v)
+{
+    return v->request->stop && __atomic_load_n(v->request->stop, __ATOMIC_ACQUIRE);
+}
 
 static void problem(struct verifier *v, const struct gb_error *error)
 {
@@ -55,8 +67,8 @@ static void problem(struct verifier *v, const struct gb_error *error)
     pthread_mutex_unlock(&v->mutex);
 }
 
-/* Presence, size and SHA-256 of one object. */
-static void check_object(struct verifier *v, const struct object_info *info, uint8_t *buffer)
+/* Presence, size and, if it is to be read, SHA-256 of one object. */
+static void check_object(struct verifier *v, const struct object_info *info, bool read, uint8_t *buffer)
 {
     struct gb_error error = {0};
     char name[1200];
@@ -69,14 +81,14 @@ static void check_object(struct verifier *v, const struct object_info *info, uin
         error_set(&error, GB_internal, "no memory");
     else if (storage_size(v->repository->storage, name, &size, &error) && size != info->size)
         error_set(&error, GB_corrupt_backup, "%s has %" PRIu64 " bytes instead of %" PRIu64, name, size, info->size);
-    for (uint64_t at = 0; !error.code && at < size;) {
+    for (uint64_t at = 0; read && !error.code && at < size && !is_stopped(v);) {
         size_t n = size - at < READ_SIZE ? (size_t)(size - at) : READ_SIZE;
         if (storage_read(v->repository->storage, name, at, buffer, n, &error))
             EVP_DigestUpdate(digest, buffer, n);
         at += n;
         __atomic_fetch_add(&v->done, n, __ATOMIC_RELAXED);
     }
-    if (!error.code) {
+    if (read && !error.code && !is_stopped(v)) {
         EVP_DigestFinal_ex(digest, sha256, &length);
         if (memcmp(sha256, info->sha256, sizeof sha256))
             error_set(&error, GB_corrupt_backup, "%s has another SHA-256 than backup.json says", name);
@@ -151,7 +163,7 @@ static void check_redo(struct verifier *v, struct codec *codec, uint8_t *stored,
         error_set(&error, GB_internal, "no memory to read the redo");
     else
         redo_stream_begin(stream, REDO_FORMAT_10_8, false, m->checkpoint_lsn, NULL);
-    for (size_t i = 0; ready && i < v->redo_count; i++) {
+    for (size_t i = 0; ready && i < v->redo_count && !is_stopped(v); i++) {
         const struct redo_piece *p = &v->redo[i];
         const struct index_frame *f = &v->index->frames[p->frame];
         bool ok = p->frame == open;
@@ -168,7 +180,7 @@ static void check_redo(struct verifier *v, struct codec *codec, uint8_t *stored,
         if (whole)
             redo_stream_feed(stream, plain + p->at, left < p->length ? (size_t)left : p->length);
     }
-    if (whole && redo_stream_lsn(stream) != m->end_lsn)
+    if (whole && !is_stopped(v) && redo_stream_lsn(stream) != m->end_lsn)
         error_set(&error, GB_corrupt_backup, "the redo can't be read beyond LSN %" PRIu64 " (it ends at %" PRIu64 ")",
                   redo_stream_lsn(stream), m->end_lsn);
     if (error.code)
@@ -184,12 +196,12 @@ static enum job take(struct verifier *v, size_t *which)
 {
     enum job job = JOB_NONE;
     pthread_mutex_lock(&v->mutex);
-    if (v->failure.code) {
+    if (v->failure.code || is_stopped(v)) {
         pthread_mutex_unlock(&v->mutex);
         return JOB_NONE;
     }
-    while (v->deep && v->next_frame < v->index->frame_count && v->is_redo[v->next_frame])
-        v->next_frame++;
+    for (; v->deep && v->next_frame < v->index->frame_count && (v->is_redo[v->next_frame] || !has_turn(v, v->next_frame)); v->next_frame++)
+        v->frames += !v->is_redo[v->next_frame];
     if (v->deep && !v->redo_taken) {
         v->redo_taken = true;
         job = JOB_REDO;
@@ -223,7 +235,7 @@ static void *verify_main(void *argument)
         else if (job == JOB_FRAME)
             check_frame(v, codec, &v->index->frames[which], stored, plain);
         else
-            check_object(v, &v->manifest->objects[which], stored);
+            check_object(v, &v->manifest->objects[which], has_turn(v, which), stored);
     }
     free(stored);
     free(plain);
@@ -232,13 +244,28 @@ static void *verify_main(void *argument)
     return NULL;
 }
 
+/* By place in index->files: whether a frame that has its turn holds a piece of it. NULL: no memory. */
+static bool *files_of_turn(const struct verifier *v)
+{
+    const struct index *x = v->index;
+    bool *wanted = calloc(x->file_count + 1, sizeof *wanted);
+    for (size_t i = 0; wanted && i < x->frame_count; i++)
+        for (uint32_t j = 0; has_turn(v, i) && j < x->frames[i].extents; j++) {
+            const struct index_file *file = index_find(x, x->extents[x->frames[i].first_extent + j].file_no);
+            if (file)
+                wanted[file - x->files] = true;
+        }
+    return wanted;
+}
+
 /* Page 0 of each tablespace says what its pages look like. */
 static bool find_formats(struct verifier *v, struct gb_error *error)
 {
     struct codec *codec = codec_new((struct codec_spec){CODEC_ZSTD, 1});
     uint8_t *stored = malloc(codec_bound(FRAME_PLAIN_MAX) + FRAME_HEADER_SIZE), *plain = malloc(FRAME_PLAIN_MAX);
+    bool *wanted = files_of_turn(v);
     v->formats = calloc(v->index->file_count + 1, sizeof *v->formats);
-    bool ok = (codec && stored && plain && v->formats) || error_set(error, GB_internal, "no memory");
+    bool ok = (codec && stored && plain && wanted && v->formats) || error_set(error, GB_internal, "no memory");
     for (size_t i = 0; ok && i < v->index->frame_count; i++) {
         const struct index_frame *f = &v->index->frames[i];
         bool opened = false;
@@ -246,7 +273,7 @@ static bool find_formats(struct verifier *v, struct gb_error *error)
         for (uint32_t j = 0; j < f->extents; j++) {
             const struct index_extent *e = &v->index->extents[f->first_extent + j];
             const struct index_file *file = e->offset ? NULL : index_find(v->index, e->file_no);
-            if (file && (file->kind == WIRE_KIND_TABLESPACE || file->kind == WIRE_KIND_UNDO)) {
+            if (file && wanted[file - v->index->files] && (file->kind == WIRE_KIND_TABLESPACE || file->kind == WIRE_KIND_UNDO)) {
                 struct gb_error ignored = {0};
                 struct space_info info;
                 bool zero;
@@ -262,6 +289,7 @@ static bool find_formats(struct verifier *v, struct gb_error *error)
             at += e->length;
         }
     }
+    free(wanted);
     free(stored);
     free(plain);
     codec_free(codec);
@@ -274,6 +302,7 @@ static int by_offset(const void *a, const void *b)
     return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
+/* In another turn than the first its frames are frames like others. */
 static bool find_redo(struct verifier *v, struct gb_error *error)
 {
     const struct index *x = v->index;
@@ -281,7 +310,8 @@ static bool find_redo(struct verifier *v, struct gb_error *error)
     v->is_redo = calloc(x->frame_count + 1, sizeof *v->is_redo);
     if (!v->redo || !v->is_redo)
         return error_set(error, GB_internal, "no memory");
-    for (uint32_t i = 0; i < x->frame_count; i++) {
+    v->redo_taken = v->request->turn > 0;
+    for (uint32_t i = 0; !v->redo_taken && i < x->frame_count; i++) {
         uint32_t at = 0;
         for (uint32_t j = 0; j < x->frames[i].extents; j++) {
             const struct index_extent *e = &x->extents[x->frames[i].first_extent + j];
@@ -300,9 +330,9 @@ static uint64_t bytes_to_read(const struct verifier *v)
 {
     uint64_t total = 0;
     for (size_t i = 0; i < v->manifest->object_count; i++)
-        total += v->manifest->objects[i].size;
+        total += has_turn(v, i) ? v->manifest->objects[i].size : 0;
     for (size_t i = 0; v->deep && i < v->index->frame_count; i++)
-        total += FRAME_HEADER_SIZE + v->index->frames[i].frame.stored_size;
+        total += !v->is_redo[i] && !has_turn(v, i) ? 0 : FRAME_HEADER_SIZE + v->index->frames[i].frame.stored_size;
     return total;
 }
 
@@ -358,6 +388,8 @@ bool repository_verify(struct repository *repository, const struct manifest *man
         error_copy(error, &v.failure);
         ok = false;
     }
+    if (ok && is_stopped(&v))
+        ok = error_set(error, GB_cancelled, "the verification of %s was stopped", v.prefix);
     if (ok && (v.objects != manifest->object_count || (v.deep && v.frames != index.frame_count)))
         ok = error_set(error, GB_internal, "%s: %zu of %zu objects and %zu of %zu frames were visited", v.prefix, v.objects,
                        manifest->object_count, v.frames, index.frame_count);

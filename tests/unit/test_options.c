@@ -42,6 +42,7 @@ static const char *value_for(const char *option)
            : !strcmp(option, "as-of")    ? "2026-01-02T03:04:05Z"
            : !strcmp(option, "map")      ? "/old=/new"
            : !strcmp(option, "replace")  ? "keep"
+           : !strcmp(option, "sample")   ? "5%"
            : !strcmp(option, "limit-rate") ? "10M"
                                          : "word";
 }
@@ -82,6 +83,7 @@ static void every_option_has_its_place(void **state)
         TEXT_OPTION("donor", donor),
         TEXT_OPTION("history", history),
         TEXT_OPTION("wsrep-uuid", wsrep_uuid),
+        TEXT_OPTION("sample", sample),
         SWITCH("help", help),
         SWITCH("json", json),
         SWITCH("no-wait", no_wait),
