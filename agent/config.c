@@ -56,27 +56,51 @@ static const struct key directory_keys[] = {
     {0},
 };
 
+/* Of any object store. */
+static const struct key remote_keys[] = {
+    KEY("region", TEXT, struct repository_spec, remote.region),
+    KEY("prefix", TEXT, struct repository_spec, remote.prefix),
+    KEY("ca-file", TEXT, struct repository_spec, remote.ca_file),
+    KEY("client-certificate", TEXT, struct repository_spec, remote.client_certificate),
+    KEY("client-key", TEXT, struct repository_spec, remote.client_key),
+    KEY("request-timeout", SECONDS, struct repository_spec, remote.timeout_s),
+    KEY("request-attempts", COUNT, struct repository_spec, remote.attempts),
+    KEY("part-size", BYTES, struct repository_spec, remote.part_size),
+    KEY("rate-limit", BYTES, struct repository_spec, remote.rate_limit),
+    {0},
+};
+
 static const struct key s3_keys[] = {
     KEY("endpoint", TEXT, struct repository_spec, s3.endpoint),
     KEY("bucket", TEXT, struct repository_spec, s3.bucket),
-    KEY("region", TEXT, struct repository_spec, s3.region),
-    KEY("prefix", TEXT, struct repository_spec, s3.prefix),
     KEY("addressing", ADDRESSING, struct repository_spec, s3.addressing),
-    KEY("ca-file", TEXT, struct repository_spec, s3.ca_file),
     KEY("credentials-file", TEXT, struct repository_spec, s3.credentials_file),
     KEY("access-key-id", TEXT, struct repository_spec, s3.access_key_id),
     KEY("secret-access-key", TEXT, struct repository_spec, s3.secret_access_key),
-    KEY("request-timeout", SECONDS, struct repository_spec, s3.timeout_s),
-    KEY("request-attempts", COUNT, struct repository_spec, s3.attempts),
+    {0},
+};
+
+static const struct key swift_keys[] = {
+    KEY("auth-url", TEXT, struct repository_spec, swift.auth_url),
+    KEY("user", TEXT, struct repository_spec, swift.user),
+    KEY("key-file", TEXT, struct repository_spec, swift.key_file),
+    KEY("project", TEXT, struct repository_spec, swift.project),
+    KEY("domain", TEXT, struct repository_spec, swift.domain),
+    KEY("project-domain", TEXT, struct repository_spec, swift.project_domain),
+    KEY("application-credential", TEXT, struct repository_spec, swift.application_credential),
+    KEY("interface", TEXT, struct repository_spec, swift.interface),
+    KEY("container", TEXT, struct repository_spec, swift.container),
+    KEY("delete-after", SECONDS, struct repository_spec, swift.delete_after_s),
     {0},
 };
 
 /* The tables that hold the keys of a repository's section, the common ones first. */
-enum { ANY_TYPE, DIRECTORY, S3, REPOSITORY_TABLES };
-static const struct key *const repository_tables[] = {repository_keys, directory_keys, s3_keys, NULL};
+enum { ANY_TYPE, DIRECTORY, REMOTE, S3, SWIFT, REPOSITORY_TABLES };
+static const struct key *const repository_tables[] = {repository_keys, directory_keys, remote_keys, s3_keys, swift_keys, NULL};
 static const struct key *const agent_tables[] = {agent_keys, NULL};
 static const struct key *const server_tables[] = {server_keys, NULL};
-static const struct key *const s3_tables[] = {s3_keys, NULL};
+static const struct key *const s3_tables[] = {remote_keys, s3_keys, NULL};
+static const struct key *const swift_tables[] = {remote_keys, swift_keys, NULL};
 
 /* Names of the surface that later releases bring: refused by name, not taken for misspellings. */
 static const char *const later_keys[] = {"encryption-recipient", "keep-daily",  "keep-weekly", "keep-monthly",
@@ -229,10 +253,10 @@ static bool take_repository(struct parse *p, struct repository_spec *r, const ch
     return true;
 }
 
-bool config_set_s3(struct repository_spec *spec, const char *place, const char *name, const char *value, struct gb_error *error)
+bool config_set_remote(struct repository_spec *spec, const char *place, const char *name, const char *value, struct gb_error *error)
 {
     struct parse p = {.error = error};
-    return take(&p, s3_tables, spec, place, name, value);
+    return take(&p, strcmp(spec->type, REPOSITORY_SWIFT) ? s3_tables : swift_tables, spec, place, name, value);
 }
 
 static struct repository_spec *section_repository(struct parse *p, const char *name)
@@ -309,19 +333,32 @@ static int parse_file(struct parse *p, FILE *f)
     return line ? line : lines.too_long;
 }
 
+/* The last key of a table that does not go with the type; NULL: they all do. */
+static const char *key_of_another_type(const struct parse *p, unsigned number, bool s3, bool swift)
+{
+    const bool goes[REPOSITORY_TABLES] = {
+        [ANY_TYPE] = true, [DIRECTORY] = !s3 && !swift, [REMOTE] = s3 || swift, [S3] = s3, [SWIFT] = swift};
+    for (unsigned i = 0; i < REPOSITORY_TABLES; i++)
+        if (!goes[i] && p->given[number][i])
+            return p->given[number][i];
+    return NULL;
+}
+
 /* Whether the keys of a repository's section go together. */
 static bool check_repository(const struct parse *p, unsigned number, struct gb_error *error)
 {
     const struct repository_spec *r = &p->config->repositories[number];
-    bool s3 = !strcmp(r->type, REPOSITORY_S3);
-    const char *other = p->given[number][s3 ? DIRECTORY : S3];
+    bool s3 = !strcmp(r->type, REPOSITORY_S3), swift = !strcmp(r->type, REPOSITORY_SWIFT);
+    const char *other = key_of_another_type(p, number, s3, swift);
     char section[sizeof r->name + 16], what[GB_ERROR_TEXT_MAX];
     struct gb_error problem = {0};
     snprintf(section, sizeof section, "[repository:%s]", r->name);
     if (other)
         error_set(&problem, GB_bad_config, "%s: %s does not go with type = %s", section, other, r->type);
     else if (s3)
-        s3_check_options(&r->s3, section, &problem);
+        s3_check_options(&r->s3, &r->remote, section, &problem);
+    else if (swift)
+        swift_check_options(&r->swift, &r->remote, section, &problem);
     else if (r->path[0] != '/')
         error_set(&problem, GB_bad_config, "%s needs an absolute path", section);
     if (!problem.code)

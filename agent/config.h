@@ -40,8 +40,8 @@ bool config_load(struct config *config, const char *path, struct gb_error *error
 const struct repository_spec *config_repository(const struct config *config, const char *name,
                                                 struct gb_error *error);
 
-/* Sets a key of a repository of type s3 from its text. place: for messages. Errors: GB_bad_config. */
-bool config_set_s3(struct repository_spec *spec, const char *place, const char *name, const char *value, struct gb_error *error);
+/* Sets a key of a repository in an object store (its type is set) from its text. place: for messages. Errors: GB_bad_config. */
+bool config_set_remote(struct repository_spec *spec, const char *place, const char *name, const char *value, struct gb_error *error);
 
 /* "100M" as bytes; units K, M, G, T (of 1024). False if text is not such a number. */
 bool config_bytes(const char *text, uint64_t *bytes);

@@ -4,8 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define FILE_SCHEME "file://"
-#define S3_SCHEME   "s3://"
+#define FILE_SCHEME  "file://"
+#define S3_SCHEME    "s3://"
+#define SWIFT_SCHEME "swift://"
 
 bool location_is(const char *text)
 {
@@ -56,6 +57,7 @@ static bool parse_option(const char *text, const char *at, const char *end,
     if (!decode(text, at, equals, name, sizeof name, error) ||
         !decode(text, equals + 1, end, value, sizeof value, error))
         return false;
+    bool swift = !strcmp(spec->type, REPOSITORY_SWIFT);
     if (!strcmp(name, "access-key-id") || !strcmp(name, "secret-access-key")) {
         /* the value is not repeated */
         error_set(
@@ -66,24 +68,25 @@ static bool parse_option(const char *text, const char *at, const char *end,
                           "AWS_SECRET_ACCESS_KEY in the environment");
         return false;
     }
-    if (!strcmp(name, "bucket") || !strcmp(name, "prefix"))
-        return error_set(error, GB_bad_value,
-                         "--repository %s: %s stands before the \"?\": s3://BUCKET/PREFIX", text,
-                         name);
-    return config_set_s3(spec, S3_SCHEME "...", name, value, error);
+    if (!strcmp(name, swift ? "container" : "bucket") || !strcmp(name, "prefix"))
+        return error_set(error, GB_bad_value, "--repository %s: %s stands before the \"?\": %s",
+                         text, name, swift ? "swift://CONTAINER/PREFIX" : "s3://BUCKET/PREFIX");
+    return config_set_remote(spec, swift ? SWIFT_SCHEME "..." : S3_SCHEME "...", name, value,
+                             error);
 }
 
-static bool parse_s3(const char *text, struct repository_spec *spec, struct gb_error *error)
+/* SCHEME://BUCKET[/PREFIX][?KEY=VALUE[&KEY=VALUE...]] */
+static bool parse_remote(const char *text, size_t scheme, char *out, size_t size,
+                         struct repository_spec *spec, struct gb_error *error)
 {
-    const char *bucket = text + strlen(S3_SCHEME), *path_end = bucket + strcspn(bucket, "?"),
+    const char *bucket = text + scheme, *path_end = bucket + strcspn(bucket, "?"),
                *slash = bucket + strcspn(bucket, "/?");
-    struct s3_options *o = &spec->s3;
-    if (!decode(text, bucket, slash, o->bucket, sizeof o->bucket, error))
+    if (!decode(text, bucket, slash, out, size, error))
         return false;
     const char *prefix = *slash == '/' ? slash + 1 : slash, *prefix_end = path_end;
     while (prefix_end > prefix && prefix_end[-1] == '/')
         prefix_end--;
-    if (!decode(text, prefix, prefix_end, o->prefix, sizeof o->prefix, error))
+    if (!decode(text, prefix, prefix_end, spec->remote.prefix, sizeof spec->remote.prefix, error))
         return false;
     for (const char *at = path_end; *at;) {
         const char *end = at + 1 + strcspn(at + 1, "&");
@@ -91,19 +94,39 @@ static bool parse_s3(const char *text, struct repository_spec *spec, struct gb_e
             return false;
         at = end;
     }
-    return s3_check_options(o, "--repository s3://...", error);
+    return true;
+}
+
+static bool parse_s3(const char *text, struct repository_spec *spec, struct gb_error *error)
+{
+    return parse_remote(text, strlen(S3_SCHEME), spec->s3.bucket, sizeof spec->s3.bucket, spec,
+                        error) &&
+           s3_check_options(&spec->s3, &spec->remote, "--repository s3://...", error);
+}
+
+static bool parse_swift(const char *text, struct repository_spec *spec, struct gb_error *error)
+{
+    return parse_remote(text, strlen(SWIFT_SCHEME), spec->swift.container,
+                        sizeof spec->swift.container, spec, error) &&
+           swift_check_options(&spec->swift, &spec->remote, "--repository swift://...", error);
 }
 
 bool location_parse(const char *text, struct repository_spec *spec, struct gb_error *error)
 {
     bool file = !strncmp(text, FILE_SCHEME, strlen(FILE_SCHEME)),
-         s3 = !strncmp(text, S3_SCHEME, strlen(S3_SCHEME));
+         s3 = !strncmp(text, S3_SCHEME, strlen(S3_SCHEME)),
+         swift = !strncmp(text, SWIFT_SCHEME, strlen(SWIFT_SCHEME));
     *spec = (struct repository_spec){.name = "path",
                                      .compression = {CODEC_ZSTD, 1},
                                      .min_free_percent = CONFIG_MIN_FREE_PERCENT};
-    snprintf(spec->type, sizeof spec->type, "%s", s3 ? REPOSITORY_S3 : REPOSITORY_DIRECTORY);
+    snprintf(spec->type, sizeof spec->type, "%s",
+             s3      ? REPOSITORY_S3
+             : swift ? REPOSITORY_SWIFT
+                     : REPOSITORY_DIRECTORY);
     if (s3)
         return parse_s3(text, spec, error);
+    if (swift)
+        return parse_swift(text, spec, error);
     if (file)
         return parse_file(text, spec, error);
     if (text[0] != '/')

@@ -1,8 +1,8 @@
 /*
   A repository that is named by where it is, without a configuration: /PATH, file:///PATH, or
-  s3://BUCKET[/PREFIX][?KEY=VALUE[&KEY=VALUE...]], where KEY is one of those that a
-  [repository:NAME] of type s3 has (endpoint, region, addressing, ca-file, credentials-file,
-  request-timeout, request-attempts). %20 and the like are undone everywhere.
+  s3://BUCKET[/PREFIX][?KEY=VALUE[&KEY=VALUE...]] or swift://CONTAINER[/PREFIX][?...], where KEY is
+  one of those that a [repository:NAME] of that type has (endpoint, auth-url, region, ca-file,
+  credentials-file, ...), but for secrets. %20 and the like are undone everywhere.
 */
 #ifndef GB_AGENT_LOCATION_H
 #define GB_AGENT_LOCATION_H

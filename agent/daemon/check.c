@@ -35,7 +35,7 @@ void check_repository(const struct config *config, const struct repository_spec 
     struct identity_writer writer = {.cluster = cluster, .wsrep_uuid = asked->cluster_uuid, .state_dir = config->state_dir};
     bool in_time = trial_run(t, spec, &writer, asked->bytes_estimate, &late);
     if (in_time && t->available == STORAGE_FREE_UNKNOWN)
-        snprintf(detail, sizeof detail, "s3://%.64s is writable", spec->s3.bucket);
+        snprintf(detail, sizeof detail, "%s://%.150s is writable", spec->type, repository_bucket(spec));
     else if (in_time)
         snprintf(detail, sizeof detail, "%.150s is writable, %" PRIu64 " MB free", spec->path, t->available >> 20);
     if (!in_time)
@@ -52,10 +52,13 @@ void check_repository(const struct config *config, const struct repository_spec 
 static uint64_t parts_need(const struct config *config)
 {
     unsigned threads = config->threads ? config->threads : processors();
-    bool any = false;
-    for (unsigned i = 0; i < config->repository_count; i++)
-        any = any || repository_is_remote(&config->repositories[i]);
-    return any ? (2 * (uint64_t)threads + SEGMENTS_BESIDE + S3_UPLOAD_THREADS) * S3_PART_SIZE : 0;
+    uint64_t largest = 0;
+    for (unsigned i = 0; i < config->repository_count; i++) {
+        const struct repository_spec *r = &config->repositories[i];
+        uint64_t size = !repository_is_remote(r) ? 0 : r->remote.part_size ? r->remote.part_size : BUCKET_PART_SIZE;
+        largest = size > largest ? size : largest;
+    }
+    return (2 * (uint64_t)threads + SEGMENTS_BESIDE + BUCKET_UPLOAD_THREADS) * largest;
 }
 
 void check_memory(const struct config *config, uint64_t available, struct wire_checked *m)

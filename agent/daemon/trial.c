@@ -35,7 +35,7 @@ bool trial_run(struct trial *t, const struct repository_spec *spec,
     *t = (struct trial){.spec = *spec, .bytes = bytes, .state_dir = writer->state_dir};
     snprintf(t->cluster, sizeof t->cluster, "%s", writer->cluster);
     snprintf(t->cluster_uuid, sizeof t->cluster_uuid, "%s", writer->wsrep_uuid);
-    t->spec.s3.attempts = 1; /* who asks wants to know how it is now */
+    t->spec.remote.attempts = 1; /* who asks wants to know how it is now */
     if (repository_is_remote(spec))
         t->errand = errand_start(trial_main, t);
     if (!t->errand)
@@ -43,8 +43,8 @@ bool trial_run(struct trial *t, const struct repository_spec *spec,
     else if (!errand_wait(t->errand, ERRAND_ANSWER_MS))
         return error_set(
             late, GB_store_unreachable,
-            "repository %s (s3://%s) has not answered within %u ms; a backup waits longer",
-            spec->name, spec->s3.bucket, ERRAND_ANSWER_MS);
+            "repository %s (%s://%s) has not answered within %u ms; a backup waits longer",
+            spec->name, spec->type, repository_bucket(spec), ERRAND_ANSWER_MS);
     return true;
 }
 

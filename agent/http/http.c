@@ -3,6 +3,7 @@
 #include "common/clock.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -18,11 +19,17 @@
 #define PAUSE_MAX_MS      10000u
 #define RETRY_AFTER_MAX_S 30u /* what a server may ask for */
 
+struct direction {    /* bytes one way, of all connections: they share one line */
+    uint64_t turn_us; /* monotonic: when the next may go */
+};
+
 struct http {
-    char *ca_file; /* NULL: the system's */
+    char *ca_file, *client_certificate, *client_key; /* NULL: none */
     unsigned limit_s;
+    uint64_t rate_limit;
     uint64_t *moved;
-    pthread_mutex_t mutex; /* idle */
+    pthread_mutex_t mutex; /* idle, directions */
+    struct direction up, down;
     CURL *idle[IDLE_MAX];
     unsigned idle_count;
 };
@@ -51,25 +58,41 @@ static void start_curl(void)
     usable = !curl_global_init(CURL_GLOBAL_ALL);
 }
 
-struct http *http_open(const char *ca_file, unsigned limit_s, uint64_t *moved,
-                       struct gb_error *error)
+/* NULL for none; *ok: it can be read, and there was memory. */
+static char *named_file(const char *key, const char *path, bool *ok, struct gb_error *error)
 {
-    bool own = ca_file && *ca_file;
+    if (!*ok || !path || !*path)
+        return NULL;
+    if (access(path, R_OK)) {
+        *ok = error_set_errno(error, GB_bad_config, errno, "%s = %s can't be read", key, path);
+        return NULL;
+    }
+    char *copy = strdup(path);
+    if (!copy)
+        *ok = error_set(error, GB_internal, "no memory for HTTP");
+    return copy;
+}
+
+struct http *http_open(const struct http_options *o, uint64_t *moved, struct gb_error *error)
+{
     pthread_once(&once, start_curl);
-    if (own && access(ca_file, R_OK)) {
-        error_set(error, GB_bad_config, "ca-file = %s can't be read", ca_file);
-        return NULL;
-    }
     struct http *h = usable ? calloc(1, sizeof *h) : NULL;
-    if (!h || (own && !(h->ca_file = strdup(ca_file)))) {
+    if (!h) {
         error_set(error, GB_internal, "no memory for HTTP");
-        free(h);
         return NULL;
     }
-    h->limit_s = limit_s;
+    bool ok = true;
+    h->ca_file = named_file("ca-file", o->ca_file, &ok, error);
+    h->client_certificate = named_file("client-certificate", o->client_certificate, &ok, error);
+    h->client_key = named_file("client-key", o->client_key, &ok, error);
+    h->limit_s = o->limit_s;
+    h->rate_limit = o->rate_limit;
     h->moved = moved;
     pthread_mutex_init(&h->mutex, NULL);
-    return h;
+    if (ok)
+        return h;
+    http_close(h);
+    return NULL;
 }
 
 void http_close(struct http *h)
@@ -80,6 +103,8 @@ void http_close(struct http *h)
         curl_easy_cleanup(h->idle[i]);
     pthread_mutex_destroy(&h->mutex);
     free(h->ca_file);
+    free(h->client_certificate);
+    free(h->client_key);
     free(h);
 }
 
@@ -165,6 +190,21 @@ enum http_verdict http_judge_status(const struct http_response *r)
 
 /* ---- what curl calls ---- */
 
+/* The bandwidth limit: waits until it is the turn of so many bytes. */
+static void wait_for_turn(struct http *h, struct direction *way, size_t bytes)
+{
+    if (!h->rate_limit)
+        return;
+    uint64_t now = now_us();
+    pthread_mutex_lock(&h->mutex);
+    uint64_t turn = way->turn_us > now ? way->turn_us : now;
+    way->turn_us = turn + (uint64_t)((double)bytes * 1e6 / (double)h->rate_limit);
+    pthread_mutex_unlock(&h->mutex);
+    struct timespec t = {(time_t)(turn / 1000000), (long)(turn % 1000000) * 1000};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR)
+        ;
+}
+
 static size_t on_header(char *data, size_t one, size_t count, void *context)
 {
     struct transfer *t = context;
@@ -200,6 +240,7 @@ static size_t on_body(char *data, size_t one, size_t count, void *context)
         t->too_long = true;
         return 0;
     }
+    wait_for_turn(t->http, &t->http->down, size);
     if (into) {
         memcpy((char *)t->request->into + r->size, data, size);
     } else {
@@ -220,6 +261,7 @@ static size_t on_send(char *data, size_t one, size_t count, void *context)
 {
     struct transfer *t = context;
     size_t left = t->request->body_size - t->sent, size = one * count < left ? one * count : left;
+    wait_for_turn(t->http, &t->http->up, size);
     if (size)
         memcpy(data, (const char *)t->request->body + t->sent, size);
     t->sent += size;
@@ -281,6 +323,11 @@ static void set_limits(const struct transfer *t)
     curl_easy_setopt(t->curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(t->curl, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(t->curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    if (h->client_certificate) {
+        curl_easy_setopt(t->curl, CURLOPT_SSLCERT, h->client_certificate);
+        curl_easy_setopt(t->curl, CURLOPT_SSLKEY,
+                         h->client_key ? h->client_key : h->client_certificate);
+    }
     if (h->ca_file) {
         curl_easy_setopt(t->curl, CURLOPT_CAINFO, h->ca_file);
         curl_easy_setopt(t->curl, CURLOPT_CAPATH, NULL);
@@ -290,8 +337,11 @@ static void set_limits(const struct transfer *t)
 static CURLcode try_once(struct http *h, const struct http_request *q, struct http_response *r,
                          char *why, bool *too_long)
 {
-    struct transfer t = {
-        .http = h, .request = q, .response = r, .curl = take_handle(h), .moved_ms = now_us() / 1000};
+    struct transfer t = {.http = h,
+                         .request = q,
+                         .response = r,
+                         .curl = take_handle(h),
+                         .moved_ms = now_us() / 1000};
     struct http_headers headers = {0};
     CURLcode code = CURLE_OUT_OF_MEMORY;
     long status = 0;

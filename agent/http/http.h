@@ -28,12 +28,18 @@
 
 struct http;
 
-/* ca_file: certificates that the server's is checked against, PEM; NULL or "": the system's.
-   limit_s: how long a connection may take, and how long a request may go on without a byte moved.
-   moved: counted up, atomically, whenever bytes move. Errors: GB_internal; GB_bad_config if ca_file
-   can't be read. */
-struct http *http_open(const char *ca_file, unsigned limit_s, uint64_t *moved,
-                       struct gb_error *error);
+struct http_options { /* strings: NULL or "": none */
+    const char
+        *ca_file; /* PEM, that the server's certificate is checked against; none: the system's */
+    const char *client_certificate; /* PEM, shown to a server that asks for one */
+    const char *client_key;         /* PEM; none: it stands in client_certificate */
+    unsigned limit_s;    /* how long a connection may take, and a request without a byte moved */
+    uint64_t rate_limit; /* bytes a second of all requests, sent and received each; 0: none */
+};
+
+/* moved: counted up, atomically, whenever bytes move. Errors: GB_internal; GB_bad_config if a file
+ * can't be read. */
+struct http *http_open(const struct http_options *options, uint64_t *moved, struct gb_error *error);
 /* No request may be under way. NULL is allowed. */
 void http_close(struct http *http);
 

@@ -56,7 +56,12 @@ void repository_prefix(char *out, size_t size, const char *cluster, const char *
 
 bool repository_is_remote(const struct repository_spec *spec)
 {
-    return !strcmp(spec->type, REPOSITORY_S3);
+    return !strcmp(spec->type, REPOSITORY_S3) || !strcmp(spec->type, REPOSITORY_SWIFT);
+}
+
+const char *repository_bucket(const struct repository_spec *spec)
+{
+    return strcmp(spec->type, REPOSITORY_SWIFT) ? spec->s3.bucket : spec->swift.container;
 }
 
 struct repository *repository_open(const struct repository_spec *spec, struct gb_error *error)
@@ -70,7 +75,9 @@ struct repository *repository_open(const struct repository_spec *spec, struct gb
     if (!strcmp(spec->type, REPOSITORY_DIRECTORY))
         r->storage = storage_open_directory(spec->path, spec->min_free_percent, error);
     else if (!strcmp(spec->type, REPOSITORY_S3))
-        r->storage = storage_open_s3(&spec->s3, error);
+        r->storage = storage_open_s3(&spec->s3, &spec->remote, error);
+    else if (!strcmp(spec->type, REPOSITORY_SWIFT))
+        r->storage = storage_open_swift(&spec->swift, &spec->remote, error);
     else
         error_set(error, GB_not_supported, "repositories of type \"%s\" are not supported by this release", spec->type);
     if (r->storage)

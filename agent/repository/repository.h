@@ -10,15 +10,19 @@
 #include "agent/repository/index.h"
 #include "agent/repository/manifest.h"
 #include "agent/storage/s3.h"
+#include "agent/storage/swift.h"
 
 #define REPOSITORY_DIRECTORY "directory"
 #define REPOSITORY_S3        "s3"
+#define REPOSITORY_SWIFT     "swift"
 
 struct repository_spec { /* one [repository:NAME] section; strings owned by the configuration */
     char name[64];
-    char type[16];   /* REPOSITORY_DIRECTORY, REPOSITORY_S3 */
+    char type[16];   /* REPOSITORY_DIRECTORY, REPOSITORY_S3, REPOSITORY_SWIFT */
     char path[WIRE_PATH_MAX]; /* of a directory */
+    struct bucket_options remote; /* of an object store */
     struct s3_options s3;
+    struct swift_options swift;
     struct codec_spec compression;
     unsigned min_free_percent;
     bool required;
@@ -31,6 +35,8 @@ struct repository {
 
 /* Whether it is behind a network by its nature, so that each look at it may take its time. */
 bool repository_is_remote(const struct repository_spec *spec);
+/* Of one that is: the name of its bucket or container. */
+const char *repository_bucket(const struct repository_spec *spec);
 
 struct repository *repository_open(const struct repository_spec *spec, struct gb_error *error);
 void repository_close(struct repository *repository);

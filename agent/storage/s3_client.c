@@ -3,7 +3,6 @@
 #include "agent/storage/s3_credentials.h"
 #include "agent/storage/s3_xml.h"
 
-#include <curl/curl.h>
 #include <inttypes.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -15,22 +14,24 @@
 #define QUERY_MAX   8192u
 #define MESSAGE_MAX 200u
 #define SIGNED_MAX  6u
+#define MD5_SIZE    16
 
 /* ---- where it is ---- */
 
-static const char *region_of(const struct s3_options *o)
+static const char *region_of(const struct bucket_options *common)
 {
-    return o->region[0] ? o->region : "us-east-1";
+    return common->region[0] ? common->region : "us-east-1";
 }
 
 /* HOST[:PORT] of the endpoint, a port that the scheme implies left out, as HTTP wants the Host
  * header. */
-static void endpoint_host(const struct s3_options *o, bool *tls, char *out, size_t size)
+static void endpoint_host(const struct s3_options *o, const struct bucket_options *common,
+                          bool *tls, char *out, size_t size)
 {
     const char *at = strstr(o->endpoint, "://");
     *tls = !at || !strncmp(o->endpoint, "https", 5);
     if (!at) {
-        snprintf(out, size, "s3.%s.amazonaws.com", region_of(o));
+        snprintf(out, size, "s3.%s.amazonaws.com", region_of(common));
         return;
     }
     snprintf(out, size, "%s", at + 3);
@@ -40,21 +41,23 @@ static void endpoint_host(const struct s3_options *o, bool *tls, char *out, size
         out[n - m] = '\0';
 }
 
-bool s3_client_open(struct s3_client *c, const struct s3_options *o, uint64_t *moved,
-                    struct gb_error *error)
+bool s3_client_open(struct s3_client *c, const struct s3_options *o,
+                    const struct bucket_options *common, uint64_t *moved, struct gb_error *error)
 {
+    const struct http_options http = bucket_http_options(common);
     char host[264];
     memset(c, 0, sizeof *c);
     c->options = *o;
-    endpoint_host(o, &c->tls, host, sizeof host);
+    c->attempts = common->attempts;
+    snprintf(c->region, sizeof c->region, "%s", region_of(common));
+    endpoint_host(o, common, &c->tls, host, sizeof host);
     snprintf(c->where, sizeof c->where, "%s://%s", c->tls ? "https" : "http", host);
     if (o->addressing == S3_VIRTUAL_HOST)
         snprintf(c->host, sizeof c->host, "%s.%s", o->bucket, host);
     else
         snprintf(c->host, sizeof c->host, "%s", host);
     return s3_credentials(o, &c->credentials, error) &&
-           (c->http = http_open(o->ca_file, o->timeout_s ? o->timeout_s : S3_TIMEOUT_S, moved,
-                                error)) != NULL;
+           (c->http = http_open(&http, moved, error)) != NULL;
 }
 
 void s3_client_close(struct s3_client *c)
@@ -68,16 +71,16 @@ void s3_client_close(struct s3_client *c)
 
 struct attempt {
     struct s3_client *client;
-    const struct s3_request *request;
-    char path[3 * S3_KEY_MAX + 80], query[QUERY_MAX];
-    char sha256[SIGV4_SHA256_MAX], md5[33], md5_base64[32];
+    const struct bucket_request *request;
+    char path[3 * BUCKET_KEY_MAX + 80], query[QUERY_MAX];
+    char sha256[SIGV4_SHA256_MAX], md5[BUCKET_MD5_MAX], md5_base64[32];
     bool skewed; /* the clock has been set right once */
 };
 
 static bool make_path(struct attempt *a)
 {
     const struct s3_options *o = &a->client->options;
-    const struct s3_request *q = a->request;
+    const struct bucket_request *q = a->request;
     size_t used = 0;
     bool ok = sigv4_encode("/", true, a->path, sizeof a->path, &used);
     if (o->addressing == S3_PATH)
@@ -96,8 +99,8 @@ static bool make_query(struct attempt *a)
 {
     size_t used = 0, size = sizeof a->query;
     bool ok = true;
-    for (size_t i = 0; i < S3_QUERY_MAX && ok; i++) {
-        const struct s3_query *q = &a->request->query[i];
+    for (size_t i = 0; i < BUCKET_QUERY_MAX && ok; i++) {
+        const struct bucket_query *q = &a->request->query[i];
         if (q->name)
             ok = put_plain(a->query, size, &used, used ? "&" : "") &&
                  sigv4_encode(q->name, false, a->query, size, &used) &&
@@ -111,15 +114,13 @@ static bool make_query(struct attempt *a)
  * SHA-256 stands alone. */
 static bool make_digests(struct attempt *a)
 {
-    const struct s3_request *q = a->request;
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned length = 0;
+    const struct bucket_request *q = a->request;
+    unsigned char digest[MD5_SIZE];
     a->md5[0] = a->md5_base64[0] = '\0';
-    if (q->body_size && EVP_Digest(q->body, q->body_size, digest, &length, EVP_md5(), NULL)) {
-        for (unsigned i = 0; i < length; i++)
-            snprintf(a->md5 + (size_t)2 * i, 3, "%02x", digest[i]);
-        EVP_EncodeBlock((unsigned char *)a->md5_base64, digest, (int)length);
-    }
+    if (!strcmp(q->method, "PUT") || q->body_size)
+        bucket_md5(q->body ? q->body : "", q->body_size, a->md5, digest);
+    if (a->md5[0])
+        EVP_EncodeBlock((unsigned char *)a->md5_base64, digest, MD5_SIZE);
     return sigv4_sha256(q->body ? q->body : "", q->body_size, a->sha256);
 }
 
@@ -127,7 +128,7 @@ static bool sign(void *context, struct http_headers *headers)
 {
     struct attempt *a = context;
     struct s3_client *c = a->client;
-    const struct s3_request *q = a->request;
+    const struct bucket_request *q = a->request;
     char date[SIGV4_DATE_MAX], text[SIGV4_TEXT_MAX], range[64];
     struct sigv4_header signed_headers[SIGNED_MAX];
     size_t n = 0;
@@ -146,7 +147,7 @@ static bool sign(void *context, struct http_headers *headers)
                               .headers = signed_headers,
                               .header_count = n,
                               .payload_sha256 = a->sha256,
-                              .region = region_of(&c->options),
+                              .region = c->region,
                               .service = SERVICE,
                               .date = date};
     if (!sigv4_sign(&c->credentials, &s, text, sizeof text))
@@ -172,14 +173,6 @@ static void read_code(const struct http_response *r, char *code, size_t code_siz
     s3_xml_error(r->text, r->size, code, code_size, message, message_size);
 }
 
-static time_t header_time(const struct http_response *r, const char *name)
-{
-    char text[64];
-    http_header(r, name, text, sizeof text);
-    time_t t = text[0] ? curl_getdate(text, NULL) : 0;
-    return t > 0 ? t : 0;
-}
-
 static enum http_verdict judge(void *context, const struct http_response *r)
 {
     struct attempt *a = context;
@@ -199,7 +192,7 @@ static enum http_verdict judge(void *context, const struct http_response *r)
         if (!strcmp(code, passing[i]))
             return HTTP_AGAIN;
     if (!strcmp(code, "RequestTimeTooSkewed") && !a->skewed) {
-        time_t theirs = header_time(r, "Date");
+        time_t theirs = bucket_header_time(r, "Date");
         a->skewed = true;
         if (theirs) {
             __atomic_store_n(&a->client->clock_offset_s, (int64_t)(theirs - time(NULL)),
@@ -229,8 +222,8 @@ static bool denied(const struct s3_client *c, const char *name, const char *said
     if (!strcmp(code, "RequestTimeTooSkewed"))
         error_hint(error, "set this host's clock right (NTP): the store's differs too much");
     else if (!strcmp(code, "AuthorizationHeaderMalformed") || !strcmp(code, "PermanentRedirect"))
-        error_hint(error, "set region (now %s) and endpoint to those of the bucket %s",
-                   region_of(o), o->bucket);
+        error_hint(error, "set region (now %s) and endpoint to those of the bucket %s", c->region,
+                   o->bucket);
     else if (!strcmp(code, "SignatureDoesNotMatch") || !strcmp(code, "InvalidAccessKeyId"))
         error_hint(error, "correct the access key and its secret in %s", place);
     else
@@ -241,8 +234,8 @@ static bool denied(const struct s3_client *c, const char *name, const char *said
 }
 
 /* What a status other than 2xx means. */
-static bool refused(const struct s3_client *c, const struct s3_request *q,
-                    const struct s3_answer *a, const char *name, const char *message,
+static bool refused(const struct s3_client *c, const struct bucket_request *q,
+                    const struct bucket_answer *a, const char *name, const char *message,
                     struct gb_error *error)
 {
     static const char *const who[] = {"InvalidAccessKeyId",
@@ -277,12 +270,12 @@ static bool refused(const struct s3_client *c, const struct s3_request *q,
     return error_set(error, reads ? GB_store_unreachable : GB_store_failed, "%s: %s", name, said);
 }
 
-bool s3_perform(struct s3_client *c, const struct s3_request *q, struct s3_answer *answer,
+bool s3_perform(struct s3_client *c, const struct bucket_request *q, struct bucket_answer *answer,
                 struct gb_error *error)
 {
     const struct s3_options *o = &c->options;
     struct attempt *a = calloc(1, sizeof *a);
-    char name[S3_KEY_MAX + 400], message[MESSAGE_MAX] = "", encrypted[32];
+    char name[BUCKET_KEY_MAX + 400], message[MESSAGE_MAX] = "", encrypted[32];
     size_t url_size = sizeof a->path + QUERY_MAX + sizeof c->host + 16;
     char *url = malloc(url_size);
     memset(answer, 0, sizeof *answer);
@@ -308,7 +301,7 @@ bool s3_perform(struct s3_client *c, const struct s3_request *q, struct s3_answe
                                    .body_size = q->body_size,
                                    .into = q->into,
                                    .into_size = q->into_size,
-                                   .attempts = q->attempts ? q->attempts : o->attempts,
+                                   .attempts = q->attempts ? q->attempts : c->attempts,
                                    .sign = sign,
                                    .judge = judge,
                                    .context = a};
@@ -326,33 +319,4 @@ bool s3_perform(struct s3_client *c, const struct s3_request *q, struct s3_answe
     free(a);
     free(url);
     return ok;
-}
-
-void s3_answer_free(struct s3_answer *a)
-{
-    http_response_free(&a->http);
-}
-
-const char *s3_etag(const struct s3_answer *a, char out[S3_ETAG_MAX])
-{
-    http_header(&a->http, "ETag", out, S3_ETAG_MAX);
-    size_t n = strlen(out);
-    if (n >= 2 && out[0] == '"' && out[n - 1] == '"') {
-        memmove(out, out + 1, n - 2);
-        out[n - 2] = '\0';
-    }
-    return out;
-}
-
-bool s3_etag_fits(const struct s3_answer *a)
-{
-    char etag[S3_ETAG_MAX];
-    s3_etag(a, etag);
-    bool md5 = strlen(etag) == 32 && strspn(etag, "0123456789abcdef") == 32;
-    return !md5 || a->unchecked_etag || !a->md5[0] || !strcmp(etag, a->md5);
-}
-
-time_t s3_header_time(const struct s3_answer *a, const char *name)
-{
-    return header_time(&a->http, name);
 }

@@ -1,11 +1,10 @@
 /* Where the keys of an S3 store come from; see s3_credentials.h. */
 #include "agent/storage/s3_credentials.h"
+#include "agent/storage/secret_file.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #define SECTION "default"
 
@@ -59,18 +58,9 @@ static bool read_lines(FILE *in, struct sigv4_credentials *c)
 
 static bool read_file(const char *path, struct sigv4_credentials *c, struct gb_error *error)
 {
-    struct stat st;
-    FILE *in = fopen(path, "re");
+    FILE *in = secret_file_open("credentials-file", path, error);
     if (!in)
-        return error_set_errno(error, GB_bad_config, errno, "credentials-file = %s can't be read",
-                               path);
-    if (fstat(fileno(in), &st) || (st.st_mode & (S_IRWXO | S_IWGRP))) {
-        error_set(error, GB_bad_config,
-                  "credentials-file = %s may be read by everyone, or written by its group", path);
-        error_hint(error, "chmod 0600 %s", path);
-        fclose(in);
         return false;
-    }
     bool fits = read_lines(in, c);
     fclose(in);
     if (!fits)

@@ -45,7 +45,9 @@ int fuzz_input(const uint8_t *data, size_t size)
     for (unsigned i = 0; i < config.repository_count; i++) {
         const struct repository_spec *r = &config.repositories[i];
         REQUIRE(r->name[0] && r->min_free_percent < 100);
-        REQUIRE(strcmp(r->type, REPOSITORY_S3) ? r->path[0] == '/' : r->s3.bucket[0] != '\0');
+        REQUIRE(!strcmp(r->type, REPOSITORY_S3)      ? r->s3.bucket[0] != '\0'
+                : !strcmp(r->type, REPOSITORY_SWIFT) ? r->swift.container[0] != '\0'
+                                                     : r->path[0] == '/');
         REQUIRE(config_repository(&config, r->name, &error) == r);
     }
     REQUIRE(config_repository(&config, NULL, &error));

@@ -35,11 +35,13 @@ static void read_location(const uint8_t *data, size_t size)
                 error.code == GB_not_supported);
         return;
     }
-    if (strcmp(spec.type, REPOSITORY_S3))
-        REQUIRE(spec.path[0] == '/');
+    REQUIRE(spec.remote.prefix[0] != '/' && !spec.s3.secret_access_key[0]);
+    if (!strcmp(spec.type, REPOSITORY_S3))
+        REQUIRE(strlen(spec.s3.bucket) >= 3);
+    else if (!strcmp(spec.type, REPOSITORY_SWIFT))
+        REQUIRE(spec.swift.container[0]);
     else
-        REQUIRE(strlen(spec.s3.bucket) >= 3 && spec.s3.prefix[0] != '/' &&
-                !spec.s3.secret_access_key[0]);
+        REQUIRE(spec.path[0] == '/');
 }
 
 int fuzz_input(const uint8_t *data, size_t size)

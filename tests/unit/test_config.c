@@ -371,7 +371,7 @@ static void a_repository_is_found_by_name(void **state)
 static void types_of_later_releases(void **state)
 {
     (void)state;
-    static const char *const types[] = {"swift", "nfs"};
+    static const char *const types[] = {"gs", "nfs"};
     for (size_t i = 0; i < sizeof types / sizeof types[0]; i++) {
         struct config c;
         struct gb_error error;
@@ -406,15 +406,57 @@ static void a_bucket(void **state)
     assert_string_equal(c.repositories[0].type, "s3");
     assert_string_equal(o->endpoint, "https://store.example:8443");
     assert_string_equal(o->bucket, "backups");
-    assert_string_equal(o->region, "eu-1");
-    assert_string_equal(o->prefix, "control-plane/db");
+    assert_string_equal(c.repositories[0].remote.region, "eu-1");
+    assert_string_equal(c.repositories[0].remote.prefix, "control-plane/db");
     assert_int_equal(o->addressing, S3_VIRTUAL_HOST);
-    assert_string_equal(o->ca_file, "/ca.pem");
+    assert_string_equal(c.repositories[0].remote.ca_file, "/ca.pem");
     assert_string_equal(o->credentials_file, "/keys");
-    assert_int_equal(o->timeout_s, 120);
-    assert_int_equal(o->attempts, 20);
+    assert_int_equal(c.repositories[0].remote.timeout_s, 120);
+    assert_int_equal(c.repositories[0].remote.attempts, 20);
     accepted("[repository:far]\ntype = s3\nbucket = backups\n", &c);
     assert_int_equal(c.repositories[0].s3.addressing, S3_PATH);
+}
+
+static void a_container(void **state)
+{
+    (void)state;
+    struct config c;
+    accepted("[repository:far]\n"
+             "type = swift\n"
+             "auth-url = https://keystone.example:5000/v3\n"
+             "user = backup\n"
+             "key-file = /key\n"
+             "project = databases\n"
+             "domain = Users\n"
+             "project-domain = Projects\n"
+             "region = RegionOne\n"
+             "interface = internal\n"
+             "container = backups\n"
+             "prefix = control-plane\n"
+             "part-size = 32M\n"
+             "rate-limit = 50M\n"
+             "client-certificate = /client.pem\n"
+             "client-key = /client.key\n"
+             "delete-after = 30d\n",
+             &c);
+    const struct repository_spec *r = &c.repositories[0];
+    assert_string_equal(r->type, "swift");
+    assert_string_equal(repository_bucket(r), "backups");
+    assert_string_equal(r->swift.auth_url, "https://keystone.example:5000/v3");
+    assert_string_equal(r->swift.user, "backup");
+    assert_string_equal(r->swift.key_file, "/key");
+    assert_string_equal(r->swift.project, "databases");
+    assert_string_equal(r->swift.domain, "Users");
+    assert_string_equal(r->swift.project_domain, "Projects");
+    assert_string_equal(r->swift.interface, "internal");
+    assert_int_equal(r->swift.delete_after_s, 30 * 86400);
+    assert_string_equal(r->remote.region, "RegionOne");
+    assert_string_equal(r->remote.prefix, "control-plane");
+    assert_string_equal(r->remote.client_certificate, "/client.pem");
+    assert_string_equal(r->remote.client_key, "/client.key");
+    assert_true(r->remote.part_size == 32u << 20 && r->remote.rate_limit == 50u << 20);
+    accepted("[repository:far]\ntype = swift\ncontainer = backups\napplication-credential = 0123\n", &c);
+    assert_string_equal(c.repositories[0].swift.application_credential, "0123");
 }
 
 static void keys_of_another_type(void **state)
@@ -432,6 +474,18 @@ static void keys_of_another_type(void **state)
         {"type = s3\nbucket = backups\nprefix = /a\n", "prefix = /a"},
         {"type = s3\nbucket = backups\naddressing = dns\n", "neither path nor virtual-host"},
         {"type = s3\nbucket = backups\naccess-key-id = AKIA\n", "without the other"},
+        {"type = s3\nbucket = backups\ncontainer = backups\n", "container does not go with type = s3"},
+        {"type = swift\ncontainer = backups\nbucket = backups\n", "bucket does not go with type = swift"},
+        {"type = swift\n", "no container"},
+        {"type = swift\ncontainer = a/b\n", "a/b is not the name of a container"},
+        {"type = swift\ncontainer = backups\nauth-url = keystone\n", "http[s]://HOST"},
+        {"type = swift\ncontainer = backups\nkey-file = key\n", "absolute path"},
+        {"type = swift\ncontainer = backups\ninterface = private\n", "public, internal and admin"},
+        {"type = swift\ncontainer = backups\nuser = a\napplication-credential = b\n", "which is meant"},
+        {"type = swift\ncontainer = backups\nregion = a/b\n", "region"},
+        {"type = swift\ncontainer = backups\npart-size = 4M\n", "from 5M to 256M"},
+        {"type = swift\ncontainer = backups\nclient-key = /k\n", "without client-certificate"},
+        {"type = s3\nbucket = backups\nendpoint = http://a\nclient-certificate = /c\n", "asks for none"},
         {"type = s3\nbucket = backups\nstorage-class = GLACIER\n", "storage-class"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
@@ -488,6 +542,7 @@ int main(void)
         TEST(a_repository_is_found_by_name),
         TEST(types_of_later_releases),
         TEST(a_bucket),
+        TEST(a_container),
         TEST(keys_of_another_type),
         TEST(a_secret_that_others_may_read),
         TEST(a_file_that_is_named_must_be_there),

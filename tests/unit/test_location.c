@@ -44,7 +44,7 @@ static void directories(void **state)
     refused("file://relative", GB_bad_value, "file:///PATH");
     refused("file:///a%2", GB_bad_value, "hexadecimal");
     refused("file:///a%00b", GB_bad_value, "hexadecimal");
-    refused("swift://a", GB_not_supported, "swift");
+    refused("gs://a", GB_not_supported, "gs");
     assert_false(location_is("default"));
 }
 
@@ -54,18 +54,18 @@ static void buckets(void **state)
     accepted("s3://bucket");
     assert_string_equal(spec.type, "s3");
     assert_string_equal(spec.s3.bucket, "bucket");
-    assert_string_equal(spec.s3.prefix, "");
+    assert_string_equal(spec.remote.prefix, "");
     assert_string_equal(spec.s3.endpoint, "");
     accepted("s3://bucket/a/b%20c/"
              "?endpoint=https%3A%2F%2Fstore.example:8443&region=eu-1&addressing=virtual-host"
              "&ca-file=/ca.pem&credentials-file=/keys&request-timeout=2m");
-    assert_string_equal(spec.s3.prefix, "a/b c");
+    assert_string_equal(spec.remote.prefix, "a/b c");
     assert_string_equal(spec.s3.endpoint, "https://store.example:8443");
-    assert_string_equal(spec.s3.region, "eu-1");
+    assert_string_equal(spec.remote.region, "eu-1");
     assert_int_equal(spec.s3.addressing, S3_VIRTUAL_HOST);
-    assert_string_equal(spec.s3.ca_file, "/ca.pem");
+    assert_string_equal(spec.remote.ca_file, "/ca.pem");
     assert_string_equal(spec.s3.credentials_file, "/keys");
-    assert_int_equal(spec.s3.timeout_s, 120);
+    assert_int_equal(spec.remote.timeout_s, 120);
     accepted("s3://bucket?endpoint=http://127.0.0.1:1");
     assert_string_equal(spec.s3.endpoint, "http://127.0.0.1:1");
 }
@@ -90,6 +90,23 @@ static void buckets_that_are_none(void **state)
     refused("s3://bucket?storage-class=GLACIER", GB_bad_config, "storage-class");
     refused("s3://bucket?bucket=other", GB_bad_value, "before the \"?\"");
     refused("s3://bucket?credentials-file=keys", GB_bad_config, "absolute path");
+}
+
+static void containers(void **state)
+{
+    (void)state;
+    accepted("swift://backups/a/b?auth-url=https://store.example/auth/v1.0&user=account:user&key-file=/key&region=one");
+    assert_string_equal(spec.type, "swift");
+    assert_string_equal(spec.swift.container, "backups");
+    assert_string_equal(spec.remote.prefix, "a/b");
+    assert_string_equal(spec.swift.auth_url, "https://store.example/auth/v1.0");
+    assert_string_equal(spec.swift.user, "account:user");
+    assert_string_equal(spec.swift.key_file, "/key");
+    assert_string_equal(spec.remote.region, "one");
+    refused("swift://", GB_bad_config, "no container");
+    refused("swift://backups?container=other", GB_bad_value, "before the \"?\"");
+    refused("swift://backups?bucket=other", GB_bad_config, "bucket");
+    refused("swift://backups?auth-url=store.example", GB_bad_config, "http[s]://HOST");
 }
 
 static void secrets_in_a_url(void **state)
@@ -191,6 +208,7 @@ int main(void)
         cmocka_unit_test(directories),
         cmocka_unit_test(buckets),
         cmocka_unit_test(buckets_that_are_none),
+        cmocka_unit_test(containers),
         cmocka_unit_test(secrets_in_a_url),
         cmocka_unit_test(keys_of_a_file),
         cmocka_unit_test(keys_that_are_none),

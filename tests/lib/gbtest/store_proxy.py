@@ -90,7 +90,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if lose:
                 self.close_connection = True
             else:
-                self.answer(answer.status, proxy.headers(answer.getheaders()), answered)
+                self.answer(answer.status, proxy.headers(proxy.addressed(answer.getheaders())), answered)
         except OSError:
             self.close_connection = True  # the store is gone: so are we, for this client
         finally:
@@ -126,6 +126,11 @@ class StoreProxy:
     @property
     def endpoint(self):
         return f'http://127.0.0.1:{self.port}'
+
+    def addressed(self, headers):
+        """The address of an account that Swift answers with is ours: it is of the Host that was asked, not of its scheme."""
+        return [(name, value.replace(f'https://127.0.0.1:{self.port}', self.endpoint)) if name.lower() == 'x-storage-url' else (name, value)
+                for name, value in headers]
 
     def decide(self, method, path, query, size, host):
         with self._mutex:

@@ -1,7 +1,8 @@
-"""OpenStack Swift with its S3 API, from Debian's packages: a real object store on the loopback, http or https.
+"""OpenStack Swift with its own API and its S3 API, from Debian's packages: a real object store on the loopback, http or https.
 
     swift = Swift('store', tls=True).start()
-    swift.make_bucket(); swift.repository()      # the options of a [repository:NAME] in it
+    swift.make_bucket(); swift.repository()      # the options of a [repository:NAME] in it, by the S3 API
+    swift.native()                               # the same by Swift's own
     swift.keys(); swift.uploads()                # what is in it, asked with a client of the tests' own
 
 One replica on one device, four processes (account, container, object, proxy) and memcached, which it wants for signatures, started in about four seconds. What
@@ -90,7 +91,7 @@ swift_dir = {etc}
 log_address = {etc}/nolog
 {tls}
 [pipeline:main]
-pipeline = catch_errors gatekeeper healthcheck cache listing_formats bulk s3api tempauth copy slo dlo proxy-server
+pipeline = catch_errors gatekeeper healthcheck cache listing_formats bulk s3api tempauth container_quotas copy slo dlo proxy-server
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
@@ -119,11 +120,13 @@ max_bucket_listing = {page}
 [filter:tempauth]
 use = egg:swift#tempauth
 user_{account}_{name} = {secret} .admin
+[filter:container_quotas]
+use = egg:swift#container_quotas
 [filter:copy]
 use = egg:swift#copy
 [filter:slo]
 use = egg:swift#slo
-max_manifest_segments = 10000
+max_manifest_segments = {segments}
 [filter:dlo]
 use = egg:swift#dlo
 '''
@@ -144,8 +147,8 @@ def certificate(directory):
 
 
 class Swift:
-    def __init__(self, name='swift', tls=False, bucket='backups', page=1000):
-        """page: names in one answer to a list, at most."""
+    def __init__(self, name='swift', tls=False, bucket='backups', page=1000, segments=10000):
+        """At most: page, names in one answer to a list of the S3 API; segments, of a static large object."""
         self.base = processes.new_dir(name)
         self.etc = os.path.join(self.base, 'etc')
         self.bucket, self.tls = bucket, tls
@@ -154,7 +157,7 @@ class Swift:
         self.ca = None
         os.makedirs(self.etc)
         os.makedirs(os.path.join(self.base, 'devices', 'd1'))
-        self._configure(page)
+        self._configure(page, segments)
 
     @property
     def endpoint(self):
@@ -164,7 +167,7 @@ class Swift:
         with open(os.path.join(self.etc, name), 'w', encoding='ascii') as f:
             f.write(text)
 
-    def _configure(self, page):
+    def _configure(self, page, segments):
         tls = ''
         if self.tls:
             self.ca, cert, key = certificate(self.etc)
@@ -176,19 +179,31 @@ class Swift:
         for kind, port in zip(('object', 'container', 'account'), self.ports):
             self._write(f'{kind}.conf', SERVER_CONF.format(kind=kind, port=port, user=self.user, etc=self.etc,
                                                            devices=os.path.join(self.base, 'devices')))
-        self._write('proxy.conf', PROXY_CONF.format(port=self.port, user=self.user, etc=self.etc, tls=tls, region=REGION, page=page, memcached=self.memcached,
+        self._write('proxy.conf', PROXY_CONF.format(port=self.port, user=self.user, etc=self.etc, tls=tls, region=REGION, page=page, segments=segments, memcached=self.memcached,
                                                     account=ACCOUNT, name=USER, secret=SECRET_KEY))
         processes.run(['/usr/bin/python3', '-W', 'ignore', os.path.join(self.etc, 'rings.py'), self.etc, *map(str, self.ports)])
         self.credentials = os.path.join(self.base, 'credentials')
-        with open(os.open(self.credentials, os.O_WRONLY | os.O_CREAT, 0o600), 'w', encoding='ascii') as f:
-            f.write(f'[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n')
+        self.key_file = os.path.join(self.base, 'key')
+        for path, text in ((self.credentials, f'[default]\naws_access_key_id = {ACCESS_KEY}\naws_secret_access_key = {SECRET_KEY}\n'),
+                           (self.key_file, f'{SECRET_KEY}\n')):
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), 'w', encoding='ascii') as f:
+                f.write(text)
 
     # -- life
 
-    def start(self):
+    def _start_memcached(self):
         with open(os.path.join(self.base, 'memcached.log'), 'ab') as log:
             self.servers['memcached'] = processes.start(['memcached', '-u', self.user, '-l', '127.0.0.1', '-p', str(self.memcached), '-U', '0',
                                                          '-m', '16', '-t', '1'], stdout=log)
+        wait_for(lambda: socket.create_connection(('127.0.0.1', self.memcached), 5).close() or True, START_DEADLINE_S, 'memcached')
+
+    def forget_tokens(self):
+        """All that TempAuth has given out are taken no more."""
+        processes.end(self.servers.pop('memcached'), signal.SIGKILL)
+        self._start_memcached()
+
+    def start(self):
+        self._start_memcached()
         for kind in ('account', 'container', 'object', 'proxy'):
             with open(os.path.join(self.base, f'{kind}.log'), 'ab') as log:
                 self.servers[kind] = processes.start(
@@ -292,6 +307,23 @@ class Swift:
         headers = self._done('HEAD', f'{self.bucket}/{key}')[0]
         return next(value.strip('"') for name, value in headers.items() if name.lower() == 'etag')
 
+    # -- the same by Swift's own API
+
+    def native_request(self, method, path, headers=None, query=None, body=b''):
+        """(status, headers in lower case, body); path: CONTAINER/OBJECT."""
+        connection = self.connect()
+        try:
+            connection.request('GET', '/auth/v1.0', headers={'X-Auth-User': ACCESS_KEY, 'X-Auth-Key': SECRET_KEY})
+            answer = connection.getresponse()
+            answer.read()
+            query = '?' + urllib.parse.urlencode(query) if query else ''
+            connection.request(method, f'/v1/AUTH_{ACCOUNT}/{urllib.parse.quote(path)}{query}', body,
+                               {'X-Auth-Token': answer.getheader('X-Auth-Token'), **(headers or {})})
+            answer = connection.getresponse()
+            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+        finally:
+            connection.close()
+
     # -- as a repository
 
     def repository(self, **options):
@@ -306,4 +338,13 @@ class Swift:
         options = {name: value for name, value in self.repository().items() if name not in ('type', 'bucket')}
         return f's3://{self.bucket}{"/" if prefix else ""}{prefix}?{urllib.parse.urlencode(options)}'
 
+    def native(self, **options):
+        """As repository(), by Swift's own API."""
+        all_options = {'type': 'swift', 'auth-url': f'{self.endpoint}/auth/v1.0', 'container': self.bucket, 'user': ACCESS_KEY,
+                       'key-file': self.key_file, **({'ca-file': self.ca} if self.tls else {})}
+        all_options.update({name.replace('_', '-'): value for name, value in options.items()})
+        return {name: value for name, value in all_options.items() if value is not None}
 
+    def native_url(self, prefix=''):
+        options = {name: value for name, value in self.native().items() if name not in ('type', 'container')}
+        return f'swift://{self.bucket}{"/" if prefix else ""}{prefix}?{urllib.parse.urlencode(options)}'

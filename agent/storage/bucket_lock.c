@@ -1,23 +1,24 @@
 /*
-  A lock in a bucket: an object that says whose it is, written anew by its owner every minute.
+  A lock in an object store: an object that says whose it is, written anew by its owner every
+  minute.
 
   A store has no flock(). Whoever wants the lock looks at the object first; one that was written
-  less than S3_LOCK_LEASE_S ago, by the store's own clock (Date and Last-Modified of one answer), is
-  held. Else it is written, conditionally where the store can, and read back. Two who take the same
-  lock at the same moment in a store without conditions may both believe that they have it. For what
-  locks are used for this is harmless, because of two rules:
+  less than BUCKET_LOCK_LEASE_S ago, by the store's own clock (Date and Last-Modified of one
+  answer), is held. Else it is written, conditionally where the store can, and read back. Two who
+  take the same lock at the same moment in a store without conditions may both believe that they
+  have it. For what locks are used for this is harmless, because of two rules:
 
   - The lock of a backup is the first object of its label, and the label has a random part: only
   those who collect what is left of a label that nobody writes any more can want it at the same
   time, and removing twice is removing.
   - Who commits an object looks afterwards whether the lock is still his, and if not, removes it
-  again (s3.c). Who collects writes the lock first and looks then, once more, whether there is a
-  backup.json. Whichever comes first, one of the two sees the other.
+  again (bucket_write.c). Who collects writes the lock first and looks then, once more, whether
+  there is a backup.json. Whichever comes first, one of the two sees the other.
 
   A lock that a process could not remove because the store was gone is known to that process as its
   own and left over.
 */
-#include "agent/storage/s3_store.h"
+#include "agent/storage/bucket_store.h"
 #include "common/clock.h"
 
 #include <inttypes.h>
@@ -34,13 +35,13 @@
 #define BODY_MAX  512u
 #define BODY_HEAD "galera-backup lock\n"
 
-struct s3_lock {
+struct bucket_lock {
     struct storage_lock base;
-    struct s3 *store;
-    struct s3_lock *next;        /* of the store: under its mutex */
-    struct s3_lock *next_living; /* of the process: under living_mutex */
-    char prefix[S3_KEY_MAX];     /* the directory, a name; "" the root */
-    char key[S3_KEY_MAX];
+    struct bucket *store;
+    struct bucket_lock *next;        /* of the store: under its mutex */
+    struct bucket_lock *next_living; /* of the process: under living_mutex */
+    char prefix[BUCKET_KEY_MAX];     /* the directory, a name; "" the root */
+    char key[BUCKET_KEY_MAX];
     char id[ID_MAX], body[BODY_MAX];
     pthread_t keeper;
     pthread_mutex_t mutex; /* stop */
@@ -50,7 +51,7 @@ struct s3_lock {
 
 /* All locks that this process holds, in any store. */
 static pthread_mutex_t living_mutex = PTHREAD_MUTEX_INITIALIZER;
-static struct s3_lock *living;
+static struct bucket_lock *living;
 static char process_id[ID_MAX];
 
 static void make_id(char out[ID_MAX])
@@ -63,7 +64,7 @@ static void make_id(char out[ID_MAX])
         snprintf(out + 2 * i, 3, "%02x", bytes[i]);
 }
 
-static void enter_living(struct s3_lock *l)
+static void enter_living(struct bucket_lock *l)
 {
     char host[64] = "";
     gethostname(host, sizeof host - 1);
@@ -78,10 +79,10 @@ static void enter_living(struct s3_lock *l)
     pthread_mutex_unlock(&living_mutex);
 }
 
-static void leave_living(struct s3_lock *l)
+static void leave_living(struct bucket_lock *l)
 {
     pthread_mutex_lock(&living_mutex);
-    for (struct s3_lock **at = &living; *at; at = &(*at)->next_living)
+    for (struct bucket_lock **at = &living; *at; at = &(*at)->next_living)
         if (*at == l) {
             *at = l->next_living;
             break;
@@ -109,7 +110,7 @@ static bool is_left_over(const char *body)
     body_value(body, "lock", id, sizeof id);
     pthread_mutex_lock(&living_mutex);
     bool mine = process_id[0] && !strcmp(process, process_id);
-    for (struct s3_lock *l = living; mine && l; l = l->next_living)
+    for (struct bucket_lock *l = living; mine && l; l = l->next_living)
         mine = strcmp(l->id, id) != 0;
     pthread_mutex_unlock(&living_mutex);
     return mine;
@@ -118,16 +119,17 @@ static bool is_left_over(const char *body)
 enum seen { SEEN_NONE, SEEN_OURS, SEEN_OTHER, SEEN_ERROR };
 
 /* What stands there now. body and age_s (-1: not known) may be NULL. */
-static enum seen look(struct s3_lock *l, char *body, size_t size, int64_t *age_s, unsigned tries,
-                      struct gb_error *error)
+static enum seen look(struct bucket_lock *l, char *body, size_t size, int64_t *age_s,
+                      unsigned tries, struct gb_error *error)
 {
-    struct s3_request q = {.method = "GET", .key = l->key, .attempts = tries};
-    struct s3_answer a;
+    struct bucket_request q = {.method = "GET", .key = l->key, .attempts = tries};
+    struct bucket_answer a;
     struct gb_error problem = {0};
     enum seen seen = SEEN_ERROR;
-    if (s3_perform(&l->store->client, &q, &a, &problem)) {
+    if (bucket_perform(l->store, &q, &a, &problem)) {
         const char *text = a.http.text ? a.http.text : "";
-        time_t written = s3_header_time(&a, "Last-Modified"), now = s3_header_time(&a, "Date");
+        time_t written = bucket_header_time(&a.http, "Last-Modified"),
+               now = bucket_header_time(&a.http, "Date");
         seen = strcmp(text, l->body) ? SEEN_OTHER : SEEN_OURS;
         if (body)
             snprintf(body, size, "%s", text);
@@ -138,13 +140,13 @@ static enum seen look(struct s3_lock *l, char *body, size_t size, int64_t *age_s
     } else {
         error_copy(error, &problem);
     }
-    s3_answer_free(&a);
+    bucket_answer_free(&a);
     return seen;
 }
 
 static void *keeper_main(void *argument)
 {
-    struct s3_lock *l = argument;
+    struct bucket_lock *l = argument;
     pthread_mutex_lock(&l->mutex);
     while (!l->stop) {
         struct timespec until = deadline_in_ms(RENEW_S * 1000);
@@ -156,14 +158,14 @@ static void *keeper_main(void *argument)
         pthread_mutex_unlock(&l->mutex);
         struct gb_error ignored = {0}; /* the next minute, or the next commit, sees it again */
         if (look(l, NULL, 0, NULL, 0, &ignored) == SEEN_OURS)
-            s3_put(l->store, l->key, l->body, strlen(l->body), 0, &ignored);
+            bucket_put(l->store, l->key, l->body, strlen(l->body), 0, &ignored);
         pthread_mutex_lock(&l->mutex);
     }
     pthread_mutex_unlock(&l->mutex);
     return NULL;
 }
 
-static bool is_busy(const struct s3_lock *l, const char *body, int64_t age_s,
+static bool is_busy(const struct bucket_lock *l, const char *body, int64_t age_s,
                     struct gb_error *error)
 {
     char owner[128], age[64] = "";
@@ -171,13 +173,13 @@ static bool is_busy(const struct s3_lock *l, const char *body, int64_t age_s,
     if (age_s >= 0)
         snprintf(age, sizeof age, ", written %" PRId64 " s ago", age_s);
     return error_set(error, GB_repository_busy,
-                     "s3://%s/%s is locked by another process (%s%s); it is nobody's %d s after it "
+                     "%s://%s/%s is locked by another process (%s%s); it is nobody's %d s after it "
                      "was written last",
-                     l->store->client.options.bucket, l->key, owner[0] ? owner : "not known", age,
-                     S3_LOCK_LEASE_S);
+                     l->store->dialect->scheme, l->store->name, l->key,
+                     owner[0] ? owner : "not known", age, BUCKET_LOCK_LEASE_S);
 }
 
-static bool acquire(struct s3_lock *l, struct gb_error *error)
+static bool acquire(struct bucket_lock *l, struct gb_error *error)
 {
     char body[BODY_MAX] = "";
     int64_t age_s = -1;
@@ -185,11 +187,11 @@ static bool acquire(struct s3_lock *l, struct gb_error *error)
     enum seen seen = look(l, body, sizeof body, &age_s, 0, error);
     if (seen == SEEN_ERROR)
         return false;
-    if (seen == SEEN_OTHER && age_s < S3_LOCK_LEASE_S && !is_left_over(body))
+    if (seen == SEEN_OTHER && age_s < BUCKET_LOCK_LEASE_S && !is_left_over(body))
         return is_busy(l, body, age_s, error);
-    bool put = seen == SEEN_NONE
-                   ? s3_put_new(l->store, l->key, l->body, strlen(l->body), &exists, error)
-                   : s3_put(l->store, l->key, l->body, strlen(l->body), 0, error);
+    bool put = seen == SEEN_NONE ? bucket_put_new(l->store, l->key, l->body, strlen(l->body), false,
+                                                  &exists, error)
+                                 : bucket_put(l->store, l->key, l->body, strlen(l->body), 0, error);
     if (exists)
         error_clear(error);
     if (!put && !exists)
@@ -200,7 +202,7 @@ static bool acquire(struct s3_lock *l, struct gb_error *error)
     return seen == SEEN_ERROR ? false : is_busy(l, body, age_s, error);
 }
 
-static bool start_keeper(struct s3_lock *l, struct gb_error *error)
+static bool start_keeper(struct bucket_lock *l, struct gb_error *error)
 {
     cond_init_monotonic(&l->changed);
     pthread_mutex_init(&l->mutex, NULL);
@@ -209,17 +211,17 @@ static bool start_keeper(struct s3_lock *l, struct gb_error *error)
 }
 
 /* What has been written is ours to remove. */
-static void give_back(struct s3_lock *l)
+static void give_back(struct bucket_lock *l)
 {
     struct gb_error ignored = {0};
-    if (look(l, NULL, 0, NULL, S3_CLEANING_TRIES, &ignored) == SEEN_OURS)
-        s3_delete(l->store, l->key, S3_CLEANING_TRIES, &ignored);
+    if (look(l, NULL, 0, NULL, BUCKET_CLEANING_TRIES, &ignored) == SEEN_OURS)
+        bucket_delete(l->store, l->key, BUCKET_CLEANING_TRIES, &ignored);
 }
 
-struct storage_lock *s3_lock(struct storage *storage, const char *name, struct gb_error *error)
+struct storage_lock *bucket_lock(struct storage *storage, const char *name, struct gb_error *error)
 {
-    struct s3 *s = (struct s3 *)storage;
-    struct s3_lock *l = calloc(1, sizeof *l);
+    struct bucket *s = (struct bucket *)storage;
+    struct bucket_lock *l = calloc(1, sizeof *l);
     if (!l) {
         error_set(error, GB_internal, "no memory");
         return NULL;
@@ -228,7 +230,7 @@ struct storage_lock *s3_lock(struct storage *storage, const char *name, struct g
     l->base.driver = s->base.driver;
     l->store = s;
     snprintf(l->prefix, sizeof l->prefix, "%.*s", slash ? (int)(slash - name) : 0, name);
-    if (!s3_key(s, name, l->key, error)) {
+    if (!bucket_key(s, name, l->key, error)) {
         free(l);
         return NULL;
     }
@@ -248,16 +250,16 @@ struct storage_lock *s3_lock(struct storage *storage, const char *name, struct g
     return NULL;
 }
 
-void s3_unlock(struct storage_lock *lock)
+void bucket_unlock(struct storage_lock *lock)
 {
-    struct s3_lock *l = (struct s3_lock *)lock;
+    struct bucket_lock *l = (struct bucket_lock *)lock;
     pthread_mutex_lock(&l->mutex);
     l->stop = true;
     pthread_cond_broadcast(&l->changed);
     pthread_mutex_unlock(&l->mutex);
     pthread_join(l->keeper, NULL);
     pthread_mutex_lock(&l->store->mutex);
-    for (struct s3_lock **at = &l->store->locks; *at; at = &(*at)->next)
+    for (struct bucket_lock **at = &l->store->locks; *at; at = &(*at)->next)
         if (*at == l) {
             *at = l->next;
             break;
@@ -271,10 +273,10 @@ void s3_unlock(struct storage_lock *lock)
 }
 
 /* Locks of the root guard nothing. */
-static struct s3_lock *find(struct s3 *s, const char *name, char behind)
+static struct bucket_lock *find(struct bucket *s, const char *name, char behind)
 {
     pthread_mutex_lock(&s->mutex);
-    struct s3_lock *l = s->locks;
+    struct bucket_lock *l = s->locks;
     for (; l; l = l->next) {
         size_t n = strlen(l->prefix);
         if (n && !strncmp(name, l->prefix, n) && name[n] == behind)
@@ -284,24 +286,24 @@ static struct s3_lock *find(struct s3 *s, const char *name, char behind)
     return l;
 }
 
-struct s3_lock *s3_lock_above(struct s3 *s, const char *name)
+struct bucket_lock *bucket_lock_above(struct bucket *s, const char *name)
 {
     return find(s, name, '/');
 }
 
-const char *s3_lock_key(struct s3 *s, const char *prefix)
+const char *bucket_lock_key(struct bucket *s, const char *prefix)
 {
-    struct s3_lock *l = find(s, prefix, '\0');
+    struct bucket_lock *l = find(s, prefix, '\0');
     return l ? l->key : NULL;
 }
 
-bool s3_lock_check(struct s3_lock *l, struct gb_error *error)
+bool bucket_lock_check(struct bucket_lock *l, struct gb_error *error)
 {
     enum seen seen = look(l, NULL, 0, NULL, 0, error);
     if (seen == SEEN_NONE || seen == SEEN_OTHER)
         error_set(error, GB_store_failed,
-                  "s3://%s/%s is not the lock any more that this backup holds: another process "
+                  "%s://%s/%s is not the lock any more that this backup holds: another process "
                   "removed it",
-                  l->store->client.options.bucket, l->key);
+                  l->store->dialect->scheme, l->store->name, l->key);
     return seen == SEEN_OURS;
 }
