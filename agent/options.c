@@ -127,7 +127,7 @@ static bool store(struct options *o, const char *name, const char *value)
         {"as-of", &o->as_of, NULL},           {"replace", &o->replace, NULL},       {"limit-rate", &o->limit_rate, NULL},
         {"restart", NULL, &o->restart},       {"donor", &o->donor, NULL},           {"recover", NULL, &o->recover},
         {"verify-boot", NULL, &o->verify_boot}, {"history", &o->history, NULL}, {"wsrep-uuid", &o->wsrep_uuid, NULL},
-        {"sample", &o->sample, NULL},
+        {"sample", &o->sample, NULL},           {"format", &o->format, NULL},
     };
     for (size_t i = 0; i < COUNT(places); i++)
         if (!strcmp(places[i].name, name)) {
@@ -197,6 +197,8 @@ static bool check_values(const struct options *o, struct gb_error *error)
         return error_set(error, GB_bad_value, "--threads %s is not a number from 1 to %d", o->threads, THREADS_MAX);
     if (o->sample && !parse_percent(o->sample))
         return error_set(error, GB_bad_value, "--sample %s is not a percentage from 1 to 100", o->sample);
+    if (o->format && strcmp(o->format, "csv") && strcmp(o->format, "json"))
+        return error_set(error, GB_bad_value, "--format %s is neither csv nor json", o->format);
     static const char *const ways[] = {"galera", "standalone", "replica"};
     if (o->as && !is_among(ways, COUNT(ways), o->as))
         return error_set(error, GB_bad_value, "--as %s is none of galera, standalone and replica", o->as);

@@ -127,6 +127,12 @@ void catalog_running(struct catalog *c, const char *cluster, const char *node, c
     free(s);
 }
 
+static void add_manifest(struct row *s, const struct manifest *m)
+{
+    row_set_manifest(s, m);
+    row_add(s, ", recv_queue_max = %llu", strtoull(wire_fact(&m->facts, "recv_queue_max"), NULL, 10));
+}
+
 void catalog_final(struct catalog *c, const char *cluster, const char *node, const struct wire_start *start,
                    const char *state, const struct manifest *manifest, const char *repositories,
                    const struct gb_error *error, time_t started_at)
@@ -143,7 +149,7 @@ void catalog_final(struct catalog *c, const char *cluster, const char *node, con
     row_add(s, ", stage = 'DONE', eta_s = 0, finished_at = FROM_UNIXTIME(%lld), duration_s = %lld", (long long)now,
         (long long)(now - started_at));
     if (manifest)
-        row_set_manifest(s, manifest);
+        add_manifest(s, manifest);
     row_set(s, "repositories", repositories);
     if (error && error->code)
         row_set_error(s, error);
@@ -257,7 +263,7 @@ static void add_found(struct row *s, const struct manifest *m, const struct repo
     char *text = list ? json_dumps(list, JSON_COMPACT) : NULL;
     row_add(s, ", state = 'succeeded', finished_at = FROM_UNIXTIME(%lld), duration_s = %lld", (long long)m->finished_at,
         (long long)(m->finished_at - m->started_at));
-    row_set_manifest(s, m);
+    add_manifest(s, m);
     row_set(s, "repositories", text);
     free(text);
     json_decref(list);

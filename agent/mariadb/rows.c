@@ -64,7 +64,7 @@ void row_end(struct row *s)
 void row_set_manifest(struct row *s, const struct manifest *m)
 {
     static const char *const texts[] = {"position", "gtid", "binlog_file", NULL};
-    static const char *const numbers[] = {"binlog_pos", "ddl_blocked_ms", "commit_blocked_ms", "blocked_ms", "recv_queue_max",
+    static const char *const numbers[] = {"binlog_pos", "ddl_blocked_ms", "commit_blocked_ms", "blocked_ms",
                                           "flow_control_sent", NULL};
     for (const char *const *k = texts; *k; k++)
         row_set(s, *k, wire_fact(&m->facts, *k));

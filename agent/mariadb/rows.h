@@ -30,7 +30,7 @@ void row_set(struct row *row, const char *name, const char *text);
 void row_begin(struct row *row, const char *cluster, const char *id);
 void row_end(struct row *row);
 
-/* What the manifest says of sizes, position and pause. */
+/* What the manifest says of sizes, position and pause; but for recv_queue_max, which grows after it was written. */
 void row_set_manifest(struct row *row, const struct manifest *manifest);
 void row_set_error(struct row *row, const struct gb_error *error);
 /* verified and verified_at. */

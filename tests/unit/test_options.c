@@ -42,6 +42,7 @@ static const char *value_for(const char *option)
            : !strcmp(option, "as-of")    ? "2026-01-02T03:04:05Z"
            : !strcmp(option, "map")      ? "/old=/new"
            : !strcmp(option, "replace")  ? "keep"
+           : !strcmp(option, "format")   ? "csv"
            : !strcmp(option, "sample")   ? "5%"
            : !strcmp(option, "limit-rate") ? "10M"
                                          : "word";
@@ -84,6 +85,7 @@ static void every_option_has_its_place(void **state)
         TEXT_OPTION("history", history),
         TEXT_OPTION("wsrep-uuid", wsrep_uuid),
         TEXT_OPTION("sample", sample),
+        TEXT_OPTION("format", format),
         SWITCH("help", help),
         SWITCH("json", json),
         SWITCH("no-wait", no_wait),
@@ -117,7 +119,7 @@ static void every_option_has_its_place(void **state)
         snprintf(command, sizeof command, "%.*s", (int)strcspn(table[i].commands, " "),
                  table[i].commands);
         snprintf(line, sizeof line, "%s%s --%s%s%s", command[0] == '*' ? "list" : command,
-                 !strcmp(command, "restore") || !strcmp(command, "verify") || !strcmp(command, "repo") ? " word" : "",
+                 !strcmp(command, "restore") || !strcmp(command, "verify") || !strcmp(command, "repo") || !strcmp(command, "catalog") ? " word" : "",
                  table[i].name, places[at].text ? " " : "", places[at].text ? value : "");
         accepted(line, &o);
         const char *field = (const char *)&o + places[at].at;
