@@ -524,11 +524,15 @@ static void probe_database(struct files *f, const char *database, struct spoiled
     inventory_queue(f->inventory, item);
 }
 
+/* Known, or there: a scan that a RENAME runs beside may see neither the old file nor the new one. */
 static bool has_triggers(struct files *f, const char *database, const char *table)
 {
-  char path[WIRE_PATH_MAX];
+  char path[WIRE_PATH_MAX], full[WIRE_PATH_MAX];
+  if (!table[0])
+    return false;
   snprintf(path, sizeof path, "%s/%s.TRG", database, table);
-  return inventory_find_file(f->inventory, path);
+  int n = snprintf(full, sizeof full, "%s%s", f->datadir, path);
+  return inventory_find_file(f->inventory, path) || n >= (int)sizeof full || !access(full, F_OK);
 }
 
 /* Of an engine that keeps it in files of the table's own kind. */
@@ -664,6 +668,7 @@ void files_window_ddl(void *argument)
     bool others = not_innodb(engine) || not_innodb(e.field[DDL_NEW_ENGINE]);
     /* Of a partition that is made a table, or a table made a partition, the server names the partitioned table alone. */
     if (!strcmp(engine, "TRIGGER") || has_triggers(f, e.field[DDL_ORG_DB], e.field[DDL_ORG_TABLE]) ||
+        has_triggers(f, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]) ||
         (partitioned && (others || !strcmp(e.field[DDL_QUERY], "ALTER"))) ||
         (others && (has_vector_index(f, e.field[DDL_ORG_DB], e.field[DDL_ORG_TABLE]) ||
                     has_vector_index(f, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]))))

@@ -321,6 +321,26 @@ def what_is_dropped_or_renamed_before_the_pause_leaves_nothing_behind():
 
 
 @suite.test
+def triggers_that_no_scan_has_seen_are_renamed_with_their_table():
+    """As it is where a scan of the directory and a RENAME meet: it may see neither the old file nor the new one."""
+    s = shared()
+    s.server.execute('CREATE TABLE d.hidden (id INT)', 'CREATE TRIGGER d.hidden_trg BEFORE INSERT ON d.hidden FOR EACH ROW SET @x = 1',
+                     'FLUSH TABLES')
+    places = [(os.path.join(s.server.datadir, 'd', name), os.path.join(s.server.base, name)) for name in ('hidden.TRG', 'hidden_trg.TRN')]
+    for seen, unseen in places:
+        os.rename(seen, unseen)
+    backup = s.held('WINDOW')
+    for seen, unseen in places:
+        os.rename(unseen, seen)
+    s.server.execute('RENAME TABLE d.hidden TO d.found')
+    expected = s.finish(backup)
+    same_files(s, backup)
+    with s.restored(backup, expected) as server:
+        assert server.value('SELECT event_object_table FROM information_schema.triggers WHERE trigger_name = "hidden_trg"') == 'found'
+    s.server.execute('DROP TABLE d.found')
+
+
+@suite.test
 def a_data_directory_that_nobody_has_opened_is_in_the_backup():
     s = shared()
     outside = processes.new_dir('outside')
