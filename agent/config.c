@@ -11,9 +11,10 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#define KEEP_MOST       9999u
 #define INI_SECTION_MAX 49u /* inih cuts names of sections here */
 
-enum value_type { TEXT, BYTES, SECONDS, COUNT, COUNT_OR_AUTO, PERCENT, YES_NO, CODEC, ADDRESSING };
+enum value_type { TEXT, BYTES, SECONDS, COUNT, COUNT_OR_AUTO, KEEP, PERCENT, YES_NO, CODEC, ADDRESSING };
 
 struct key {
     const char *name;
@@ -47,6 +48,15 @@ static const struct key repository_keys[] = {
     KEY("type", TEXT, struct repository_spec, type),
     KEY("compression", CODEC, struct repository_spec, compression),
     KEY("required", YES_NO, struct repository_spec, required),
+    KEY("keep-last", KEEP, struct repository_spec, keep.last),
+    KEY("keep-within", SECONDS, struct repository_spec, keep.within_s),
+    KEY("keep-hourly", KEEP, struct repository_spec, keep.hourly),
+    KEY("keep-daily", KEEP, struct repository_spec, keep.daily),
+    KEY("keep-weekly", KEEP, struct repository_spec, keep.weekly),
+    KEY("keep-monthly", KEEP, struct repository_spec, keep.monthly),
+    KEY("keep-yearly", KEEP, struct repository_spec, keep.yearly),
+    KEY("keep-min", KEEP, struct repository_spec, keep.min),
+    KEY("append-only", YES_NO, struct repository_spec, append_only),
     {0},
 };
 
@@ -75,6 +85,7 @@ static const struct key s3_keys[] = {
     KEY("bucket", TEXT, struct repository_spec, s3.bucket),
     KEY("addressing", ADDRESSING, struct repository_spec, s3.addressing),
     KEY("credentials-file", TEXT, struct repository_spec, s3.credentials_file),
+    KEY("expire-credentials-file", TEXT, struct repository_spec, expire_credentials_file),
     KEY("access-key-id", TEXT, struct repository_spec, s3.access_key_id),
     KEY("secret-access-key", TEXT, struct repository_spec, s3.secret_access_key),
     {0},
@@ -103,8 +114,7 @@ static const struct key *const s3_tables[] = {remote_keys, s3_keys, NULL};
 static const struct key *const swift_tables[] = {remote_keys, swift_keys, NULL};
 
 /* Names of the surface that later releases bring: refused by name, not taken for misspellings. */
-static const char *const later_keys[] = {"encryption-recipient", "keep-daily",  "keep-weekly", "keep-monthly",
-                                         "keep-yearly",          "keep-hourly", "keep-min",    NULL};
+static const char *const later_keys[] = {"encryption-recipient", NULL};
 
 struct parse {
     struct config *config;
@@ -182,6 +192,10 @@ static bool set_value(const struct key *key, void *base, const char *value, stru
         if (!whole_number(value, "", 1, 256, to))
             return error_set(error, GB_bad_config, "%s = %s is not a number from 1 to 256%s", key->name, value,
                              key->type == COUNT_OR_AUTO ? " or auto" : "");
+        return true;
+    case KEEP:
+        if (!whole_number(value, "", 1, KEEP_MOST, to))
+            return error_set(error, GB_bad_config, "%s = %s is not a number from 1 to %u", key->name, value, KEEP_MOST);
         return true;
     case PERCENT:
         if (!whole_number(value, "%", 0, 99, to))
@@ -277,6 +291,7 @@ static struct repository_spec *section_repository(struct parse *p, const char *n
     r->compression = (struct codec_spec){CODEC_ZSTD, 1};
     r->min_free_percent = CONFIG_MIN_FREE_PERCENT;
     r->required = true;
+    r->keep.min = 1;
     return r;
 }
 
@@ -361,6 +376,11 @@ static bool check_repository(const struct parse *p, unsigned number, struct gb_e
         swift_check_options(&r->swift, &r->remote, section, &problem);
     else if (r->path[0] != '/')
         error_set(&problem, GB_bad_config, "%s needs an absolute path", section);
+    if (!problem.code && r->keep.min > 1 && !retention_any(&r->keep)) {
+        error_set(&problem, GB_bad_config, "%s has keep-min and no other keep-*: nothing would ever expire", section);
+        error_hint(&problem, "keep-min is the floor of the other rules: add keep-last, keep-within, keep-daily, ...");
+    } else if (!problem.code && r->expire_credentials_file[0] && r->expire_credentials_file[0] != '/')
+        error_set(&problem, GB_bad_config, "%s: expire-credentials-file = %s is not an absolute path", section, r->expire_credentials_file);
     if (!problem.code)
         return true;
     snprintf(what, sizeof what, "%.200s: %.300s", p->path, problem.what);

@@ -118,7 +118,8 @@ bool location_parse(const char *text, struct repository_spec *spec, struct gb_er
          swift = !strncmp(text, SWIFT_SCHEME, strlen(SWIFT_SCHEME));
     *spec = (struct repository_spec){.name = "path",
                                      .compression = {CODEC_ZSTD, 1},
-                                     .min_free_percent = CONFIG_MIN_FREE_PERCENT};
+                                     .min_free_percent = CONFIG_MIN_FREE_PERCENT,
+                                     .keep = {.min = 1}};
     snprintf(spec->type, sizeof spec->type, "%s",
              s3      ? REPOSITORY_S3
              : swift ? REPOSITORY_SWIFT

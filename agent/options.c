@@ -31,9 +31,9 @@ static const struct option table[] = {
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
 /* Names that later releases bring. */
-static const char *const later_commands[] = {"expire", "hold", "release", "copy", "key", "schedule", "nodes",
+static const char *const later_commands[] = {"copy", "key", "schedule", "nodes",
                                              "consolidate", "extract", "drill", "binlog", "rejoin", "diagnose"};
-static const char *const later_options[] = {"key", "node", "hold", "verify"};
+static const char *const later_options[] = {"key", "node", "verify"};
 
 static bool belongs(const struct option *o, const char *command)
 {
@@ -128,6 +128,7 @@ static bool store(struct options *o, const char *name, const char *value)
         {"restart", NULL, &o->restart},       {"donor", &o->donor, NULL},           {"recover", NULL, &o->recover},
         {"verify-boot", NULL, &o->verify_boot}, {"history", &o->history, NULL}, {"wsrep-uuid", &o->wsrep_uuid, NULL},
         {"sample", &o->sample, NULL},           {"format", &o->format, NULL},
+        {"until", &o->until, NULL},           {"hold", NULL, &o->hold},             {"confirm-mass-expire", NULL, &o->confirm_mass_expire},
     };
     for (size_t i = 0; i < COUNT(places); i++)
         if (!strcmp(places[i].name, name)) {

@@ -285,6 +285,21 @@ bool channel_check(struct channel *ch, const struct wire_check *check, struct wi
   return ok;
 }
 
+bool channel_hold(struct channel *ch, const struct wire_hold *hold, struct wire_held *held, unsigned timeout_ms,
+                  struct gb_error *error)
+{
+  uint8_t *buffer = malloc(WIRE_PAYLOAD_MAX);
+  if (!buffer)
+    return error_set(error, GB_no_memory, "no memory for a message");
+  struct bytes_writer w = bytes_writer(buffer, WIRE_PAYLOAD_MAX);
+  wire_put_hold(&w, hold);
+  uint32_t size;
+  bool ok = ask(ch, WIRE_HOLD, buffer, w.at, WIRE_HELD, &size, deadline(timeout_ms), error) &&
+            wire_get_held(buffer, size, held, error);
+  free(buffer);
+  return ok;
+}
+
 bool channel_closed(const struct channel *ch)
 {
   char byte;

@@ -24,6 +24,8 @@ bool channel_start(struct channel *channel, const struct wire_start *start, stru
                    unsigned timeout_ms, struct gb_error *error);
 bool channel_check(struct channel *channel, const struct wire_check *check, struct wire_checked *checked,
                    unsigned timeout_ms, struct gb_error *error);
+bool channel_hold(struct channel *channel, const struct wire_hold *hold, struct wire_held *held, unsigned timeout_ms,
+                  struct gb_error *error);
 /* Before channel_begin(): whether the agent has closed the connection. */
 bool channel_closed(const struct channel *channel);
 /* Stops the threads, closes, releases the ring. NULL is allowed. */

@@ -142,6 +142,23 @@ static bool op_check_rows(const char *id, struct gb_error *error)
   return ok || error_set(error, GB_not_found, "there is no check %s", id);
 }
 
+/* Answers by a warning: until when it is held now. */
+static bool op_hold(const struct backup_options *o, const struct command_defaults *d, struct gb_error *error)
+{
+  struct wire_hello hello;
+  struct wire_hold hold = {.id = ""};
+  struct wire_held held;
+  hello_of(o, &hello);
+  snprintf(hold.id, sizeof hold.id, "%s", o->id);
+  snprintf(hold.until, sizeof hold.until, "%s", o->hold);
+  struct channel *ch = channel_open(d->socket, &hello, AGENT_TIMEOUT_MS, error);
+  bool ok = ch && channel_hold(ch, &hold, &held, AGENT_TIMEOUT_MS, error);
+  channel_close(ch);
+  if (ok)
+    my_printf_error(ER_UNKNOWN_ERROR, "held|%s", MYF(ME_WARNING), held.until);
+  return ok;
+}
+
 static bool run(const char *json, int length, const struct command_defaults *d, struct gb_error *error)
 {
   struct request r = {.options = {.rate = d->rate,
@@ -161,6 +178,8 @@ static bool run(const char *json, int length, const struct command_defaults *d, 
     return op_check(&r.options, d, error);
   case REQUEST_CHECK_ROWS:
     return op_check_rows(r.options.id, error);
+  case REQUEST_HOLD:
+    return op_hold(&r.options, d, error);
   case REQUEST_CANCEL:
     return coordinator_cancel(r.options.id, error);
   case REQUEST_SET:

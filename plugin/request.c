@@ -267,13 +267,11 @@ static bool refuse_later(struct json options, struct gb_error *error)
   static const struct
   {
     const char *key, *hint;
-    bool off; /* false asks for nothing */
-  } absent[] = {{"hold", "give false, or leave it out", true},
-                {"label_suffix", "leave it out", false},
-                {"idempotency_key", "leave it out", false}};
+  } absent[] = {{"label_suffix", "leave it out"},
+                {"idempotency_key", "leave it out"}};
   for (size_t i = 0; i < sizeof absent / sizeof absent[0]; i++)
   {
-    if (!get(options, absent[i].key, &type, &v) || (absent[i].off && type == JSV_FALSE))
+    if (!get(options, absent[i].key, &type, &v))
       continue;
     error_set(error, GB_not_supported, "the option %s is not supported by this release", absent[i].key);
     error_hint(error, "%s", absent[i].hint);
@@ -282,12 +280,26 @@ static bool refuse_later(struct json options, struct gb_error *error)
   return true;
 }
 
+/* true: until it is released; a text: until then, which the agent reads; false: not at all. */
+static bool get_hold(struct json options, char *out, size_t size, struct gb_error *error)
+{
+  enum json_types type;
+  struct json v;
+  if (!get(options, "hold", &type, &v) || type == JSV_FALSE)
+    return true;
+  if (type == JSV_TRUE)
+    return snprintf(out, size, "forever") > 0;
+  return (type == JSV_STRING && unescape(v, out, size)) ||
+         bad(error, "hold", v, "it must be true, false, or until when in UTC, like \"2027-01-31T00:00:00Z\"");
+}
+
 static bool parse_start(struct json options, struct json keys, struct backup_options *o, struct gb_error *error)
 {
   uint64_t threads = o->threads, lock_wait = o->lock_wait_s * 1000ull, block = o->block_timeout_ms,
            duration = o->max_duration_s * 1000ull, resync = o->resync_timeout_s * 1000ull;
   bool ignored = false;
   bool ok = check_keys(keys, start_keys, "BACKUP_START", error) && refuse_later(options, error) &&
+            get_hold(options, o->hold, sizeof o->hold, error) &&
             get_text(options, "comment", o->comment, sizeof o->comment, error) &&
             get_names(options, "repository", o->repositories, sizeof o->repositories, error) &&
             get_bool(options, "dry_run", &o->dry_run, error) && get_bool(options, "wait", &ignored, error) &&
@@ -333,7 +345,8 @@ static bool find_op(const char *op, enum request_op *out)
                                       [REQUEST_CHECK] = "check",
                                       [REQUEST_CHECK_ROWS] = "check_rows",
                                       [REQUEST_CANCEL] = "cancel",
-                                      [REQUEST_SET] = "set"};
+                                      [REQUEST_SET] = "set",
+                                      [REQUEST_HOLD] = "hold"};
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
     if (!strcmp(op, names[i]))
     {
@@ -374,6 +387,8 @@ bool request_parse(const char *text, int length, struct request *r, struct gb_er
     return !options.at || parse_check(options, keys, o, error);
   case REQUEST_SET:
     return parse_set(options, keys, r, error);
+  case REQUEST_HOLD:
+    return get_text(options, "until", o->hold, sizeof o->hold, error);
   case REQUEST_CHECK_ROWS:
   case REQUEST_CANCEL:
     return true;

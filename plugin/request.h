@@ -1,6 +1,6 @@
 /*
-  What a command asks for, read from its JSON text: the operation, and the options of BACKUP_START, BACKUP_CHECK and
-  BACKUP_SET. Units, ranges and names are checked here and nowhere else. No server state, no agent.
+  What a command asks for, read from its JSON text: the operation, and the options of BACKUP_START, BACKUP_CHECK,
+  BACKUP_SET and BACKUP_HOLD. Units, ranges and names are checked here and nowhere else. No server state, no agent.
 */
 #ifndef GB_PLUGIN_REQUEST_H
 #define GB_PLUGIN_REQUEST_H
@@ -14,6 +14,7 @@ enum request_op
   REQUEST_CHECK_ROWS,
   REQUEST_CANCEL,
   REQUEST_SET,
+  REQUEST_HOLD,
 };
 
 struct request

@@ -186,6 +186,7 @@ BEGIN
     WHEN 3012 THEN 'store_untrusted'
     WHEN 3013 THEN 'store_unreachable'
     WHEN 3014 THEN 'bucket_missing'
+    WHEN 3021 THEN 'expire_refused'
     WHEN 4001 THEN 'target_not_empty'
     WHEN 4002 THEN 'target_in_use'
     WHEN 4003 THEN 'target_no_space'
@@ -772,6 +773,59 @@ BEGIN
   SELECT CAST(JSON_VALUE(figures, '$.rate_limit') AS SIGNED) AS rate, CAST(JSON_VALUE(figures, '$.threads') AS SIGNED) AS threads;
 END//
 
+-- ---- BACKUP_HOLD and BACKUP_RELEASE
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_backup.set_hold(backup_id VARCHAR(64), until_text VARCHAR(32))
+  MODIFIES SQL DATA SQL SECURITY DEFINER
+  COMMENT 'until_text: as the agent takes it, empty releases. A repository that is slow goes on while it is asked again, for 30 s at most'
+BEGIN
+  DECLARE answer LONGTEXT;
+  DECLARE waits BOOLEAN;
+  DECLARE tries, slept INT DEFAULT 0;
+  DECLARE held VARCHAR(64);
+  IF backup_id IS NULL THEN
+    CALL galera_backup.fail(1003, 'the id of the backup is missing', 'CALL galera_backup.BACKUP_LIST(NULL) shows what there is');
+  END IF;
+  REPEAT
+    SET waits = FALSE, tries = tries + 1;
+    BEGIN
+      DECLARE CONTINUE HANDLER FOR 23010 SET waits = TRUE;
+      CALL galera_backup.command('hold', backup_id, JSON_OBJECT('until', until_text), answer);
+    END;
+    IF waits THEN
+      SET slept = SLEEP(0.5);
+    END IF;
+  UNTIL NOT waits OR tries > 20 END REPEAT;
+  IF waits THEN
+    CALL galera_backup.fail(3010, CONCAT('the hold of ', backup_id, ' is not done yet: the repository is slow, or the backup is just being removed'),
+      'CALL it again');
+  END IF;
+  SET held = SUBSTRING(JSON_VALUE(answer, '$[0]'), 6);
+  SELECT t.id, CAST(CASE t.held WHEN '' THEN NULL WHEN 'forever' THEN '9999-12-31 23:59:59' ELSE REPLACE(REPLACE(t.held, 'T', ' '), 'Z', '') END AS DATETIME(6)) AS hold_until
+    FROM JSON_TABLE(JSON_OBJECT('id', backup_id, 'held', held), '$' COLUMNS (id VARCHAR(64) PATH '$.id', held VARCHAR(32) PATH '$.held')) t;
+END//
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_backup.BACKUP_HOLD(backup_id VARCHAR(64), until VARCHAR(32))
+  MODIFIES SQL DATA SQL SECURITY DEFINER
+  COMMENT 'keeps a backup whatever the rules say; until: a time in UTC, how long from now ("30d"), or NULL: until it is released'
+BEGIN
+  DECLARE moment DATETIME DEFAULT NULL;
+  IF until REGEXP '^[0-9]{1,6}[smhd]$' THEN
+    SET moment = UTC_TIMESTAMP() + INTERVAL LEFT(until, CHAR_LENGTH(until) - 1) *
+      CASE RIGHT(until, 1) WHEN 's' THEN 1 WHEN 'm' THEN 60 WHEN 'h' THEN 3600 ELSE 86400 END SECOND;
+  ELSEIF until IS NOT NULL THEN
+    SET moment = galera_backup.option_time(JSON_OBJECT('until', until), 'until');
+  END IF;
+  CALL galera_backup.set_hold(backup_id, IFNULL(DATE_FORMAT(moment, '%Y-%m-%dT%H:%i:%sZ'), 'forever'));
+END//
+
+CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_backup.BACKUP_RELEASE(backup_id VARCHAR(64))
+  MODIFIES SQL DATA SQL SECURITY DEFINER
+  COMMENT 'ends a hold'
+BEGIN
+  CALL galera_backup.set_hold(backup_id, '');
+END//
+
 -- ---- BACKUP_CHECK
 
 CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.server_checks() RETURNS LONGTEXT
@@ -919,6 +973,8 @@ GRANT EXECUTE ON PROCEDURE galera_backup.BACKUP_SET TO galera_backup_operator;
 GRANT EXECUTE ON PROCEDURE galera_backup.BACKUP_LIST TO galera_backup_operator;
 GRANT EXECUTE ON PROCEDURE galera_backup.BACKUP_CHECK TO galera_backup_operator;
 GRANT EXECUTE ON PROCEDURE galera_backup.BACKUP_LOG TO galera_backup_operator;
+GRANT EXECUTE ON PROCEDURE galera_backup.BACKUP_HOLD TO galera_backup_operator;
+GRANT EXECUTE ON PROCEDURE galera_backup.BACKUP_RELEASE TO galera_backup_operator;
 GRANT EXECUTE ON PROCEDURE galera_backup.BACKUP_STATUS TO galera_backup_monitor;
 GRANT EXECUTE ON PROCEDURE galera_backup.BACKUP_LIST TO galera_backup_monitor;
 GRANT EXECUTE ON PROCEDURE galera_backup.BACKUP_CHECK TO galera_backup_monitor;

@@ -33,6 +33,8 @@ static char *start_options(const struct options *options)
             json_object_set_new(o, texts[i].key, json_string(texts[i].value));
     if (options->dry_run)
         json_object_set_new(o, "dry_run", json_true());
+    if (options->hold)
+        json_object_set_new(o, "hold", json_true());
     char *text = json_dumps(o, JSON_COMPACT);
     json_decref(o);
     return text;

@@ -10,12 +10,15 @@
 
 #include <jansson.h>
 
-#define CMD_LIST(X) X(agent) X(check) X(backup) X(status) X(cancel) X(set) X(list) X(info) X(log) X(restore) X(save) X(verify) X(repo) X(catalog) X(version)
+#define CMD_LIST(X) X(agent) X(check) X(backup) X(status) X(cancel) X(set) X(list) X(info) X(log) X(restore) X(save) X(verify) X(expire) X(hold) X(release) X(repo) X(catalog) X(version)
 
 #define CMD_DECLARE(name) int cmd_##name(const struct options *options, struct gb_error *error);
 CMD_LIST(CMD_DECLARE)
 #undef CMD_DECLARE
 
+/* What --repository says of it, nothing opened: by where it is (agent/location.h), or by its name in the configuration. Errors: also
+   GB_repository_unreachable of a path that is no directory. */
+bool cmd_repository_spec(const struct options *options, struct repository_spec *spec, struct gb_error *error);
 /* The repository that --repository names: by where it is (agent/location.h), or by its name in the configuration. */
 struct repository *cmd_repository(const struct options *options, struct gb_error *error);
 /* Whether --repository is a path or a URL, so that no configuration is needed. */
@@ -23,6 +26,8 @@ bool cmd_repository_is_path(const struct options *options);
 /* The backup that the command's argument or --as-of names. The latest (of verify: the newest, whatever was found in it before) is that of --cluster, else of the configured cluster; of a
    repository that is named by its path, of the only cluster in it. */
 bool cmd_find(const struct options *options, struct repository *repository, struct manifest *manifest, struct gb_error *error);
+/* The cluster whose directory is meant: --cluster, else the configured one, else the only one in the repository. Errors: GB_usage. */
+bool cmd_cluster(const struct options *options, struct repository *repository, char cluster[WIRE_NAME_MAX], struct gb_error *error);
 /* The configuration of --config, or the default one. */
 bool cmd_config(const struct options *options, struct config *config, struct gb_error *error);
 /* What a node of the cluster knows of its donors: that of --donor, else the server of the configuration

@@ -16,25 +16,66 @@ bool cmd_repository_is_path(const struct options *options)
     return options->repository && location_is(options->repository);
 }
 
+bool cmd_repository_spec(const struct options *options, struct repository_spec *spec, struct gb_error *error)
+{
+    struct config config;
+    const struct repository_spec *configured;
+    struct stat st;
+    if (cmd_repository_is_path(options)) {
+        if (!location_parse(options->repository, spec, error))
+            return false;
+        bool directory = !strcmp(spec->type, REPOSITORY_DIRECTORY), there = !directory || !stat(spec->path, &st);
+        return !directory || (there && S_ISDIR(st.st_mode)) || /* to open it would make it */
+               error_set_errno(error, GB_repository_unreachable, there ? ENOTDIR : errno, "the repository %s", spec->path);
+    }
+    if (!cmd_config(options, &config, error) || !(configured = config_repository(&config, options->repository, error)))
+        return false;
+    *spec = *configured;
+    return true;
+}
+
 struct repository *cmd_repository(const struct options *options, struct gb_error *error)
 {
     struct repository_spec spec;
-    struct stat st;
-    if (cmd_repository_is_path(options)) {
-        if (!location_parse(options->repository, &spec, error))
-            return NULL;
-        bool directory = !strcmp(spec.type, REPOSITORY_DIRECTORY), there = !directory || !stat(spec.path, &st);
-        if (directory && (!there || !S_ISDIR(st.st_mode))) { /* to open it would make it */
-            error_set_errno(error, GB_repository_unreachable, there ? ENOTDIR : errno, "the repository %s", spec.path);
-            return NULL;
-        }
-        return repository_open(&spec, error);
-    }
+    return cmd_repository_spec(options, &spec, error) ? repository_open(&spec, error) : NULL;
+}
+
+struct clusters {
+    char first[WIRE_NAME_MAX];
+    unsigned count;
+};
+
+static bool count_cluster(void *context, const char *name, bool directory)
+{
+    struct clusters *c = context;
+    if (!directory || !cluster_name_valid(name))
+        return true;
+    if (!c->count++)
+        snprintf(c->first, sizeof c->first, "%s", name);
+    return true;
+}
+
+bool cmd_cluster(const struct options *options, struct repository *repository, char cluster[WIRE_NAME_MAX], struct gb_error *error)
+{
     struct config config;
-    const struct repository_spec *configured;
-    if (!cmd_config(options, &config, error) || !(configured = config_repository(&config, options->repository, error)))
-        return NULL;
-    return repository_open(configured, error);
+    struct clusters there = {.count = 0};
+    snprintf(cluster, WIRE_NAME_MAX, "%s", options->cluster ? options->cluster : "");
+    if (!cluster[0] && (options->config || !cmd_repository_is_path(options))) {
+        if (!cmd_config(options, &config, error))
+            return false;
+        snprintf(cluster, WIRE_NAME_MAX, "%s", config.cluster);
+    }
+    if (!cluster[0]) {
+        if (!storage_list(repository->storage, "", count_cluster, &there, error))
+            return false;
+        if (there.count != 1) {
+            error_set(error, GB_usage, "%s has directories of %u clusters", storage_describe(repository->storage), there.count);
+            error_hint(error, "say which one: --cluster NAME");
+            return false;
+        }
+        snprintf(cluster, WIRE_NAME_MAX, "%s", there.first);
+    }
+    return cluster_name_valid(cluster) || error_set(error, GB_bad_value, "\"%s\" is not the name of a cluster", cluster);
 }
 
 bool cmd_find(const struct options *options, struct repository *repository, struct manifest *manifest, struct gb_error *error)

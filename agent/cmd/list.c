@@ -1,6 +1,8 @@
 /* galera-backup list */
 #include "agent/cmd/cmd.h"
 #include "agent/mariadb/connection.h"
+#include "agent/repository/expire.h"
+#include "agent/repository/hold.h"
 #include "agent/repository/verified.h"
 #include "agent/ui/text.h"
 
@@ -25,6 +27,47 @@ static struct ist_prediction predict(const struct ist_donors *donors, const stru
     return p;
 }
 
+/* What retention makes of the backups of each cluster among them; those of which it can't be told are missing. */
+struct kept {
+    struct retention_backup *list;
+    size_t count;
+};
+
+static bool decide_all(struct repository *r, const struct manifest *list, size_t count, struct kept *kept, struct gb_error *error)
+{
+    bool ok = true;
+    *kept = (struct kept){NULL, 0};
+    kept->list = calloc(count + 1, sizeof *kept->list);
+    for (size_t i = 0; kept->list && ok && i < count; i++) {
+        struct retention_backup *some = NULL;
+        size_t n = 0, before = 0;
+        while (before < i && strcmp(list[before].cluster, list[i].cluster))
+            before++;
+        if (before < i)
+            continue;
+        ok = expire_decide(r, list[i].cluster, list, count, time(NULL), &some, &n, error);
+        /* In the order of the list, as it has them. */
+        for (size_t k = 0; ok && k < n; k++)
+            kept->list[kept->count++] = some[k];
+        free(some);
+    }
+    return ok && (kept->list || error_set(error, GB_internal, "no memory for the list"));
+}
+
+static void add_kept(json_t *o, const struct kept *kept, const struct manifest *m)
+{
+    char text[WIRE_HOLD_MAX];
+    for (size_t i = 0; i < kept->count; i++) {
+        const struct retention_backup *b = &kept->list[i];
+        if (strcmp(b->id, m->id))
+            continue;
+        json_object_set_new(o, "hold_until", b->hold_until ? json_string(hold_text(b->hold_until, text)) : json_null());
+        json_object_set_new(o, "keep_reason", json_string(b->keep ? b->reason : ""));
+        json_object_set_new(o, "expires_at", b->expires_at ? json_string(hold_text(b->expires_at, text)) : json_null());
+        return;
+    }
+}
+
 /* A record that can't be read says nothing; it is named. */
 static struct verified read_verified(struct repository *r, const struct manifest *m)
 {
@@ -35,7 +78,7 @@ static struct verified read_verified(struct repository *r, const struct manifest
     return v;
 }
 
-static json_t *entry(const struct manifest *m, const struct verified *v, const struct ist_donors *donors)
+static json_t *entry(const struct manifest *m, const struct verified *v, const struct ist_donors *donors, const struct kept *kept)
 {
     char started[32], finished[32], verified[32];
     struct ist_prediction ist = predict(donors, m);
@@ -49,6 +92,7 @@ static json_t *entry(const struct manifest *m, const struct verified *v, const s
     if (o) {
         json_object_set_new(o, "verified_at", v->verified_at ? json_string(text_time(v->verified_at, verified, sizeof verified)) : json_null());
         cmd_ist_json(o, manifest_position(m), &ist);
+        add_kept(o, kept, m);
     }
     return o;
 }
@@ -79,7 +123,14 @@ int cmd_list(const struct options *options, struct gb_error *error)
     struct repository *r = cmd_repository(options, error);
     struct manifest *list = NULL;
     size_t count = 0;
-    if (!r || !repository_list(r, options->cluster, &list, &count, warn, NULL, error)) {
+    struct kept kept = {NULL, 0};
+    bool ok = r && repository_list(r, options->cluster, &list, &count, warn, NULL, error) &&
+              (!options->json || decide_all(r, list, count, &kept, error));
+    if (!ok) {
+        for (size_t i = 0; i < count; i++)
+            manifest_free(&list[i]);
+        free(list);
+        free(kept.list);
         repository_close(r);
         return error_exit_status(error->code);
     }
@@ -94,7 +145,7 @@ int cmd_list(const struct options *options, struct gb_error *error)
         json_t *root = json_pack("{s:i, s:[]}", "schema", 1, "backups"), *all = json_object_get(root, "backups");
         for (size_t i = 0; i < count; i++) {
             struct verified verified = read_verified(r, &list[i]);
-            json_array_append_new(all, entry(&list[i], &verified, donors));
+            json_array_append_new(all, entry(&list[i], &verified, donors, &kept));
         }
         for (MYSQL_ROW row; failed && (row = mysql_fetch_row(failed));)
             json_array_append_new(all, json_pack("{s:s, s:s, s:i, s:s, s:s, s:s}", "id", row[0], "state", row[1], "error_code",
@@ -131,6 +182,7 @@ int cmd_list(const struct options *options, struct gb_error *error)
     for (size_t i = 0; i < count; i++)
         manifest_free(&list[i]);
     free(list);
+    free(kept.list);
     repository_close(r);
     return 0;
 }

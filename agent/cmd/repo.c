@@ -5,19 +5,6 @@
 
 #include <string.h>
 
-/* --cluster, else the configured one. */
-static bool choose_cluster(const struct options *options, char out[WIRE_NAME_MAX], struct gb_error *error)
-{
-    struct config config;
-    if (!options->cluster && !cmd_config(options, &config, error))
-        return false;
-    snprintf(out, WIRE_NAME_MAX, "%s", options->cluster ? options->cluster : config.cluster);
-    if (out[0])
-        return true;
-    error_set(error, GB_usage, "repo %s needs --cluster NAME: the configuration names none", options->argument);
-    return false;
-}
-
 static json_t *identity_json(const struct identity *i)
 {
     char seen[UTC_MAX];
@@ -45,7 +32,7 @@ static bool adopt(const struct options *options, struct repository *r, struct gb
         error_hint(error, "SHOW STATUS LIKE 'wsrep_cluster_state_uuid' on a node of the cluster tells it");
         return false;
     }
-    if (!choose_cluster(options, cluster, error) || !identity_adopt(r, cluster, options->wsrep_uuid, &i, error))
+    if (!cmd_cluster(options, r, cluster, error) || !identity_adopt(r, cluster, options->wsrep_uuid, &i, error))
         return false;
     if (options->json) {
         print_json(identity_json(&i));

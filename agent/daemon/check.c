@@ -46,6 +46,11 @@ void check_repository(const struct config *config, const struct repository_spec 
         wire_add_check(m, check, "OK", detail, "");
     if (!in_time || t->opened)
         check_place(config, spec, check, asked->datadir_device, m);
+    if (!retention_any(&spec->keep) && !spec->append_only) {
+        snprintf(detail, sizeof detail, "repository %.64s has no retention: nothing ever expires, and it grows until it is full", spec->name);
+        wire_add_check(m, "retention", "WARN", detail,
+                       "set keep-last, keep-within, keep-daily, ... (docs/repositories.md), or append-only = yes where something else removes");
+    }
 }
 
 /* Of a repository in a bucket: a part for each segment that is open and for each that is being sent. */

@@ -4,8 +4,12 @@
 #include "agent/daemon/committer.h"
 #include "agent/daemon/daemon.h"
 #include "agent/daemon/errand.h"
+#include "agent/daemon/expiry.h"
 #include "agent/daemon/pipeline.h"
+#include "agent/mariadb/kept.h"
+#include "agent/repository/hold.h"
 #include "agent/repository/identity.h"
+#include "agent/repository/runs.h"
 #include "common/memory.h"
 #include "common/processors.h"
 #include "common/clock.h"
@@ -99,6 +103,7 @@ DEFINE_SEND(free, WIRE_FREE, struct wire_free)
 DEFINE_SEND(progress, WIRE_PROGRESS, struct wire_progress)
 DEFINE_SEND(committed, WIRE_COMMITTED, struct wire_committed)
 DEFINE_SEND(checked, WIRE_CHECKED, struct wire_checked)
+DEFINE_SEND(held, WIRE_HELD, struct wire_held)
 
 static void send_failure(struct session *s, const struct gb_error *error)
 {
@@ -218,11 +223,20 @@ static bool open_repository(struct session *s, struct gb_error *error)
            storage_check_space(s->repository->storage, s->start.bytes_estimate, NULL, error);
 }
 
+/* "" is none. */
+static bool hold_valid(const char *text, struct gb_error *error)
+{
+    time_t until = *text ? hold_parse(text) : RETENTION_FOREVER;
+    return until > time(NULL) || error_set(error, GB_bad_value, "a backup can't be held until \"%s\": it is not a time to come", text);
+}
+
 static bool begin_backup(struct session *s, struct gb_error *error)
 {
     unsigned removed;
     if (strcmp(s->start.type, "full"))
         return error_set(error, GB_not_supported, "backups of type \"%s\" are not supported by this release", s->start.type);
+    if (!hold_valid(s->start.hold, error))
+        return false;
     struct identity_writer writer = {
         .cluster = s->cluster, .wsrep_uuid = s->start.cluster_uuid, .state_dir = s->config->state_dir, .writes = true};
     if (!open_repository(s, error) || !identity_admit(s->repository, &writer, error) || !repository_collect(s->repository, s->cluster, &removed, error))
@@ -230,7 +244,9 @@ static bool begin_backup(struct session *s, struct gb_error *error)
     if (removed)
         daemon_log(s->start.id, "removed %u unfinished backups of earlier runs", removed);
     s->backup = repository_begin(s->repository, s->cluster, s->start.id, error);
-    return s->backup != NULL;
+    /* Held from its first moment on. */
+    return s->backup && (!s->start.hold[0] || hold_write(s->repository->storage, repository_backup_prefix(s->backup),
+                                                         hold_parse(s->start.hold), error));
 }
 
 static bool map_ring(struct session *s, const struct wire_ring *m, struct gb_error *error)
@@ -594,7 +610,7 @@ static void run_backup(struct session *s)
     struct wire_facts *facts = calloc(1, sizeof *facts);
     s->slot = malloc(sizeof *s->slot);
     s->started_at = time(NULL);
-    bool tell = true, committed = false, told = false;
+    bool tell = true, committed = false, told = false, failed_begun = false;
     struct wire_ready ready = {.repositories = "[]"};
     char repositories[WIRE_JSON_MAX] = "[]";
     if (!facts || !s->slot)
@@ -614,6 +630,10 @@ static void run_backup(struct session *s)
                    manifest.stored_bytes);
         catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, "succeeded", &manifest, repositories, NULL,
                       s->started_at);
+        if (s->start.hold[0]) {
+            char sql[KEPT_SQL_MAX];
+            catalog_statement(s->catalog, kept_hold_sql(sql, s->cluster, s->start.id, hold_parse(s->start.hold)));
+        }
         if (send_committed(s, &m))
             read_resynced(s, facts);
     } else {
@@ -624,6 +644,7 @@ static void run_backup(struct session *s)
         if (s->given_up)
             shutdown(s->fd, SHUT_WR); /* the end, for the plugin: what follows may take as long as the repository hangs */
         daemon_log(s->start.id, "%s: %s", state, error.what);
+        failed_begun = begun && s->repository && error.code != GB_cancelled;
         if (begun) {
             describe_repository(s, state, 0, error.what, repositories, sizeof repositories);
             catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, state, NULL, repositories, &error, s->started_at);
@@ -635,6 +656,10 @@ static void run_backup(struct session *s)
     if (s->backup)
         repository_abort(s->backup);
     manifest_free(&manifest);
+    if (failed_begun)
+        runs_note_failed(s->repository, s->cluster, s->start.id, &error);
+    if (committed)
+        expiry_run(&s->repository->spec, s->cluster, s->start.id, s->catalog, s->stop);
     repository_close(s->repository);
     if (s->ring)
         munmap(s->ring, s->ring_size);
@@ -660,6 +685,67 @@ static void run_dry(struct session *s)
     else
         send_ready(s, &ready);
     trial_end(&trial);
+}
+
+/* ---- hold and release ---- */
+
+struct holding {
+    const struct repository_spec *spec;
+    const char *cluster, *id;
+    time_t until;
+    struct gb_error error;
+};
+
+static void hold_main(void *context)
+{
+    struct holding *h = context;
+    struct manifest m = {0};
+    time_t now_held;
+    char prefix[WIRE_NAME_MAX + WIRE_ID_MAX + 16];
+    struct repository *r = repository_open(h->spec, &h->error);
+    repository_prefix(prefix, sizeof prefix, h->cluster, h->id);
+    /* Asked again for what the last time took too long: it is done already. */
+    if (r && manifest_read(&m, r->storage, prefix, &h->error) && hold_read(r->storage, prefix, &now_held, &h->error) && now_held != h->until)
+        hold_set(r, &m, h->until, &h->error);
+    manifest_free(&m);
+    repository_close(r);
+}
+
+/* The first repository that has it. A remote one that takes longer than the plugin waits goes on; the caller asks again. */
+static void run_hold(struct session *s, const struct wire_hold *m)
+{
+    struct gb_error error = {0};
+    struct wire_held held = {.until = ""};
+    struct holding h = {.cluster = s->cluster, .id = m->id, .until = m->until[0] ? hold_parse(m->until) : 0};
+    char sql[KEPT_SQL_MAX];
+    bool done = false, told = false;
+    if (choose_cluster(s, &error) && hold_valid(m->until, &error) && !label_valid(m->id))
+        error_set(&error, GB_not_found, "there is no backup \"%s\"", m->id);
+    for (unsigned i = 0; i < s->config->repository_count && !done && !error.code; i++) {
+        memset(&h.error, 0, sizeof h.error);
+        h.spec = &s->config->repositories[i];
+        struct errand *errand = repository_is_remote(h.spec) ? errand_start(hold_main, &h) : NULL;
+        if (!errand)
+            hold_main(&h);
+        else if (!errand_wait(errand, ERRAND_ANSWER_MS)) {
+            error_set(&error, GB_repository_busy, "repository %s has not answered within %u ms", h.spec->name, ERRAND_ANSWER_MS);
+            send_failure(s, &error);
+            told = true;
+        }
+        errand_end(errand);
+        done = !h.error.code;
+        if (h.error.code && h.error.code != GB_not_found)
+            error_copy(&error, &h.error);
+    }
+    if (!done && !error.code)
+        error_set(&error, GB_not_found, "there is no backup %s of %s in any repository of this agent", m->id, s->cluster);
+    if (done)
+        catalog_statement(s->catalog, kept_hold_sql(sql, s->cluster, m->id, h.until));
+    hold_text(h.until, held.until);
+    if (error.code && !told)
+        send_failure(s, &error);
+    else if (!error.code)
+        send_held(s, &held);
 }
 
 static void run_check(struct session *s, const struct wire_check *check)
@@ -703,17 +789,20 @@ static void converse_first(struct session *s)
     struct wire_welcome welcome = {.version = WIRE_VERSION_MAX};
     snprintf(welcome.agent_version, sizeof welcome.agent_version, "%s", GB_VERSION);
     struct wire_check check;
+    struct wire_hold hold;
     if (!send_welcome(s, &welcome) || !wait_readable(s, HELLO_WAIT_MS) || !read_message(s, &type, &size, &error))
         return;
     if (type == WIRE_CHECK && wire_get_check(s->in, size, &check, &error))
         run_check(s, &check);
+    else if (type == WIRE_HOLD && wire_get_hold(s->in, size, &hold, &error))
+        run_hold(s, &hold);
     else if (type == WIRE_START && wire_get_start(s->in, size, &s->start, &error)) {
         if (!strcmp(s->start.type, "dry-run"))
             run_dry(s);
         else
             run_backup(s);
     } else {
-        error_set(&error, GB_protocol, "message %u where START or CHECK was expected", type);
+        error_set(&error, GB_protocol, "message %u where START, CHECK or HOLD was expected", type);
         send_failure(s, &error);
     }
 }

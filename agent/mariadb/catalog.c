@@ -196,6 +196,16 @@ void catalog_log(struct catalog *c, const char *cluster, const char *id, const s
     free(s);
 }
 
+void catalog_statement(struct catalog *c, const char *sql)
+{
+    struct row *s = calloc(1, sizeof *s);
+    if (!s)
+        return;
+    row_add(s, "%s", sql);
+    push(c, "", OTHER, s);
+    free(s);
+}
+
 static bool connection_broke(unsigned number)
 {
     return (number >= CR_MIN_ERROR && number <= CR_MAX_ERROR) || number == ER_CONNECTION_KILLED ||

@@ -26,6 +26,8 @@ void catalog_final(struct catalog *catalog, const char *cluster, const char *nod
 /* What RESYNCED brought. */
 void catalog_resynced(struct catalog *catalog, const char *cluster, const char *id, const struct wire_facts *facts);
 void catalog_log(struct catalog *catalog, const char *cluster, const char *id, const struct wire_log *log);
+/* A statement that is written as it is, in its turn. */
+void catalog_statement(struct catalog *catalog, const char *sql);
 /* From here on the thread stays connected, keeps this node's row (nodes.h), and each time that it has connected it settles the rows of this node that say
    running and have no session. Their end was not seen, or the server was restored from that very backup: what the
    repositories have of it makes the row succeeded, with the manifest's figures, or failed (GB_agent_lost). A row waits

@@ -106,41 +106,27 @@ static char *make_text(const struct identity *i)
     return text;
 }
 
-/* Where there is none: of two that make one at the same time the second finds the first's. */
-static bool make_new(struct identity *i, struct storage *storage, const char *cluster, const char *wsrep_uuid, struct gb_error *error)
-{
-    char name[NAME_SIZE];
-    uuid_t uuid;
-    struct gb_error problem = {0};
-    memset(i, 0, sizeof *i);
-    uuid_generate_random(uuid);
-    uuid_unparse_lower(uuid, i->uuid);
-    snprintf(i->cluster, sizeof i->cluster, "%s", cluster);
-    if (identity_uuid_valid(wsrep_uuid))
-        add_wsrep(i, wsrep_uuid);
-    object_name(cluster, name);
-    char *text = make_text(i);
-    struct storage_writer *w = text ? storage_create(storage, name, &problem) : NULL;
-    bool ok = w && storage_write(w, text, strlen(text), &problem);
-    if (w && !ok)
-        storage_abort(w);
-    ok = ok && storage_commit(w, &problem);
-    free(text);
-    struct gb_error ignored = {0};
-    if (!ok && !storage_is_away(&problem) && identity_read(i, storage, cluster, &ignored))
-        return true;
-    if (!ok)
-        error_copy(error, &problem);
-    return ok || error->code || error_set(error, GB_internal, "no memory");
-}
-
-static bool store_again(const struct identity *i, struct storage *storage, struct gb_error *error)
+static bool store_it(const struct identity *i, struct storage *storage, struct gb_error *error)
 {
     char name[NAME_SIZE], *text = make_text(i);
     object_name(i->cluster, name);
     bool ok = text ? storage_replace(storage, name, text, strlen(text), error) : error_set(error, GB_internal, "no memory");
     free(text);
     return ok;
+}
+
+/* Where there is none. Of two that make one at the same moment the last one counts: *i is what stands there then. It is a small object like a
+   hold, not one of a backup, which a store may be told to remove after some days. */
+static bool make_new(struct identity *i, struct storage *storage, const char *cluster, const char *wsrep_uuid, struct gb_error *error)
+{
+    uuid_t uuid;
+    memset(i, 0, sizeof *i);
+    uuid_generate_random(uuid);
+    uuid_unparse_lower(uuid, i->uuid);
+    snprintf(i->cluster, sizeof i->cluster, "%s", cluster);
+    if (identity_uuid_valid(wsrep_uuid))
+        add_wsrep(i, wsrep_uuid);
+    return store_it(i, storage, error) && identity_read(i, storage, cluster, error);
 }
 
 static bool refuse(const struct identity *i, const struct repository *r, const struct identity_writer *w, struct gb_error *error)
@@ -179,7 +165,7 @@ bool identity_admit(struct repository *r, const struct identity_writer *w, struc
         return true;
     if (uuid_known && !is_known(&i, w->wsrep_uuid)) {
         add_wsrep(&i, w->wsrep_uuid);
-        if (!store_again(&i, r->storage, error))
+        if (!store_it(&i, r->storage, error))
             return false;
     }
     remembered_add(w->state_dir, i.uuid, w->cluster);
@@ -200,7 +186,7 @@ bool identity_adopt(struct repository *r, const char *cluster, const char *wsrep
         if (is_known(i, wsrep_uuid))
             return true;
         add_wsrep(i, wsrep_uuid);
-        return store_again(i, r->storage, error);
+        return store_it(i, r->storage, error);
     }
     if (problem.code == GB_corrupt_backup || problem.code == GB_wrong_cluster) {
         char name[NAME_SIZE];

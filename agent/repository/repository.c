@@ -506,6 +506,20 @@ bool repository_collect(struct repository *r, const char *cluster, unsigned *rem
     return ok;
 }
 
+struct storage_lock *repository_lock(struct repository *r, const char *prefix, struct gb_error *error)
+{
+    char name[1200];
+    snprintf(name, sizeof name, "%s/" LOCK_NAME, prefix);
+    return storage_lock(r->storage, name, error);
+}
+
+bool repository_lock_look(struct repository *r, const char *prefix, struct storage_lock_state *state, struct gb_error *error)
+{
+    char name[1200];
+    snprintf(name, sizeof name, "%s/" LOCK_NAME, prefix);
+    return storage_lock_look(r->storage, name, state, error);
+}
+
 struct repository_backup *repository_begin(struct repository *r, const char *cluster, const char *label,
                                            struct gb_error *error)
 {

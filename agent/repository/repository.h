@@ -9,6 +9,7 @@
 
 #include "agent/repository/index.h"
 #include "agent/repository/manifest.h"
+#include "agent/repository/retention.h"
 #include "agent/storage/s3.h"
 #include "agent/storage/swift.h"
 
@@ -26,6 +27,9 @@ struct repository_spec { /* one [repository:NAME] section; strings owned by the 
     struct codec_spec compression;
     unsigned min_free_percent;
     bool required;
+    struct retention_policy keep;
+    bool append_only;                   /* the agent never removes a backup from it */
+    char expire_credentials_file[1024]; /* of an s3 repository: what expiring uses instead of credentials_file; "": the same */
 };
 
 struct repository {
@@ -70,6 +74,12 @@ bool repository_find_as_of(struct repository *repository, const char *cluster, t
    What can't be removed is named on stderr and stays. False only if the prefixes can't be listed. */
 bool repository_collect(struct repository *repository, const char *cluster, unsigned *removed,
                         struct gb_error *error);
+
+/* The lock of one backup's directory: of who writes it, removes it, or changes what stands beside backup.json. Errors: GB_repository_busy, the
+   store's. */
+struct storage_lock *repository_lock(struct repository *repository, const char *prefix, struct gb_error *error);
+/* What is known of it without taking it. Errors: the store's. */
+bool repository_lock_look(struct repository *repository, const char *prefix, struct storage_lock_state *state, struct gb_error *error);
 
 /* One backup being written. Holds the lock of its prefix. GB_store_failed if the label exists. */
 struct repository_backup;

@@ -355,6 +355,25 @@ static bool object_size(struct storage *storage, const char *name, uint64_t *siz
     return ok;
 }
 
+/* Any answer has the time, also that of an object that is not there. */
+static bool store_time(struct storage *storage, time_t *now, struct gb_error *error)
+{
+    struct bucket *s = (struct bucket *)storage;
+    struct bucket_request q = {.method = "HEAD"};
+    struct bucket_answer a;
+    struct gb_error problem = {0};
+    char key[BUCKET_KEY_MAX];
+    if (!bucket_key(s, ".galera-backup-clock", key, error))
+        return false;
+    q.key = key;
+    bool ok = bucket_perform(s, &q, &a, &problem) || problem.code == GB_not_found;
+    *now = bucket_header_time(&a.http, "Date");
+    bucket_answer_free(&a);
+    if (!ok)
+        error_copy(error, &problem);
+    return ok && (*now || error_set(error, GB_store_failed, "%s does not tell its time", s->describe));
+}
+
 static const struct storage_driver bucket_driver = {
     .close = close_bucket,
     .describe = describe,
@@ -371,4 +390,6 @@ static const struct storage_driver bucket_driver = {
     .remove_all = bucket_remove_all,
     .lock = bucket_lock,
     .unlock = bucket_unlock,
+    .lock_look = bucket_lock_look,
+    .time = store_time,
 };

@@ -307,3 +307,26 @@ bool bucket_lock_check(struct bucket_lock *l, struct gb_error *error)
                   l->store->dialect->scheme, l->store->name, l->key);
     return seen == SEEN_OURS;
 }
+
+bool bucket_lock_look(struct storage *storage, const char *name, struct storage_lock_state *state,
+                      struct gb_error *error)
+{
+    struct bucket *s = (struct bucket *)storage;
+    char key[BUCKET_KEY_MAX];
+    struct bucket_request q = {.method = "GET", .key = key};
+    struct bucket_answer a;
+    struct gb_error problem = {0};
+    if (!bucket_key(s, name, key, error))
+        return false;
+    if (bucket_perform(s, &q, &a, &problem)) {
+        time_t now = bucket_header_time(&a.http, "Date");
+        state->there = true;
+        state->since = bucket_header_time(&a.http, "Last-Modified");
+        state->held = !state->since || !now || now - state->since < BUCKET_LOCK_LEASE_S;
+        body_value(a.http.text ? a.http.text : "", "owner", state->owner, sizeof state->owner);
+    }
+    bucket_answer_free(&a);
+    if (problem.code && problem.code != GB_not_found)
+        error_copy(error, &problem);
+    return !problem.code || problem.code == GB_not_found;
+}

@@ -191,6 +191,8 @@ bool bucket_remove_all(struct storage *storage, const char *prefix, struct gb_er
 
 struct storage_lock *bucket_lock(struct storage *storage, const char *name, struct gb_error *error);
 void bucket_unlock(struct storage_lock *lock);
+bool bucket_lock_look(struct storage *storage, const char *name, struct storage_lock_state *state,
+                      struct gb_error *error);
 /* The lock of this store on a directory that the object `name` is below of; NULL. It is valid as
  * long as the one who asks holds it. */
 struct bucket_lock *bucket_lock_above(struct bucket *bucket, const char *name);

@@ -31,6 +31,7 @@
 #define SPACE_CHECK_EVERY (64u << 20) /* bytes written between two looks at the free space */
 #define COUNTED_SIZE      (1u << 20) /* bytes written at once, for storage_operations() */
 #define TEMPORARY_SUFFIX  ".part"
+#define CLOCK_NAME        ".galera-backup-clock"
 
 struct directory {
     struct storage base;
@@ -510,6 +511,16 @@ static bool directory_remove_all(struct storage *storage, const char *prefix, st
     return ok || absent;
 }
 
+/* For whoever looks at it: it is flock() that excludes. */
+static void sign(const struct directory_lock *l)
+{
+    char host[64] = "", text[128];
+    gethostname(host, sizeof host - 1);
+    int n = snprintf(text, sizeof text, "%s, process %d\n", host, (int)getpid());
+    if (ftruncate(l->fd, 0) || pwrite(l->fd, text, (size_t)n, 0) < 0)
+        errno = 0; /* a full file system: the lock holds all the same */
+}
+
 static struct storage_lock *directory_lock(struct storage *storage, const char *name, struct gb_error *error)
 {
     struct directory *s = (struct directory *)storage;
@@ -530,6 +541,7 @@ static struct storage_lock *directory_lock(struct storage *storage, const char *
             snprintf(l->prefix, sizeof l->prefix, "%.*s", (int)(base - name - 1), name);
     }
     if (locked && still_named(l)) {
+        sign(l);
         pthread_mutex_lock(&s->mutex);
         l->next = s->locks;
         s->locks = l;
@@ -579,6 +591,45 @@ static void directory_unlock(struct storage_lock *lock)
     free(l);
 }
 
+/* flock() tells whether a process of any host that shares the file system holds it; who wrote itself into it, what it says. */
+static bool directory_lock_look(struct storage *storage, const char *name, struct storage_lock_state *state, struct gb_error *error)
+{
+    struct directory *s = (struct directory *)storage;
+    struct gb_error problem = {0};
+    struct stat st;
+    int fd = open_object(s, name, &problem);
+    if (fd < 0) {
+        if (problem.code != GB_not_found)
+            error_copy(error, &problem);
+        return problem.code == GB_not_found;
+    }
+    state->there = true;
+    state->held = flock(fd, LOCK_SH | LOCK_NB) != 0;
+    ssize_t n = read(fd, state->owner, sizeof state->owner - 1);
+    state->owner[n > 0 ? strcspn(state->owner, "\n") : 0] = '\0';
+    if (!fstat(fd, &st))
+        state->since = st.st_mtime;
+    close(fd);
+    return true;
+}
+
+static bool directory_time(struct storage *storage, time_t *now, struct gb_error *error)
+{
+    struct directory *s = (struct directory *)storage;
+    struct stat st;
+    int fd = openat(s->root, CLOCK_NAME, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    bool ok = fd >= 0 && write(fd, "\n", 1) == 1 && !fsync(fd) && !fstat(fd, &st);
+    if (!ok)
+        error_set_errno(error, GB_store_failed, errno, "%s/" CLOCK_NAME " can't be written", s->path);
+    else
+        *now = st.st_mtime;
+    if (fd >= 0) {
+        unlinkat(s->root, CLOCK_NAME, 0);
+        close(fd);
+    }
+    return ok;
+}
+
 static const struct storage_driver directory_driver = {
     .close = directory_close,
     .describe = directory_describe,
@@ -595,4 +646,6 @@ static const struct storage_driver directory_driver = {
     .remove_all = directory_remove_all,
     .lock = directory_lock,
     .unlock = directory_unlock,
+    .lock_look = directory_lock_look,
+    .time = directory_time,
 };

@@ -30,6 +30,9 @@ struct storage_driver {
     bool (*remove_all)(struct storage *storage, const char *prefix, struct gb_error *error);
     struct storage_lock *(*lock)(struct storage *storage, const char *name, struct gb_error *error);
     void (*unlock)(struct storage_lock *lock);
+    bool (*lock_look)(struct storage *storage, const char *name, struct storage_lock_state *state,
+                      struct gb_error *error);
+    bool (*time)(struct storage *storage, time_t *now, struct gb_error *error);
 };
 
 struct storage {

@@ -151,3 +151,16 @@ void storage_unlock(struct storage_lock *l)
     if (l)
         l->driver->unlock(l);
 }
+
+bool storage_lock_look(struct storage *s, const char *name, struct storage_lock_state *state,
+                       struct gb_error *error)
+{
+    *state = (struct storage_lock_state){0};
+    return s->driver->lock_look(s, name, state, error);
+}
+
+bool storage_time(struct storage *s, time_t *now, struct gb_error *error)
+{
+    *now = 0;
+    return s->driver->time(s, now, error);
+}

@@ -14,6 +14,7 @@
 #include "common/error.h"
 
 #include <stdint.h>
+#include <time.h>
 
 struct storage;
 struct storage_writer;
@@ -76,6 +77,19 @@ bool storage_remove_all(struct storage *storage, const char *prefix, struct gb_e
 struct storage_lock;
 struct storage_lock *storage_lock(struct storage *storage, const char *name, struct gb_error *error);
 void storage_unlock(struct storage_lock *lock);
+
+/* What is known of a lock without touching it. */
+struct storage_lock_state {
+    bool there, held; /* held: by a process that lives, as far as the store can tell; else it is stale */
+    char owner[128];  /* host and process; "" not known */
+    time_t since;     /* when it was taken, or (in a bucket) written last; 0 not known */
+};
+/* Errors: what the store says. */
+bool storage_lock_look(struct storage *storage, const char *name, struct storage_lock_state *state, struct gb_error *error);
+
+/* The store's own clock: of a directory that of the file system (a file is written for it), of a bucket that of its answers. Errors:
+   GB_store_failed (it does not tell), those of the store. */
+bool storage_time(struct storage *storage, time_t *now, struct gb_error *error);
 
 /* How much has been done there, in calls and pieces that have come back: a number that stands still while the store hangs. */
 uint64_t storage_operations(const struct storage *storage);

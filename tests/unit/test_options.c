@@ -86,6 +86,9 @@ static void every_option_has_its_place(void **state)
         TEXT_OPTION("wsrep-uuid", wsrep_uuid),
         TEXT_OPTION("sample", sample),
         TEXT_OPTION("format", format),
+        TEXT_OPTION("until", until),
+        SWITCH("hold", hold),
+        SWITCH("confirm-mass-expire", confirm_mass_expire),
         SWITCH("help", help),
         SWITCH("json", json),
         SWITCH("no-wait", no_wait),
@@ -119,7 +122,7 @@ static void every_option_has_its_place(void **state)
         snprintf(command, sizeof command, "%.*s", (int)strcspn(table[i].commands, " "),
                  table[i].commands);
         snprintf(line, sizeof line, "%s%s --%s%s%s", command[0] == '*' ? "list" : command,
-                 !strcmp(command, "restore") || !strcmp(command, "verify") || !strcmp(command, "repo") || !strcmp(command, "catalog") ? " word" : "",
+                 !strcmp(command, "restore") || !strcmp(command, "verify") || !strcmp(command, "repo") || !strcmp(command, "hold") || !strcmp(command, "catalog") ? " word" : "",
                  table[i].name, places[at].text ? " " : "", places[at].text ? value : "");
         accepted(line, &o);
         const char *field = (const char *)&o + places[at].at;
@@ -315,7 +318,6 @@ static void names_of_later_releases(void **state)
 {
     (void)state;
     static const char *const lines[] = {
-        "expire",
         "key",
         "copy",
         "schedule",

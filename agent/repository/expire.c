@@ -1,0 +1,209 @@
+/* Expiring; see expire.h. */
+#include "agent/repository/expire.h"
+#include "agent/repository/hold.h"
+#include "agent/repository/runs.h"
+#include "agent/repository/verified.h"
+#include "agent/utc.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NAME_SIZE 1200
+
+struct repository *expire_open(const struct repository_spec *spec, struct gb_error *error)
+{
+    struct repository_spec s = *spec;
+    if (s.expire_credentials_file[0]) {
+        snprintf(s.s3.credentials_file, sizeof s.s3.credentials_file, "%s", s.expire_credentials_file);
+        s.s3.access_key_id[0] = s.s3.secret_access_key[0] = '\0';
+    }
+    return repository_open(&s, error);
+}
+
+static void warn(void *context, const char *text)
+{
+    (void)context;
+    fprintf(stderr, "galera-backup: warning: not counted: %s\n", text);
+}
+
+/* What verifications have found of all of it: an unreadable record is none, and a sample says nothing of the rest but damage. */
+static bool read_check(struct repository *r, const char *cluster, const char *id, enum retention_check *found, struct gb_error *error)
+{
+    struct verified v;
+    struct gb_error problem = {0};
+    *found = RETENTION_UNVERIFIED;
+    if (!verified_read(&v, r, cluster, id, &problem)) {
+        if (storage_is_away(&problem))
+            error_copy(error, &problem);
+        return !storage_is_away(&problem);
+    }
+    if (v.damaged)
+        *found = RETENTION_DAMAGED;
+    else if (v.deep_at)
+        *found = RETENTION_DEEP;
+    else if (v.verified_at && !v.percent)
+        *found = RETENTION_QUICK;
+    return true;
+}
+
+bool expire_decide(struct repository *r, const char *cluster, const struct manifest *manifests, size_t manifest_count, time_t now,
+                   struct retention_backup **list, size_t *count, struct gb_error *error)
+{
+    bool ok = true;
+    *count = 0;
+    *list = calloc(manifest_count + 1, sizeof **list);
+    if (!*list)
+        return error_set(error, GB_internal, "no memory for the list");
+    for (size_t i = 0; ok && i < manifest_count; i++) {
+        const struct manifest *m = &manifests[i];
+        char prefix[NAME_SIZE - 32];
+        if (strcmp(m->cluster, cluster))
+            continue;
+        struct retention_backup *b = &(*list)[(*count)++];
+        snprintf(b->id, sizeof b->id, "%s", m->id);
+        b->started_at = m->started_at;
+        b->finished_at = m->finished_at;
+        b->save = manifest_is_save(m);
+        repository_prefix(prefix, sizeof prefix, cluster, m->id);
+        ok = hold_read(r->storage, prefix, &b->hold_until, error) && read_check(r, cluster, m->id, &b->verified, error);
+    }
+    return ok && (retention_decide(&r->spec.keep, *list, *count, now) || error_set(error, GB_internal, "no memory for the decision"));
+}
+
+/* ---- what keeps it from going on ---- */
+
+static bool check_clock(struct repository *r, time_t now, struct gb_error *refused, struct gb_error *error)
+{
+    char ours[UTC_MAX], theirs[UTC_MAX];
+    time_t there;
+    if (!storage_time(r->storage, &there, error))
+        return false;
+    if (llabs((long long)(there - now)) <= EXPIRE_CLOCK_S)
+        return true;
+    error_set(refused, GB_expire_refused, "the clock of this host, %s, and that of %s, %s, differ by %lld s", utc_text(now, ours),
+              storage_describe(r->storage), utc_text(there, theirs), llabs((long long)(there - now)));
+    error_hint(refused, "set the clock that is wrong (NTP); ages and periods are counted by it");
+    return true;
+}
+
+static bool check_runs(struct repository *r, const struct expire_request *q, const struct expire_result *result, struct gb_error *refused,
+                       struct gb_error *error)
+{
+    struct failed_run failed;
+    const char *newest = "";
+    for (size_t i = 0; i < result->count; i++)
+        if (!result->list[i].save && strcmp(result->list[i].id, newest) > 0)
+            newest = result->list[i].id;
+    if (!runs_newest_failed(r, q->cluster, newest, &failed, error))
+        return false;
+    if (!failed.id[0])
+        return true;
+    error_set(refused, GB_expire_refused, "the newest run, %s, failed: %.300s", failed.id, failed.why);
+    error_hint(refused, "nothing expires before a backup succeeds again");
+    return true;
+}
+
+static void check_mass(const struct expire_request *q, const struct expire_result *result, struct gb_error *refused)
+{
+    if (q->confirm_mass || refused->code || (size_t)result->expire * 2 <= result->count)
+        return;
+    error_set(refused, GB_expire_refused, "%u of %zu backups of %s would go at once, more than half", result->expire, result->count, q->cluster);
+    error_hint(refused, "look at galera-backup expire --dry-run; if that is what is wanted: galera-backup expire --confirm-mass-expire");
+}
+
+/* ---- removal ---- */
+
+/* False: it stays. It may have been held, or have become another's, since the decision. */
+static bool remove_one(struct repository *r, const char *cluster, struct retention_backup *b, struct gb_error *error)
+{
+    char prefix[NAME_SIZE - 32];
+    repository_prefix(prefix, sizeof prefix, cluster, b->id);
+    struct storage_lock *lock = repository_lock(r, prefix, error);
+    if (!lock)
+        return false;
+    bool ok = hold_read(r->storage, prefix, &b->hold_until, error);
+    if (ok && b->hold_until > time(NULL)) {
+        b->keep = true;
+        snprintf(b->reason, sizeof b->reason, "held meanwhile");
+    } else
+        ok = ok && storage_remove_all(r->storage, prefix, error);
+    storage_unlock(lock);
+    return ok && !b->keep;
+}
+
+/* Whether a backup that is still there needs it. */
+static bool is_needed(const struct expire_result *result, const struct retention_backup *b)
+{
+    for (size_t i = 0; i < result->count; i++)
+        if (!result->gone[i] && !strcmp(result->list[i].parent, b->id))
+            return true;
+    return false;
+}
+
+static void remove_all(struct repository *r, const struct expire_request *q, struct expire_result *result, struct gb_error *error)
+{
+    unsigned deepest = 0;
+    for (size_t i = 0; i < result->count; i++)
+        deepest = result->list[i].depth > deepest ? result->list[i].depth : deepest;
+    for (unsigned depth = deepest + 1; depth-- > 0;)
+        for (size_t i = result->count; i-- > 0;) {
+            struct retention_backup *b = &result->list[i];
+            struct gb_error problem = {0};
+            if (b->keep || b->depth != depth || (q->stop && __atomic_load_n(q->stop, __ATOMIC_ACQUIRE)))
+                continue;
+            if (is_needed(result, b)) {
+                b->keep = true;
+                snprintf(b->reason, sizeof b->reason, "what needs it could not be removed");
+                continue;
+            }
+            result->gone[i] = remove_one(r, q->cluster, b, &problem);
+            result->removed += result->gone[i];
+            if (problem.code) {
+                fprintf(stderr, "galera-backup: warning: %s stays: %s\n", b->id, problem.what);
+                error_copy(error, &problem);
+            }
+        }
+}
+
+bool expire_run(struct repository *r, const struct expire_request *q, struct expire_result *result, struct gb_error *error)
+{
+    char name[NAME_SIZE];
+    struct manifest *manifests = NULL;
+    size_t manifest_count = 0;
+    struct storage_lock *lock = NULL;
+    time_t now = time(NULL);
+    unsigned collected;
+    memset(result, 0, sizeof *result);
+    if (!cluster_name_valid(q->cluster))
+        return error_set(error, GB_bad_value, "\"%s\" is not the name of a cluster", q->cluster);
+    snprintf(name, sizeof name, "%s/locks/expire", q->cluster);
+    if (!q->dry_run && !(lock = storage_lock(r->storage, name, error)))
+        return false;
+    bool ok = repository_list(r, q->cluster, &manifests, &manifest_count, warn, NULL, error) &&
+              expire_decide(r, q->cluster, manifests, manifest_count, now, &result->list, &result->count, error);
+    result->gone = calloc(result->count + 1, sizeof *result->gone);
+    ok = ok && (result->gone || error_set(error, GB_internal, "no memory for the list"));
+    for (size_t i = 0; ok && i < result->count; i++)
+        result->expire += !result->list[i].keep;
+    ok = ok && check_clock(r, now, &result->refused, error) && (result->refused.code || check_runs(r, q, result, &result->refused, error));
+    if (ok)
+        check_mass(q, result, &result->refused);
+    if (ok && !q->dry_run && !result->refused.code) {
+        remove_all(r, q, result, error);
+        ok = !error->code && repository_collect(r, q->cluster, &collected, error);
+    }
+    storage_unlock(lock);
+    for (size_t i = 0; i < manifest_count; i++)
+        manifest_free(&manifests[i]);
+    free(manifests);
+    return ok;
+}
+
+void expire_result_free(struct expire_result *result)
+{
+    free(result->list);
+    free(result->gone);
+    memset(result, 0, sizeof *result);
+}
