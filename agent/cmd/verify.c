@@ -32,9 +32,12 @@ static void show(void *context, uint64_t done, uint64_t total)
 static void report(void *context, const struct gb_error *problem)
 {
     struct verifying *v = context;
+    char text[GB_ERROR_TEXT_MAX + GB_ERROR_HINT_MAX];
+    bool place = strcmp(problem->hint, error_default_hint(problem->code)) != 0;
+    snprintf(text, sizeof text, "%s%s%s", problem->what, place ? ": " : "", place ? problem->hint : "");
     progress_clear(&v->bar);
-    fprintf(stderr, "damaged: %s\n", problem->what);
-    json_array_append_new(v->problems, json_string(problem->what));
+    fprintf(stderr, "damaged: %s\n", text);
+    json_array_append_new(v->problems, json_string(text));
 }
 
 static void report_unread(void *context, const char *text)

@@ -1,8 +1,8 @@
 /* What is known of a backup from reading it back; see verified.h. */
 #include "agent/repository/verified.h"
+#include "agent/repository/sealed.h"
 #include "agent/utc.h"
 
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,24 +87,16 @@ static void name_of(char *out, size_t size, const char *cluster, const char *id)
 
 bool verified_write(const struct verified *v, struct repository *r, const char *cluster, const char *id, struct gb_error *error)
 {
-    char name[1100], seal[MANIFEST_SEAL_MAX];
+    char name[1100];
+    size_t size = 0;
     json_t *root = verified_json(v);
     json_object_set_new(root, "cluster", json_string(cluster));
     json_object_set_new(root, "id", json_string(id));
-    char *text = json_dumps(root, JSON_INDENT(1));
-    size_t size = text ? strlen(text) - 2 : 0; /* without the end of the object */
-    char *whole = text ? malloc(size + sizeof seal) : NULL;
-    bool ok = whole || error_set(error, GB_internal, "no memory");
-    if (ok) {
-        name_of(name, sizeof name, cluster, id);
-        manifest_seal(text, size, seal);
-        memcpy(whole, text, size);
-        memcpy(whole + size, seal, strlen(seal));
-        ok = storage_replace(r->storage, name, whole, size + strlen(seal), error);
-    }
+    char *text = sealed_text(root, &size);
+    name_of(name, sizeof name, cluster, id);
+    bool ok = (text || error_set(error, GB_internal, "no memory")) && storage_replace(r->storage, name, text, size, error);
     json_decref(root);
     free(text);
-    free(whole);
     return ok;
 }
 
@@ -138,17 +130,6 @@ static bool take(struct verified *v, const json_t *root)
     return ok && level && result && (v->deep || !strcmp(level, "quick")) && (v->damaged || !strcmp(result, "ok")) && v->verified_at;
 }
 
-static bool is_sealed(const char *text, size_t size)
-{
-    char seal[MANIFEST_SEAL_MAX];
-    manifest_seal("", 0, seal);
-    size_t length = strlen(seal);
-    if (size <= length)
-        return false;
-    manifest_seal(text, size - length, seal);
-    return !memcmp(text + size - length, seal, length);
-}
-
 bool verified_read(struct verified *v, struct repository *r, const char *cluster, const char *id, struct gb_error *error)
 {
     char name[1100];
@@ -162,7 +143,7 @@ bool verified_read(struct verified *v, struct repository *r, const char *cluster
             error_copy(error, &problem);
         return problem.code == GB_not_found;
     }
-    json_t *root = is_sealed(text, size) ? json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    json_t *root = sealed_parse(text, size);
     const char *of_cluster = json_string_value(json_object_get(root, "cluster")), *of = json_string_value(json_object_get(root, "id"));
     json_int_t schema = json_integer_value(json_object_get(root, "schema"));
     bool ok = true;

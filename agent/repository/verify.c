@@ -110,7 +110,8 @@ static bool read_frame(struct verifier *v, struct codec *codec, const struct fra
            frame_open(codec, f, stored, plain, error);
 }
 
-static void check_pages(struct verifier *v, const struct index_file *file, const struct space_format *format,
+/* The place is in the hint: what is recorded in the repository names no table. */
+static void check_pages(struct verifier *v, const struct frame *f, const struct index_file *file, const struct space_format *format,
                         const struct index_extent *e, const uint8_t *data)
 {
     for (uint32_t at = 0; format->page_size && at + format->page_size <= e->length; at += format->page_size) {
@@ -118,8 +119,9 @@ static void check_pages(struct verifier *v, const struct index_file *file, const
         uint32_t page_no = (uint32_t)(offset / format->page_size);
         if (page_verify(format, page_no, data + at) == PAGE_CORRUPT) {
             struct gb_error error = {0};
-            error_set(&error, GB_corrupt_backup, "page %u of %s (offset %" PRIu64 ") has a wrong checksum", page_no, file->path,
-                      offset);
+            error_set(&error, GB_corrupt_backup, "%s/data/%06u.seg, frame %u at offset %" PRIu64 ": page %u has a wrong checksum", v->prefix,
+                      f->segment, f->number, f->offset, page_no);
+            error_hint(&error, "page %u of %s (offset %" PRIu64 ")", page_no, file->path, offset);
             problem(v, &error);
             return;
         }
@@ -139,7 +141,7 @@ static bool check_frame(struct verifier *v, struct codec *codec, const struct in
         const struct index_extent *e = &v->index->extents[f->first_extent + i];
         const struct index_file *file = index_find(v->index, e->file_no);
         if (file && (file->kind == WIRE_KIND_TABLESPACE || file->kind == WIRE_KIND_UNDO))
-            check_pages(v, file, &v->formats[file - v->index->files], e, at);
+            check_pages(v, &f->frame, file, &v->formats[file - v->index->files], e, at);
         at += e->length;
     }
     pthread_mutex_lock(&v->mutex);

@@ -292,6 +292,21 @@ static bool estimate(struct repository *repository, const struct manifest *m,
     return ok;
 }
 
+/* An object that is lost, cut or lengthened is known before anything is written. */
+static bool check_objects(struct repository *repository, const struct manifest *m, const char *prefix, struct gb_error *error)
+{
+    char name[1200];
+    for (size_t i = 0; i < m->object_count; i++) {
+        uint64_t size = 0;
+        snprintf(name, sizeof name, "%s/%s", prefix, m->objects[i].name);
+        if (!storage_size(repository->storage, name, &size, error))
+            return false;
+        if (size != m->objects[i].size)
+            return error_set(error, GB_corrupt_backup, "%s has %" PRIu64 " bytes instead of %" PRIu64, name, size, m->objects[i].size);
+    }
+    return true;
+}
+
 /* From here on the redo log is a file like the others. */
 static bool add_log(struct index *index, const struct manifest *m, struct gb_error *error)
 {
@@ -316,6 +331,7 @@ bool restore_plan(struct repository *repository, const struct manifest *m,
     if (!target_owner(request, &plan->uid, &plan->gid, error) ||
         !target_check_idle(request->datadir, error) ||
         !check_repository(repository, request->datadir, error) ||
+        !check_objects(repository, m, prefix, error) ||
         !index_read(index, repository->storage, prefix, &m->objects[0], error) ||
         !index_check_kinds(index, manifest_is_save(m), error))
         return false;

@@ -1,9 +1,13 @@
 #!/usr/bin/python3
 """Damage to a repository, at random places of each kind of object: bits flipped, bytes overwritten, objects cut, lengthened, lost,
 exchanged with those of another backup, brought back to what an older one held. verify finds each and names the object, and in a
-segment the frame; restore refuses and leaves nothing that boots, or has written exactly the right bytes.
+segment the frame; restore refuses, names the object and leaves nothing that boots, or has written exactly the right bytes. And beside the random
+places, a bit of each region of each kind of object: each field of a header, each line of a JSON text.
 
-The short form has 40 places, the long one 1,000. GB_TEST_SEED chooses them; the seed is printed.
+What restore does not notice: a bit in the compressed bytes that means nothing to who decompresses them (what comes out has the frame's own
+hash), and the record of the verifications, from which nothing is restored. verify names both.
+
+The short form has 40 places and 15 regions, the long one 1,000 and all. GB_TEST_SEED chooses them; the seed is printed.
 """
 import hashlib
 import os
@@ -23,6 +27,8 @@ PLACES = int(os.environ.get('GB_TEST_PLACES', 1000 if LONG else 40))
 SEED = int(os.environ.get('GB_TEST_SEED', 1))
 MARKER = 'galera-backup-restore.incomplete'
 MANIFEST = 'backup.json'
+RECORD = 'verified.json'
+REGIONS = None if LONG else 15
 FRAME_HEADER = 40
 
 suite = Suite()
@@ -46,6 +52,7 @@ class Scene:
         self.old = backups.take(server)['id']
         server.execute('UPDATE d.other SET v = REVERSE(v)', 'DELETE FROM d.aria WHERE id % 2', 'DELETE FROM d.myisam WHERE id % 3')
         self.new = backups.take(server)['id']
+        self.agent.cli('verify', 'all', '--quick')
         server.stop()
         self.agent.stop()
         cluster, = os.listdir(self.agent.repository)
@@ -57,7 +64,7 @@ class Scene:
         self.right = content(target)
         shutil.rmtree(target)
         self.objects = self.names(self.new)
-        assert len(self.objects) >= 3 and set(self.objects) & set(self.names(self.old)) >= {MANIFEST, 'index', 'data/000001.seg'}
+        assert len(self.objects) >= 3 and set(self.objects) & set(self.names(self.old)) >= {MANIFEST, RECORD, 'index', 'data/000001.seg'}
         say(f'{len(self.right)} files, objects {self.objects}')
 
     def names(self, backup):
@@ -189,11 +196,16 @@ def one_place(number):
     s = shared()
     choice = random.Random(SEED * 100000 + number)
     turn, where = number % len(KINDS), number // len(KINDS) % 5  # each kind meets each kind of object
-    name = (MANIFEST, 'index')[where] if where < 2 else choice.choice([each for each in s.objects if each.endswith('.seg')])
+    name = (MANIFEST, 'index', RECORD)[where] if where < 3 else choice.choice([each for each in s.objects if each.endswith('.seg')])
     quick = choice.random() < 0.3
     # an object that is the same in both backups can't be exchanged: then the next kind
     kind, (changed, at) = next((kind, result) for kind in KINDS[turn:] + KINDS[:turn] if (result := damage(choice, kind, name)))
-    what = f'{kind.__name__} of {name} at {at}'
+    return kind.__name__, found_and_refused(f'{kind.__name__} of {name} at {at}', name, changed, at, quick)
+
+
+def found_and_refused(what, name, changed, at, quick):
+    """verify finds it and names the object; restore refuses it ('refused'), or has written the right bytes ('right')."""
+    s = shared()
     repository = s.copy()
     base = os.path.dirname(repository)
     path = os.path.join(repository, s.cluster, 'backups', s.new, name)
@@ -204,21 +216,22 @@ def one_place(number):
     try:
         found = s.verify(repository, *(['--quick'] if quick else []))
         gone = name == MANIFEST and changed is None  # then it is no backup
-        wanted = {NOT_FOUND} if gone else {CORRUPT, NEWER} if name == MANIFEST else {CORRUPT}
+        forgotten = name == RECORD and changed is None  # then it was never verified
+        wanted = {NOT_FOUND} if gone else {0} if forgotten else {CORRUPT, NEWER} if name == MANIFEST else {CORRUPT}
         text = found.stdout + found.stderr
         assert found.returncode in wanted, f'{what}: verify ended with {found.returncode}: {text}'
-        assert gone or name in text, f'{what}: {name} is not in {text}'
+        assert gone or forgotten or name in text, f'{what}: {name} is not in {text}'
         if not gone and not quick and changed is not None:
             frame_named(text, name, at)
         target = os.path.join(base, 'target')
         restored = s.restore(repository, target, check=False)
         if restored.returncode == 0:
             assert content(target) == s.right, f'{what}: the restore passed with other bytes'
-            return kind.__name__, 'right'
+            return 'right'
         assert restored.returncode in {CORRUPT, NOT_FOUND, NEWER}, f'{what}: restore ended with {restored.returncode}: {restored.stderr}'
         assert gone or name in restored.stderr, f'{what}: {name} is not in {restored.stderr}'
         assert not os.path.exists(target) or os.path.exists(os.path.join(target, MARKER)), f'{what}: what failed looks like a restore'
-        return kind.__name__, 'refused'
+        return 'refused'
     finally:
         shutil.rmtree(base)
 
@@ -234,6 +247,60 @@ def no_damage_is_restored_silently():
             raise AssertionError(f'place {number} of seed {SEED}: {error}') from error
         counts[result] = counts.get(result, 0) + 1
     say(', '.join(f'{kind} {result} {count}' for (kind, result), count in sorted(counts.items())))
+
+
+# -- regions of an object: {what it is: (first byte, byte after the last)}
+
+FRAME_FIELDS = (('magic', 4), ('segment', 4), ('number', 4), ('stored size', 4), ('plain size', 4), ('codec', 1), ('seal', 1), ('zero', 2),
+                ('hash', 16))
+INDEX_FIELDS = (('magic', 4), ('version', 2), ('codec', 1), ('zero', 1), ('plain size', 8))
+
+
+def fields(names, at):
+    for name, size in names:
+        yield name, (at, at + size)
+        at += size
+
+
+def regions(name, data):
+    if name.endswith('.seg'):
+        bounds = frames(data)
+        for which in sorted({0, (len(bounds) - 1) // 2, len(bounds) - 2}):
+            begin, end = bounds[which] + FRAME_HEADER, bounds[which + 1]
+            for field, place in fields(FRAME_FIELDS, bounds[which]):
+                yield f'frame {which}, {field}', place
+            for part, place in (('first bytes', (begin, min(end, begin + 16))), ('middle', (begin, end)), ('last byte', (end - 1, end))):
+                if place[0] < place[1]:
+                    yield f'frame {which}, {part}', place
+    elif name == 'index':
+        yield from fields(INDEX_FIELDS, 0)
+        yield 'first bytes', (16, 32)
+        yield 'body', (16, len(data))
+        yield 'last byte', (len(data) - 1, len(data))
+    else:
+        at = 0
+        for line in data.splitlines(keepends=True):
+            yield f'line {line.decode().strip()[:30]!r}', (at, at + len(line))
+            at += len(line)
+
+
+@suite.test
+def a_bit_of_every_region_is_found():
+    s = shared()
+    choice = random.Random(SEED)
+    every = [(name, what, place) for name in s.objects for what, place in regions(name, s.read(s.new, name))]
+    chosen = every if REGIONS is None else choice.sample(every, REGIONS)
+    counts = {}
+    for name, what, (begin, end) in chosen:
+        data = s.read(s.new, name)
+        at = choice.randrange(begin, end)
+        changed = data[:at] + bytes([data[at] ^ 1 << choice.randrange(8)]) + data[at + 1:]
+        result = found_and_refused(f'{name}, {what}, byte {at}, seed {SEED}', name, changed, at, False)
+        stored = name.endswith('.seg') and not any(field == what.split(', ')[1] for field, _ in FRAME_FIELDS)
+        assert result == 'refused' or name == RECORD or stored, f'{name}, {what}, byte {at}: a restore passed'
+        counts[name, result] = counts.get((name, result), 0) + 1
+    say(f'seed {SEED}, {len(chosen)} of {len(every)} regions: ' +
+        ', '.join(f'{name} {result} {count}' for (name, result), count in sorted(counts.items())))
 
 
 @suite.test
