@@ -83,6 +83,12 @@ static void note_record(struct verifying *v, const struct manifest *m, const str
         fprintf(stderr, "damaged: %s; it has been made anew\n", r->record_damaged.what);
         v->damaged++;
     }
+    const struct gb_error *beside[] = {&r->hold_damaged, &r->identity_damaged};
+    for (size_t i = 0; i < 2; i++)
+        if (beside[i]->code) {
+            fprintf(stderr, "damaged: %s\n", beside[i]->what);
+            v->damaged++;
+        }
     if (r->not_recorded.code)
         fprintf(stderr, "galera-backup: warning: what was found is not recorded: %s\n", r->not_recorded.what);
     struct gb_error ignored = {0};

@@ -1,5 +1,6 @@
 /* Holds; see hold.h. */
 #include "agent/repository/hold.h"
+#include "agent/repository/sealed.h"
 #include "agent/utc.h"
 
 #include <jansson.h>
@@ -43,7 +44,7 @@ bool hold_read(struct storage *storage, const char *prefix, time_t *until, struc
         error_copy(error, &problem);
         return false;
     }
-    json_t *root = text ? json_loadb(text, size, 0, NULL) : NULL;
+    json_t *root = text ? sealed_parse(text, size) : NULL;
     const char *when = json_string_value(json_object_get(root, "until"));
     *until = when ? hold_parse(when) : 0;
     if (!*until)
@@ -53,13 +54,31 @@ bool hold_read(struct storage *storage, const char *prefix, time_t *until, struc
     return true;
 }
 
+bool hold_check(struct storage *storage, const char *prefix, struct gb_error *error)
+{
+    char name[NAME_SIZE];
+    size_t size;
+    struct gb_error problem = {0};
+    object_name(prefix, name);
+    char *text = storage_read_all(storage, name, HOLD_SIZE, &size, &problem);
+    bool ok = text ? sealed_intact(text, size) : problem.code == GB_not_found;
+    if (!text && !ok)
+        error_copy(error, &problem);
+    else if (!ok)
+        error_set(error, GB_corrupt_backup, "%s has been changed or cut: its own SHA-256 is wrong; the backup is held until it is released",
+                  name);
+    free(text);
+    return ok;
+}
+
 bool hold_write(struct storage *storage, const char *prefix, time_t until, struct gb_error *error)
 {
     char name[NAME_SIZE], when[WIRE_HOLD_MAX], now[UTC_MAX];
     json_t *root = json_pack("{s:i, s:s, s:s}", "format", HOLD_FORMAT, "until", hold_text(until, when), "held_at", utc_text(time(NULL), now));
-    char *text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
+    size_t size = 0;
+    char *text = root ? sealed_text(root, &size) : NULL;
     object_name(prefix, name);
-    bool ok = text ? storage_replace(storage, name, text, strlen(text), error) : error_set(error, GB_internal, "no memory");
+    bool ok = text ? storage_replace(storage, name, text, size, error) : error_set(error, GB_internal, "no memory");
     free(text);
     json_decref(root);
     return ok;

@@ -14,6 +14,8 @@ const char *hold_text(time_t until, char out[WIRE_HOLD_MAX]);
 
 /* *until: 0 if there is none, RETENTION_FOREVER also of one that can't be understood. Errors: the store's. */
 bool hold_read(struct storage *storage, const char *prefix, time_t *until, struct gb_error *error);
+/* Whether it is as it was written, or there is none. Errors: GB_corrupt_backup, the store's. */
+bool hold_check(struct storage *storage, const char *prefix, struct gb_error *error);
 /* Of a backup that is being written: prefix is that of its writer, who has its lock. Errors: the store's. */
 bool hold_write(struct storage *storage, const char *prefix, time_t until, struct gb_error *error);
 

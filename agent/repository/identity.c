@@ -1,6 +1,7 @@
 /* Whose a cluster's directory in a repository is; see identity.h. */
 #include "agent/repository/identity.h"
 #include "agent/repository/remembered.h"
+#include "agent/repository/sealed.h"
 #include "agent/utc.h"
 
 #include <jansson.h>
@@ -68,6 +69,8 @@ bool identity_parse(struct identity *i, const char *text, size_t size, const cha
     memset(i, 0, sizeof *i);
     if (format > IDENTITY_FORMAT)
         ok = error_set(error, GB_format_newer, "%s has format %lld, this release knows %d", name, (long long)format, IDENTITY_FORMAT);
+    else if (!sealed_intact(text, size))
+        ok = error_set(error, GB_corrupt_backup, "%s has been changed or cut: its own SHA-256 is wrong", name);
     else if (format != IDENTITY_FORMAT || !identity_uuid_valid(uuid) || !cluster || !cluster_name_valid(cluster) ||
              !parse_wsrep(i, json_object_get(root, "wsrep")))
         ok = error_set(error, GB_corrupt_backup, "%s does not say whose it is", name);
@@ -101,7 +104,8 @@ static char *make_text(const struct identity *i)
         json_array_append_new(list, json_pack("{s:s, s:s}", "uuid", i->wsrep[at].uuid, "first_seen_at",
                                               utc_text(i->wsrep[at].first_seen_at, seen)));
     json_t *root = json_pack("{s:i, s:s, s:s, s:o}", "format", IDENTITY_FORMAT, "uuid", i->uuid, "cluster", i->cluster, "wsrep", list);
-    char *text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
+    size_t size;
+    char *text = root ? sealed_text(root, &size) : NULL;
     json_decref(root);
     return text;
 }

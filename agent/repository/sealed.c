@@ -22,13 +22,18 @@ char *sealed_text(const json_t *object, size_t *size)
     return whole;
 }
 
-json_t *sealed_parse(const char *text, size_t size)
+bool sealed_intact(const char *text, size_t size)
 {
     char seal[MANIFEST_SEAL_MAX];
     manifest_seal("", 0, seal);
     size_t length = strlen(seal);
     if (size <= length)
-        return NULL;
+        return false;
     manifest_seal(text, size - length, seal);
-    return memcmp(text + size - length, seal, length) ? NULL : json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
+    return !memcmp(text + size - length, seal, length);
+}
+
+json_t *sealed_parse(const char *text, size_t size)
+{
+    return sealed_intact(text, size) ? json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL) : NULL;
 }

@@ -11,6 +11,8 @@
 
 /* The text of a JSON object with that key; malloc'ed. NULL: no memory, or not an object with something in it. */
 char *sealed_text(const json_t *object, size_t *size);
+/* Whether a text ends with the right one. */
+bool sealed_intact(const char *text, size_t size);
 /* The object of such a text; NULL if it was changed. */
 json_t *sealed_parse(const char *text, size_t size);
 

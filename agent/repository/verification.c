@@ -1,5 +1,7 @@
 /* One verification of a backup, and its record; see verification.h. */
 #include "agent/repository/verification.h"
+#include "agent/repository/hold.h"
+#include "agent/repository/identity.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -53,6 +55,23 @@ static bool read_last(struct repository *repository, const struct manifest *m, s
     return true;
 }
 
+/* What is no part of the backup and stands beside it. */
+static bool look_beside(struct repository *repository, const struct manifest *m, struct verification *result, struct gb_error *error)
+{
+    char prefix[1024];
+    struct identity identity;
+    repository_prefix(prefix, sizeof prefix, m->cluster, m->id);
+    hold_check(repository->storage, prefix, &result->hold_damaged);
+    identity_read(&identity, repository->storage, m->cluster, &result->identity_damaged);
+    if (result->identity_damaged.code == GB_not_found) /* a save into a directory that no agent has written to */
+        error_clear(&result->identity_damaged);
+    struct gb_error *found[] = {&result->hold_damaged, &result->identity_damaged};
+    for (size_t i = 0; i < 2; i++)
+        if (storage_is_away(found[i]))
+            error_copy(error, found[i]);
+    return !error->code;
+}
+
 bool verification_run(struct repository *repository, const struct manifest *m, const struct verify_request *asked, unsigned percent,
                       struct verification *result, struct gb_error *error)
 {
@@ -61,7 +80,7 @@ bool verification_run(struct repository *repository, const struct manifest *m, c
     struct verified last, *now = &result->record;
     struct running running = {.asked = asked, .found = now};
     memset(result, 0, sizeof *result);
-    if (!read_last(repository, m, &last, result, error))
+    if (!read_last(repository, m, &last, result, error) || !look_beside(repository, m, result, error))
         return false;
     now->percent = percent < WHOLE ? percent : 0;
     now->deep = asked->deep;

@@ -11,6 +11,7 @@ struct verification {
     struct verify_report report;
     struct verified record;         /* as it is now; verified_at 0: the backup has gone meanwhile, and there is none */
     struct gb_error record_damaged; /* of the record that was there: it has been made anew */
+    struct gb_error hold_damaged, identity_damaged; /* of hold.json, and of the cluster's cluster.json: no damage of the backup */
     struct gb_error not_recorded;   /* why the record could not be written: no failure of the verification */
 };
 

@@ -5,7 +5,8 @@ segment the frame; restore refuses, names the object and leaves nothing that boo
 places, a bit of each region of each kind of object: each field of a header, each line of a JSON text.
 
 What restore does not notice: a bit in the compressed bytes that means nothing to who decompresses them (what comes out has the frame's own
-hash), and the record of the verifications, from which nothing is restored. verify names both.
+hash), and what stands beside the backup (the record of verifications, the hold, whose the directory is), from which nothing is
+restored. verify names both.
 
 The short form has 40 places and 15 regions, the long one 1,000 and all. GB_TEST_SEED chooses them; the seed is printed.
 """
@@ -27,7 +28,8 @@ PLACES = int(os.environ.get('GB_TEST_PLACES', 1000 if LONG else 40))
 SEED = int(os.environ.get('GB_TEST_SEED', 1))
 MARKER = 'galera-backup-restore.incomplete'
 MANIFEST = 'backup.json'
-RECORD = 'verified.json'
+RECORD, HOLD, IDENTITY = 'verified.json', 'hold.json', '../../cluster.json'  # as seen from the backup
+BESIDE = (RECORD, HOLD, IDENTITY)  # nothing is restored from them
 REGIONS = None if LONG else 15
 FRAME_HEADER = 40
 
@@ -53,6 +55,7 @@ class Scene:
         server.execute('UPDATE d.other SET v = REVERSE(v)', 'DELETE FROM d.aria WHERE id % 2', 'DELETE FROM d.myisam WHERE id % 3')
         self.new = backups.take(server)['id']
         self.agent.cli('verify', 'all', '--quick')
+        self.agent.cli('hold', self.new)
         server.stop()
         self.agent.stop()
         cluster, = os.listdir(self.agent.repository)
@@ -63,8 +66,8 @@ class Scene:
         self.restore(self.agent.repository, target)
         self.right = content(target)
         shutil.rmtree(target)
-        self.objects = self.names(self.new)
-        assert len(self.objects) >= 3 and set(self.objects) & set(self.names(self.old)) >= {MANIFEST, RECORD, 'index', 'data/000001.seg'}
+        self.objects = self.names(self.new) + [IDENTITY]
+        assert len(self.objects) >= 3 and set(self.objects) & set(self.names(self.old)) >= {MANIFEST, RECORD, 'index', 'data/000001.seg'} and HOLD in self.objects
         say(f'{len(self.right)} files, objects {self.objects}')
 
     def names(self, backup):
@@ -196,7 +199,7 @@ def one_place(number):
     s = shared()
     choice = random.Random(SEED * 100000 + number)
     turn, where = number % len(KINDS), number // len(KINDS) % 5  # each kind meets each kind of object
-    name = (MANIFEST, 'index', RECORD)[where] if where < 3 else choice.choice([each for each in s.objects if each.endswith('.seg')])
+    name = (MANIFEST, 'index', BESIDE[number // 40 % 3])[where] if where < 3 else choice.choice([each for each in s.objects if each.endswith('.seg')])
     quick = choice.random() < 0.3
     # an object that is the same in both backups can't be exchanged: then the next kind
     kind, (changed, at) = next((kind, result) for kind in KINDS[turn:] + KINDS[:turn] if (result := damage(choice, kind, name)))
@@ -208,7 +211,7 @@ def found_and_refused(what, name, changed, at, quick):
     s = shared()
     repository = s.copy()
     base = os.path.dirname(repository)
-    path = os.path.join(repository, s.cluster, 'backups', s.new, name)
+    path = os.path.normpath(os.path.join(repository, s.cluster, 'backups', s.new, name))
     os.remove(path)
     if changed is not None:
         with open(path, 'wb') as f:
@@ -216,11 +219,11 @@ def found_and_refused(what, name, changed, at, quick):
     try:
         found = s.verify(repository, *(['--quick'] if quick else []))
         gone = name == MANIFEST and changed is None  # then it is no backup
-        forgotten = name == RECORD and changed is None  # then it was never verified
+        forgotten = name in BESIDE and changed is None  # then it was never verified, is not held, belongs to nobody
         wanted = {NOT_FOUND} if gone else {0} if forgotten else {CORRUPT, NEWER} if name == MANIFEST else {CORRUPT}
         text = found.stdout + found.stderr
         assert found.returncode in wanted, f'{what}: verify ended with {found.returncode}: {text}'
-        assert gone or forgotten or name in text, f'{what}: {name} is not in {text}'
+        assert gone or forgotten or os.path.basename(name) in text, f'{what}: {name} is not in {text}'
         if not gone and not quick and changed is not None:
             frame_named(text, name, at)
         target = os.path.join(base, 'target')
@@ -297,7 +300,7 @@ def a_bit_of_every_region_is_found():
         changed = data[:at] + bytes([data[at] ^ 1 << choice.randrange(8)]) + data[at + 1:]
         result = found_and_refused(f'{name}, {what}, byte {at}, seed {SEED}', name, changed, at, False)
         stored = name.endswith('.seg') and not any(field == what.split(', ')[1] for field, _ in FRAME_FIELDS)
-        assert result == 'refused' or name == RECORD or stored, f'{name}, {what}, byte {at}: a restore passed'
+        assert result == 'refused' or name in BESIDE or stored, f'{name}, {what}, byte {at}: a restore passed'
         counts[name, result] = counts.get((name, result), 0) + 1
     say(f'seed {SEED}, {len(chosen)} of {len(every)} regions: ' +
         ', '.join(f'{name} {result} {count}' for (name, result), count in sorted(counts.items())))

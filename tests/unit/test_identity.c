@@ -62,7 +62,13 @@ static struct identity now(void)
 static void put(const char *text)
 {
     struct gb_error error = {0};
-    assert_true(storage_replace(r->storage, "c/cluster.json", text, strlen(text), &error));
+    char sealed[1024], seal[MANIFEST_SEAL_MAX] = "";
+    size_t size = strlen(text);
+    bool object = size > 2 && text[size - 1] == '}';
+    if (object)
+        manifest_seal(text, --size, seal);
+    snprintf(sealed, sizeof sealed, "%.*s%s", (int)size, text, seal);
+    assert_true(storage_replace(r->storage, "c/cluster.json", sealed, strlen(sealed), &error));
 }
 
 static void the_first_writer_makes_it(void **state)
@@ -162,6 +168,7 @@ static void what_cannot_be_read(void **state)
         {"{\"format\": 1, \"uuid\": \"" A "\", \"cluster\": \"c\"}", GB_corrupt_backup, "cluster.json"},
         {"{\"format\": 1, \"uuid\": \"" A "\", \"cluster\": \"c\", \"wsrep\": [{\"uuid\": \"" A "\"}]}", GB_corrupt_backup, "cluster.json"},
         {"{\"format\": 1, \"format\": 1, \"uuid\": \"" A "\", \"cluster\": \"c\", \"wsrep\": []}", GB_corrupt_backup, "cluster.json"},
+        {"{\"format\": 1, \"uuid\": \"" A "\", \"cluster\": \"c\", \"wsrep\": []} ", GB_corrupt_backup, "cluster.json has been changed"},
         {"{\"format\": 2, \"anything\": 1}", GB_format_newer, "format 2"},
         {"{\"format\": 1, \"uuid\": \"" A "\", \"cluster\": \"d\", \"wsrep\": []}", GB_wrong_cluster, "cluster d"},
     };
