@@ -43,6 +43,7 @@ check-11.8:
 	    'mariadbd --version | grep -F "Ver 11.8." && make check CHECK="$(or $(CHECK),$(CHECK_11_8))"'
 
 check-long:
+	@packaging/install-debian-packages check-long
 	@GB_TEST_LONG=1 $(MAKE) --no-print-directory -k check check-11.8
 
 check-sanitizers:

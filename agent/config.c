@@ -88,6 +88,17 @@ static const struct key s3_keys[] = {
     KEY("expire-credentials-file", TEXT, struct repository_spec, expire_credentials_file),
     KEY("access-key-id", TEXT, struct repository_spec, s3.access_key_id),
     KEY("secret-access-key", TEXT, struct repository_spec, s3.secret_access_key),
+    KEY("credentials", TEXT, struct repository_spec, s3.credentials),
+    KEY("role-arn", TEXT, struct repository_spec, s3.role_arn),
+    KEY("web-identity-token-file", TEXT, struct repository_spec, s3.web_identity_token_file),
+    KEY("sts-endpoint", TEXT, struct repository_spec, s3.sts_endpoint),
+    KEY("server-side-encryption", TEXT, struct repository_spec, s3.policy.encryption),
+    KEY("kms-key-id", TEXT, struct repository_spec, s3.policy.kms_key_id),
+    KEY("customer-key-file", TEXT, struct repository_spec, s3.policy.customer_key_file),
+    KEY("storage-class", TEXT, struct repository_spec, s3.policy.storage_class),
+    KEY("tags", TEXT, struct repository_spec, s3.policy.tags),
+    KEY("object-lock", TEXT, struct repository_spec, s3.policy.lock_mode),
+    KEY("object-lock-time", SECONDS, struct repository_spec, s3.policy.lock_time_s),
     {0},
 };
 

@@ -1,4 +1,5 @@
 /* Objects in a bucket of an S3 store; see s3.h. */
+#include "agent/storage/s3_policy.h"
 #include "agent/storage/s3_store.h"
 
 #include <stdlib.h>
@@ -8,6 +9,33 @@ static bool host_valid(const char *text)
 {
     const char *end = text + strcspn(text, "/?#@ \t");
     return *text && !*end;
+}
+
+static bool check_role(const struct s3_options *o, const char *section, struct gb_error *error)
+{
+    bool instance = !strcmp(o->credentials, "instance"),
+         web = !strcmp(o->credentials, "web-identity");
+    if (o->credentials[0] && !instance && !web)
+        return error_set(error, GB_bad_config,
+                         "%s: credentials = %s is neither instance nor web-identity", section,
+                         o->credentials);
+    if (o->credentials[0] && (o->credentials_file[0] || o->access_key_id[0]))
+        return error_set(error, GB_bad_config,
+                         "%s has credentials = %s and keys of its own: which is meant?", section,
+                         o->credentials);
+    if (!web && (o->role_arn[0] || o->web_identity_token_file[0] || o->sts_endpoint[0]))
+        return error_set(error, GB_bad_config,
+                         "%s: role-arn, web-identity-token-file and sts-endpoint want credentials "
+                         "= web-identity",
+                         section);
+    if (o->sts_endpoint[0] && strncmp(o->sts_endpoint, "http://", 7) &&
+        strncmp(o->sts_endpoint, "https://", 8))
+        return error_set(error, GB_bad_config, "%s: sts-endpoint = %s is not http[s]://HOST[:PORT]",
+                         section, o->sts_endpoint);
+    return !o->web_identity_token_file[0] || o->web_identity_token_file[0] == '/' ||
+           error_set(error, GB_bad_config,
+                     "%s: web-identity-token-file = %s is not an absolute path", section,
+                     o->web_identity_token_file);
 }
 
 bool s3_check_options(const struct s3_options *o, const struct bucket_options *common,
@@ -42,7 +70,8 @@ bool s3_check_options(const struct s3_options *o, const struct bucket_options *c
     if (o->credentials_file[0] && o->credentials_file[0] != '/')
         return error_set(error, GB_bad_config, "%s: credentials-file = %s is not an absolute path",
                          section, o->credentials_file);
-    return bucket_check_options(common, section, http, error);
+    return check_role(o, section, error) && s3_policy_check(&o->policy, section, http, error) &&
+           bucket_check_options(common, section, http, error);
 }
 
 static void s3_close(struct bucket *bucket)

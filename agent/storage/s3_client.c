@@ -13,7 +13,7 @@
 #define SERVICE     "s3"
 #define QUERY_MAX   8192u
 #define MESSAGE_MAX 200u
-#define SIGNED_MAX  6u
+#define SIGNED_MAX  (6u + S3_POLICY_HEADERS_MAX)
 #define MD5_SIZE    16
 
 /* ---- where it is ---- */
@@ -56,13 +56,21 @@ bool s3_client_open(struct s3_client *c, const struct s3_options *o,
         snprintf(c->host, sizeof c->host, "%s.%s", o->bucket, host);
     else
         snprintf(c->host, sizeof c->host, "%s", host);
-    return s3_credentials(o, &c->credentials, error) &&
-           (c->http = http_open(&http, moved, error)) != NULL;
+    c->temporary = s3_role_wanted(o);
+    if (s3_policy_open(&c->policy, &o->policy, error) &&
+        (c->temporary ? s3_role_open(&c->role, o, common, c->region, moved, error)
+                      : s3_credentials(o, &c->credentials, error)) &&
+        (c->http = http_open(&http, moved, error)) != NULL)
+        return true;
+    s3_client_close(c);
+    return false;
 }
 
 void s3_client_close(struct s3_client *c)
 {
     http_close(c->http);
+    s3_role_close(&c->role);
+    s3_policy_close(&c->policy);
     OPENSSL_cleanse(&c->credentials, sizeof c->credentials);
     OPENSSL_cleanse(c->options.secret_access_key, sizeof c->options.secret_access_key);
 }
@@ -74,7 +82,9 @@ struct attempt {
     const struct bucket_request *request;
     char path[3 * BUCKET_KEY_MAX + 80], query[QUERY_MAX];
     char sha256[SIGV4_SHA256_MAX], md5[BUCKET_MD5_MAX], md5_base64[32];
-    bool skewed; /* the clock has been set right once */
+    struct sigv4_credentials credentials;
+    unsigned generation; /* of temporary ones */
+    bool skewed;         /* the clock has been set right once */
 };
 
 static bool make_path(struct attempt *a)
@@ -124,23 +134,34 @@ static bool make_digests(struct attempt *a)
     return sigv4_sha256(q->body ? q->body : "", q->body_size, a->sha256);
 }
 
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(((const struct sigv4_header *)a)->name, ((const struct sigv4_header *)b)->name);
+}
+
 static bool sign(void *context, struct http_headers *headers)
 {
     struct attempt *a = context;
     struct s3_client *c = a->client;
     const struct bucket_request *q = a->request;
-    char date[SIGV4_DATE_MAX], text[SIGV4_TEXT_MAX], range[64];
+    char date[SIGV4_DATE_MAX], text[SIGV4_TEXT_MAX + 64u * S3_POLICY_HEADERS_MAX], range[64];
     struct sigv4_header signed_headers[SIGNED_MAX];
+    struct s3_policy_headers policy;
     size_t n = 0;
-    sigv4_date(time(NULL) + (time_t)__atomic_load_n(&c->clock_offset_s, __ATOMIC_RELAXED), date);
+    time_t now = time(NULL) + (time_t)__atomic_load_n(&c->clock_offset_s, __ATOMIC_RELAXED);
+    sigv4_date(now, date);
+    s3_policy_headers(&c->policy, q, now, &policy);
     if (a->md5_base64[0])
         signed_headers[n++] = (struct sigv4_header){"content-md5", a->md5_base64};
     signed_headers[n++] = (struct sigv4_header){"host", c->host};
     signed_headers[n++] = (struct sigv4_header){"x-amz-content-sha256", a->sha256};
     signed_headers[n++] = (struct sigv4_header){"x-amz-date", date};
-    if (c->credentials.session_token[0])
+    if (a->credentials.session_token[0])
         signed_headers[n++] =
-            (struct sigv4_header){"x-amz-security-token", c->credentials.session_token};
+            (struct sigv4_header){"x-amz-security-token", a->credentials.session_token};
+    for (size_t i = 0; i < policy.count; i++)
+        signed_headers[n++] = policy.list[i];
+    qsort(signed_headers, n, sizeof *signed_headers, by_name);
     struct sigv4_request s = {.method = q->method,
                               .path = a->path,
                               .query = a->query,
@@ -150,7 +171,7 @@ static bool sign(void *context, struct http_headers *headers)
                               .region = c->region,
                               .service = SERVICE,
                               .date = date};
-    if (!sigv4_sign(&c->credentials, &s, text, sizeof text))
+    if (!sigv4_sign(&a->credentials, &s, text, sizeof text))
         return false;
     for (size_t i = 0; i < n; i++)
         http_add_header(headers, signed_headers[i].name, signed_headers[i].value);
@@ -215,9 +236,10 @@ static bool denied(const struct s3_client *c, const char *name, const char *said
                    struct gb_error *error)
 {
     const struct s3_options *o = &c->options;
-    const char *place = o->credentials_file[0] ? o->credentials_file
-                        : o->access_key_id[0]  ? "the configuration"
-                                               : "the environment";
+    const char *place = c->temporary             ? c->role.endpoint
+                        : o->credentials_file[0] ? o->credentials_file
+                        : o->access_key_id[0]    ? "the configuration"
+                                                 : "the environment";
     error_set(error, GB_store_denied, "%s: %s", name, said);
     if (!strcmp(code, "RequestTimeTooSkewed"))
         error_hint(error, "set this host's clock right (NTP): the store's differs too much");
@@ -226,6 +248,8 @@ static bool denied(const struct s3_client *c, const char *name, const char *said
                    o->bucket);
     else if (!strcmp(code, "SignatureDoesNotMatch") || !strcmp(code, "InvalidAccessKeyId"))
         error_hint(error, "correct the access key and its secret in %s", place);
+    else if (c->temporary)
+        error_hint(error, "let the role whose keys %s gave use the bucket %s", place, o->bucket);
     else
         error_hint(error,
                    "correct the access key and secret in %s, or let that key use the bucket %s",
@@ -270,30 +294,13 @@ static bool refused(const struct s3_client *c, const struct bucket_request *q,
     return error_set(error, reads ? GB_store_unreachable : GB_store_failed, "%s: %s", name, said);
 }
 
-bool s3_perform(struct s3_client *c, const struct bucket_request *q, struct bucket_answer *answer,
-                struct gb_error *error)
+static bool perform_once(struct s3_client *c, struct attempt *a, const char *url,
+                         struct bucket_answer *answer, struct gb_error *error)
 {
-    const struct s3_options *o = &c->options;
-    struct attempt *a = calloc(1, sizeof *a);
+    const struct bucket_request *q = a->request;
     char name[BUCKET_KEY_MAX + 400], message[MESSAGE_MAX] = "", encrypted[32];
-    size_t url_size = sizeof a->path + QUERY_MAX + sizeof c->host + 16;
-    char *url = malloc(url_size);
-    memset(answer, 0, sizeof *answer);
-    snprintf(name, sizeof name, "%s s3://%s%s%s at %s", q->method, o->bucket, q->key ? "/" : "",
-             q->key ? q->key : "", c->where);
-    bool ok = a && url;
-    if (ok) {
-        a->client = c;
-        a->request = q;
-        ok = make_path(a) && make_query(a) && make_digests(a);
-    }
-    if (!ok) {
-        free(a);
-        free(url);
-        return error_set(error, GB_internal, "%s: the name is too long, or no memory", name);
-    }
-    snprintf(url, url_size, "%s://%s%s%s%s", c->tls ? "https" : "http", c->host, a->path,
-             a->query[0] ? "?" : "", a->query);
+    snprintf(name, sizeof name, "%s s3://%s%s%s at %s", q->method, c->options.bucket,
+             q->key ? "/" : "", q->key ? q->key : "", c->where);
     struct http_request request = {.method = q->method,
                                    .url = url,
                                    .name = name,
@@ -305,17 +312,66 @@ bool s3_perform(struct s3_client *c, const struct bucket_request *q, struct buck
                                    .sign = sign,
                                    .judge = judge,
                                    .context = a};
-    ok = http_perform(c->http, &request, &answer->http, error);
+    if (!http_perform(c->http, &request, &answer->http, error))
+        return false;
+    read_code(&answer->http, answer->code, sizeof answer->code, message, sizeof message);
+    snprintf(answer->md5, sizeof answer->md5, "%s", a->md5);
+    http_header(&answer->http, "x-amz-server-side-encryption", encrypted, sizeof encrypted);
+    answer->unchecked_etag = !strncmp(encrypted, "aws:kms", 7) || c->policy.customer_key[0];
+    /* A multipart upload may be completed with 200 and an error behind it. */
+    return (answer->http.status >= 200 && answer->http.status < 300 && !answer->code[0]) ||
+           refused(c, q, answer, name, message, error);
+}
+
+static bool get_credentials(struct s3_client *c, struct attempt *a, struct gb_error *error)
+{
+    if (c->temporary)
+        return s3_role_credentials(&c->role, a->generation, &a->credentials, &a->generation, error);
+    a->credentials = c->credentials;
+    return true;
+}
+
+/* A HEAD is refused without a word. */
+static bool keys_are_stale(const struct s3_client *c, const struct bucket_request *q,
+                           const struct bucket_answer *a)
+{
+    static const char *const codes[] = {"ExpiredToken", "InvalidToken", "TokenRefreshRequired",
+                                        "InvalidAccessKeyId", NULL};
+    return c->temporary &&
+           (is_code(a->code, codes) ||
+            (!strcmp(q->method, "HEAD") && (a->http.status == 400 || a->http.status == 403)));
+}
+
+bool s3_perform(struct s3_client *c, const struct bucket_request *q, struct bucket_answer *answer,
+                struct gb_error *error)
+{
+    struct attempt *a = calloc(1, sizeof *a);
+    size_t url_size = sizeof a->path + QUERY_MAX + sizeof c->host + 16;
+    char *url = malloc(url_size);
+    struct gb_error problem = {0};
+    bool ok = a && url;
     if (ok) {
-        read_code(&answer->http, answer->code, sizeof answer->code, message, sizeof message);
-        snprintf(answer->md5, sizeof answer->md5, "%s", a->md5);
-        http_header(&answer->http, "x-amz-server-side-encryption", encrypted, sizeof encrypted);
-        answer->unchecked_etag = !strncmp(encrypted, "aws:kms", 7);
-        /* A multipart upload may be completed with 200 and an error behind it. */
-        ok = answer->http.status >= 200 && answer->http.status < 300 && !answer->code[0];
-        if (!ok)
-            refused(c, q, answer, name, message, error);
+        a->client = c;
+        a->request = q;
+        ok = make_path(a) && make_query(a) && make_digests(a);
     }
+    if (!ok) {
+        free(a);
+        free(url);
+        return error_set(error, GB_internal, "%s s3://%s/%s: the name is too long, or no memory",
+                         q->method, c->options.bucket, q->key ? q->key : "");
+    }
+    snprintf(url, url_size, "%s://%s%s%s%s", c->tls ? "https" : "http", c->host, a->path,
+             a->query[0] ? "?" : "", a->query);
+    ok = get_credentials(c, a, &problem) && perform_once(c, a, url, answer, &problem);
+    if (!ok && keys_are_stale(c, q, answer)) {
+        http_response_free(&answer->http);
+        answer->code[0] = '\0';
+        error_clear(&problem);
+        ok = get_credentials(c, a, &problem) && perform_once(c, a, url, answer, &problem);
+    }
+    error_copy(error, &problem);
+    OPENSSL_cleanse(&a->credentials, sizeof a->credentials);
     free(a);
     free(url);
     return ok;

@@ -133,7 +133,11 @@ static bool denied(const struct swift_auth *a, const struct http_response *r, co
 {
     const struct swift_identity *i = &a->identity;
     const int status = r->status;
-    if (status == 401 || status == 403) {
+    /* Keystone knows no such application credential, or not any more: 404, with an error of its own
+     * in the body */
+    const bool withdrawn =
+        status == 404 && i->application_credential[0] && r->text && strstr(r->text, "\"error\"");
+    if (status == 401 || status == 403 || withdrawn) {
         error_set(error, GB_store_denied, "%s: HTTP %d for %s %s", name, status,
                   i->application_credential[0] ? "application credential" : "user",
                   i->application_credential[0] ? i->application_credential : i->user);

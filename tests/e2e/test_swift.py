@@ -10,6 +10,7 @@ import threading
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
 from gbtest import backups, load, oracle, processes, restored  # noqa: E402
 from gbtest.agent import Agent, binary  # noqa: E402
+from gbtest import keystone as openstack  # noqa: E402
 from gbtest.measure import Memory  # noqa: E402
 from gbtest.server import Server  # noqa: E402
 from gbtest.store_proxy import CUT, FLIP, HANG, LOSE, StoreProxy  # noqa: E402
@@ -19,7 +20,7 @@ from gbtest.waiting import wait_for  # noqa: E402
 
 UNREACHABLE, CREDENTIALS, USAGE = 8, 10, 2
 PREFIX = 'control-plane/db'
-DATA_MB = 300 if LONG else 40
+DATA_MB = 40
 PART_MB = 5
 RING_MB = 64
 THREADS = 2
@@ -296,5 +297,48 @@ def a_backup_whose_lock_is_gone_is_none():
     wait_for(lambda: backups.state(s.server)['state'] == 'failed', 30, 'the end of the backup')
     s.clean(before)
 
+
+def keystone_lets_a_backup_in():
+    """Users of Keystone, by password and by application credential; the catalog says where Swift is. In the long form: 120 packages, half a minute."""
+    s = shared()
+    keystone = openstack.Keystone().start()
+    swift = Swift('other', keystone=keystone).start()
+    keystone.serve(swift)
+    assert swift.native_request('PUT', 'backups')[0] == 201
+    credential, secret = keystone.application_credential()
+    files = {}
+    for name, text in (('password', openstack.PASSWORD), ('secret', secret), ('wrong', 'geheim')):
+        files[name] = os.path.join(s.server.base, f'keystone-{name}')
+        with open(os.open(files[name], os.O_WRONLY | os.O_CREAT, 0o600), 'w', encoding='ascii') as f:
+            f.write(f'{text}\n')
+    common = {'type': 'swift', 'auth-url': keystone.url, 'container': 'backups', 'interface': 'internal', 'part-size': f'{PART_MB}M'}
+    who = {'user': openstack.USER, 'project': openstack.PROJECT, 'domain': openstack.DOMAIN, 'key-file': files['password']}
+    s.agent.repositories = {**s.agent.repositories,
+                            'password': {**common, **who}, 'credential': {**common, 'application-credential': credential, 'key-file': files['secret']},
+                            'wrong-password': {**common, **who, 'key-file': files['wrong']}, 'wrong-region': {**common, **who, 'region': 'RegionTwo'}}
+    s.agent.stop()
+    s.agent.start()
+    figures, expected = oracle.backup(s.server, repository='password')
+    assert 'good' in s.agent.cli('verify', figures['id'], '--repository', 'credential').stdout
+    second = backups.take(s.server, repository='credential')['id']
+    back = restored.Restored(s.agent, figures['id'], options=['--repository', 'credential'])
+    try:
+        back.start()
+        back.check_data(expected)
+    finally:
+        back.remove()
+    for name, code, words in (('wrong-password', 'GB3011', 'user, key-file, project and domain'), ('wrong-region', 'GB1004', 'internal of RegionOne')):
+        result = s.agent.cli('list', '--repository', name, check=False)
+        assert code in result.stderr and words in result.stderr, result.stderr
+        say(f'  {" ".join(result.stderr.split())}')
+    keystone.withdraw(credential)
+    result = s.agent.cli('list', '--repository', 'credential', check=False)
+    assert result.returncode == CREDENTIALS and 'application-credential and key-file' in result.stderr, result.stderr
+    listed = json.loads(s.agent.cli('list', '--repository', 'password', '--json').stdout)['backups']
+    assert {row['id'] for row in listed} == {figures['id'], second}, listed
+
+
+if LONG:
+    suite.test(keystone_lets_a_backup_in)
 
 suite.main()

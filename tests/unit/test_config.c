@@ -423,6 +423,39 @@ static void a_bucket(void **state)
     assert_int_equal(c.repositories[0].s3.addressing, S3_PATH);
 }
 
+static void what_a_bucket_is_asked_to_do(void **state)
+{
+    (void)state;
+    struct config c;
+    accepted("[repository:far]\n"
+             "type = s3\n"
+             "bucket = backups\n"
+             "credentials = web-identity\n"
+             "role-arn = arn:role\n"
+             "web-identity-token-file = /token\n"
+             "sts-endpoint = https://sts.example\n"
+             "server-side-encryption = aws:kms\n"
+             "kms-key-id = key\n"
+             "storage-class = STANDARD_IA\n"
+             "tags = team=db\n"
+             "object-lock = compliance\n"
+             "object-lock-time = 30d\n",
+             &c);
+    const struct s3_options *o = &c.repositories[0].s3;
+    assert_string_equal(o->credentials, "web-identity");
+    assert_string_equal(o->role_arn, "arn:role");
+    assert_string_equal(o->web_identity_token_file, "/token");
+    assert_string_equal(o->sts_endpoint, "https://sts.example");
+    assert_string_equal(o->policy.encryption, "aws:kms");
+    assert_string_equal(o->policy.kms_key_id, "key");
+    assert_string_equal(o->policy.storage_class, "STANDARD_IA");
+    assert_string_equal(o->policy.tags, "team=db");
+    assert_string_equal(o->policy.lock_mode, "compliance");
+    assert_int_equal(o->policy.lock_time_s, 30 * 86400);
+    accepted("[repository:far]\ntype = s3\nbucket = b.b\nserver-side-encryption = customer\ncustomer-key-file = /key\n", &c);
+    assert_string_equal(c.repositories[0].s3.policy.customer_key_file, "/key");
+}
+
 static void a_container(void **state)
 {
     (void)state;
@@ -492,6 +525,13 @@ static void keys_of_another_type(void **state)
         {"type = swift\ncontainer = backups\npart-size = 4M\n", "from 5M to 256M"},
         {"type = swift\ncontainer = backups\nclient-key = /k\n", "without client-certificate"},
         {"type = s3\nbucket = backups\nendpoint = http://a\nclient-certificate = /c\n", "asks for none"},
+        {"type = s3\nbucket = backups\ncredentials = pod\n", "neither instance nor web-identity"},
+        {"type = s3\nbucket = backups\ncredentials = instance\ncredentials-file = /k\n", "keys of its own"},
+        {"type = s3\nbucket = backups\nrole-arn = arn\n", "want credentials = web-identity"},
+        {"type = s3\nbucket = backups\ncredentials = web-identity\nweb-identity-token-file = token\n", "absolute path"},
+        {"type = s3\nbucket = backups\ncredentials = web-identity\nsts-endpoint = sts\n", "http[s]://HOST"},
+        {"type = s3\nbucket = backups\nobject-lock = governance\n", "go together"},
+        {"type = swift\ncontainer = backups\nstorage-class = STANDARD_IA\n", "storage-class does not go with type = swift"},
         {"type = s3\nbucket = backups\nstorage-class = GLACIER\n", "storage-class"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
@@ -548,6 +588,7 @@ int main(void)
         TEST(a_repository_is_found_by_name),
         TEST(types_of_later_releases),
         TEST(a_bucket),
+        TEST(what_a_bucket_is_asked_to_do),
         TEST(a_container),
         TEST(keys_of_another_type),
         TEST(a_secret_that_others_may_read),

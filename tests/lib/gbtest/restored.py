@@ -16,7 +16,8 @@ class Restored:
         """options: of the restore; settings: of the server, beside the size of its log."""
         COUNTER[0] += 1
         self.agent, self.backup = agent, backup
-        self.info = agent.json('info', backup)
+        at = list(options).index('--repository') if '--repository' in options else len(options)
+        self.info = agent.json('info', backup, *list(options)[at:at + 2])
         self.settings = {'innodb-log-file-size': log_file_size, **(settings or {})}
         self.server = Server(f'restored{COUNTER[0]}', self.settings, plugin=False)
         agent.restore(backup, self.server.datadir, *options)

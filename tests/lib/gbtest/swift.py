@@ -91,7 +91,7 @@ swift_dir = {etc}
 log_address = {etc}/nolog
 {tls}
 [pipeline:main]
-pipeline = catch_errors gatekeeper healthcheck cache listing_formats bulk s3api tempauth container_quotas copy slo dlo proxy-server
+pipeline = catch_errors gatekeeper healthcheck cache listing_formats bulk {auth} container_quotas copy slo dlo proxy-server
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
@@ -117,6 +117,7 @@ storage_domain = localhost
 min_segment_size = 5242880
 max_upload_part_num = 10000
 max_bucket_listing = {page}
+{keystone}
 [filter:tempauth]
 use = egg:swift#tempauth
 user_{account}_{name} = {secret} .admin
@@ -129,6 +130,23 @@ use = egg:swift#slo
 max_manifest_segments = {segments}
 [filter:dlo]
 use = egg:swift#dlo
+'''
+
+# In place of TempAuth: who asks is known to Keystone.
+KEYSTONE_CONF = '''[filter:authtoken]
+paste.filter_factory = keystonemiddleware.auth_token:filter_factory
+www_authenticate_uri = {url}
+auth_url = {url}
+auth_type = password
+username = admin
+password = {password}
+project_name = admin
+user_domain_name = Default
+project_domain_name = Default
+delay_auth_decision = true
+[filter:keystoneauth]
+use = egg:swift#keystoneauth
+operator_roles = admin, member
 '''
 
 
@@ -147,13 +165,15 @@ def certificate(directory):
 
 
 class Swift:
-    def __init__(self, name='swift', tls=False, bucket='backups', page=1000, segments=10000):
-        """At most: page, names in one answer to a list of the S3 API; segments, of a static large object."""
+    def __init__(self, name='swift', tls=False, bucket='backups', page=1000, segments=10000, keystone=None):
+        """At most: page, names in one answer to a list of the S3 API; segments, of a static large object.
+        keystone: who knows the users (keystone.py); else TempAuth."""
         self.base = processes.new_dir(name)
         self.etc = os.path.join(self.base, 'etc')
         self.bucket, self.tls = bucket, tls
         self.port, self.memcached, *self.ports = processes.free_ports(5)
         self.servers = {}
+        self.keystone = keystone
         self.ca = None
         os.makedirs(self.etc)
         os.makedirs(os.path.join(self.base, 'devices', 'd1'))
@@ -179,7 +199,9 @@ class Swift:
         for kind, port in zip(('object', 'container', 'account'), self.ports):
             self._write(f'{kind}.conf', SERVER_CONF.format(kind=kind, port=port, user=self.user, etc=self.etc,
                                                            devices=os.path.join(self.base, 'devices')))
-        self._write('proxy.conf', PROXY_CONF.format(port=self.port, user=self.user, etc=self.etc, tls=tls, region=REGION, page=page, segments=segments, memcached=self.memcached,
+        auth = {'auth': 's3api tempauth', 'keystone': ''} if not self.keystone else \
+            {'auth': 'authtoken keystoneauth', 'keystone': KEYSTONE_CONF.format(url=self.keystone.url, password=self.keystone.admin_password)}
+        self._write('proxy.conf', PROXY_CONF.format(**auth, port=self.port, user=self.user, etc=self.etc, tls=tls, region=REGION, page=page, segments=segments, memcached=self.memcached,
                                                     account=ACCOUNT, name=USER, secret=SECRET_KEY))
         processes.run(['/usr/bin/python3', '-W', 'ignore', os.path.join(self.etc, 'rings.py'), self.etc, *map(str, self.ports)])
         self.credentials = os.path.join(self.base, 'credentials')
@@ -225,7 +247,7 @@ class Swift:
         connection = self.connect()
         try:
             connection.request('GET', '/healthcheck')
-            return connection.getresponse().status == 200 and self.request('GET', '')[0] == 200
+            return connection.getresponse().status == 200 and (self.keystone is not None or self.request('GET', '')[0] == 200)
         finally:
             connection.close()
 
@@ -243,8 +265,8 @@ class Swift:
                                                context=ssl.create_default_context(cafile=self.ca))
         return http.client.HTTPConnection('127.0.0.1', self.port, timeout=30)
 
-    def request(self, method, path, query=None, body=b''):
-        """(status, headers, body) of a signed request; path: BUCKET/KEY."""
+    def request(self, method, path, query=None, body=b'', more_headers=None):
+        """(status, headers, body) of a signed request; path: BUCKET/KEY. more_headers: that are not signed."""
         now = datetime.datetime.now(datetime.timezone.utc).strftime('%Y%m%dT%H%M%SZ')
         scope = f'{now[:8]}/{REGION}/s3/aws4_request'
         path = '/' + urllib.parse.quote(path)
@@ -262,7 +284,7 @@ class Swift:
         headers['authorization'] = f'AWS4-HMAC-SHA256 Credential={ACCESS_KEY}/{scope}, SignedHeaders={names}, Signature={signature}'
         connection = self.connect()
         try:
-            connection.request(method, path + ('?' + query if query else ''), body, headers)
+            connection.request(method, path + ('?' + query if query else ''), body, {**headers, **(more_headers or {})})
             answer = connection.getresponse()
             return answer.status, dict(answer.getheaders()), answer.read()
         finally:
@@ -309,16 +331,22 @@ class Swift:
 
     # -- the same by Swift's own API
 
+    def _token(self, connection):
+        """(account, token)"""
+        if self.keystone:
+            return self.keystone.project, self.keystone.user_token()
+        connection.request('GET', '/auth/v1.0', headers={'X-Auth-User': ACCESS_KEY, 'X-Auth-Key': SECRET_KEY})
+        answer = connection.getresponse()
+        answer.read()
+        return ACCOUNT, answer.getheader('X-Auth-Token')
+
     def native_request(self, method, path, headers=None, query=None, body=b''):
         """(status, headers in lower case, body); path: CONTAINER/OBJECT."""
         connection = self.connect()
         try:
-            connection.request('GET', '/auth/v1.0', headers={'X-Auth-User': ACCESS_KEY, 'X-Auth-Key': SECRET_KEY})
-            answer = connection.getresponse()
-            answer.read()
+            account, token = self._token(connection)
             query = '?' + urllib.parse.urlencode(query) if query else ''
-            connection.request(method, f'/v1/AUTH_{ACCOUNT}/{urllib.parse.quote(path)}{query}', body,
-                               {'X-Auth-Token': answer.getheader('X-Auth-Token'), **(headers or {})})
+            connection.request(method, f'/v1/AUTH_{account}/{urllib.parse.quote(path)}{query}', body, {'X-Auth-Token': token, **(headers or {})})
             answer = connection.getresponse()
             return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
         finally:
