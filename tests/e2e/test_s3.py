@@ -29,6 +29,12 @@ THREADS = 2
 TIMEOUT_S = 10
 IMPATIENT_S = 1
 SKEW_S = 3600
+QUOTA_ROOM_BYTES = 2 << 20  # more than what is small, less than a part
+RENEWAL_S = 60  # of a lock
+MEMORY_SIZES_MB = [int(word) for word in os.environ.get('GB_TEST_MEMORY_MB', '2048,10240').split(',')]
+MEMORY_APART_MB = 32
+MEMORY_PAUSE_S = 0.005  # after each 256 KiB that the store takes, of each connection
+MEMORY_DEADLINE_S = 3600
 
 suite = Suite()
 
@@ -331,6 +337,46 @@ def a_backup_whose_lock_is_gone_is_none():
 
 
 @suite.test
+def a_quota_that_is_reached_is_said_so():
+    s = shared()
+    used = int(s.swift.native_request('HEAD', s.swift.bucket)[1]['x-container-bytes-used'])
+    assert s.swift.native_request('POST', s.swift.bucket, {'X-Container-Meta-Quota-Bytes': str(used + QUOTA_ROOM_BYTES)})[0] == 204
+    try:
+        text, before = s.fails(None, 'GB3002', repository='default')
+    finally:
+        assert s.swift.native_request('POST', s.swift.bucket, {'X-Remove-Container-Meta-Quota-Bytes': 'x'})[0] == 204
+    assert f's3://{s.swift.bucket}/' in text, text
+    s.clean(before)
+
+
+def a_lock_is_written_anew_while_it_is_held():
+    """In the long form: that takes a minute."""
+    s = shared()
+
+    def written():
+        status, headers, _ = s.swift.request('HEAD', f'{s.swift.bucket}/{lock}')
+        assert status == 200, f'{lock}: {status}'
+        return next(value for name, value in headers.items() if name.lower() == 'last-modified')
+
+    backups.hold(s.server, 'WINDOW')
+    caller = backups.Caller(s.server)
+    try:
+        backups.wait_held(s.server, 'WINDOW')
+        lock, = (key for key in s.swift.keys() if key.endswith('/.lock'))
+        first, body = written(), s.swift.get(lock)
+        wait_for(lambda: written() != first, RENEWAL_S + 30, 'the lock to be written anew')
+        assert s.swift.get(lock) == body
+    finally:
+        backups.release(s.server)
+    caller.wait()
+    assert caller.number is None, caller.text
+
+
+if LONG:
+    suite.test(a_lock_is_written_anew_while_it_is_held)
+
+
+@suite.test
 def a_changed_object_stops_verify_and_restore():
     s = shared()
     backup = s.agent.listed()[0]
@@ -349,5 +395,40 @@ def a_changed_object_stops_verify_and_restore():
     result = s.agent.cli('verify', backup, '--repository', 'short', check=False)
     assert result.returncode == UNREACHABLE and 'GB3013' in result.stderr, result.stderr
 
+
+def memory_is_the_same_whatever_the_size():
+    """Done when: 2 GB and 10 GB into a store that is slow, the agent's peak resident sizes within 32 MiB of each other. In the long form;
+    GB_TEST_MEMORY_MB=SMALL,LARGE for other sizes."""
+    swift = Swift('slow').start().make_bucket()
+    proxy = StoreProxy(swift)
+    proxy.pause_s = MEMORY_PAUSE_S
+    server = Server('growing')
+    server.create()
+    server.start()
+    backups.install(server)
+    agent = Agent(server, agent_options={'threads': 2},
+                  repositories={'default': swift.repository(endpoint=proxy.endpoint, compression='none')})
+    loaded, peaks = 0, []
+    for number, size in enumerate(MEMORY_SIZES_MB):
+        load.bulk(server, f'size{number}', 2, (size - loaded) // 2 << 20)
+        loaded = size
+        agent.start()
+        begin = time.monotonic()
+        with Memory(agent.process.pid) as memory:
+            backup = backups.take(server, deadline_s=MEMORY_DEADLINE_S)['id']
+        took = time.monotonic() - begin
+        agent.stop()
+        stored = 0
+        for key in swift.keys():
+            stored += int(next(value for name, value in swift.request('HEAD', f'{swift.bucket}/{key}')[1].items() if name.lower() == 'content-length'))
+            swift.delete(key)
+        assert stored > 0.9 * (size << 20), f'{backup} has {stored >> 20} MiB'
+        peaks.append(memory.most)
+        say(f'  {stored >> 20} MiB in {took:.0f} s: at most {memory.most:.0f} MiB resident, {memory.before:.0f} before')
+    assert max(peaks) - min(peaks) < MEMORY_APART_MB, peaks
+
+
+if LONG or 'GB_TEST_MEMORY_MB' in os.environ:
+    suite.test(memory_is_the_same_whatever_the_size)
 
 suite.main()
