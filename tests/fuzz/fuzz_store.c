@@ -1,11 +1,12 @@
 /*
-  What object stores answer (s3_xml.h) and how repositories are named by where they are
-  (location.h).
+  What object stores answer (s3_xml.h; a catalog, swift_auth.h) and how repositories are named by where
+  they are (location.h).
 
   Input: the answer; its first line as a URL, too.
 */
 #include "agent/location.h"
 #include "agent/storage/s3_xml.h"
+#include "agent/storage/swift_auth.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <string.h>
@@ -44,6 +45,17 @@ static void read_location(const uint8_t *data, size_t size)
         REQUIRE(spec.path[0] == '/');
 }
 
+static void read_catalog(const uint8_t *data, size_t size)
+{
+    static const struct swift_identity identity = {.auth_url = "https://a/v3", .interface = "public"};
+    struct gb_error error = {0};
+    char url[SWIFT_URL_MAX] = "";
+    if (swift_auth_endpoint((const char *)data, size, &identity, url, &error))
+        REQUIRE(!error.code && strlen(url) < sizeof url);
+    else
+        REQUIRE(error.code == GB_bad_config || error.code == GB_store_failed);
+}
+
 int fuzz_input(const uint8_t *data, size_t size)
 {
     size_t elements = 0;
@@ -52,5 +64,6 @@ int fuzz_input(const uint8_t *data, size_t size)
     s3_xml_error((const char *)data, size, code, sizeof code, message, sizeof message);
     REQUIRE(strlen(code) < sizeof code && strlen(message) < sizeof message);
     read_location(data, size);
+    read_catalog(data, size);
     return 0;
 }
