@@ -128,7 +128,7 @@ static bool store(struct options *o, const char *name, const char *value)
         {"restart", NULL, &o->restart},       {"donor", &o->donor, NULL},           {"recover", NULL, &o->recover},
         {"verify-boot", NULL, &o->verify_boot}, {"history", &o->history, NULL}, {"wsrep-uuid", &o->wsrep_uuid, NULL},
         {"sample", &o->sample, NULL},           {"format", &o->format, NULL},
-        {"until", &o->until, NULL},           {"hold", NULL, &o->hold},             {"confirm-mass-expire", NULL, &o->confirm_mass_expire},
+        {"until", &o->until, NULL},           {"lock", &o->lock, NULL},             {"hold", NULL, &o->hold},             {"confirm-mass-expire", NULL, &o->confirm_mass_expire},
     };
     for (size_t i = 0; i < COUNT(places); i++)
         if (!strcmp(places[i].name, name)) {

@@ -9,8 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LOCK_NAME ".lock"
-
 struct repository_backup {
     struct repository *repository;
     struct storage_lock *lock;
@@ -484,7 +482,7 @@ bool repository_collect(struct repository *r, const char *cluster, unsigned *rem
         if (ignored.code != GB_not_found)
             continue;
         error_clear(&ignored);
-        snprintf(name, sizeof name, "%s/" LOCK_NAME, prefix);
+        snprintf(name, sizeof name, "%s/" REPOSITORY_LOCK_NAME, prefix);
         struct storage_lock *lock = storage_lock(r->storage, name, &ignored);
         if (!lock) {
             if (ignored.code != GB_repository_busy)
@@ -509,14 +507,14 @@ bool repository_collect(struct repository *r, const char *cluster, unsigned *rem
 struct storage_lock *repository_lock(struct repository *r, const char *prefix, struct gb_error *error)
 {
     char name[1200];
-    snprintf(name, sizeof name, "%s/" LOCK_NAME, prefix);
+    snprintf(name, sizeof name, "%s/" REPOSITORY_LOCK_NAME, prefix);
     return storage_lock(r->storage, name, error);
 }
 
 bool repository_lock_look(struct repository *r, const char *prefix, struct storage_lock_state *state, struct gb_error *error)
 {
     char name[1200];
-    snprintf(name, sizeof name, "%s/" LOCK_NAME, prefix);
+    snprintf(name, sizeof name, "%s/" REPOSITORY_LOCK_NAME, prefix);
     return storage_lock_look(r->storage, name, state, error);
 }
 
@@ -540,7 +538,7 @@ struct repository_backup *repository_begin(struct repository *r, const char *clu
     if (ok && there.count)
         ok = error_set(error, GB_store_failed, "%s/%s exists already", storage_describe(r->storage), b->prefix);
     free(there.name);
-    snprintf(name, sizeof name, "%s/" LOCK_NAME, b->prefix);
+    snprintf(name, sizeof name, "%s/" REPOSITORY_LOCK_NAME, b->prefix);
     if (ok && (b->lock = storage_lock(r->storage, name, error)))
         return b;
     free(b);

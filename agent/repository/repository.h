@@ -75,6 +75,7 @@ bool repository_find_as_of(struct repository *repository, const char *cluster, t
 bool repository_collect(struct repository *repository, const char *cluster, unsigned *removed,
                         struct gb_error *error);
 
+#define REPOSITORY_LOCK_NAME ".lock"
 /* The lock of one backup's directory: of who writes it, removes it, or changes what stands beside backup.json. Errors: GB_repository_busy, the
    store's. */
 struct storage_lock *repository_lock(struct repository *repository, const char *prefix, struct gb_error *error);

@@ -68,8 +68,7 @@ static bool take_newer(void *context, const char *name, bool directory)
     return true;
 }
 
-/* *is: neither a backup nor being written. A backup.json that can't be read is damage, and no failed run. */
-static bool is_left_over(struct repository *r, const char *cluster, const char *label, bool *is, struct gb_error *error)
+bool runs_left_over(struct repository *r, const char *cluster, const char *label, bool *is, struct gb_error *error)
 {
     char prefix[NAME_SIZE], name[NAME_SIZE + 16];
     struct gb_error problem = {0};
@@ -103,7 +102,7 @@ bool runs_newest_failed(struct repository *r, const char *cluster, const char *n
         memset(failed, 0, sizeof *failed);
     for (size_t i = 0; ok && i < n.count; i++) {
         bool is;
-        ok = is_left_over(r, cluster, n.label[i], &is, error);
+        ok = runs_left_over(r, cluster, n.label[i], &is, error);
         if (ok && is && strcmp(n.label[i], failed->id) > 0) {
             snprintf(failed->id, sizeof failed->id, "%s", n.label[i]);
             snprintf(failed->why, sizeof failed->why, "its agent did not live to its end");

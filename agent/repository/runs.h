@@ -13,6 +13,10 @@
 /* What can't be written is named on stderr. */
 void runs_note_failed(struct repository *repository, const char *cluster, const char *id, const struct gb_error *why);
 
+/* *is: what stands under that label is neither a backup nor being written. A backup.json that can't be read is damage, and no failed run.
+   Errors: the store's. */
+bool runs_left_over(struct repository *repository, const char *cluster, const char *label, bool *is, struct gb_error *error);
+
 struct failed_run {
     char id[WIRE_ID_MAX]; /* "": the newest run did not fail */
     char why[GB_ERROR_TEXT_MAX];

@@ -355,6 +355,11 @@ static bool object_size(struct storage *storage, const char *name, uint64_t *siz
     return ok;
 }
 
+static bool is_conditional(const struct storage *storage)
+{
+    return !__atomic_load_n(&((const struct bucket *)storage)->unconditional, __ATOMIC_RELAXED);
+}
+
 /* Any answer has the time, also that of an object that is not there. */
 static bool store_time(struct storage *storage, time_t *now, struct gb_error *error)
 {
@@ -391,5 +396,7 @@ static const struct storage_driver bucket_driver = {
     .lock = bucket_lock,
     .unlock = bucket_unlock,
     .lock_look = bucket_lock_look,
+    .drop_uploads = bucket_drop_uploads,
+    .is_conditional = is_conditional,
     .time = store_time,
 };

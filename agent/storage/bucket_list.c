@@ -88,3 +88,34 @@ bool bucket_remove_all(struct storage *storage, const char *prefix, struct gb_er
     return bucket_delete(s, commit, BUCKET_CLEANING_TRIES, error) &&
            s->dialect->remove_below(s, below, bucket_lock_key(s, prefix), error);
 }
+
+/* The name that a key is of; NULL: of none below our prefix. */
+static const char *name_of(const struct bucket *s, const char *key)
+{
+    size_t n = strlen(s->options.prefix);
+    if (!n)
+        return key;
+    return !strncmp(key, s->options.prefix, n) && key[n] == '/' ? key + n + 1 : NULL;
+}
+
+bool bucket_drop_uploads(struct storage *storage, const char *prefix,
+                         bool (*drop)(void *context, const char *name), void *context,
+                         unsigned *count, struct gb_error *error)
+{
+    struct bucket *s = (struct bucket *)storage;
+    struct bucket_names uploads = {0};
+    char below[BUCKET_KEY_MAX];
+    if (!s->dialect->list_uploads)
+        return true;
+    bool ok = key_below(s, prefix, below, error) &&
+              s->dialect->list_uploads(s, below, &uploads, error);
+    for (size_t i = 0; i < uploads.count && ok; i++) {
+        const char *name = name_of(s, uploads.list[i].text);
+        if (!name || !drop(context, name))
+            continue;
+        ok = s->dialect->abort(s, uploads.list[i].text, uploads.list[i].upload_id, 0, error);
+        *count += ok;
+    }
+    bucket_names_free(&uploads);
+    return ok;
+}

@@ -100,6 +100,9 @@ struct bucket_dialect {
      * too. */
     bool (*remove_below)(struct bucket *bucket, const char *prefix, const char *keep,
                          struct gb_error *error);
+    /* Adds the uploads of parts whose keys begin with prefix. NULL: they can't be listed. */
+    bool (*list_uploads)(struct bucket *bucket, const char *prefix, struct bucket_names *names,
+                         struct gb_error *error);
     /* A large object: *id is malloc'ed. */
     bool (*begin)(struct bucket *bucket, const char *key, char **id, struct gb_error *error);
     /* Fills number, size, etag, md5 of part. From several threads at a time. */
@@ -186,6 +189,9 @@ bool bucket_list(struct storage *storage, const char *prefix,
                  bool (*visit)(void *context, const char *name, bool directory), void *context,
                  struct gb_error *error);
 bool bucket_remove_all(struct storage *storage, const char *prefix, struct gb_error *error);
+bool bucket_drop_uploads(struct storage *storage, const char *prefix,
+                         bool (*drop)(void *context, const char *name), void *context,
+                         unsigned *count, struct gb_error *error);
 
 /* ---- bucket_lock.c ---- */
 

@@ -32,6 +32,11 @@ struct storage_driver {
     void (*unlock)(struct storage_lock *lock);
     bool (*lock_look)(struct storage *storage, const char *name, struct storage_lock_state *state,
                       struct gb_error *error);
+    /* May be NULL: there are none. */
+    bool (*drop_uploads)(struct storage *storage, const char *prefix,
+                         bool (*drop)(void *context, const char *name), void *context,
+                         unsigned *count, struct gb_error *error);
+    bool (*is_conditional)(const struct storage *storage); /* NULL: it always is */
     bool (*time)(struct storage *storage, time_t *now, struct gb_error *error);
 };
 

@@ -93,6 +93,7 @@ static const struct bucket_dialect s3_dialect = {
     .close = s3_close,
     .perform = s3_perform_request,
     .list = s3_list,
+    .list_uploads = s3_list_uploads,
     .remove_below = s3_remove_below,
     .begin = s3_upload_begin,
     .send = s3_upload_send,

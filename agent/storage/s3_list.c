@@ -107,6 +107,13 @@ bool s3_list(struct bucket *s, const char *prefix, bool immediate, struct bucket
     return list_keys(s, prefix, immediate, &page, error);
 }
 
+bool s3_list_uploads(struct bucket *s, const char *prefix, struct bucket_names *names,
+                     struct gb_error *error)
+{
+    struct page page = {.names = names};
+    return list_uploads(s, prefix, &page, error);
+}
+
 /* Keys first, uploads after them: an upload that is under way ends as an object or as none. */
 bool s3_remove_below(struct bucket *s, const char *below, const char *keep, struct gb_error *error)
 {

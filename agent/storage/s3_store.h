@@ -14,6 +14,8 @@ struct s3 {
 
 bool s3_list(struct bucket *bucket, const char *prefix, bool immediate, struct bucket_names *names,
              struct gb_error *error);
+bool s3_list_uploads(struct bucket *bucket, const char *prefix, struct bucket_names *names,
+                     struct gb_error *error);
 bool s3_remove_below(struct bucket *bucket, const char *prefix, const char *keep,
                      struct gb_error *error);
 

@@ -164,3 +164,17 @@ bool storage_time(struct storage *s, time_t *now, struct gb_error *error)
     *now = 0;
     return s->driver->time(s, now, error);
 }
+
+bool storage_drop_uploads(struct storage *s, const char *prefix,
+                          bool (*drop)(void *context, const char *name), void *context,
+                          unsigned *count, struct gb_error *error)
+{
+    *count = 0;
+    return !s->driver->drop_uploads ||
+           s->driver->drop_uploads(s, prefix, drop, context, count, error);
+}
+
+bool storage_is_conditional(const struct storage *s)
+{
+    return !s->driver->is_conditional || s->driver->is_conditional(s);
+}

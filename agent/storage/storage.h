@@ -87,6 +87,14 @@ struct storage_lock_state {
 /* Errors: what the store says. */
 bool storage_lock_look(struct storage *storage, const char *name, struct storage_lock_state *state, struct gb_error *error);
 
+/* Ends uploads of parts below a prefix that never became an object, those of which drop() says so; *count of them. Where there are no such
+   uploads, or what is left of them goes with its prefix only (Swift), there are none. Errors: the store's. */
+bool storage_drop_uploads(struct storage *storage, const char *prefix, bool (*drop)(void *context, const char *name), void *context,
+                          unsigned *count, struct gb_error *error);
+
+/* Whether the store itself refuses to write over what is there, as far as has been seen: ask after something was written. */
+bool storage_is_conditional(const struct storage *storage);
+
 /* The store's own clock: of a directory that of the file system (a file is written for it), of a bucket that of its answers. Errors:
    GB_store_failed (it does not tell), those of the store. */
 bool storage_time(struct storage *storage, time_t *now, struct gb_error *error);

@@ -87,6 +87,7 @@ static void every_option_has_its_place(void **state)
         TEXT_OPTION("sample", sample),
         TEXT_OPTION("format", format),
         TEXT_OPTION("until", until),
+        TEXT_OPTION("lock", lock),
         SWITCH("hold", hold),
         SWITCH("confirm-mass-expire", confirm_mass_expire),
         SWITCH("help", help),
