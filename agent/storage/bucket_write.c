@@ -25,26 +25,6 @@ struct bucket_writer {
     struct bucket_part *parts;
 };
 
-struct storage_writer *bucket_create(struct storage *storage, const char *name,
-                                     struct gb_error *error)
-{
-    struct bucket *s = (struct bucket *)storage;
-    struct bucket_writer *w = calloc(1, sizeof *w);
-    if (!w) {
-        error_set(error, GB_internal, "no memory");
-        return NULL;
-    }
-    w->base.driver = s->base.driver;
-    w->store = s;
-    w->lock = bucket_lock_above(s, name);
-    if (bucket_key(s, name, w->key, error)) {
-        pthread_mutex_init(&w->mutex, NULL);
-        return &w->base;
-    }
-    free(w);
-    return NULL;
-}
-
 static bool send_part(void *context, unsigned number, const void *data, size_t size,
                       struct gb_error *error)
 {
@@ -63,6 +43,28 @@ static bool send_part(void *context, unsigned number, const void *data, size_t s
     return true;
 }
 
+struct storage_writer *bucket_create(struct storage *storage, const char *name,
+                                     struct gb_error *error)
+{
+    struct bucket *s = (struct bucket *)storage;
+    struct bucket_writer *w = calloc(1, sizeof *w);
+    if (!w) {
+        error_set(error, GB_internal, "no memory");
+        return NULL;
+    }
+    w->base.driver = s->base.driver;
+    w->store = s;
+    w->lock = bucket_lock_above(s, name);
+    w->object.send = send_part;
+    w->object.context = w;
+    if (bucket_key(s, name, w->key, error)) {
+        pthread_mutex_init(&w->mutex, NULL);
+        return &w->base;
+    }
+    free(w);
+    return NULL;
+}
+
 /* Gives the buffer away. */
 static bool give_part(struct bucket_writer *w, struct gb_error *error)
 {
@@ -75,8 +77,6 @@ static bool give_part(struct bucket_writer *w, struct gb_error *error)
         return false;
     void *buffer = w->buffer;
     size_t size = w->used;
-    w->object.send = send_part;
-    w->object.context = w;
     w->buffer = NULL;
     w->used = 0;
     return parts_give(s->parts, &w->object, ++w->count, buffer, size, error);

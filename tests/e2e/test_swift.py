@@ -61,7 +61,7 @@ class Scene:
 
     def labels(self):
         """Of all that is in the container, whatever it is."""
-        return {re.sub(rf'^{PREFIX}/[^/]+/backups/([^/]+)/.*', r'\1', key) for key in self.swift.keys() if not key.endswith('/cluster.json')}
+        return {re.sub(rf'^{PREFIX}/[^/]+/backups/([^/]+)/.*', r'\1', key) for key in self.swift.keys() if not key.endswith(('/cluster.json', '/failed.json'))}
 
     def clean(self, before):
         assert self.labels() == set(before), self.labels() ^ set(before)
