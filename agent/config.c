@@ -57,6 +57,10 @@ static const struct key repository_keys[] = {
     KEY("keep-yearly", KEEP, struct repository_spec, keep.yearly),
     KEY("keep-min", KEEP, struct repository_spec, keep.min),
     KEY("append-only", YES_NO, struct repository_spec, append_only),
+    KEY("encryption-recipient", TEXT, struct repository_spec, keys.recipients),
+    KEY("decryption-key", TEXT, struct repository_spec, keys.openers),
+    KEY("signing-key", TEXT, struct repository_spec, keys.signer),
+    KEY("trusted-signer", TEXT, struct repository_spec, keys.trusted),
     {0},
 };
 
@@ -125,7 +129,7 @@ static const struct key *const s3_tables[] = {remote_keys, s3_keys, NULL};
 static const struct key *const swift_tables[] = {remote_keys, swift_keys, NULL};
 
 /* Names of the surface that later releases bring: refused by name, not taken for misspellings. */
-static const char *const later_keys[] = {"encryption-recipient", NULL};
+static const char *const later_keys[] = {NULL};
 
 struct parse {
     struct config *config;
@@ -370,6 +374,26 @@ static const char *key_of_another_type(const struct parse *p, unsigned number, b
     return NULL;
 }
 
+/* The files of keys, which the agent does not look for in the directory that it was started in. */
+static bool check_key_files(const struct repository_keys *keys, const char *section, struct gb_error *error)
+{
+    const struct {
+        const char *name, *value;
+    } settings[] = {{"encryption-recipient", keys->recipients},
+                    {"decryption-key", keys->openers},
+                    {"signing-key", keys->signer},
+                    {"trusted-signer", keys->trusted}};
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
+        for (const char *at = settings[i].value[0] ? settings[i].value : NULL; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+            at += strspn(at, " \t");
+            const char *path = !strncmp(at, "file:", 5) ? at + 5 : !strncmp(at, "passphrase:", 11) ? at + 11 : at;
+            if (*path != '/')
+                return error_set(error, GB_bad_config, "%s: %s = %s: \"%.*s\" is not an absolute path, or file: or passphrase: before one",
+                                 section, settings[i].name, settings[i].value, (int)strcspn(at, ","), at);
+        }
+    return true;
+}
+
 /* Whether the keys of a repository's section go together. */
 static bool check_repository(const struct parse *p, unsigned number, struct gb_error *error)
 {
@@ -392,7 +416,7 @@ static bool check_repository(const struct parse *p, unsigned number, struct gb_e
         error_hint(&problem, "keep-min is the floor of the other rules: add keep-last, keep-within, keep-daily, ...");
     } else if (!problem.code && r->expire_credentials_file[0] && r->expire_credentials_file[0] != '/')
         error_set(&problem, GB_bad_config, "%s: expire-credentials-file = %s is not an absolute path", section, r->expire_credentials_file);
-    if (!problem.code)
+    if (!problem.code && check_key_files(&r->keys, section, &problem))
         return true;
     snprintf(what, sizeof what, "%.200s: %.300s", p->path, problem.what);
     snprintf(problem.what, sizeof problem.what, "%s", what);

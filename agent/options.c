@@ -31,9 +31,9 @@ static const struct option table[] = {
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
 /* Names that later releases bring. */
-static const char *const later_commands[] = {"copy", "key", "schedule", "nodes",
+static const char *const later_commands[] = {"copy", "schedule", "nodes",
                                              "consolidate", "extract", "drill", "binlog", "rejoin", "diagnose"};
-static const char *const later_options[] = {"key", "node", "verify"};
+static const char *const later_options[] = {"node", "verify"};
 
 static bool belongs(const struct option *o, const char *command)
 {
@@ -129,6 +129,8 @@ static bool store(struct options *o, const char *name, const char *value)
         {"verify-boot", NULL, &o->verify_boot}, {"history", &o->history, NULL}, {"wsrep-uuid", &o->wsrep_uuid, NULL},
         {"sample", &o->sample, NULL},           {"format", &o->format, NULL},
         {"until", &o->until, NULL},           {"lock", &o->lock, NULL},             {"hold", NULL, &o->hold},             {"confirm-mass-expire", NULL, &o->confirm_mass_expire},
+        {"key", &o->key, NULL},               {"trusted-signer", &o->trusted_signer, NULL},
+        {"recipient", &o->recipient, NULL},   {"kind", &o->kind, NULL},
     };
     for (size_t i = 0; i < COUNT(places); i++)
         if (!strcmp(places[i].name, name)) {
@@ -209,6 +211,15 @@ static bool check_values(const struct options *o, struct gb_error *error)
     return strcmp(o->command, "restore") || check_restore(o, error);
 }
 
+/* "WHAT [FILE]" */
+static bool takes_two(const char *command)
+{
+    for (size_t i = 0; i < COUNT(commands); i++)
+        if (!strcmp(commands[i].name, command))
+            return strchr(commands[i].arguments, ' ') != NULL;
+    return false;
+}
+
 bool options_parse(struct options *o, int argc, char **argv, struct gb_error *error)
 {
     memset(o, 0, sizeof *o);
@@ -217,10 +228,10 @@ bool options_parse(struct options *o, int argc, char **argv, struct gb_error *er
             const struct command *c;
             if (argv[i][0] == '-' && argv[i][1])
                 return error_set(error, GB_unknown_option, "there are no short options (%s)", argv[i]);
-            if (o->command && o->argument)
+            if (o->command && (o->second || (o->argument && !takes_two(o->command))))
                 return error_set(error, GB_usage, "\"%s\" is one argument too many for %s", argv[i], o->command);
             if (o->command) {
-                o->argument = argv[i];
+                *(o->argument ? &o->second : &o->argument) = argv[i];
                 continue;
             }
             if (!(c = find_command(argv[i], error)))

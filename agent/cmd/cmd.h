@@ -10,7 +10,7 @@
 
 #include <jansson.h>
 
-#define CMD_LIST(X) X(agent) X(check) X(backup) X(status) X(cancel) X(set) X(list) X(info) X(log) X(restore) X(save) X(verify) X(expire) X(hold) X(release) X(repo) X(catalog) X(version)
+#define CMD_LIST(X) X(agent) X(check) X(backup) X(status) X(cancel) X(set) X(list) X(info) X(log) X(restore) X(save) X(verify) X(expire) X(hold) X(release) X(key) X(repo) X(catalog) X(version)
 
 #define CMD_DECLARE(name) int cmd_##name(const struct options *options, struct gb_error *error);
 CMD_LIST(CMD_DECLARE)

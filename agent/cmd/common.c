@@ -16,6 +16,19 @@ bool cmd_repository_is_path(const struct options *options)
     return options->repository && location_is(options->repository);
 }
 
+/* The keys that the command line names take the place of the configured ones. */
+static bool take_keys(const struct options *options, struct repository_spec *spec, struct gb_error *error)
+{
+    const struct {
+        const char *name, *given;
+        char *to;
+    } keys[] = {{"key", options->key, spec->keys.openers}, {"trusted-signer", options->trusted_signer, spec->keys.trusted}};
+    for (unsigned i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (keys[i].given && snprintf(keys[i].to, WIRE_PATH_MAX, "%s", keys[i].given) >= (int)WIRE_PATH_MAX)
+            return error_set(error, GB_bad_value, "the value of --%s is too long", keys[i].name);
+    return true;
+}
+
 bool cmd_repository_spec(const struct options *options, struct repository_spec *spec, struct gb_error *error)
 {
     struct config config;
@@ -25,13 +38,14 @@ bool cmd_repository_spec(const struct options *options, struct repository_spec *
         if (!location_parse(options->repository, spec, error))
             return false;
         bool directory = !strcmp(spec->type, REPOSITORY_DIRECTORY), there = !directory || !stat(spec->path, &st);
-        return !directory || (there && S_ISDIR(st.st_mode)) || /* to open it would make it */
-               error_set_errno(error, GB_repository_unreachable, there ? ENOTDIR : errno, "the repository %s", spec->path);
+        if (directory && (!there || !S_ISDIR(st.st_mode))) /* to open it would make it */
+            return error_set_errno(error, GB_repository_unreachable, there ? ENOTDIR : errno, "the repository %s", spec->path);
+        return take_keys(options, spec, error);
     }
     if (!cmd_config(options, &config, error) || !(configured = config_repository(&config, options->repository, error)))
         return false;
     *spec = *configured;
-    return true;
+    return take_keys(options, spec, error);
 }
 
 struct repository *cmd_repository(const struct options *options, struct gb_error *error)

@@ -32,8 +32,10 @@ int cmd_info(const struct options *options, struct gb_error *error)
     struct gb_error absent = {0};
     const char *position = manifest_position(&m);
     bool asked = donors && position[0] && cmd_donors(options, donors, &absent);
-    char prefix[1024], name[1100], size[32], stored[32], redo[32], started[32], finished[32];
+    char recipients[512], prefix[1024], name[1100], size[32], stored[32], redo[32], started[32], finished[32];
     repository_prefix(prefix, sizeof prefix, m.cluster, m.id);
+    if (!repository_recipients(r, &m, recipients, sizeof recipients, &absent))
+        fprintf(stderr, "galera-backup: warning: %s\n", absent.what);
     if (options->json) {
         /* The manifest itself, with the schema number of our output. */
         size_t bytes;
@@ -48,6 +50,7 @@ int cmd_info(const struct options *options, struct gb_error *error)
             if (asked)
                 ist_predict(donors, position, &p);
             cmd_ist_json(root, position, &p);
+            json_object_set_new(root, "key_ids", json_string(recipients));
             json_dumpf(root, stdout, JSON_INDENT(1));
             putchar('\n');
         }
@@ -73,6 +76,10 @@ int cmd_info(const struct options *options, struct gb_error *error)
         if (options->donor && position[0] && !asked)
             fprintf(stderr, "%s could not be asked: %s\n", options->donor, absent.what);
         print_verified(&verified);
+        if (m.encryption.on)
+            printf("encrypted   for %s\n", recipients);
+        if (m.signer[0])
+            printf("signed      by %s%s\n", m.signer, r->trusted.count ? "" : " (not checked: no trusted-signer)");
         if (m.comment[0])
             printf("comment     %s\n", m.comment);
         for (uint32_t i = 0; i < m.facts.count; i++)

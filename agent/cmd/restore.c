@@ -185,7 +185,8 @@ int cmd_restore(const struct options *options, struct gb_error *error)
     struct restore_request request;
     struct restore_map *maps = r ? take_maps(options, error) : NULL;
     index_init(&index);
-    if (r && !error->code && cmd_find(options, r, &m, error) && make_request(options, &m, maps, &request, error))
+    if (r && !error->code && cmd_find(options, r, &m, error) && repository_unlock(r, &m, error) &&
+        make_request(options, &m, maps, &request, error))
         restore(options, r, &m, &request, &index, &plan, error);
     restore_plan_free(&plan);
     index_free(&index);

@@ -5,7 +5,9 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 
+#define KEY_TEST_DAYS   90
 #define SEGMENTS_BESIDE 3u /* open ones beside two for each thread: daemon/pipeline */
 #define BACKUP_NEED     (128ull << 20) /* bytes beside redo-memory: workers, messages, the index of a large backup */
 
@@ -26,6 +28,20 @@ static void check_place(const struct config *config, const struct repository_spe
                   "add a repository on another host (NFS), or copy it there; no matter if its path is a network volume");
 }
 
+/* A key that nobody has tried is found missing on the day of the restore. */
+static void check_key(const struct trial *t, const char *name, struct wire_checked *m)
+{
+    char check[64 + 24], detail[400];
+    int64_t days = ((int64_t)time(NULL) - t->key.tested_at) / 86400;
+    snprintf(check, sizeof check, "key of %s", name);
+    if (!t->key.tested_at)
+        snprintf(detail, sizeof detail, "backups are encrypted for %s, and nobody has tried whether a key opens them", t->recipients);
+    else
+        snprintf(detail, sizeof detail, "backups are encrypted for %s; %s was tried %d days ago", t->recipients, t->key.key, (int)days);
+    bool good = t->key.tested_at && days <= KEY_TEST_DAYS;
+    wire_add_check(m, check, good ? "OK" : "WARN", detail, good ? "" : "where the key is kept: galera-backup key test --key FILE --repository ...");
+}
+
 void check_repository(const struct config *config, const struct repository_spec *spec, const char *cluster, const struct wire_check *asked,
                       struct trial *t, struct wire_checked *m)
 {
@@ -44,6 +60,8 @@ void check_repository(const struct config *config, const struct repository_spec 
         wire_add_check(m, check, "FAIL", t->error.what, t->error.hint);
     else
         wire_add_check(m, check, "OK", detail, "");
+    if (in_time && !t->error.code && t->recipients[0])
+        check_key(t, check, m);
     if (!in_time || t->opened)
         check_place(config, spec, check, asked->datadir_device, m);
     if (!retention_any(&spec->keep) && !spec->append_only) {

@@ -369,7 +369,7 @@ struct pipeline *pipeline_start(const struct pipeline_setup *setup, struct gb_er
     p->pages.tail = &p->pages.head;
     p->redo.tail = &p->redo.head;
     p->sealed_tail = &p->sealed_head;
-    segments_init(&p->written, setup->repository->storage, setup->prefix);
+    segments_init(&p->written, setup->repository->storage, setup->prefix, setup->key);
     p->took_us = p->counted_us = now_us();
     adapt_begin(&p->adapt, p->counted_us);
     index_init(&p->index);

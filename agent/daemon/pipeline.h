@@ -16,6 +16,7 @@ struct pipeline;
 struct pipeline_setup {
     struct repository *repository;
     const char *prefix;
+    const struct seal_key *key; /* frames are sealed with it; NULL: they are not. Borrowed */
     const uint8_t *ring; /* mapped read-only */
     struct wire_ring shape;
     uint64_t redo_memory; /* bytes of sealed redo that may wait */

@@ -273,7 +273,8 @@ static bool map_ring(struct session *s, const struct wire_ring *m, struct gb_err
         return error_set(error, GB_protocol, "the ring is not a sealed memory file of %u + %u slots", m->page_slots,
                          m->redo_slots);
     unsigned threads = s->config->threads ? s->config->threads : processors();
-    struct pipeline_setup setup = {.repository = s->repository, .prefix = repository_backup_prefix(s->backup), .ring = s->ring,
+    struct pipeline_setup setup = {.repository = s->repository, .prefix = repository_backup_prefix(s->backup),
+                                    .key = repository_backup_key(s->backup), .ring = s->ring,
                                    .shape = *m, .redo_memory = s->config->redo_memory,
                                    .redo_spool = s->config->redo_spool, .redo_spool_size = s->config->redo_spool_size,
                                    .threads = threads,
@@ -705,7 +706,7 @@ static void hold_main(void *context)
     struct repository *r = repository_open(h->spec, &h->error);
     repository_prefix(prefix, sizeof prefix, h->cluster, h->id);
     /* Asked again for what the last time took too long: it is done already. */
-    if (r && manifest_read(&m, r->storage, prefix, &h->error) && hold_read(r->storage, prefix, &now_held, &h->error) && now_held != h->until)
+    if (r && manifest_read(&m, r->storage, prefix, &r->trusted, &h->error) && hold_read(r->storage, prefix, &now_held, &h->error) && now_held != h->until)
         hold_set(r, &m, h->until, &h->error);
     manifest_free(&m);
     repository_close(r);

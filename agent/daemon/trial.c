@@ -23,8 +23,11 @@ static void trial_main(void *context)
     struct identity_writer writer = {
         .cluster = t->cluster, .wsrep_uuid = t->cluster_uuid, .state_dir = t->state_dir};
     if (r && identity_admit(r, &writer, &t->error) &&
+        repository_check_keys(&t->spec, t->recipients, sizeof t->recipients, &t->error) &&
         storage_check_space(r->storage, t->bytes, &t->available, &t->error))
         probe(r, &t->error);
+    if (r && t->recipients[0] && !t->error.code)
+        keytest_read(r, t->cluster, &t->key);
     repository_close(r);
 }
 

@@ -8,11 +8,14 @@
 
 #include "agent/daemon/errand.h"
 #include "agent/repository/identity.h"
+#include "agent/repository/keytest.h"
 
 struct trial {
     struct gb_error error; /* why not */
     bool opened;
     uint64_t available; /* bytes free, or STORAGE_FREE_UNKNOWN */
+    char recipients[256]; /* whom a backup would be encrypted for */
+    struct keytest key;   /* of an encrypted one */
     /* private */
     struct repository_spec spec;
     uint64_t bytes;

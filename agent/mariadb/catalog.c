@@ -248,11 +248,13 @@ static enum found find_backup(struct catalog *c, const char *cluster, const char
         struct gb_error problem = {0};
         *spec = &c->config->repositories[i];
         struct repository *r = repository_open(*spec, &problem);
-        bool ok = r && manifest_read(m, r->storage, prefix, &problem);
+        bool ok = r && manifest_read(m, r->storage, prefix, &r->trusted, &problem) &&
+                  repository_recipients(r, m, m->encryption.key_ids, sizeof m->encryption.key_ids, &problem);
         repository_close(r);
         if (ok)
             return FOUND;
-        if (problem.code == GB_corrupt_backup || problem.code == GB_format_newer)
+        if (problem.code == GB_corrupt_backup || problem.code == GB_format_newer ||
+            problem.code == GB_untrusted_backup)
             error_copy(error, &problem);
         else if (problem.code != GB_not_found) {
             found = UNKNOWN;

@@ -71,9 +71,10 @@ void row_set_manifest(struct row *s, const struct manifest *m)
     for (const char *const *k = numbers; *k; k++)
         row_add(s, ", %s = %llu", *k, strtoull(wire_fact(&m->facts, *k), NULL, 10));
     row_set(s, "server_version", m->server_version);
+    row_set(s, "key_ids", m->encryption.key_ids);
     row_add(s, ", lsn_start = %" PRIu64 ", lsn_end = %" PRIu64 ", data_bytes = %" PRIu64 ", bytes_done = %" PRIu64
-               ", stored_bytes = %" PRIu64 ", chain_length = 1, encrypted = 0, percent = 100",
-            m->checkpoint_lsn, m->end_lsn, m->data_bytes, m->read_bytes, m->stored_bytes);
+               ", stored_bytes = %" PRIu64 ", chain_length = 1, encrypted = %d, percent = 100",
+            m->checkpoint_lsn, m->end_lsn, m->data_bytes, m->read_bytes, m->stored_bytes, m->encryption.on);
 }
 
 void row_set_error(struct row *s, const struct gb_error *error)

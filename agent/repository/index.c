@@ -11,6 +11,7 @@
 #define INDEX_MAGIC      0x47424958u /* "GBIX" */
 #define INDEX_VERSION    1u
 #define INDEX_HEADER     16u
+#define INDEX_SEALED     1u /* a tag of SEAL_TAG_SIZE follows the header */
 #define INDEX_LEVEL      3
 #define INDEX_STORED_MAX (1ull << 32)
 #define INDEX_PLAIN_MAX  (1ull << 33)
@@ -382,13 +383,41 @@ static size_t body_size(const struct index *x)
     return size;
 }
 
-bool index_write(const struct index *x, struct storage *storage, const char *prefix, struct object_info *info,
-                 struct gb_error *error)
+static bool store(struct storage *storage, const char *prefix, const uint8_t *data, size_t size, struct object_info *info,
+                  struct gb_error *error)
 {
-    size_t plain = body_size(x), room = INDEX_HEADER + codec_bound(plain), stored = 0;
+    char name[1024];
+    unsigned length;
+    snprintf(name, sizeof name, "%s/index", prefix);
+    memset(info, 0, sizeof *info);
+    snprintf(info->name, sizeof info->name, "index");
+    info->size = size;
+    EVP_Digest(data, size, info->sha256, &length, EVP_sha256(), NULL);
+    struct storage_writer *writer = storage_create(storage, name, error);
+    if (writer && storage_write(writer, data, size, error))
+        return storage_commit(writer, error);
+    if (writer)
+        storage_abort(writer);
+    return false;
+}
+
+/* The body of `stored` bytes encrypted behind the header and the tag. */
+static bool seal_body(const struct seal_key *key, uint8_t *out, size_t stored, struct gb_error *error)
+{
+    struct seal *seal = seal_new(key);
+    bool ok = seal ? seal_close(seal, (struct seal_place){.what = SEAL_INDEX}, out, INDEX_HEADER, out + INDEX_HEADER + SEAL_TAG_SIZE,
+                                stored, out + INDEX_HEADER, error)
+                   : error_set(error, GB_internal, "no memory for the index");
+    seal_free(seal);
+    return ok;
+}
+
+bool index_write(const struct index *x, struct storage *storage, const char *prefix, const struct seal_key *key,
+                 struct object_info *info, struct gb_error *error)
+{
+    size_t head = INDEX_HEADER + (key ? SEAL_TAG_SIZE : 0), plain = body_size(x), room = head + codec_bound(plain), stored = 0;
     uint8_t *body = malloc(plain), *out = malloc(room);
     struct codec *codec = codec_new((struct codec_spec){CODEC_ZSTD, INDEX_LEVEL});
-    struct storage_writer *writer = NULL;
     bool ok = body && out && codec;
     if (!ok)
         error_set(error, GB_internal, "no memory for the index");
@@ -398,31 +427,17 @@ bool index_write(const struct index *x, struct storage *storage, const char *pre
         enum codec_kind kind;
         struct iovec piece = {body, w.at};
         ok = !w.failed || error_set(error, GB_internal, "the index does not fit");
-        ok = ok && codec_compress(codec, &piece, 1, out + INDEX_HEADER, room - INDEX_HEADER, &stored, &kind, error);
+        ok = ok && codec_compress(codec, &piece, 1, out + head, room - head, &stored, &kind, error);
         if (ok) {
             struct bytes_writer h = bytes_writer(out, INDEX_HEADER);
             bytes_put_u32(&h, INDEX_MAGIC);
             bytes_put_u16(&h, INDEX_VERSION);
             bytes_put_u8(&h, (uint8_t)kind);
-            bytes_put_u8(&h, 0);
+            bytes_put_u8(&h, key ? INDEX_SEALED : 0);
             bytes_put_u64(&h, w.at);
         }
     }
-    if (ok) {
-        char name[1024];
-        unsigned length;
-        snprintf(name, sizeof name, "%s/index", prefix);
-        memset(info, 0, sizeof *info);
-        snprintf(info->name, sizeof info->name, "index");
-        info->size = INDEX_HEADER + stored;
-        EVP_Digest(out, info->size, info->sha256, &length, EVP_sha256(), NULL);
-        ok = (writer = storage_create(storage, name, error)) != NULL;
-        if (ok && !(ok = storage_write(writer, out, info->size, error))) {
-            storage_abort(writer);
-        } else if (ok) {
-            ok = storage_commit(writer, error);
-        }
-    }
+    ok = ok && (!key || seal_body(key, out, stored, error)) && store(storage, prefix, out, head + stored, info, error);
     codec_free(codec);
     free(body);
     free(out);
@@ -480,35 +495,64 @@ static bool get_body(struct index *x, struct bytes_reader *r, struct gb_error *e
     return (!r->failed && !bytes_left(r)) || error_set(error, GB_corrupt_backup, "index: malformed");
 }
 
-bool index_parse(struct index *x, const uint8_t *stored, size_t size, const char *name, struct gb_error *error)
+/* The body decrypted, malloc'ed. */
+static uint8_t *open_body(const struct seal_key *key, const uint8_t *stored, size_t size, const char *name, struct gb_error *error)
+{
+    struct seal *seal = seal_new(key);
+    uint8_t *out = seal ? malloc(size + 1) : NULL;
+    struct gb_error why = {0};
+    if (!out)
+        error_set(error, GB_internal, "no memory for the index");
+    else if (!seal_open(seal, (struct seal_place){.what = SEAL_INDEX}, stored, INDEX_HEADER, stored + INDEX_HEADER + SEAL_TAG_SIZE, size,
+                        stored + INDEX_HEADER, out, &why)) {
+        error_set(error, GB_corrupt_backup, "%s: %s", name, why.what);
+        free(out);
+        out = NULL;
+    }
+    seal_free(seal);
+    return out;
+}
+
+bool index_parse(struct index *x, const uint8_t *stored, size_t size, const char *name, const struct seal_key *key,
+                 struct gb_error *error)
 {
     index_init(x);
     struct bytes_reader r = bytes_reader(stored, size);
     uint32_t magic = bytes_get_u32(&r), version = bytes_get_u16(&r);
     enum codec_kind kind = (enum codec_kind)bytes_get_u8(&r);
-    uint8_t reserved = bytes_get_u8(&r);
+    uint8_t sealed = bytes_get_u8(&r);
     uint64_t plain = bytes_get_u64(&r);
-    if (r.failed || magic != INDEX_MAGIC || version != INDEX_VERSION || reserved || plain > INDEX_PLAIN_MAX ||
-        !codec_plausible(kind, stored + INDEX_HEADER, size - INDEX_HEADER, (size_t)plain))
+    size_t head = INDEX_HEADER + (key ? SEAL_TAG_SIZE : 0);
+    if (r.failed || size < head || magic != INDEX_MAGIC || version != INDEX_VERSION || sealed != (key ? INDEX_SEALED : 0) ||
+        plain > INDEX_PLAIN_MAX)
         return error_set(error, GB_corrupt_backup, "%s has no valid header", name);
+    uint8_t *opened = key ? open_body(key, stored, size - head, name, error) : NULL;
+    const uint8_t *text = key ? opened : stored + head;
+    if (!text)
+        return false;
+    if (!codec_plausible(kind, text, size - head, (size_t)plain)) {
+        free(opened);
+        return error_set(error, GB_corrupt_backup, "%s has no valid header", name);
+    }
     uint8_t *body = malloc((size_t)plain + 1);
     struct codec *codec = codec_new((struct codec_spec){CODEC_ZSTD, INDEX_LEVEL});
     bool ok = (body && codec) || error_set(error, GB_internal, "no memory for the index");
-    ok = ok && codec_decompress(codec, kind, stored + INDEX_HEADER, size - INDEX_HEADER, body, (size_t)plain, error);
+    ok = ok && codec_decompress(codec, kind, text, size - head, body, (size_t)plain, error);
     if (ok) {
         struct bytes_reader b = bytes_reader(body, (size_t)plain);
         ok = get_body(x, &b, error) && check_files(x, GB_corrupt_backup, error) &&
              check_extents(x, 0, GB_corrupt_backup, error);
     }
     free(body);
+    free(opened);
     codec_free(codec);
     if (!ok)
         index_free(x);
     return ok;
 }
 
-bool index_read(struct index *x, struct storage *storage, const char *prefix, const struct object_info *expected,
-                struct gb_error *error)
+bool index_read(struct index *x, struct storage *storage, const char *prefix, const struct seal_key *key,
+                const struct object_info *expected, struct gb_error *error)
 {
     char name[1024];
     size_t size;
@@ -522,7 +566,7 @@ bool index_read(struct index *x, struct storage *storage, const char *prefix, co
     EVP_Digest(stored, size, sha256, &length, EVP_sha256(), NULL);
     bool ok = (size == expected->size && !memcmp(sha256, expected->sha256, sizeof sha256)) ||
               error_set(error, GB_corrupt_backup, "%s is not the object that backup.json names (SHA-256)", name);
-    ok = ok && index_parse(x, stored, size, name, error);
+    ok = ok && index_parse(x, stored, size, name, key, error);
     free(stored);
     return ok;
 }

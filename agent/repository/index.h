@@ -87,14 +87,15 @@ bool index_check_kinds(const struct index *index, bool save, struct gb_error *er
    over. Errors: GB_internal, naming it. */
 bool index_finish(struct index *index, uint64_t redo_bytes, struct gb_error *error);
 
-/* The object "index" of the backup: written (info filled) and read. Reading checks everything that writing
+/* The object "index" of the backup: written (info filled) and read. key: it is sealed with that; NULL: it is not. Reading checks everything that writing
    checks, and the object's SHA-256 against expected; of a mode the permissions (INDEX_MODE_MASK) are taken. Errors: GB_store_failed; GB_corrupt_backup. */
-bool index_write(const struct index *index, struct storage *storage, const char *prefix,
+bool index_write(const struct index *index, struct storage *storage, const char *prefix, const struct seal_key *key,
                  struct object_info *info, struct gb_error *error);
-bool index_read(struct index *index, struct storage *storage, const char *prefix,
+bool index_read(struct index *index, struct storage *storage, const char *prefix, const struct seal_key *key,
                 const struct object_info *expected, struct gb_error *error);
 /* The same of the object's bytes, without the SHA-256; name: for messages. Errors: GB_corrupt_backup, GB_internal; x is then
    empty. */
-bool index_parse(struct index *index, const uint8_t *stored, size_t size, const char *name, struct gb_error *error);
+bool index_parse(struct index *index, const uint8_t *stored, size_t size, const char *name, const struct seal_key *key,
+                 struct gb_error *error);
 
 #endif

@@ -1,9 +1,11 @@
 /* backup.json; see manifest.h. */
 #include "agent/repository/manifest.h"
+#include "agent/crypto/hex.h"
 #include "agent/repository/repository.h"
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,12 +18,22 @@
 #define SEAL_END   "\"\n}"
 #define SHA256_HEX 64u
 #define SEAL_SIZE  (sizeof SEAL_BEGIN - 1 + SHA256_HEX + sizeof SEAL_END - 1)
+/* Before it, of one that is signed: who signed all before this comma. */
+#define SIGN_FORMAT ",\n \"signer\": \"%s\",\n \"signature\": \"%s\""
+#define SIGN_MAX    (sizeof SIGN_FORMAT + KEY_ID_MAX + 2 * KEY_SIGNATURE_SIZE)
+#define CIPHER      "AES-256-GCM"
 
 void manifest_free(struct manifest *m)
 {
     free(m->objects);
     m->objects = NULL;
     m->object_count = 0;
+    OPENSSL_cleanse(&m->encryption, sizeof m->encryption);
+}
+
+const struct seal_key *manifest_key(const struct manifest *m)
+{
+    return m->encryption.on ? &m->encryption.key : NULL;
 }
 
 bool manifest_is_save(const struct manifest *m)
@@ -32,25 +44,6 @@ bool manifest_is_save(const struct manifest *m)
 const char *manifest_position(const struct manifest *m)
 {
     return wire_fact(&m->facts, "position");
-}
-
-static void to_hex(const uint8_t *data, size_t size, char *out)
-{
-    for (size_t i = 0; i < size; i++)
-        snprintf(out + 2 * i, 3, "%02x", data[i]);
-}
-
-static bool from_hex(const char *text, uint8_t *out, size_t size)
-{
-    if (!text || strlen(text) != 2 * size || strspn(text, "0123456789abcdef") != 2 * size)
-        return false;
-    for (size_t i = 0; i < size; i++) {
-        unsigned value;
-        if (sscanf(text + 2 * i, "%2x", &value) != 1)
-            return false;
-        out[i] = (uint8_t)value;
-    }
-    return true;
 }
 
 static json_t *time_json(time_t t)
@@ -89,20 +82,22 @@ static json_t *to_json(const struct manifest *m)
     json_object_set_new(root, "lsn_start", json_integer((json_int_t)m->checkpoint_lsn));
     json_object_set_new(root, "lsn_checkpoint_end", json_integer((json_int_t)m->checkpoint_end_lsn));
     json_object_set_new(root, "lsn_end", json_integer((json_int_t)m->end_lsn));
-    to_hex(m->redo_header, WIRE_REDO_HEADER, hex);
+    hex_write(m->redo_header, WIRE_REDO_HEADER, hex);
     json_object_set_new(root, "redo_header", json_string(hex));
     json_object_set_new(root, "data_bytes", json_integer((json_int_t)m->data_bytes));
     json_object_set_new(root, "read_bytes", json_integer((json_int_t)m->read_bytes));
     json_object_set_new(root, "redo_bytes", json_integer((json_int_t)m->redo_bytes));
     json_object_set_new(root, "stored_bytes", json_integer((json_int_t)m->stored_bytes));
     json_object_set_new(root, "files", json_integer(m->files));
-    json_object_set_new(root, "encryption", json_null());
+    hex_write(m->encryption.check, sizeof m->encryption.check, hex);
+    json_object_set_new(root, "encryption",
+                        m->encryption.on ? json_pack("{s:s, s:s}", "cipher", CIPHER, "check", hex) : json_null());
     for (uint32_t i = 0; i < m->facts.count; i++)
         json_object_set_new(facts, m->facts.fact[i].key, json_string(m->facts.fact[i].value));
     json_object_set_new(root, "facts", facts);
     for (size_t i = 0; i < m->object_count; i++) {
         char sha[65];
-        to_hex(m->objects[i].sha256, 32, sha);
+        hex_write(m->objects[i].sha256, 32, sha);
         json_array_append_new(objects, json_pack("{s:s, s:I, s:s}", "name", m->objects[i].name, "bytes",
                                                  (json_int_t)m->objects[i].size, "sha256", sha));
     }
@@ -116,7 +111,7 @@ void manifest_seal(const char *text, size_t size, char seal[MANIFEST_SEAL_MAX])
     char hex[SHA256_HEX + 1];
     unsigned length;
     EVP_Digest(text, size, sha256, &length, EVP_sha256(), NULL);
-    to_hex(sha256, sizeof sha256, hex);
+    hex_write(sha256, sizeof sha256, hex);
     snprintf(seal, MANIFEST_SEAL_MAX, SEAL_BEGIN "%s" SEAL_END, hex);
 }
 
@@ -129,27 +124,79 @@ static bool is_sealed(const char *text, size_t size)
     return !memcmp(text + size - SEAL_SIZE, seal, SEAL_SIZE);
 }
 
-bool manifest_write(const struct manifest *m, struct storage *storage, const char *prefix, struct gb_error *error)
+/* The text before its end, signed if there is a signer; malloc'ed. */
+static char *make_text(const struct manifest *m, const struct crypto_key *signer, struct gb_error *error)
 {
     json_t *root = to_json(m);
-    char *text = json_dumps(root, JSON_INDENT(1));
+    char *json = json_dumps(root, JSON_INDENT(1)), *text = json ? malloc(strlen(json) + SIGN_MAX) : NULL;
+    uint8_t signature[KEY_SIGNATURE_SIZE];
+    char hex[2 * KEY_SIGNATURE_SIZE + 1];
+    size_t size = json ? strlen(json) - 2 : 0; /* without the end of the object */
     json_decref(root);
-    char name[1024];
-    snprintf(name, sizeof name, "%s/backup.json", prefix);
+    bool ok = text || error_set(error, GB_internal, "no memory for the manifest");
+    if (ok) {
+        snprintf(text, size + 1, "%s", json);
+        ok = !signer || key_sign(signer, text, size, signature, error);
+    }
+    if (ok && signer) {
+        hex_write(signature, sizeof signature, hex);
+        snprintf(text + size, SIGN_MAX, SIGN_FORMAT, signer->id, hex);
+    }
+    free(json);
+    if (ok)
+        return text;
+    free(text);
+    return NULL;
+}
+
+bool manifest_write(const struct manifest *m, struct storage *storage, const char *prefix, const struct crypto_key *signer,
+                    struct gb_error *error)
+{
+    char name[1024], seal[MANIFEST_SEAL_MAX], *text = make_text(m, signer, error);
     if (!text)
-        return error_set(error, GB_internal, "no memory for the manifest");
+        return false;
+    snprintf(name, sizeof name, "%s/backup.json", prefix);
+    manifest_seal(text, strlen(text), seal);
     struct storage_writer *w = storage_create(storage, name, error);
     bool ok = w != NULL;
-    size_t size = strlen(text) - 2; /* without the end of the object */
-    char seal[MANIFEST_SEAL_MAX];
-    manifest_seal(text, size, seal);
-    if (ok && (!storage_write(w, text, size, error) || !storage_write(w, seal, SEAL_SIZE, error))) {
+    if (ok && (!storage_write(w, text, strlen(text), error) || !storage_write(w, seal, SEAL_SIZE, error))) {
         storage_abort(w);
         ok = false;
     } else if (ok)
         ok = storage_commit(w, error);
     free(text);
     return ok;
+}
+
+/* Of a text that ends as it should. The signature is the last thing before the seal: nothing can stand between. */
+static bool check_signature(const struct manifest *m, const char *text, size_t size, const char *given, const char *name,
+                            const struct crypto_keys *trusted, struct gb_error *error)
+{
+    uint8_t signature[KEY_SIGNATURE_SIZE];
+    char block[SIGN_MAX];
+    if (!trusted || !trusted->count)
+        return true;
+    if (!m->signer[0])
+        return error_set(error, GB_untrusted_backup, "%s is not signed", name);
+    int length = snprintf(block, sizeof block, SIGN_FORMAT, m->signer, given ? given : "");
+    size_t end = size - SEAL_SIZE;
+    for (unsigned i = 0; i < trusted->count; i++)
+        if (!strcmp(trusted->key[i].id, m->signer))
+            return (hex_read(given, signature, sizeof signature) && length > 0 && (size_t)length < end &&
+                    !memcmp(text + end - length, block, (size_t)length) &&
+                    key_signed(&trusted->key[i], text, end - (size_t)length, signature)) ||
+                   error_set(error, GB_untrusted_backup, "%s was changed after %s had signed it", name, m->signer);
+    return error_set(error, GB_untrusted_backup, "%s is signed by %s, which is no trusted signer", name, m->signer);
+}
+
+static bool get_encryption(struct manifest *m, const json_t *o)
+{
+    if (!o || json_is_null(o))
+        return true;
+    const char *cipher = json_string_value(json_object_get(o, "cipher"));
+    m->encryption.on = true;
+    return cipher && !strcmp(cipher, CIPHER) && hex_read(m->nonce, m->encryption.key.identity, SEAL_IDENTITY_SIZE) &&
+           hex_read(json_string_value(json_object_get(o, "check")), m->encryption.check, SEAL_CHECK_SIZE);
 }
 
 static void get_text(const json_t *root, const char *key, char *out, size_t size)
@@ -178,7 +225,7 @@ static bool get_objects(struct manifest *m, const json_t *list)
         char expected[64];
         bool segment = sscanf(info->name, "data/%6u.seg", &number) == 1;
         snprintf(expected, sizeof expected, "data/%06u.seg", segment ? number : 0);
-        if (!from_hex(json_string_value(json_object_get(o, "sha256")), info->sha256, 32) ||
+        if (!hex_read(json_string_value(json_object_get(o, "sha256")), info->sha256, 32) ||
             (i == 0 ? strcmp(info->name, "index") : !segment || strcmp(info->name, expected)))
             return false;
         m->object_count++;
@@ -186,7 +233,8 @@ static bool get_objects(struct manifest *m, const json_t *list)
     return true;
 }
 
-bool manifest_parse(struct manifest *m, const char *text, size_t size, const char *name, struct gb_error *error)
+bool manifest_parse(struct manifest *m, const char *text, size_t size, const char *name, const struct crypto_keys *trusted,
+                    struct gb_error *error)
 {
     memset(m, 0, sizeof *m);
     json_error_t why;
@@ -205,6 +253,7 @@ bool manifest_parse(struct manifest *m, const char *text, size_t size, const cha
     get_text(root, "agent_version", m->agent_version, sizeof m->agent_version);
     get_text(root, "comment", m->comment, sizeof m->comment);
     get_text(root, "user", m->user, sizeof m->user);
+    get_text(root, "signer", m->signer, sizeof m->signer);
     m->started_at = json_time(json_object_get(root, "started_at"));
     m->finished_at = json_time(json_object_get(root, "finished_at"));
     m->checkpoint_lsn = get_number(root, "lsn_start");
@@ -225,9 +274,11 @@ bool manifest_parse(struct manifest *m, const char *text, size_t size, const cha
                        MANIFEST_FORMAT);
     else if (!is_sealed(text, size))
         ok = error_set(error, GB_corrupt_backup, "%s has been changed or cut: its own SHA-256 is wrong", name);
+    else if (!check_signature(m, text, size, json_string_value(json_object_get(root, "signature")), name, trusted, error))
+        ok = false;
     else if (!ok || m->format != MANIFEST_FORMAT || !label_valid(m->id) || !cluster_name_valid(m->cluster) ||
-             !get_objects(m, json_object_get(root, "objects")) ||
-             !from_hex(json_string_value(json_object_get(root, "redo_header")), m->redo_header, WIRE_REDO_HEADER) ||
+             !get_encryption(m, json_object_get(root, "encryption")) || !get_objects(m, json_object_get(root, "objects")) ||
+             !hex_read(json_string_value(json_object_get(root, "redo_header")), m->redo_header, WIRE_REDO_HEADER) ||
              m->checkpoint_lsn + m->redo_bytes != m->end_lsn)
         ok = error_set(error, GB_corrupt_backup, "%s is not a manifest of format %d", name, MANIFEST_FORMAT);
     json_decref(root);
@@ -236,14 +287,15 @@ bool manifest_parse(struct manifest *m, const char *text, size_t size, const cha
     return ok;
 }
 
-bool manifest_read(struct manifest *m, struct storage *storage, const char *prefix, struct gb_error *error)
+bool manifest_read(struct manifest *m, struct storage *storage, const char *prefix, const struct crypto_keys *trusted,
+                   struct gb_error *error)
 {
     char name[1024];
     size_t size;
     memset(m, 0, sizeof *m);
     snprintf(name, sizeof name, "%s/backup.json", prefix);
     char *text = storage_read_all(storage, name, MANIFEST_SIZE_MAX, &size, error);
-    bool ok = text && manifest_parse(m, text, size, name, error);
+    bool ok = text && manifest_parse(m, text, size, name, trusted, error);
     char of[1024];
     free(text);
     repository_prefix(of, sizeof of, m->cluster, m->id);

@@ -1,9 +1,12 @@
 /* A repository and the backups in it; see repository.h. */
 #include "agent/repository/repository.h"
+#include "agent/crypto/hex.h"
+#include "agent/repository/keys.h"
 #include "agent/repository/verified.h"
 #include "agent/utc.h"
 
 #include <inttypes.h>
+#include <openssl/crypto.h>
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +15,9 @@
 struct repository_backup {
     struct repository *repository;
     struct storage_lock *lock;
+    bool encrypted;
+    struct seal_key key;
+    struct crypto_keys recipients, signer; /* the signer is one key, or none */
     bool (*wanted)(void *context, bool last); /* NULL: it is */
     void *context;
     char prefix[WIRE_NAME_MAX + WIRE_ID_MAX + 16];
@@ -78,8 +84,12 @@ struct repository *repository_open(const struct repository_spec *spec, struct gb
         r->storage = storage_open_swift(&spec->swift, &spec->remote, error);
     else
         error_set(error, GB_not_supported, "repositories of type \"%s\" are not supported by this release", spec->type);
-    if (r->storage)
+    if (r->storage && (!spec->keys.trusted[0] || (keys_load(&r->trusted, "trusted-signer", spec->keys.trusted, error) &&
+                                                  keys_check(&r->trusted, "trusted-signer", KEY_TO_TRUST, error))))
         return r;
+    if (r->storage)
+        storage_close(r->storage);
+    keys_free(&r->trusted);
     free(r);
     return NULL;
 }
@@ -89,7 +99,65 @@ void repository_close(struct repository *r)
     if (!r)
         return;
     storage_close(r->storage);
+    keys_free(&r->trusted);
     free(r);
+}
+
+bool repository_unlock(struct repository *r, struct manifest *m, struct gb_error *error)
+{
+    struct crypto_keys openers = {0};
+    struct envelope envelope;
+    char prefix[1024];
+    if (!m->encryption.on || m->encryption.unlocked)
+        return true;
+    repository_prefix(prefix, sizeof prefix, m->cluster, m->id);
+    bool ok = (!r->spec.keys.openers[0] || (keys_load(&openers, "decryption-key", r->spec.keys.openers, error) &&
+                                            keys_check(&openers, "decryption-key", KEY_TO_OPEN, error))) &&
+              backup_keys_read(r->storage, prefix, &envelope, error) &&
+              envelope_open(&envelope, &openers, m->encryption.key.identity, m->encryption.check, &m->encryption.key, m->encryption.opened_with, error);
+    m->encryption.unlocked = ok;
+    if (ok)
+        envelope_ids(&envelope, m->encryption.key_ids, sizeof m->encryption.key_ids);
+    keys_free(&openers);
+    return ok;
+}
+
+bool repository_recipients(struct repository *r, const struct manifest *m, char *out, size_t size, struct gb_error *error)
+{
+    struct envelope envelope;
+    char prefix[1024];
+    repository_prefix(prefix, sizeof prefix, m->cluster, m->id);
+    out[0] = '\0';
+    if (!m->encryption.on)
+        return true;
+    if (!backup_keys_read(r->storage, prefix, &envelope, error))
+        return false;
+    envelope_ids(&envelope, out, size);
+    return true;
+}
+
+static bool change_envelope(struct envelope *e, const struct manifest *m, const struct crypto_keys *recipients, const char *without,
+                            struct gb_error *error)
+{
+    for (unsigned i = 0; recipients && i < recipients->count; i++)
+        if (!envelope_add(e, &m->encryption.key, &recipients->key[i], error))
+            return false;
+    if (without && !envelope_remove(e, without))
+        return error_set(error, GB_not_found, "%s is not encrypted for %s", m->id, without);
+    return e->count || error_set(error, GB_bad_value, "%s is encrypted for %s alone: nobody could open it any more", m->id, without);
+}
+
+bool repository_rekey(struct repository *r, const struct manifest *m, const struct crypto_keys *recipients, const char *without,
+                      struct gb_error *error)
+{
+    struct envelope envelope;
+    char prefix[1024];
+    repository_prefix(prefix, sizeof prefix, m->cluster, m->id);
+    struct storage_lock *lock = repository_lock(r, prefix, error);
+    bool ok = lock && backup_keys_read(r->storage, prefix, &envelope, error) && change_envelope(&envelope, m, recipients, without, error) &&
+              backup_keys_write(r->storage, prefix, &envelope, error);
+    storage_unlock(lock);
+    return ok;
 }
 
 /* Names of the entries of a prefix. */
@@ -178,7 +246,7 @@ static bool list_cluster(struct repository *r, const char *cluster, struct listi
         }
         l->list = more;
         repository_prefix(prefix, sizeof prefix, cluster, labels.name[i]);
-        if (manifest_read(&more[l->count], r->storage, prefix, &problem))
+        if (manifest_read(&more[l->count], r->storage, prefix, &r->trusted, &problem))
             l->count++;
         else if (storage_is_away(&problem)) {
             error_copy(error, &problem);
@@ -265,7 +333,7 @@ static void warn_stderr(void *context, const char *text)
 /* Damage is a property of the backup; anything else may be gone the next time, and is no reason to take another backup. */
 static bool is_damage(const struct gb_error *why)
 {
-    return why->code == GB_corrupt_backup || why->code == GB_format_newer;
+    return why->code == GB_corrupt_backup || why->code == GB_format_newer || why->code == GB_untrusted_backup;
 }
 
 /* Of a backup whose manifest can't be read, too. */
@@ -518,6 +586,58 @@ bool repository_lock_look(struct repository *r, const char *prefix, struct stora
     return storage_lock_look(r->storage, name, state, error);
 }
 
+static void backup_free(struct repository_backup *b)
+{
+    keys_free(&b->recipients);
+    keys_free(&b->signer);
+    OPENSSL_cleanse(&b->key, sizeof b->key);
+    free(b);
+}
+
+/* Whom a backup is encrypted for, and who signs it. */
+static bool load_writer_keys(const struct repository_keys *settings, struct crypto_keys *recipients, struct crypto_keys *signer,
+                             struct gb_error *error)
+{
+    if (settings->recipients[0] && (!keys_load(recipients, "encryption-recipient", settings->recipients, error) ||
+                                    !keys_check(recipients, "encryption-recipient", KEY_FOR_RECIPIENT, error)))
+        return false;
+    return !settings->signer[0] ||
+           (keys_load(signer, "signing-key", settings->signer, error) && keys_check(signer, "signing-key", KEY_TO_SIGN, error) &&
+            (signer->count == 1 || error_set(error, GB_bad_key, "signing-key names %u keys; one signs", signer->count)));
+}
+
+bool repository_check_keys(const struct repository_spec *spec, char *out, size_t size, struct gb_error *error)
+{
+    struct crypto_keys recipients = {0}, signer = {0};
+    bool ok = load_writer_keys(&spec->keys, &recipients, &signer, error);
+    size_t at = 0;
+    out[0] = '\0';
+    for (unsigned i = 0; i < recipients.count && at < size; i++)
+        at += (size_t)snprintf(out + at, size - at, "%s%s", i ? ", " : "", recipients.key[i].id[0] ? recipients.key[i].id : "a passphrase");
+    keys_free(&recipients);
+    keys_free(&signer);
+    return ok;
+}
+
+/* The data key, whom it will be wrapped for, and who signs. */
+static bool take_keys(struct repository_backup *b, const struct repository_keys *settings, struct gb_error *error)
+{
+    bool ok = load_writer_keys(settings, &b->recipients, &b->signer, error);
+    b->encrypted = b->recipients.count;
+    return ok && (!b->encrypted || seal_key_make(&b->key, error));
+}
+
+/* At the end, for a passphrase takes its time. */
+static bool write_envelope(const struct repository_backup *b, struct manifest *m, struct gb_error *error)
+{
+    struct envelope envelope = {.count = 0};
+    bool ok = true;
+    for (unsigned i = 0; ok && i < b->recipients.count; i++)
+        ok = envelope_add(&envelope, &b->key, &b->recipients.key[i], error);
+    envelope_ids(&envelope, m->encryption.key_ids, sizeof m->encryption.key_ids);
+    return ok && backup_keys_write(b->repository->storage, b->prefix, &envelope, error);
+}
+
 struct repository_backup *repository_begin(struct repository *r, const char *cluster, const char *label,
                                            struct gb_error *error)
 {
@@ -534,15 +654,20 @@ struct repository_backup *repository_begin(struct repository *r, const char *clu
     }
     b->repository = r;
     repository_prefix(b->prefix, sizeof b->prefix, cluster, label);
-    bool ok = list_names(r, b->prefix, &there, error);
+    bool ok = take_keys(b, &r->spec.keys, error) && list_names(r, b->prefix, &there, error);
     if (ok && there.count)
         ok = error_set(error, GB_store_failed, "%s/%s exists already", storage_describe(r->storage), b->prefix);
     free(there.name);
     snprintf(name, sizeof name, "%s/" REPOSITORY_LOCK_NAME, b->prefix);
     if (ok && (b->lock = storage_lock(r->storage, name, error)))
         return b;
-    free(b);
+    backup_free(b);
     return NULL;
+}
+
+const struct seal_key *repository_backup_key(const struct repository_backup *b)
+{
+    return b->encrypted ? &b->key : NULL;
 }
 
 const char *repository_backup_prefix(const struct repository_backup *b)
@@ -561,13 +686,21 @@ static bool still_wanted(const struct repository_backup *b, bool last, struct gb
     return !b->wanted || b->wanted(b->context, last) || error_set(error, GB_cancelled, "%s is not wanted any more", b->prefix);
 }
 
-static void make_nonce(char out[33])
+/* Of an encrypted backup its identity, else random. */
+static void make_nonce(const struct repository_backup *b, struct manifest *m)
 {
-    unsigned char bytes[16];
-    if (RAND_bytes(bytes, sizeof bytes) != 1)
+    uint8_t bytes[SEAL_IDENTITY_SIZE];
+    if (b->encrypted)
+        memcpy(bytes, b->key.identity, sizeof bytes);
+    else if (RAND_bytes(bytes, sizeof bytes) != 1)
         memset(bytes, 0, sizeof bytes);
-    for (size_t i = 0; i < sizeof bytes; i++)
-        snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+    hex_write(bytes, sizeof bytes, m->nonce);
+    m->encryption.on = b->encrypted;
+    if (b->encrypted) {
+        m->encryption.key = b->key;
+        m->encryption.unlocked = true;
+        seal_key_check(&b->key, m->encryption.check);
+    }
 }
 
 /* What the manifest is about to name is there. That the lock is ours still, the store says of each object that it writes. */
@@ -594,7 +727,8 @@ bool repository_commit(struct repository_backup *b, struct index *index, struct 
     bool ok = index_finish(index, m->redo_bytes, error);
     m->objects = ok ? calloc(segment_count + 1, sizeof *m->objects) : NULL;
     ok = ok && (m->objects || error_set(error, GB_internal, "no memory for the manifest"));
-    ok = ok && index_write(index, storage, b->prefix, &m->objects[0], error);
+    ok = ok && index_write(index, storage, b->prefix, repository_backup_key(b), &m->objects[0], error) &&
+         (!b->encrypted || write_envelope(b, m, error));
     if (ok) {
         if (segment_count)
             memcpy(m->objects + 1, segments, segment_count * sizeof *segments);
@@ -608,16 +742,16 @@ bool repository_commit(struct repository_backup *b, struct index *index, struct 
             m->read_bytes += index->extents[i].file_no == WIRE_FILE_REDO ? 0 : index->extents[i].length;
         for (size_t i = 0; i < m->object_count; i++)
             m->stored_bytes += m->objects[i].size;
-        make_nonce(m->nonce);
+        make_nonce(b, m);
         ok = check_stored(b, m, error) && still_wanted(b, false, error) &&
-             manifest_write(m, storage, b->prefix, error) && still_wanted(b, true, error);
+             manifest_write(m, storage, b->prefix, b->signer.count ? &b->signer.key[0] : NULL, error) && still_wanted(b, true, error);
     }
     if (!ok) {
         repository_abort(b);
         return false;
     }
     storage_unlock(b->lock);
-    free(b);
+    backup_free(b);
     return true;
 }
 
@@ -627,5 +761,5 @@ void repository_abort(struct repository_backup *b)
     if (!storage_remove_all(b->repository->storage, b->prefix, &ignored))
         warn_stderr(NULL, ignored.what);
     storage_unlock(b->lock);
-    free(b);
+    backup_free(b);
 }

@@ -17,6 +17,11 @@
 #define REPOSITORY_S3        "s3"
 #define REPOSITORY_SWIFT     "swift"
 
+/* Keys are loaded when they are needed: who writes wants recipients and perhaps a signer, who reads what opens and who is trusted. */
+struct repository_keys { /* settings as keys_load() takes them; "": none */
+    char recipients[WIRE_PATH_MAX], openers[WIRE_PATH_MAX], signer[WIRE_PATH_MAX], trusted[WIRE_PATH_MAX];
+};
+
 struct repository_spec { /* one [repository:NAME] section; strings owned by the configuration */
     char name[64];
     char type[16];   /* REPOSITORY_DIRECTORY, REPOSITORY_S3, REPOSITORY_SWIFT */
@@ -25,6 +30,7 @@ struct repository_spec { /* one [repository:NAME] section; strings owned by the 
     struct s3_options s3;
     struct swift_options swift;
     struct codec_spec compression;
+    struct repository_keys keys;
     unsigned min_free_percent;
     bool required;
     struct retention_policy keep;
@@ -35,6 +41,7 @@ struct repository_spec { /* one [repository:NAME] section; strings owned by the 
 struct repository {
     struct repository_spec spec;
     struct storage *storage;
+    struct crypto_keys trusted; /* none: manifests need not be signed */
 };
 
 /* Whether it is behind a network by its nature, so that each look at it may take its time. */
@@ -42,6 +49,7 @@ bool repository_is_remote(const struct repository_spec *spec);
 /* Of one that is: the name of its bucket or container. */
 const char *repository_bucket(const struct repository_spec *spec);
 
+/* Errors: of the storage; GB_bad_key of trusted signers. */
 struct repository *repository_open(const struct repository_spec *spec, struct gb_error *error);
 void repository_close(struct repository *repository);
 
@@ -82,11 +90,28 @@ struct storage_lock *repository_lock(struct repository *repository, const char *
 /* What is known of it without taking it. Errors: the store's. */
 bool repository_lock_look(struct repository *repository, const char *prefix, struct storage_lock_state *state, struct gb_error *error);
 
-/* One backup being written. Holds the lock of its prefix. GB_store_failed if the label exists. */
+/* Opens the manifest's data key with the repository's keys (openers); nothing to do if the backup is not encrypted. Before its index
+   and its frames are read. Errors: GB_key_missing, naming the keys that open it; GB_bad_key; GB_corrupt_backup; those of reading. */
+bool repository_unlock(struct repository *repository, struct manifest *manifest, struct gb_error *error);
+
+/* The ids of those who can open the backup, with ", " between; "" if it is not encrypted. Errors: GB_corrupt_backup, those of reading. */
+bool repository_recipients(struct repository *repository, const struct manifest *manifest, char *out, size_t size, struct gb_error *error);
+/* Changes who can open an encrypted backup: adds the recipients (may be NULL; the manifest must have been unlocked for them), then
+   takes the id `without` away (may be NULL). Only keys.json is written. Errors: GB_repository_busy (someone else changes the
+   backup); GB_bad_value: nobody would be left who can open it; GB_not_found: there is no such id; those of the storage. */
+bool repository_rekey(struct repository *repository, const struct manifest *manifest, const struct crypto_keys *recipients,
+                      const char *without, struct gb_error *error);
+/* Whether the keys that a writer needs (recipients, signer) can be loaded; ids of the recipients to out. Errors: GB_bad_key. */
+bool repository_check_keys(const struct repository_spec *spec, char *out, size_t size, struct gb_error *error);
+
+/* One backup being written. Holds the lock of its prefix. GB_store_failed if the label exists; GB_bad_key of its recipients and its
+   signer. */
 struct repository_backup;
 struct repository_backup *repository_begin(struct repository *repository, const char *cluster,
                                            const char *label, struct gb_error *error);
 const char *repository_backup_prefix(const struct repository_backup *backup);
+/* What frames are sealed with; NULL: they are not. */
+const struct seal_key *repository_backup_key(const struct repository_backup *backup);
 /* Who is asked twice by repository_commit() whether the backup is still wanted: before backup.json is written and, for the last
    time, when it is there. The answer false removes all that was written. */
 void repository_backup_ask(struct repository_backup *backup, bool (*wanted)(void *context, bool last), void *context);

@@ -12,9 +12,20 @@
 
 #define FRAME_MAGIC 0x47424631u /* "GBF1" */
 #define SEAL_NONE   0u
+#define SEAL_GCM    1u
+#define TAG_AT      (FRAME_HEADER_SIZE - FRAME_HASH_SIZE) /* of the header: where the hash stands, or the tag */
+
+_Static_assert(FRAME_HASH_SIZE == SEAL_TAG_SIZE, "one takes the other's place");
+
+struct frame_reader {
+    struct codec *codec;
+    struct seal *seal; /* NULL: frames are not sealed */
+    uint8_t *opened;   /* what was sealed, still compressed */
+};
 
 struct segment_writer {
     struct storage_writer *writer;
+    struct seal *seal; /* NULL: frames are not sealed */
     EVP_MD_CTX *digest;
     uint32_t number, frames;
     uint64_t size;
@@ -67,7 +78,7 @@ void frame_buffer_free(struct frame_buffer *buffer)
     memset(buffer, 0, sizeof *buffer);
 }
 
-static void put_header(const struct frame *f, uint8_t *out)
+static void put_header(const struct frame *f, bool sealed, uint8_t *out)
 {
     struct bytes_writer w = bytes_writer(out, FRAME_HEADER_SIZE);
     bytes_put_u32(&w, FRAME_MAGIC);
@@ -76,19 +87,48 @@ static void put_header(const struct frame *f, uint8_t *out)
     bytes_put_u32(&w, f->stored_size);
     bytes_put_u32(&w, f->plain_size);
     bytes_put_u8(&w, (uint8_t)f->codec);
-    bytes_put_u8(&w, SEAL_NONE);
+    bytes_put_u8(&w, sealed ? SEAL_GCM : SEAL_NONE);
     bytes_put_u16(&w, 0);
     bytes_put(&w, f->hash, FRAME_HASH_SIZE);
 }
 
-bool frame_open(struct codec *codec, const struct frame *f, const uint8_t *stored, uint8_t *plain, struct gb_error *error)
+static struct seal_place place_of(const struct frame *f)
+{
+    return (struct seal_place){SEAL_FRAME, f->segment, f->number};
+}
+
+struct frame_reader *frame_reader_new(const struct seal_key *key)
+{
+    struct frame_reader *r = calloc(1, sizeof *r);
+    if (r && (r->codec = codec_new((struct codec_spec){CODEC_ZSTD, 1})) &&
+        (!key || ((r->seal = seal_new(key)) && (r->opened = malloc(codec_bound(FRAME_PLAIN_MAX))))))
+        return r;
+    frame_reader_free(r);
+    return NULL;
+}
+
+void frame_reader_free(struct frame_reader *r)
+{
+    if (!r)
+        return;
+    codec_free(r->codec);
+    seal_free(r->seal);
+    free(r->opened);
+    free(r);
+}
+
+bool frame_open(struct frame_reader *r, const struct frame *f, const uint8_t *stored, uint8_t *plain, struct gb_error *error)
 {
     uint8_t expected[FRAME_HEADER_SIZE], hash[FRAME_HASH_SIZE];
-    put_header(f, expected);
+    const uint8_t *text = stored + FRAME_HEADER_SIZE;
+    put_header(f, r->seal != NULL, expected);
     struct gb_error why = {0};
-    if (memcmp(stored, expected, FRAME_HEADER_SIZE))
+    if (memcmp(stored, expected, r->seal ? TAG_AT : FRAME_HEADER_SIZE))
         error_set(&why, GB_corrupt_backup, "its header is not what the index says");
-    else if (codec_decompress(codec, f->codec, stored + FRAME_HEADER_SIZE, f->stored_size, plain, f->plain_size, &why)) {
+    else if (r->seal && f->stored_size > codec_bound(FRAME_PLAIN_MAX))
+        error_set(&why, GB_corrupt_backup, "it is too long");
+    else if ((!r->seal || seal_open(r->seal, place_of(f), stored, TAG_AT, text, f->stored_size, stored + TAG_AT, r->opened, &why)) &&
+             codec_decompress(r->codec, f->codec, r->seal ? r->opened : text, f->stored_size, plain, f->plain_size, &why)) {
         struct iovec piece = {plain, f->plain_size};
         hash_pieces(&piece, 1, hash);
         if (!memcmp(hash, f->hash, FRAME_HASH_SIZE))
@@ -99,11 +139,21 @@ bool frame_open(struct codec *codec, const struct frame *f, const uint8_t *store
                      f->offset, why.what);
 }
 
-struct segment_writer *segment_create(struct storage *storage, const char *prefix, uint32_t number, struct gb_error *error)
+static void writer_free(struct segment_writer *s)
+{
+    if (!s)
+        return;
+    EVP_MD_CTX_free(s->digest);
+    seal_free(s->seal);
+    free(s);
+}
+
+struct segment_writer *segment_create(struct storage *storage, const char *prefix, uint32_t number, const struct seal_key *key,
+                                      struct gb_error *error)
 {
     struct segment_writer *s = calloc(1, sizeof *s);
     char path[1024];
-    if (s && (s->digest = EVP_MD_CTX_new()) && EVP_DigestInit_ex(s->digest, EVP_sha256(), NULL)) {
+    if (s && (s->digest = EVP_MD_CTX_new()) && EVP_DigestInit_ex(s->digest, EVP_sha256(), NULL) && (!key || (s->seal = seal_new(key)))) {
         s->number = number;
         snprintf(s->name, sizeof s->name, "data/%06u.seg", number);
         snprintf(path, sizeof path, "%s/%s", prefix, s->name);
@@ -111,9 +161,7 @@ struct segment_writer *segment_create(struct storage *storage, const char *prefi
             return s;
     } else
         error_set(error, GB_internal, "no memory for a segment");
-    if (s)
-        EVP_MD_CTX_free(s->digest);
-    free(s);
+    writer_free(s);
     return NULL;
 }
 
@@ -121,14 +169,16 @@ bool segment_append(struct segment_writer *s, struct frame_buffer *buffer, struc
 {
     struct frame *f = &buffer->frame;
     f->segment = s->number;
-    f->number = s->frames;
+    f->number = s->frames++; /* whatever becomes of it: a number is sealed but once */
     f->offset = s->size;
-    put_header(f, buffer->data);
+    put_header(f, s->seal != NULL, buffer->data);
+    if (s->seal && !seal_close(s->seal, place_of(f), buffer->data, TAG_AT, buffer->data + FRAME_HEADER_SIZE, f->stored_size,
+                               buffer->data + TAG_AT, error))
+        return false;
     size_t size = FRAME_HEADER_SIZE + f->stored_size;
     EVP_DigestUpdate(s->digest, buffer->data, size);
     if (!storage_write(s->writer, buffer->data, size, error))
         return false;
-    s->frames++;
     s->size += size;
     return true;
 }
@@ -146,8 +196,7 @@ bool segment_close(struct segment_writer *s, struct object_info *info, struct gb
     unsigned length;
     EVP_DigestFinal_ex(s->digest, info->sha256, &length);
     bool ok = storage_commit(s->writer, error);
-    EVP_MD_CTX_free(s->digest);
-    free(s);
+    writer_free(s);
     return ok;
 }
 
@@ -156,6 +205,5 @@ void segment_abort(struct segment_writer *s)
     if (!s)
         return;
     storage_abort(s->writer);
-    EVP_MD_CTX_free(s->digest);
-    free(s);
+    writer_free(s);
 }

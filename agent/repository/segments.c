@@ -4,11 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-void segments_init(struct segments *s, struct storage *storage, const char *prefix)
+void segments_init(struct segments *s, struct storage *storage, const char *prefix,
+                   const struct seal_key *key)
 {
     memset(s, 0, sizeof *s);
     s->storage = storage;
     s->prefix = prefix;
+    s->key = key;
     s->next = 1;
     pthread_mutex_init(&s->mutex, NULL);
 }
@@ -56,7 +58,7 @@ bool segments_append(struct segments *s, struct segment_writer **segment,
         pthread_mutex_lock(&s->mutex);
         uint32_t number = s->next++;
         pthread_mutex_unlock(&s->mutex);
-        if (!(*segment = segment_create(s->storage, s->prefix, number, error)))
+        if (!(*segment = segment_create(s->storage, s->prefix, number, s->key, error)))
             return false;
     }
     return segment_append(*segment, buffer, error);

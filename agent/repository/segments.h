@@ -12,14 +12,16 @@
 struct segments {
     struct storage *storage;
     const char *prefix;
+    const struct seal_key *key; /* NULL: frames are not sealed */
     pthread_mutex_t mutex; /* what follows; held for no I/O */
     uint32_t next;
     struct object_info *closed; /* by number after segments_sort() */
     size_t count, capacity;
 };
 
-/* prefix: of the backup, borrowed. */
-void segments_init(struct segments *segments, struct storage *storage, const char *prefix);
+/* prefix and key: of the backup, borrowed. */
+void segments_init(struct segments *segments, struct storage *storage, const char *prefix,
+                   const struct seal_key *key);
 void segments_free(struct segments *segments);
 
 /* Appends a frame to *segment, the calling thread's own (NULL at first), and goes on to the next

@@ -4,6 +4,7 @@
 #include "common/redo_stream.h"
 
 #include <inttypes.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -101,13 +102,13 @@ static void check_object(struct verifier *v, const struct object_info *info, boo
     pthread_mutex_unlock(&v->mutex);
 }
 
-static bool read_frame(struct verifier *v, struct codec *codec, const struct frame *f, uint8_t *stored, uint8_t *plain,
+static bool read_frame(struct verifier *v, struct frame_reader *reader, const struct frame *f, uint8_t *stored, uint8_t *plain,
                        struct gb_error *error)
 {
     char name[1200];
     snprintf(name, sizeof name, "%s/data/%06u.seg", v->prefix, f->segment);
     return storage_read(v->repository->storage, name, f->offset, stored, FRAME_HEADER_SIZE + f->stored_size, error) &&
-           frame_open(codec, f, stored, plain, error);
+           frame_open(reader, f, stored, plain, error);
 }
 
 /* The place is in the hint: what is recorded in the repository names no table. */
@@ -129,10 +130,10 @@ static void check_pages(struct verifier *v, const struct frame *f, const struct 
 }
 
 /* Whether its plain text could be read. */
-static bool check_frame(struct verifier *v, struct codec *codec, const struct index_frame *f, uint8_t *stored, uint8_t *plain)
+static bool check_frame(struct verifier *v, struct frame_reader *reader, const struct index_frame *f, uint8_t *stored, uint8_t *plain)
 {
     struct gb_error error = {0};
-    bool ok = read_frame(v, codec, &f->frame, stored, plain, &error);
+    bool ok = read_frame(v, reader, &f->frame, stored, plain, &error);
     const uint8_t *at = plain;
     __atomic_fetch_add(&v->done, FRAME_HEADER_SIZE + f->frame.stored_size, __ATOMIC_RELAXED);
     if (!ok)
@@ -153,7 +154,7 @@ static bool check_frame(struct verifier *v, struct codec *codec, const struct in
 }
 
 /* The redo, from C to L: mini-transaction after mini-transaction, without a gap. Its frames are read in its order. */
-static void check_redo(struct verifier *v, struct codec *codec, uint8_t *stored, uint8_t *plain)
+static void check_redo(struct verifier *v, struct frame_reader *reader, uint8_t *stored, uint8_t *plain)
 {
     const struct manifest *m = v->manifest;
     struct gb_error error = {0};
@@ -171,10 +172,10 @@ static void check_redo(struct verifier *v, struct codec *codec, uint8_t *stored,
         bool ok = p->frame == open;
         if (!seen[p->frame]) {
             seen[p->frame] = true;
-            ok = check_frame(v, codec, f, stored, plain);
+            ok = check_frame(v, reader, f, stored, plain);
         } else if (!ok) {
             struct gb_error again = {0}; /* it was checked when it was read first */
-            ok = read_frame(v, codec, &f->frame, stored, plain, &again);
+            ok = read_frame(v, reader, &f->frame, stored, plain, &again);
         }
         open = ok ? p->frame : UINT32_MAX;
         whole = whole && ok;
@@ -222,8 +223,8 @@ static void *verify_main(void *argument)
 {
     struct verifier *v = argument;
     uint8_t *stored = malloc(codec_bound(FRAME_PLAIN_MAX) + FRAME_HEADER_SIZE + READ_SIZE), *plain = malloc(FRAME_PLAIN_MAX);
-    struct codec *codec = codec_new((struct codec_spec){CODEC_ZSTD, 1});
-    bool ready = stored && plain && codec;
+    struct frame_reader *reader = frame_reader_new(manifest_key(v->manifest));
+    bool ready = stored && plain && reader;
     enum job job;
     size_t which = 0;
     if (!ready) {
@@ -233,15 +234,15 @@ static void *verify_main(void *argument)
     }
     while (ready && (job = take(v, &which)) != JOB_NONE) {
         if (job == JOB_REDO)
-            check_redo(v, codec, stored, plain);
+            check_redo(v, reader, stored, plain);
         else if (job == JOB_FRAME)
-            check_frame(v, codec, &v->index->frames[which], stored, plain);
+            check_frame(v, reader, &v->index->frames[which], stored, plain);
         else
             check_object(v, &v->manifest->objects[which], has_turn(v, which), stored);
     }
     free(stored);
     free(plain);
-    codec_free(codec);
+    frame_reader_free(reader);
     __atomic_fetch_sub(&v->running, 1, __ATOMIC_RELEASE);
     return NULL;
 }
@@ -263,11 +264,11 @@ static bool *files_of_turn(const struct verifier *v)
 /* Page 0 of each tablespace says what its pages look like. */
 static bool find_formats(struct verifier *v, struct gb_error *error)
 {
-    struct codec *codec = codec_new((struct codec_spec){CODEC_ZSTD, 1});
+    struct frame_reader *reader = frame_reader_new(manifest_key(v->manifest));
     uint8_t *stored = malloc(codec_bound(FRAME_PLAIN_MAX) + FRAME_HEADER_SIZE), *plain = malloc(FRAME_PLAIN_MAX);
     bool *wanted = files_of_turn(v);
     v->formats = calloc(v->index->file_count + 1, sizeof *v->formats);
-    bool ok = (codec && stored && plain && wanted && v->formats) || error_set(error, GB_internal, "no memory");
+    bool ok = (reader && stored && plain && wanted && v->formats) || error_set(error, GB_internal, "no memory");
     for (size_t i = 0; ok && i < v->index->frame_count; i++) {
         const struct index_frame *f = &v->index->frames[i];
         bool opened = false;
@@ -279,7 +280,7 @@ static bool find_formats(struct verifier *v, struct gb_error *error)
                 struct gb_error ignored = {0};
                 struct space_info info;
                 bool zero;
-                opened = opened || read_frame(v, codec, &f->frame, stored, plain, &ignored);
+                opened = opened || read_frame(v, reader, &f->frame, stored, plain, &ignored);
                 if (storage_is_away(&ignored)) {
                     error_copy(error, &ignored);
                     ok = false;
@@ -294,7 +295,7 @@ static bool find_formats(struct verifier *v, struct gb_error *error)
     free(wanted);
     free(stored);
     free(plain);
-    codec_free(codec);
+    frame_reader_free(reader);
     return ok;
 }
 
@@ -370,12 +371,20 @@ bool repository_verify(struct repository *repository, const struct manifest *man
 {
     struct index index;
     struct gb_error damage = {0};
-    struct verifier v = {.request = request, .repository = repository, .manifest = manifest, .index = &index,
+    struct manifest opened = *manifest;
+    struct verifier v = {.request = request, .repository = repository, .manifest = &opened, .index = &index,
                          .deep = request->deep, .result = result};
+    char recipients[512];
     memset(result, 0, sizeof *result);
+    if (v.deep && !repository_unlock(repository, &opened, error))
+        return false;
     pthread_mutex_init(&v.mutex, NULL);
     repository_prefix(v.prefix, sizeof v.prefix, manifest->cluster, manifest->id);
-    if (!index_read(&index, repository->storage, v.prefix, &manifest->objects[0], &damage)) {
+    index_init(&index);
+    if (opened.encryption.on && !opened.encryption.unlocked) {
+        if (!repository_recipients(repository, &opened, recipients, sizeof recipients, &damage))
+            problem(&v, &damage);
+    } else if (!index_read(&index, repository->storage, v.prefix, manifest_key(&opened), &opened.objects[0], &damage)) {
         problem(&v, &damage);
         v.deep = false;
     } else if (!index_check_kinds(&index, manifest_is_save(manifest), &damage)) {
@@ -399,6 +408,7 @@ bool repository_verify(struct repository *repository, const struct manifest *man
     free(v.redo);
     free(v.is_redo);
     index_free(&index);
+    OPENSSL_cleanse(&opened.encryption, sizeof opened.encryption);
     pthread_mutex_destroy(&v.mutex);
     return ok;
 }

@@ -134,7 +134,7 @@ static void count_pages(struct estimate *e, uint64_t *pages, size_t count)
 }
 
 static bool read_sample(struct repository *r, const char *prefix, const struct index *index,
-                        const struct index_frame *f, struct codec *codec, uint32_t format,
+                        const struct index_frame *f, struct frame_reader *reader, uint32_t format,
                         struct sample *s, struct gb_error *error)
 {
     char name[1200];
@@ -143,7 +143,7 @@ static bool read_sample(struct repository *r, const char *prefix, const struct i
     snprintf(name, sizeof name, "%s/data/%06u.seg", prefix, f->frame.segment);
     bool ok = stored && plain
                   ? storage_read(r->storage, name, f->frame.offset, stored, size, error) &&
-                        frame_open(codec, &f->frame, stored, plain, error)
+                        frame_open(reader, &f->frame, stored, plain, error)
                   : error_set(error, GB_internal, "no memory");
     size_t at = 0;
     for (uint32_t i = 0; ok && i < f->extents; i++) {
@@ -167,7 +167,7 @@ static bool take_samples(struct estimate *e, struct repository *r, const struct 
                          const struct index *index, struct gb_error *error)
 {
     struct sample all = {0};
-    struct codec *codec = codec_new((struct codec_spec){CODEC_ZSTD, 1});
+    struct frame_reader *reader = frame_reader_new(manifest_key(m));
     char prefix[1024];
     size_t frames = 0, seen = 0;
     unsigned taken = 0;
@@ -176,7 +176,7 @@ static bool take_samples(struct estimate *e, struct repository *r, const struct 
     repository_prefix(prefix, sizeof prefix, m->cluster, m->id);
     for (size_t i = 0; i < index->frame_count; i++)
         frames += is_redo(index, i);
-    bool ok = codec != NULL || error_set(error, GB_internal, "no memory");
+    bool ok = reader != NULL || error_set(error, GB_internal, "no memory");
     for (size_t i = 0; ok && i < index->frame_count; i++) {
         if (!is_redo(index, i))
             continue;
@@ -186,7 +186,7 @@ static bool take_samples(struct estimate *e, struct repository *r, const struct 
         if (!wanted && frames > ESTIMATE_SAMPLES)
             continue;
         struct sample s = {0};
-        ok = read_sample(r, prefix, index, &index->frames[i], codec, format, &s, error);
+        ok = read_sample(r, prefix, index, &index->frames[i], reader, format, &s, error);
         for (size_t k = 0; k < s.count; k++)
             note_page(&all, (uint32_t)(s.pages[k] >> 32), (uint32_t)s.pages[k], 0);
         if (s.bytes)
@@ -195,7 +195,7 @@ static bool take_samples(struct estimate *e, struct repository *r, const struct 
         seconds += s.seconds;
         free(s.pages);
     }
-    codec_free(codec);
+    frame_reader_free(reader);
     if (ok && taken && bytes > 0) {
         e->chunk = bytes / taken;
         e->samples = taken;

@@ -13,7 +13,7 @@ struct frames {
     struct repository *repository;
     const struct manifest *manifest;
     const struct index *index;
-    struct codec *codec;
+    struct frame_reader *reader;
     uint8_t *stored, *plain;
     size_t held; /* frame in plain, or NONE */
 };
@@ -25,11 +25,11 @@ struct frames *frames_open(struct repository *repository, const struct manifest 
     if (f) {
         *f = (struct frames){
             .repository = repository, .manifest = manifest, .index = index, .held = NONE};
-        f->codec = codec_new((struct codec_spec){CODEC_ZSTD, 1});
+        f->reader = frame_reader_new(manifest_key(manifest));
         f->stored = malloc(codec_bound(FRAME_PLAIN_MAX) + FRAME_HEADER_SIZE);
         f->plain = malloc(FRAME_PLAIN_MAX);
     }
-    if (f && f->codec && f->stored && f->plain)
+    if (f && f->reader && f->stored && f->plain)
         return f;
     frames_close(f);
     error_set(error, GB_internal, "no memory");
@@ -40,7 +40,7 @@ void frames_close(struct frames *f)
 {
     if (!f)
         return;
-    codec_free(f->codec);
+    frame_reader_free(f->reader);
     free(f->stored);
     free(f->plain);
     free(f);
@@ -61,7 +61,7 @@ const uint8_t *frames_read(struct frames *f, size_t number, struct gb_error *err
     }
     if (!storage_read(f->repository->storage, name, frame->offset, f->stored,
                       FRAME_HEADER_SIZE + frame->stored_size, error) ||
-        !frame_open(f->codec, frame, f->stored, f->plain, error))
+        !frame_open(f->reader, frame, f->stored, f->plain, error))
         return NULL;
     f->held = number;
     return f->plain;

@@ -332,7 +332,7 @@ bool restore_plan(struct repository *repository, const struct manifest *m,
         !target_check_idle(request->datadir, error) ||
         !check_repository(repository, request->datadir, error) ||
         !check_objects(repository, m, prefix, error) ||
-        !index_read(index, repository->storage, prefix, &m->objects[0], error) ||
+        !index_read(index, repository->storage, prefix, manifest_key(m), &m->objects[0], error) ||
         !index_check_kinds(index, manifest_is_save(m), error))
         return false;
     plan->files = index->file_count;

@@ -248,10 +248,10 @@ static void *writer_main(void *argument)
     struct writer *w = argument;
     struct gb_error error = {0};
     struct open_file last = {.fd = -1};
-    struct codec *codec = codec_new((struct codec_spec){CODEC_ZSTD, 1});
+    struct frame_reader *reader = frame_reader_new(manifest_key(w->manifest));
     size_t room = BATCH_BYTES + 2 * (codec_bound(FRAME_PLAIN_MAX) + FRAME_HEADER_SIZE);
     uint8_t *stored = malloc(room), *plain = aligned_alloc(ALIGNMENT, FRAME_PLAIN_MAX);
-    if (!codec || !stored || !plain)
+    if (!reader || !stored || !plain)
         error_set(&error, GB_internal, "no memory for a restore thread");
     size_t first, count;
     uint64_t bytes;
@@ -267,7 +267,7 @@ static void *writer_main(void *argument)
         const uint8_t *at = stored;
         for (size_t i = 0; i < count && !error.code; i++) {
             const struct index_frame *f = &w->index->frames[w->order[first + i]];
-            if (frame_open(codec, &f->frame, at, plain, &error) && write_frame(w, f, plain, &last, &error))
+            if (frame_open(reader, &f->frame, at, plain, &error) && write_frame(w, f, plain, &last, &error))
                 __atomic_store_n(&w->written[w->order[first + i]], 1, __ATOMIC_RELEASE);
             at += FRAME_HEADER_SIZE + f->frame.stored_size;
         }
@@ -279,7 +279,7 @@ static void *writer_main(void *argument)
     pthread_mutex_unlock(&w->mutex);
     free(stored);
     free(plain);
-    codec_free(codec);
+    frame_reader_free(reader);
     __atomic_fetch_sub(&w->running, 1, __ATOMIC_RELEASE);
     return NULL;
 }

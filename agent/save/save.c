@@ -409,7 +409,8 @@ bool save_run(struct repository *repository, const struct source *source,
     if (!backup)
         return false;
     repository_backup_ask(backup, not_interrupted, &asked);
-    segments_init(&s.segments, repository->storage, repository_backup_prefix(backup));
+    segments_init(&s.segments, repository->storage, repository_backup_prefix(backup),
+                  repository_backup_key(backup));
     index_init(&s.index);
     pthread_mutex_init(&s.mutex, NULL);
     adapt_begin(&s.adapt, now_us());

@@ -83,7 +83,7 @@ static void read_object(const uint8_t *data, size_t size)
 {
     struct index x;
     struct gb_error error = {0}, kinds = {0};
-    if (!index_parse(&x, data, size, "index", &error)) {
+    if (!index_parse(&x, data, size, "index", NULL, &error)) {
         REQUIRE(error.code && !x.files && !x.frames);
         return;
     }

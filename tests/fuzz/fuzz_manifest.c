@@ -14,7 +14,7 @@ static int read_text(const char *data, size_t size)
 {
     static struct manifest m;
     struct gb_error error = {0};
-    if (!manifest_parse(&m, data, size, "backup.json", &error)) {
+    if (!manifest_parse(&m, data, size, "backup.json", NULL, &error)) {
         REQUIRE(error.code && error.what[0] && !m.objects);
         return 0;
     }

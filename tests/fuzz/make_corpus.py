@@ -187,9 +187,13 @@ def repository():
         'lsn_end': 5000, 'redo_header': '00' * 512, 'data_bytes': 1 << 20, 'read_bytes': 1 << 19, 'redo_bytes': 4000,
         'stored_bytes': 5000, 'files': 5, 'encryption': None, 'facts': {'position': '5c3f0000-0000-11ee-0000-000000000001:18'},
         'objects': [{'name': 'index', 'bytes': 100, 'sha256': 'ab' * 32}, {'name': 'data/000001.seg', 'bytes': 4900, 'sha256': 'cd' * 32}]}
-    for name, changes in (('full', {}), ('newer', {'format': 9}),
+    for name, changes in (('full', {}), ('newer', {'format': 9}), ('sealed', {'encryption': {'cipher': 'AES-256-GCM', 'check': 'ab' * 32}}),
                           ('escaped', {'comment': '\u0000\ud83d\ude00 \\ "', 'facts': {'a': 'b' * 50}})):
         put('manifest', name, json.dumps({**manifest, **changes}, indent=1).encode()[:-2])
+    wrapped = [{'id': f'{kind}:{"0f" * 8}', 'share': 'ab' * size, 'nonce': 'cd' * 12, 'key': 'ef' * 48}
+               for kind, size in (('secret', 16), ('x25519', 32), ('rsa', 384), ('passphrase', 16))]
+    for name, keys in (('all', wrapped), ('one', wrapped[:1]), ('none', [])):
+        put('envelope', name, json.dumps({'schema': 1, 'cipher': 'AES-256-GCM', 'keys': keys}).encode())
 
 
 # ---- texts ----

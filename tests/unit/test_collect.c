@@ -171,7 +171,7 @@ static struct object_info write_segment(struct repository_backup *b, struct inde
     struct codec *codec = codec_new((struct codec_spec){CODEC_NONE, 0});
     struct frame_buffer buffer = {0};
     struct segment_writer *s =
-        segment_create(repository->storage, repository_backup_prefix(b), 1, &error);
+        segment_create(repository->storage, repository_backup_prefix(b), 1, NULL, &error);
     index_init(index);
     assert_true(s && frame_build(codec, &piece, 1, &buffer, &error) &&
                 segment_append(s, &buffer, &error) &&

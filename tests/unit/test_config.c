@@ -209,7 +209,8 @@ static void refused_files(void **state)
         {"[agent]\nthreads\n", GB_bad_config, 2, "", ""},
         {"[agent\nthreads = 2\n", GB_bad_config, 1, "", ""},
         /* names of later releases */
-        {"[repository:a]\npath = /a\nencryption-recipient = b\n", GB_not_supported, 3, "encryption-recipient", ""},
+        {"[repository:a]\npath = /a\nencryption-recipient = b\n", GB_bad_config, 0, "absolute path", ""},
+        {"[repository:a]\npath = /a\ntrusted-signer = file:/b, c\n", GB_bad_config, 0, "\"c\"", ""},
         {"[repository:a]\npath = /a\nkeep-daly = 7\n", GB_bad_config, 3, "keep-daly", "keep-daily"},
         {"[repository:a]\npath = /a\nkeep-daily = 0\n", GB_bad_config, 3, "keep-daily = 0", ""},
         {"[repository:a]\npath = /a\nkeep-last = 10000\n", GB_bad_config, 3, "1 to 9999", ""},
@@ -217,7 +218,6 @@ static void refused_files(void **state)
         {"[repository:a]\npath = /a\nkeep-min = 3\n", GB_bad_config, 0, "keep-min", "keep-last"},
         {"[repository:a]\npath = /a\nappend-only = perhaps\n", GB_bad_config, 3, "append-only", ""},
         {"[repository:a]\npath = /a\nexpire-credentials-file = /f\n", GB_bad_config, 0, "expire-credentials-file", ""},
-        {"[repository:a]\nencryption-recipient = k\n", GB_not_supported, 2, "encryption", ""},
         {"[agent]\nredo-spol = /s\n", GB_bad_config, 2, "redo-spol", "redo-spool"},
         {"[schedule:nightly]\nat = 02:00\n", GB_not_supported, 2, "schedule", ""},
         /* sizes */

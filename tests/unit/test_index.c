@@ -81,7 +81,7 @@ static void build(struct index *x)
 static void write_it(struct index *x, struct object_info *info)
 {
     struct gb_error error = {0};
-    if (!index_write(x, storage, PREFIX, info, &error))
+    if (!index_write(x, storage, PREFIX, NULL, info, &error))
         fail_msg("%s", error.what);
     assert_string_equal(info->name, "index");
 }
@@ -130,7 +130,7 @@ static void what_is_written_comes_back(void **state)
     assert_int_equal(x.file_count, 3);
     assert_null(index_find(&x, 4));
     write_it(&x, &info);
-    assert_true(index_read(&y, storage, PREFIX, &info, &error));
+    assert_true(index_read(&y, storage, PREFIX, NULL, &info, &error));
     same(&x, &y);
     assert_string_equal(index_find(&y, 2)->path, "db/t.frm");
     assert_null(index_find(&y, 4));
@@ -150,7 +150,7 @@ static void of_a_mode_the_permissions_come_back(void **state)
     index_find(&x, 2)->mode = 0106755;
     assert_true(index_finish(&x, 300, &error));
     write_it(&x, &info);
-    assert_true(index_read(&y, storage, PREFIX, &info, &error));
+    assert_true(index_read(&y, storage, PREFIX, NULL, &info, &error));
     assert_int_equal(index_find(&y, 2)->mode, 0755);
     index_free(&x);
     index_free(&y);
@@ -165,7 +165,7 @@ static void an_empty_one_comes_back(void **state)
     index_init(&x);
     assert_true(index_finish(&x, 0, &error));
     write_it(&x, &info);
-    assert_true(index_read(&y, storage, PREFIX, &info, &error));
+    assert_true(index_read(&y, storage, PREFIX, NULL, &info, &error));
     assert_int_equal(y.file_count, 0);
     assert_int_equal(y.frame_count, 0);
     index_free(&x);
@@ -199,7 +199,7 @@ static void many_files_long_names(void **state)
     free(most);
     assert_true(index_finish(&x, 0, &error));
     write_it(&x, &info);
-    assert_true(index_read(&y, storage, PREFIX, &info, &error));
+    assert_true(index_read(&y, storage, PREFIX, NULL, &info, &error));
     same(&x, &y);
     assert_string_equal(index_find(&y, 1u << 20)->path, path);
     index_free(&x);
@@ -240,17 +240,17 @@ static void damage_is_found(void **state)
         data[i % size] ^= flip;
         put_object(data, cut ? i - size : size);
         data[i % size] ^= flip;
-        if (index_read(&y, storage, PREFIX, &info, &error))
+        if (index_read(&y, storage, PREFIX, NULL, &info, &error))
             fail_msg("byte %zu may be %s", i % size, cut ? "missing" : "changed");
         assert_int_equal(error.code, GB_corrupt_backup);
         assert_non_null(strstr(error.what, PREFIX "/index"));
         error_clear(&error);
     }
     put_object(data, size);
-    assert_true(index_read(&y, storage, PREFIX, &info, &error));
+    assert_true(index_read(&y, storage, PREFIX, NULL, &info, &error));
     index_free(&y);
     assert_true(storage_remove_all(storage, PREFIX, &error));
-    assert_false(index_read(&y, storage, PREFIX, &info, &error));
+    assert_false(index_read(&y, storage, PREFIX, NULL, &info, &error));
     assert_true(error.code != GB_OK);
     index_free(&x);
     free(data);
@@ -330,7 +330,7 @@ static bool read_object(struct object *o, struct gb_error *error)
     EVP_Digest(o->data, end, info.sha256, NULL, EVP_sha256(), NULL);
     put_object(o->data, end);
     memset(error, 0, sizeof *error);
-    bool ok = index_read(&x, storage, PREFIX, &info, error);
+    bool ok = index_read(&x, storage, PREFIX, NULL, &info, error);
     if (ok)
         index_free(&x);
     assert_true(ok == !error->code);

@@ -64,14 +64,14 @@ static void fill(struct manifest *m)
 static void write_it(const struct manifest *m)
 {
     struct gb_error error = {0};
-    if (!manifest_write(m, storage, PREFIX, &error))
+    if (!manifest_write(m, storage, PREFIX, NULL, &error))
         fail_msg("%s", error.what);
 }
 
 static bool read_it(struct manifest *m, struct gb_error *error)
 {
     memset(error, 0, sizeof *error);
-    bool ok = manifest_read(m, storage, PREFIX, error);
+    bool ok = manifest_read(m, storage, PREFIX, NULL, error);
     assert_true(ok == !error->code);
     return ok;
 }
@@ -349,7 +349,7 @@ static void it_is_written_once(void **state)
     fill(&m);
     write_it(&m);
     m.files = 1;
-    assert_false(manifest_write(&m, storage, PREFIX, &error));
+    assert_false(manifest_write(&m, storage, PREFIX, NULL, &error));
     assert_int_equal(error.code, GB_store_failed);
     assert_true(read_it(&n, &error));
     assert_int_equal(n.files, 4000000000u);

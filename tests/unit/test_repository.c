@@ -97,7 +97,7 @@ static void write_backup_that_ended(struct repository *r, const char *label, tim
         plain[i] = (uint8_t)(i * 7 / 5);
     struct codec *codec = codec_new(r->spec.compression);
     struct frame_buffer buffer = {0};
-    struct segment_writer *segment = segment_create(r->storage, repository_backup_prefix(b), 1, &error);
+    struct segment_writer *segment = segment_create(r->storage, repository_backup_prefix(b), 1, NULL, &error);
     assert_non_null(segment);
     struct iovec pages[] = {{plain, 100000}, {plain + 100000, PLAIN_SIZE - 100000}}, redo = {plain + PLAIN_SIZE, REDO_BYTES};
     struct wire_extent extents[] = {{1, 4096, 100000, 0}, {1, 104096, PLAIN_SIZE - 100000, 100000}};
@@ -139,7 +139,7 @@ static unsigned damaged(struct repository *r, const char *label, bool deep)
     struct verify_report report;
     char prefix[256];
     repository_prefix(prefix, sizeof prefix, "c", label);
-    if (!manifest_read(&m, r->storage, prefix, &error))
+    if (!manifest_read(&m, r->storage, prefix, NULL, &error))
         return 1;
     assert_true(repository_verify(r, &m, &(struct verify_request){.deep = deep, .threads = 2}, &report, &error));
     manifest_free(&m);
@@ -163,7 +163,7 @@ static void test_round_trip(void **state)
     struct index index;
     char prefix[256];
     repository_prefix(prefix, sizeof prefix, "c", LABEL);
-    assert_true(index_read(&index, r->storage, prefix, &m.objects[0], &error));
+    assert_true(index_read(&index, r->storage, prefix, NULL, &m.objects[0], &error));
     assert_int_equal(index.file_count, 2);
     assert_string_equal(index_find(&index, 1)->path, "db/t.MYD");
     assert_null(index_find(&index, 3));
@@ -212,6 +212,15 @@ static void test_every_kind_of_damage_is_found(void **state)
     repository_close(r);
 }
 
+/* Of backups that are not encrypted. */
+static struct frame_reader *reader(void)
+{
+    static struct frame_reader *one;
+    if (!one)
+        one = frame_reader_new(NULL);
+    return one;
+}
+
 static void test_a_frame_of_another_backup_is_refused(void **state)
 {
     (void)state;
@@ -223,17 +232,17 @@ static void test_a_frame_of_another_backup_is_refused(void **state)
     struct iovec piece = {one, sizeof one};
     assert_true(frame_build(codec, &piece, 1, &a, &error));
     struct repository *r = open_it();
-    struct segment_writer *s = segment_create(r->storage, "c/backups/x", 1, &error);
+    struct segment_writer *s = segment_create(r->storage, "c/backups/x", 1, NULL, &error);
     assert_true(s && segment_append(s, &a, &error));
-    assert_true(frame_open(codec, &a.frame, a.data, out, &error));
+    assert_true(frame_open(reader(), &a.frame, a.data, out, &error));
     assert_memory_equal(one, out, sizeof one);
     struct frame other = a.frame;
     other.hash[3] ^= 1;
-    assert_false(frame_open(codec, &other, a.data, out, &error));
+    assert_false(frame_open(reader(), &other, a.data, out, &error));
     assert_int_equal(error.code, GB_corrupt_backup);
     error_clear(&error);
     a.data[FRAME_HEADER_SIZE + 50] ^= 1;
-    assert_false(frame_open(codec, &a.frame, a.data, out, &error));
+    assert_false(frame_open(reader(), &a.frame, a.data, out, &error));
     segment_abort(s);
     frame_buffer_free(&a);
     codec_free(codec);
@@ -252,7 +261,7 @@ static void test_what_failed_leaves_nothing(void **state)
     unsigned removed;
     assert_true(repository_collect(r, "c", &removed, &error));
     assert_int_equal(removed, 0); /* it is being written */
-    struct segment_writer *s = segment_create(r->storage, repository_backup_prefix(b), 1, &error);
+    struct segment_writer *s = segment_create(r->storage, repository_backup_prefix(b), 1, NULL, &error);
     assert_non_null(s);
     struct manifest *list;
     size_t count;

@@ -82,7 +82,7 @@ static void write_backup(void)
     struct repository_backup *b = repository_begin(repository, "c", LABEL, &error);
     struct writing w = {.codec = codec_new((struct codec_spec){CODEC_ZSTD, 1})};
     assert_true(b && w.codec);
-    w.segment = segment_create(repository->storage, repository_backup_prefix(b), 1, &error);
+    w.segment = segment_create(repository->storage, repository_backup_prefix(b), 1, NULL, &error);
     assert_non_null(w.segment);
     index_init(&w.index);
     put_file(&w, 1, WIRE_KIND_TABLESPACE, 0640, "db/t.ibd", TABLE_SIZE);

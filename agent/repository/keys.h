@@ -1,0 +1,16 @@
+/*
+  keys.json of an encrypted backup: its data key, wrapped for each recipient (agent/crypto/envelope.h). It is the one object of a
+  backup that changes after backup.json: recipients come and go.
+*/
+#ifndef GB_AGENT_REPOSITORY_KEYS_H
+#define GB_AGENT_REPOSITORY_KEYS_H
+
+#include "agent/crypto/envelope.h"
+#include "agent/storage/storage.h"
+
+/* prefix: of the backup. Errors: GB_corrupt_backup (it is not there, or is none), those of the storage. */
+bool backup_keys_read(struct storage *storage, const char *prefix, struct envelope *envelope, struct gb_error *error);
+/* Over what may be there. Errors: GB_store_failed, GB_no_space, GB_internal. */
+bool backup_keys_write(struct storage *storage, const char *prefix, const struct envelope *envelope, struct gb_error *error);
+
+#endif
