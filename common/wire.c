@@ -85,6 +85,7 @@ bool wire_put_start(struct bytes_writer *w, const struct wire_start *m)
     bytes_put_u64(w, m->bytes_estimate);
     S(cluster_uuid);
     S(hold);
+    S(verify);
     return !w->failed;
 }
 
@@ -97,6 +98,7 @@ READER(start, struct wire_start)
     m->bytes_estimate = bytes_get_u64(&r);
     G(cluster_uuid);
     G(hold);
+    G(verify);
 READER_END(start)
 
 bool wire_put_ready(struct bytes_writer *w, const struct wire_ready *m)

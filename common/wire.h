@@ -90,6 +90,7 @@ struct wire_start {
     uint64_t bytes_estimate;    /* plain bytes of files to be copied, 0 if not known */
     char cluster_uuid[WIRE_UUID_MAX]; /* wsrep_cluster_state_uuid; "" of a standalone server */
     char hold[WIRE_HOLD_MAX];   /* "": none; "forever", or until when: YYYY-MM-DDTHH:MM:SSZ */
+    char verify[8];             /* "", "none", "quick" or "deep": how it is read back before COMMITTED */
 };
 
 struct wire_ready {

@@ -83,6 +83,7 @@ static bool op_start(const struct backup_options *o, const struct command_defaul
   snprintf(start.user, sizeof start.user, "%s", o->user);
   snprintf(start.cluster_uuid, sizeof start.cluster_uuid, "%s", o->cluster_uuid);
   snprintf(start.hold, sizeof start.hold, "%s", o->hold);
+  snprintf(start.verify, sizeof start.verify, "%s", o->verify);
   struct wire_ready ready;
   if (!channel_start(ch, &start, &ready, AGENT_TIMEOUT_MS, error))
   {

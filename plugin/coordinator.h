@@ -14,6 +14,7 @@ struct backup_options
   char user[WIRE_NAME_MAX], node[WIRE_NAME_MAX], cluster[WIRE_NAME_MAX];
   char cluster_uuid[WIRE_UUID_MAX]; /* wsrep_cluster_state_uuid, "" without Galera */
   char hold[WIRE_HOLD_MAX];         /* as in struct wire_start */
+  char verify[8];                   /* the same */
   char comment[WIRE_TEXT_MAX];
   char repositories[WIRE_TEXT_MAX]; /* names separated by commas */
   bool check;                       /* preflight only */

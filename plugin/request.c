@@ -244,7 +244,6 @@ static bool refuse_later(struct json options, struct gb_error *error)
     const char *key, *allowed[2], *hint;
   } later[] = {{"type", {"full", "auto"}, "give \"full\" or \"auto\""},
                {"writer", {"refuse"}, "give \"refuse\""},
-               {"verify", {"none"}, "give \"none\""},
                {"require", {"node", "cluster"}, "give \"node\" or \"cluster\""}};
   enum json_types type;
   struct json v;
@@ -293,6 +292,17 @@ static bool get_hold(struct json options, char *out, size_t size, struct gb_erro
          bad(error, "hold", v, "it must be true, false, or until when in UTC, like \"2027-01-31T00:00:00Z\"");
 }
 
+/* How the backup is read back before it counts as succeeded. */
+static bool get_verify(struct json options, char *out, size_t size, struct gb_error *error)
+{
+  enum json_types type;
+  struct json v;
+  if (!get(options, "verify", &type, &v))
+    return true;
+  return (type == JSV_STRING && unescape(v, out, size) && (!strcmp(out, "none") || !strcmp(out, "quick") || !strcmp(out, "deep"))) ||
+         bad(error, "verify", v, "it must be \"none\", \"quick\" or \"deep\"");
+}
+
 static bool parse_start(struct json options, struct json keys, struct backup_options *o, struct gb_error *error)
 {
   uint64_t threads = o->threads, lock_wait = o->lock_wait_s * 1000ull, block = o->block_timeout_ms,
@@ -300,6 +310,7 @@ static bool parse_start(struct json options, struct json keys, struct backup_opt
   bool ignored = false;
   bool ok = check_keys(keys, start_keys, "BACKUP_START", error) && refuse_later(options, error) &&
             get_hold(options, o->hold, sizeof o->hold, error) &&
+            get_verify(options, o->verify, sizeof o->verify, error) &&
             get_text(options, "comment", o->comment, sizeof o->comment, error) &&
             get_names(options, "repository", o->repositories, sizeof o->repositories, error) &&
             get_bool(options, "dry_run", &o->dry_run, error) && get_bool(options, "wait", &ignored, error) &&

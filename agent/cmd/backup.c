@@ -27,7 +27,7 @@ static char *start_options(const struct options *options)
         const char *key, *value;
     } texts[] = {{"type", options->type},       {"comment", options->comment},   {"repository", options->repository},
                  {"rate", options->rate},       {"threads", options->threads},   {"lock_wait", options->lock_wait},
-                 {"max_duration", options->max_duration}};
+                 {"max_duration", options->max_duration}, {"verify", options->verify}};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (texts[i].value)
             json_object_set_new(o, texts[i].key, json_string(texts[i].value));

@@ -6,6 +6,8 @@
 #include "agent/daemon/errand.h"
 #include "agent/daemon/expiry.h"
 #include "agent/daemon/pipeline.h"
+#include "agent/daemon/proof.h"
+#include "agent/mariadb/rows.h"
 #include "agent/mariadb/kept.h"
 #include "agent/repository/hold.h"
 #include "agent/repository/identity.h"
@@ -552,6 +554,32 @@ static bool commit(struct session *s, const struct wire_facts *facts, struct man
     return committed;
 }
 
+/* Reads the backup back if that was asked for, while this thread looks after the plugin: its ABORT, its end and the agent's end the reading, not
+   the backup, which is there. *tell: as in converse(). False: *error says what is wrong with it. */
+static bool prove(struct session *s, const struct manifest *m, bool *tell, struct verified *record, struct gb_error *error)
+{
+    bool deep = !strcmp(s->start.verify, "deep");
+    struct gb_error ignored = {0};
+    memset(record, 0, sizeof *record);
+    if (!deep && strcmp(s->start.verify, "quick"))
+        return true;
+    struct proof *proof = proof_start(s->repository, m, deep, s->config->threads ? s->config->threads : processors());
+    if (!proof)
+        return error_set(error, GB_internal, "it is stored, and could not be read back: no memory");
+    for (bool talks = true; !proof_wait(proof, COMMIT_POLL_MS);) {
+        if (talks && wait_readable(s, 0) && !late_message(s, tell, &ignored))
+            talks = false;
+        if (!talks || __atomic_load_n(s->stop, __ATOMIC_ACQUIRE))
+            proof_stop(proof);
+    }
+    bool good = proof_end(proof, record, error);
+    if (record->verified_at)
+        daemon_log(s->start.id, "verified: %s", verified_word(record));
+    else if (good)
+        daemon_log(s->start.id, "the verification was stopped");
+    return good;
+}
+
 /* Looks after what no message tells: a failure inside, a store that takes nothing, the agent's own end. */
 static bool still_well(struct session *s, struct gb_error *error)
 {
@@ -611,7 +639,8 @@ static void run_backup(struct session *s)
     struct wire_facts *facts = calloc(1, sizeof *facts);
     s->slot = malloc(sizeof *s->slot);
     s->started_at = time(NULL);
-    bool tell = true, committed = false, told = false, failed_begun = false;
+    bool tell = true, stored = false, committed = false, told = false, failed_begun = false;
+    struct verified verified = {0};
     struct wire_ready ready = {.repositories = "[]"};
     char repositories[WIRE_JSON_MAX] = "[]";
     if (!facts || !s->slot)
@@ -621,6 +650,8 @@ static void run_backup(struct session *s)
         daemon_log(s->start.id, "started on %s by %s, repository %s", s->hello.node, s->start.user, s->repository->spec.name);
         if ((told || send_ready(s, &ready)) && converse(s, facts, &tell, &error))
             committed = commit(s, facts, &manifest, &tell, &error);
+        stored = committed;
+        committed = committed && prove(s, &manifest, &tell, &verified, &error);
     }
     stop_alive(s);
     if (committed) {
@@ -635,6 +666,8 @@ static void run_backup(struct session *s)
             char sql[KEPT_SQL_MAX];
             catalog_statement(s->catalog, kept_hold_sql(sql, s->cluster, s->start.id, hold_parse(s->start.hold)));
         }
+        if (verified.verified_at)
+            catalog_verified(s->catalog, s->cluster, s->start.id, &verified);
         if (send_committed(s, &m))
             read_resynced(s, facts);
     } else {
@@ -645,10 +678,12 @@ static void run_backup(struct session *s)
         if (s->given_up)
             shutdown(s->fd, SHUT_WR); /* the end, for the plugin: what follows may take as long as the repository hangs */
         daemon_log(s->start.id, "%s: %s", state, error.what);
-        failed_begun = begun && s->repository && error.code != GB_cancelled;
+        failed_begun = begun && !stored && s->repository && error.code != GB_cancelled;
         if (begun) {
             describe_repository(s, state, 0, error.what, repositories, sizeof repositories);
             catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, state, NULL, repositories, &error, s->started_at);
+            if (verified.verified_at)
+                catalog_verified(s->catalog, s->cluster, s->start.id, &verified);
         }
     }
     struct gb_error ignored = {0};

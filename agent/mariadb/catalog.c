@@ -206,6 +206,16 @@ void catalog_statement(struct catalog *c, const char *sql)
     free(s);
 }
 
+void catalog_verified(struct catalog *c, const char *cluster, const char *id, const struct verified *verified)
+{
+    struct row *s = calloc(1, sizeof *s);
+    if (!s)
+        return;
+    row_verified(s, cluster, id, verified);
+    push(c, "", OTHER, s);
+    free(s);
+}
+
 static bool connection_broke(unsigned number)
 {
     return (number >= CR_MIN_ERROR && number <= CR_MAX_ERROR) || number == ER_CONNECTION_KILLED ||

@@ -8,6 +8,7 @@
 #define GB_AGENT_MARIADB_CATALOG_H
 
 #include "agent/config.h"
+#include "agent/repository/verified.h"
 
 struct catalog;
 
@@ -25,6 +26,8 @@ void catalog_final(struct catalog *catalog, const char *cluster, const char *nod
                    const struct gb_error *error, time_t started_at);
 /* What RESYNCED brought. */
 void catalog_resynced(struct catalog *catalog, const char *cluster, const char *id, const struct wire_facts *facts);
+/* What reading it back has shown. */
+void catalog_verified(struct catalog *catalog, const char *cluster, const char *id, const struct verified *verified);
 void catalog_log(struct catalog *catalog, const char *cluster, const char *id, const struct wire_log *log);
 /* A statement that is written as it is, in its turn. */
 void catalog_statement(struct catalog *catalog, const char *sql);

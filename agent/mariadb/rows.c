@@ -93,17 +93,22 @@ void row_set_verified(struct row *s, const struct verified *v)
         row_add(s, "NULL");
 }
 
-bool rows_verified(struct connection *connection, const char *cluster, const char *id, const struct verified *v, struct gb_error *error)
+void row_verified(struct row *s, const char *cluster, const char *id, const struct verified *v)
 {
-    struct row *s = calloc(1, sizeof *s);
     char a[600], b[300];
-    if (!s)
-        return error_set(error, GB_internal, "no memory");
     row_text(a, sizeof a, cluster);
     row_text(b, sizeof b, id);
     row_add(s, "UPDATE galera_backup.backups SET as_of = UTC_TIMESTAMP(6)");
     row_set_verified(s, v);
     row_add(s, " WHERE cluster = %s AND id = %s", a, b);
+}
+
+bool rows_verified(struct connection *connection, const char *cluster, const char *id, const struct verified *v, struct gb_error *error)
+{
+    struct row *s = calloc(1, sizeof *s);
+    if (!s)
+        return error_set(error, GB_internal, "no memory");
+    row_verified(s, cluster, id, v);
     bool ok = connection_query(connection, s->text, NULL, NULL, error);
     free(s);
     return ok;

@@ -35,6 +35,8 @@ void row_set_manifest(struct row *row, const struct manifest *manifest);
 void row_set_error(struct row *row, const struct gb_error *error);
 /* verified and verified_at. */
 void row_set_verified(struct row *row, const struct verified *verified);
+/* UPDATE of the row of a backup with them. */
+void row_verified(struct row *row, const char *cluster, const char *id, const struct verified *verified);
 /* Enters a verification in the row of a backup, if there is one. Errors: as connection_query(). */
 bool rows_verified(struct connection *connection, const char *cluster, const char *id, const struct verified *verified,
                    struct gb_error *error);

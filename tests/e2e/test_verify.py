@@ -256,6 +256,46 @@ def a_damaged_record_is_found_and_made_anew():
 
 
 @suite.test
+def a_backup_may_be_read_back_before_it_has_succeeded():
+    """And what is damaged has failed: a byte is changed while the store takes no index."""
+    s = shared()
+    s.agent.stop()
+    stall = processes.Stall('/index.part')
+    s.agent.environment = stall.environment
+    s.agent.start()
+    try:
+        for level in ('quick', 'deep'):
+            backup = backups.take(s.server, verify=level)['id']
+            assert (s.record(backup)['level'], s.record(backup)['result']) == (level, 'ok')
+            wait_for(lambda which=backup, word=level: s.row(which) and s.row(which)['verified'] == word, 30, 'its row')
+        assert s.record(backups.take(s.server, verify='none')['id']) is None
+        result = s.agent.cli('backup', '--verify', 'deep', '--json')
+        backup = json.loads(result.stdout)['status']['id']
+        assert s.record(backup)['level'] == 'deep'
+
+        stall.begin()
+        backup = backups.start(s.server, verify='quick')
+        index = s.path(backup, 'index.part')
+        segment = s.path(backup, 'data/000001.seg')
+        wait_for(lambda: os.path.exists(index) and os.path.exists(segment), 60, 'the index to be written')
+        Damaged(segment, 100).flip()
+        stall.end()
+        figures = backups.wait_end(s.server, backup)
+        assert figures['state'] == 'failed' and figures['error_code'] == '3006', figures
+        assert 'it is stored' in figures['error'] and '000001.seg' in figures['error'], figures['error']
+        assert s.record(backup)['result'] == 'damaged' and s.listed(backup)['verified'] == 'damaged'
+        assert s.agent.json('info', 'latest')['id'] != backup
+        wait_for(lambda: s.server.value('SELECT state FROM galera_backup.backups WHERE id = %s', (backup,)) == 'failed', 30, 'its row')
+        assert s.server.value('SELECT verified FROM galera_backup.backups WHERE id = %s', (backup,)) == 'damaged'
+    finally:
+        stall.end()
+        s.agent.stop()
+        s.agent.environment = None
+        s.agent.start()
+    backups.take(s.server)
+
+
+@suite.test
 def what_makes_no_sense_is_refused():
     s = shared()
     for sample in ('0', '101', '-5', '5.5', 'x', '', '5%%'):

@@ -130,7 +130,7 @@ def wire():
     row = '[{"name":"default","state":"running","bytes":1}]'
     messages = {
         1: packed('HHsss', 1, 1, '10.11.14-MariaDB', 'db1', 'region'),
-        2: packed('sssssQ', 'id', 'full', 'default', 'why', 'root@localhost', 1 << 30),
+        2: packed('sssssQsss', 'id', 'full', 'default', 'why', 'root@localhost', 1 << 30, '', 'forever', 'deep'),
         3: packed('III', 1 << 20, 56, 8), 4: packed('QQx', 100000, 100100, bytes(range(256)) * 2),
         5: packed('IBIIIs', 1, 3, 7, 16384, 0o660, 'db/t.ibd'), 6: packed('IIIQIIIQII', 0, 2, 1, 0, 16384, 0, 0, 4096, 512, 16384),
         7: packed('IQBQ', 1, 98304, 0, 16384), 8: packed('I', 1), 9: packed('Is', 1, 'db/u.ibd'),

@@ -89,6 +89,7 @@ static void every_option_has_its_place(void **state)
         TEXT_OPTION("recipient", recipient),
         TEXT_OPTION("kind", kind),
         TEXT_OPTION("sample", sample),
+        TEXT_OPTION("verify", verify),
         TEXT_OPTION("format", format),
         TEXT_OPTION("until", until),
         TEXT_OPTION("lock", lock),
