@@ -117,6 +117,7 @@ def a_backup_goes_into_a_bucket_and_comes_back():
     # one buffer for each open segment (workers, prompt ones, redo) and one for each part that is being sent; the ring is seen here, too
     bound = (2 * THREADS + 3 + 8) * PART_MB + RING_MB + 40
     assert memory.most - memory.before < bound, f'{memory.most:.0f} MiB, {memory.before:.0f} before'
+    say(f'  the agent took {memory.most - memory.before:.0f} MiB of {bound}')
     assert 'good' in s.agent.cli('verify', backup).stdout
     # nothing but the URL is needed to read it
     url = s.swift.url(PREFIX)
@@ -130,7 +131,7 @@ def a_backup_goes_into_a_bucket_and_comes_back():
         tables = back.check_data(expected)
     finally:
         back.remove()
-    say(f'  {tables} tables; {len(keys)} objects, parts {sorted(parts)}; the agent took {memory.most - memory.before:.0f} MiB of {bound}')
+    say(f'  {tables} tables; {len(keys)} objects, parts {sorted(parts)}')
 
 
 def checked(s, name):
