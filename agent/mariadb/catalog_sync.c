@@ -1,5 +1,6 @@
 /* The SQL catalog made anew from the repositories; see catalog_sync.h. */
 #include "agent/mariadb/catalog_sync.h"
+#include "agent/mariadb/kept.h"
 #include "agent/mariadb/rows.h"
 
 #include <jansson.h>
@@ -264,6 +265,25 @@ static bool is_listed(const struct syncing *s, const char *id)
     return false;
 }
 
+/* hold_until, keep_reason and expires_at of those that are in no repository before this one. */
+static bool sync_kept(struct syncing *s, unsigned at, struct gb_error *error)
+{
+    struct source *from = &s->source[at];
+    struct retention_backup *list = NULL;
+    size_t count = 0;
+    bool ok = expire_decide(from->repository, s->cluster, from->list, from->count, time(NULL), &list, &count, error);
+    for (size_t i = 0; ok && i < count; i++) {
+        char sql[KEPT_SQL_MAX];
+        unsigned long long changed;
+        bool done = false;
+        for (unsigned before = 0; before < at; before++)
+            done = done || find(&s->source[before], list[i].id);
+        ok = done || change(s, kept_row_sql(sql, s->cluster, &list[i]), &changed, error);
+    }
+    free(list);
+    return ok;
+}
+
 static bool sync_all(struct syncing *s, struct gb_error *error)
 {
     const char *id;
@@ -277,6 +297,9 @@ static bool sync_all(struct syncing *s, struct gb_error *error)
             if (!done && !sync_one(s, m, error))
                 return false;
         }
+    for (unsigned i = 0; i < s->sources; i++)
+        if (!sync_kept(s, i, error))
+            return false;
     json_object_foreach(s->before, id, row)
     {
         if (strcmp(json_string_value(json_object_get(row, "state")), "succeeded") || is_listed(s, id))

@@ -6,6 +6,8 @@
   that is sure: another node may have a directory of the same name elsewhere, so a row of another node counts as gone only
   where the repository is a bucket, or holds something else of that node. Running backups and failed runs are left alone.
 
+  What retention makes of them (hold_until, keep_reason, expires_at) is entered as well, and not counted as mended.
+
   May be run at any time, on any node, and twice: the second time nothing is written.
 */
 #ifndef GB_AGENT_MARIADB_CATALOG_SYNC_H

@@ -33,9 +33,8 @@ class Scene:
         load.bulk(self.server, 'sbtest', 1, 1 << 20)
         figures, self.expected = oracle.backup(self.server)
         self.first = figures['id']
-        cluster, = os.listdir(self.agent.repository)
-        self.cluster = cluster
-        self.store = os.path.join(self.agent.repository, cluster, 'backups')
+        self.cluster = self.agent.cluster
+        self.store = os.path.join(self.agent.repository, self.cluster, 'backups')
         self.kept = processes.new_dir('kept')
         shutil.copytree(os.path.join(self.store, self.first), os.path.join(self.kept, self.first))
         self.today = datetime.datetime.strptime(self.first[:16], '%Y%m%dT%H%M%SZ')
@@ -173,6 +172,15 @@ def held_ones_stay():
     s.agent.cli('release', labels[5])
     s.expire()
     assert s.there() == labels[:2]
+    # the catalog made anew knows it, too
+    s.agent.cli('hold', labels[1], '--until', until)
+    s.server.execute('DELETE FROM galera_backup.backups')
+    s.agent.cli('catalog', 'sync')
+    rows = s.rows()
+    assert set(rows) == set(labels[:2]) and rows[labels[0]]['hold_until'] is None, rows
+    assert f'{rows[labels[1]]["hold_until"]:%Y-%m-%dT%H:%M:%SZ}' == until, rows[labels[1]]
+    assert rows[labels[1]]['keep_reason'] == f'last 2 of 2, held until {until}', rows[labels[1]]
+    s.agent.cli('release', labels[1])
     # held from its first moment on
     with_hold = backups.take(s.server, hold=True)['id']
     newer = [backups.take(s.server)['id'] for _ in range(2)]
