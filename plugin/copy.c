@@ -651,6 +651,17 @@ static bool same_stat(const struct stat *a, const struct stat *b)
          a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
+/* Whether an Aria file and its table's header are still those that were opened: a statement that makes the table anew puts other files
+   there, one after the other. */
+static bool same_table(const char *full, const struct stat *opened, const struct aria_table *table)
+{
+  struct aria_table now;
+  struct item_stamp ignored;
+  struct stat st;
+  return !stat(full, &st) && st.st_ino == opened->st_ino && st.st_dev == opened->st_dev && aria_table_of(full, &now, &ignored) &&
+         now.header_size == table->header_size && now.block_size == table->block_size;
+}
+
 static enum copy_result copy_file(struct copier *c, struct item *item, uint32_t number, const char *path,
                                   struct gb_error *error)
 {
@@ -689,8 +700,15 @@ static enum copy_result copy_file(struct copier *c, struct item *item, uint32_t 
     if (online && !aria_table_of(full, &table, &stamp))
       result = COPY_GONE;
     else
+    {
+      struct gb_error problem = {0};
       result = copy_range(c, number, fd, path, 0, (uint64_t)st.st_size, online ? &table : NULL,
-                          !strcmp(path + strlen(path) - 4, ".MAI"), error);
+                          !strcmp(path + strlen(path) - 4, ".MAI"), &problem);
+      if (online && (result == COPY_DONE || problem.code == GB_corrupt_page) && !same_table(full, &st, &table))
+        result = COPY_MISSING;
+      else if (problem.code)
+        error_copy(error, &problem);
+    }
   }
   /* Only DDL writes these: unchanged around the read means that the read is of one version. */
   if (result == COPY_DONE && item->class == ITEM_DEFINITION && (fstat(fd, &after) || !same_stat(&st, &after)))
