@@ -58,20 +58,32 @@ static bool add(const struct options *o, struct repository *r, struct manifest *
 static bool take_away(const struct options *o, struct repository *r, struct manifest *m, const struct crypto_keys *recipients,
                       struct gb_error *error)
 {
-    struct gb_error problem = {0};
     (void)recipients;
-    if (repository_rekey(r, m, NULL, o->second, &problem) || problem.code == GB_not_found)
-        return true;
-    error_copy(error, &problem);
-    return false;
+    return repository_rekey(r, m, NULL, o->second, error);
+}
+
+/* Whether the backup is encrypted for all of them already: an earlier run has been here. */
+static bool is_done(struct repository *r, const struct manifest *m, const struct crypto_keys *recipients)
+{
+    struct gb_error ignored = {0};
+    char ids[512];
+    bool done = recipients->count && repository_recipients(r, m, ids, sizeof ids, &ignored);
+    for (unsigned i = 0; done && i < recipients->count; i++)
+        done = recipients->key[i].id[0] && strstr(ids, recipients->key[i].id);
+    return done;
 }
 
 static bool rotate(const struct options *o, struct repository *r, struct manifest *m, const struct crypto_keys *recipients,
                    struct gb_error *error)
 {
+    struct gb_error problem = {0};
     (void)o;
-    if (!repository_unlock(r, m, error))
+    if (!repository_unlock(r, m, &problem)) {
+        if (problem.code == GB_key_missing && is_done(r, m, recipients))
+            return true;
+        error_copy(error, &problem);
         return false;
+    }
     for (unsigned i = 0; i < recipients->count; i++)
         if (!strcmp(recipients->key[i].id, m->encryption.opened_with))
             return error_set(error, GB_bad_value, "--recipient is the key that is to be taken away, %s", m->encryption.opened_with);
@@ -89,7 +101,7 @@ static bool change_all(const struct options *o, struct repository *r, change *on
 {
     struct crypto_keys recipients = {0};
     struct manifest *list = NULL;
-    size_t count = 0, changed = 0, failed = 0;
+    size_t count = 0, changed = 0, failed = 0, absent = 0;
     bool ok = (!o->recipient || (keys_load(&recipients, "--recipient", o->recipient, error) &&
                                  keys_check(&recipients, "--recipient", KEY_FOR_RECIPIENT, error))) &&
               repository_list(r, o->cluster, &list, &count, warn, NULL, error);
@@ -98,10 +110,12 @@ static bool change_all(const struct options *o, struct repository *r, change *on
         char ids[512] = "";
         if (ok && list[i].encryption.on) {
             bool done = one(o, r, &list[i], &recipients, &problem) && repository_recipients(r, &list[i], ids, sizeof ids, &problem);
+            bool none = problem.code == GB_not_found; /* it does not have that key, or has been removed meanwhile */
             printf("%s: %s\n", list[i].id, done ? ids : problem.what);
             changed += done;
-            failed += !done;
-            if (!done)
+            failed += !done && !none;
+            absent += none;
+            if (!done && !none)
                 error_copy(error, &problem);
         }
         manifest_free(&list[i]);
@@ -110,6 +124,8 @@ static bool change_all(const struct options *o, struct repository *r, change *on
     keys_free(&recipients);
     if (!ok || failed)
         return false;
+    if (!changed && absent)
+        return error_set(error, GB_not_found, "no backup in %s is encrypted for %s", storage_describe(r->storage), o->second ? o->second : "that key");
     printf("%zu encrypted backups, data untouched. For backups to come change encryption-recipient in the configuration.\n", changed);
     return true;
 }

@@ -21,6 +21,7 @@ struct verifying {
     json_t *problems; /* of the backup that is being read */
     char what[WIRE_ID_MAX]; /* the backup's id, or "all" */
     unsigned damaged;       /* places, of all backups */
+    struct gb_error unopened; /* of all: the first that no key opens */
 };
 
 static void show(void *context, uint64_t done, uint64_t total)
@@ -130,8 +131,14 @@ static bool verify_all(struct verifying *v, struct gb_error *error)
     struct manifest *list = NULL;
     size_t count = 0, at = 0;
     bool ok = repository_list(v->repository, v->options->cluster, &list, &count, report_unread, v, error);
-    while (ok && at < count)
-        ok = verify_one(v, &list[at++], error);
+    /* Of one that no key opens the others are read nevertheless. */
+    for (struct gb_error problem = {0}; ok && at < count; error_clear(&problem))
+        if (!verify_one(v, &list[at++], &problem)) {
+            ok = problem.code == GB_key_missing;
+            if (ok)
+                fprintf(stderr, "%s: %s\n", list[at - 1].id, problem.what);
+            error_copy(ok ? &v->unopened : error, &problem);
+        }
     for (size_t i = 0; i < count; i++)
         manifest_free(&list[i]);
     free(list);
@@ -173,6 +180,8 @@ int cmd_verify(const struct options *options, struct gb_error *error)
     bool ok = v.repository && verify(&v, error);
     if (ok && options->json)
         print_json(&v);
+    if (ok && v.unopened.code && !v.damaged)
+        error_copy(error, &v.unopened);
     if (ok && v.damaged)
         error_set(error, GB_corrupt_backup, "%s: %u damaged places", v.what, v.damaged);
     json_decref(v.all);

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #define SCHEMA      1
+#define ID_DIGITS   16u
 #define SALT_SIZE   16u
 #define X25519_SIZE 32u
 #define INFO        "galera-backup key wrap 1"
@@ -206,7 +207,7 @@ bool envelope_open(const struct envelope *e, const struct crypto_keys *keys, con
         }
     char ids[256];
     envelope_ids(e, ids, sizeof ids);
-    OPENSSL_cleanse(data_key, sizeof *data_key);
+    OPENSSL_cleanse(data_key->key, sizeof data_key->key);
     OPENSSL_cleanse(wrapping, sizeof wrapping);
     if (!keys->count)
         return error_set(error, GB_key_missing, "the backup is encrypted for %s, and no key was given", ids);
@@ -252,7 +253,8 @@ static bool kind_of(const char *id, enum key_kind *kind)
 {
     for (int k = KEY_X25519; k <= KEY_PASSPHRASE; k++) {
         const char *name = key_kind_name((enum key_kind)k);
-        if (!strncmp(id, name, strlen(name)) && id[strlen(name)] == ':') {
+        size_t n = strlen(name);
+        if (!strncmp(id, name, n) && id[n] == ':' && strspn(id + n + 1, "0123456789abcdef") == ID_DIGITS && !id[n + 1 + ID_DIGITS]) {
             *kind = (enum key_kind)k;
             return true;
         }
@@ -278,8 +280,12 @@ bool envelope_parse(struct envelope *e, const char *text, size_t size, const cha
     json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &why), *list = json_object_get(root, "keys");
     memset(e, 0, sizeof *e);
     bool ok = json_integer_value(json_object_get(root, "schema")) == SCHEMA && json_array_size(list) && json_array_size(list) <= ENVELOPE_MAX;
-    for (size_t i = 0; ok && i < json_array_size(list); i++)
-        ok = parse_one(json_array_get(list, i), &e->wrapped[e->count++]);
+    for (size_t i = 0; ok && i < json_array_size(list); i++) {
+        ok = parse_one(json_array_get(list, i), &e->wrapped[e->count]);
+        for (unsigned k = 0; ok && k < e->count; k++)
+            ok = strcmp(e->wrapped[k].id, e->wrapped[e->count].id) != 0;
+        e->count++;
+    }
     json_decref(root);
     return ok || error_set(error, GB_corrupt_backup, "%s is not a list of wrapped keys", name);
 }

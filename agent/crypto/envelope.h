@@ -12,7 +12,7 @@
 #include "agent/crypto/seal.h"
 
 #define ENVELOPE_MAX        32u   /* recipients */
-#define ENVELOPE_SIZE_MAX   65536u
+#define ENVELOPE_SIZE_MAX   131072u
 #define ENVELOPE_SHARE_MAX  1024u /* bytes: RSA of 8192 bits */
 #define ENVELOPE_NONCE_SIZE 12u
 

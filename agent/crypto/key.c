@@ -17,6 +17,7 @@
 
 #define FILE_SIZE_MAX  65536
 #define RSA_BITS_LEAST 2048
+#define RSA_BITS_MOST  8192 /* what an envelope has room for */
 #define RSA_BITS       3072
 #define SECRET_NAME    "GALERA-BACKUP SECRET KEY"
 #define SECRET_ID_TEXT "galera-backup key id"
@@ -113,8 +114,9 @@ static bool take_pkey(struct crypto_key *k, EVP_PKEY *pkey, bool secret, const c
         return true;
     case EVP_PKEY_RSA:
         k->kind = KEY_RSA;
-        return EVP_PKEY_get_bits(pkey) >= RSA_BITS_LEAST ||
-               error_set(error, GB_bad_key, "the key of %s has %d bits, fewer than %d", path, EVP_PKEY_get_bits(pkey), RSA_BITS_LEAST);
+        return (EVP_PKEY_get_bits(pkey) >= RSA_BITS_LEAST && EVP_PKEY_get_bits(pkey) <= RSA_BITS_MOST) ||
+               error_set(error, GB_bad_key, "the key of %s has %d bits; from %d to %d are taken", path, EVP_PKEY_get_bits(pkey),
+                         RSA_BITS_LEAST, RSA_BITS_MOST);
     default:
         return error_set(error, GB_bad_key, "the key of %s is neither X25519 nor RSA nor Ed25519", path);
     }
@@ -174,10 +176,10 @@ static bool load_one(struct crypto_key *k, const char *path, bool passphrase, st
     size_t size;
     mode_t mode;
     memset(k, 0, sizeof *k);
+    prctl(PR_SET_DUMPABLE, 0); /* what is in memory from here on stands in no core file */
     char *text = read_file(path, &size, &mode, error);
     if (!text)
         return false;
-    prctl(PR_SET_DUMPABLE, 0); /* what is in memory from here on stands in no core file */
     bool ok = passphrase ? parse_passphrase(k, text, path, error) : parse_pem(k, text, size, path, error);
     OPENSSL_clear_free(text, FILE_SIZE_MAX + 1);
     if (ok && k->secret && (mode & (S_IRWXO | S_IWGRP))) {

@@ -38,7 +38,8 @@ static void check_key(const struct trial *t, const char *name, struct wire_check
         snprintf(detail, sizeof detail, "backups are encrypted for %s, and nobody has tried whether a key opens them", t->recipients);
     else
         snprintf(detail, sizeof detail, "backups are encrypted for %s; %s was tried %d days ago", t->recipients, t->key.key, (int)days);
-    bool good = t->key.tested_at && days <= KEY_TEST_DAYS;
+    bool ours = strstr(t->recipients, t->key.key) || (!strncmp(t->key.key, "passphrase:", 11) && strstr(t->recipients, "a passphrase"));
+    bool good = t->key.tested_at && ours && days >= 0 && days <= KEY_TEST_DAYS;
     wire_add_check(m, check, good ? "OK" : "WARN", detail, good ? "" : "where the key is kept: galera-backup key test --key FILE --repository ...");
 }
 

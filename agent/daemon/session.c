@@ -695,6 +695,8 @@ static void run_backup(struct session *s)
     if (failed_begun)
         runs_note_failed(s->repository, s->cluster, s->start.id, &error);
     if (committed)
+        runs_note_good(s->repository, s->cluster);
+    if (committed)
         expiry_run(&s->repository->spec, s->cluster, s->start.id, s->catalog, s->stop);
     repository_close(s->repository);
     if (s->ring)

@@ -11,13 +11,14 @@
 #include <string.h>
 
 #define NAME_SIZE 1200
+#define COMMIT_S  86400 /* no commit takes longer */
 
 struct repository *expire_open(const struct repository_spec *spec, struct gb_error *error)
 {
     struct repository_spec s = *spec;
     if (s.expire_credentials_file[0]) {
         snprintf(s.s3.credentials_file, sizeof s.s3.credentials_file, "%s", s.expire_credentials_file);
-        s.s3.access_key_id[0] = s.s3.secret_access_key[0] = '\0';
+        s.s3.credentials[0] = s.s3.access_key_id[0] = s.s3.secret_access_key[0] = '\0';
     }
     return repository_open(&s, error);
 }
@@ -28,16 +29,19 @@ static void warn(void *context, const char *text)
     fprintf(stderr, "galera-backup: warning: not counted: %s\n", text);
 }
 
-/* What verifications have found of all of it: an unreadable record is none, and a sample says nothing of the rest but damage. */
+/* What verifications have found of all of it. A record that can't be read may have been that of damage; a sample says nothing of the rest but
+   damage. */
 static bool read_check(struct repository *r, const char *cluster, const char *id, enum retention_check *found, struct gb_error *error)
 {
     struct verified v;
     struct gb_error problem = {0};
     *found = RETENTION_UNVERIFIED;
     if (!verified_read(&v, r, cluster, id, &problem)) {
-        if (storage_is_away(&problem))
-            error_copy(error, &problem);
-        return !storage_is_away(&problem);
+        *found = RETENTION_UNKNOWN;
+        if (problem.code == GB_corrupt_backup || problem.code == GB_format_newer)
+            return true;
+        error_copy(error, &problem);
+        return false;
     }
     if (v.damaged)
         *found = RETENTION_DAMAGED;
@@ -74,12 +78,13 @@ bool expire_decide(struct repository *r, const char *cluster, const struct manif
 
 /* ---- what keeps it from going on ---- */
 
-static bool check_clock(struct repository *r, time_t now, struct gb_error *refused, struct gb_error *error)
+static bool check_clock(struct repository *r, struct gb_error *refused, struct gb_error *error)
 {
     char ours[UTC_MAX], theirs[UTC_MAX];
-    time_t there;
+    time_t there, now;
     if (!storage_time(r->storage, &there, error))
         return false;
+    time(&now);
     if (llabs((long long)(there - now)) <= EXPIRE_CLOCK_S)
         return true;
     error_set(refused, GB_expire_refused, "the clock of this host, %s, and that of %s, %s, differ by %lld s", utc_text(now, ours),
@@ -98,10 +103,28 @@ static bool check_runs(struct repository *r, const struct expire_request *q, con
             newest = result->list[i].id;
     if (!runs_newest_failed(r, q->cluster, newest, &failed, error))
         return false;
-    if (!failed.id[0])
+    if (!failed.id[0] || failed.code == GB_no_space) /* to make room is the remedy */
         return true;
     error_set(refused, GB_expire_refused, "the newest run, %s, failed: %.300s", failed.id, failed.why);
     error_hint(refused, "nothing expires before a backup succeeds again");
+    return true;
+}
+
+/* Between backup.json and the end of a commit the lock is held; whoever comes after it does not know how it ends. */
+static bool find_used(struct repository *r, const char *cluster, struct retention_backup *list, size_t count, time_t now, bool *any,
+                      struct gb_error *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct storage_lock_state lock;
+        char prefix[NAME_SIZE - 32];
+        if (list[i].finished_at < now - COMMIT_S)
+            continue;
+        repository_prefix(prefix, sizeof prefix, cluster, list[i].id);
+        if (!repository_lock_look(r, prefix, &lock, error))
+            return false;
+        list[i].in_use = lock.held;
+        *any = *any || lock.held;
+    }
     return true;
 }
 
@@ -175,6 +198,7 @@ bool expire_run(struct repository *r, const struct expire_request *q, struct exp
     struct storage_lock *lock = NULL;
     time_t now = time(NULL);
     unsigned collected;
+    bool used = false;
     memset(result, 0, sizeof *result);
     if (!cluster_name_valid(q->cluster))
         return error_set(error, GB_bad_value, "\"%s\" is not the name of a cluster", q->cluster);
@@ -182,12 +206,15 @@ bool expire_run(struct repository *r, const struct expire_request *q, struct exp
     if (!q->dry_run && !(lock = storage_lock(r->storage, name, error)))
         return false;
     bool ok = repository_list(r, q->cluster, &manifests, &manifest_count, warn, NULL, error) &&
-              expire_decide(r, q->cluster, manifests, manifest_count, now, &result->list, &result->count, error);
+              expire_decide(r, q->cluster, manifests, manifest_count, now, &result->list, &result->count, error) &&
+              find_used(r, q->cluster, result->list, result->count, now, &used, error) &&
+              (!used || retention_decide(&r->spec.keep, result->list, result->count, now) ||
+               error_set(error, GB_internal, "no memory for the decision"));
     result->gone = calloc(result->count + 1, sizeof *result->gone);
     ok = ok && (result->gone || error_set(error, GB_internal, "no memory for the list"));
     for (size_t i = 0; ok && i < result->count; i++)
         result->expire += !result->list[i].keep;
-    ok = ok && check_clock(r, now, &result->refused, error) && (result->refused.code || check_runs(r, q, result, &result->refused, error));
+    ok = ok && check_clock(r, &result->refused, error) && (result->refused.code || check_runs(r, q, result, &result->refused, error));
     if (ok)
         check_mass(q, result, &result->refused);
     if (ok && !q->dry_run && !result->refused.code) {

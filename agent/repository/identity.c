@@ -172,7 +172,8 @@ bool identity_admit(struct repository *r, const struct identity_writer *w, struc
         if (!store_it(&i, r->storage, error))
             return false;
     }
-    remembered_add(w->state_dir, i.uuid, w->cluster);
+    if (uuid_known) /* who has none is let in, and says nothing of who will come with one */
+        remembered_add(w->state_dir, i.uuid, w->cluster);
     return true;
 }
 

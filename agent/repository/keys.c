@@ -28,11 +28,21 @@ bool backup_keys_read(struct storage *storage, const char *prefix, struct envelo
     return ok;
 }
 
-bool backup_keys_write(struct storage *storage, const char *prefix, const struct envelope *envelope, struct gb_error *error)
+bool backup_keys_write(struct storage *storage, const char *prefix, const struct envelope *envelope, bool first, struct gb_error *error)
 {
     char name[NAME_SIZE], *text = envelope_text(envelope);
     name_of(prefix, name);
-    bool ok = text ? storage_replace(storage, name, text, strlen(text), error) : error_set(error, GB_internal, "no memory for %s", name);
+    bool ok = (text || error_set(error, GB_internal, "no memory for %s", name)) &&
+              (strlen(text) <= ENVELOPE_SIZE_MAX || error_set(error, GB_bad_key, "%s would be too long", name));
+    if (ok && first) {
+        struct storage_writer *w = storage_create(storage, name, error);
+        ok = w && storage_write(w, text, strlen(text), error);
+        if (ok)
+            ok = storage_commit(w, error);
+        else if (w)
+            storage_abort(w);
+    } else if (ok)
+        ok = storage_replace(storage, name, text, strlen(text), error);
     free(text);
     return ok;
 }

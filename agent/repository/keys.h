@@ -10,7 +10,7 @@
 
 /* prefix: of the backup. Errors: GB_corrupt_backup (it is not there, or is none), those of the storage. */
 bool backup_keys_read(struct storage *storage, const char *prefix, struct envelope *envelope, struct gb_error *error);
-/* Over what may be there. Errors: GB_store_failed, GB_no_space, GB_internal. */
-bool backup_keys_write(struct storage *storage, const char *prefix, const struct envelope *envelope, struct gb_error *error);
+/* first: with the backup, as an object like its others; else over what is there. Errors: GB_store_failed, GB_no_space, GB_internal. */
+bool backup_keys_write(struct storage *storage, const char *prefix, const struct envelope *envelope, bool first, struct gb_error *error);
 
 #endif

@@ -151,11 +151,13 @@ bool repository_rekey(struct repository *r, const struct manifest *m, const stru
                       struct gb_error *error)
 {
     struct envelope envelope;
-    char prefix[1024];
+    char prefix[1024], name[1100];
     repository_prefix(prefix, sizeof prefix, m->cluster, m->id);
     struct storage_lock *lock = repository_lock(r, prefix, error);
-    bool ok = lock && backup_keys_read(r->storage, prefix, &envelope, error) && change_envelope(&envelope, m, recipients, without, error) &&
-              backup_keys_write(r->storage, prefix, &envelope, error);
+    uint64_t size;
+    snprintf(name, sizeof name, "%s/backup.json", prefix);
+    bool ok = lock && storage_size(r->storage, name, &size, error) && backup_keys_read(r->storage, prefix, &envelope, error) &&
+              change_envelope(&envelope, m, recipients, without, error) && backup_keys_write(r->storage, prefix, &envelope, false, error);
     storage_unlock(lock);
     return ok;
 }
@@ -594,6 +596,21 @@ static void backup_free(struct repository_backup *b)
     free(b);
 }
 
+/* What this host writes and does not trust would be there and never be used. */
+static bool is_trusted(const char *setting, const struct crypto_keys *signer, struct gb_error *error)
+{
+    struct crypto_keys trusted = {0};
+    bool ok = keys_load(&trusted, "trusted-signer", setting, error), is = false;
+    for (unsigned i = 0; ok && signer->count && i < trusted.count; i++)
+        is = is || !strcmp(trusted.key[i].id, signer->key[0].id);
+    keys_free(&trusted);
+    if (!ok || is)
+        return ok;
+    error_set(error, GB_bad_key, "the repository has trusted-signer, and what this host writes %s", signer->count ? "is signed by another key" : "is not signed");
+    error_hint(error, "set signing-key to the private half of a trusted signer, or take trusted-signer out of this host's configuration");
+    return false;
+}
+
 /* Whom a backup is encrypted for, and who signs it. */
 static bool load_writer_keys(const struct repository_keys *settings, struct crypto_keys *recipients, struct crypto_keys *signer,
                              struct gb_error *error)
@@ -601,9 +618,11 @@ static bool load_writer_keys(const struct repository_keys *settings, struct cryp
     if (settings->recipients[0] && (!keys_load(recipients, "encryption-recipient", settings->recipients, error) ||
                                     !keys_check(recipients, "encryption-recipient", KEY_FOR_RECIPIENT, error)))
         return false;
-    return !settings->signer[0] ||
-           (keys_load(signer, "signing-key", settings->signer, error) && keys_check(signer, "signing-key", KEY_TO_SIGN, error) &&
-            (signer->count == 1 || error_set(error, GB_bad_key, "signing-key names %u keys; one signs", signer->count)));
+    if (settings->signer[0] &&
+        (!keys_load(signer, "signing-key", settings->signer, error) || !keys_check(signer, "signing-key", KEY_TO_SIGN, error) ||
+         (signer->count != 1 && !error_set(error, GB_bad_key, "signing-key names %u keys; one signs", signer->count))))
+        return false;
+    return !settings->trusted[0] || is_trusted(settings->trusted, signer, error);
 }
 
 bool repository_check_keys(const struct repository_spec *spec, char *out, size_t size, struct gb_error *error)
@@ -635,7 +654,7 @@ static bool write_envelope(const struct repository_backup *b, struct manifest *m
     for (unsigned i = 0; ok && i < b->recipients.count; i++)
         ok = envelope_add(&envelope, &b->key, &b->recipients.key[i], error);
     envelope_ids(&envelope, m->encryption.key_ids, sizeof m->encryption.key_ids);
-    return ok && backup_keys_write(b->repository->storage, b->prefix, &envelope, error);
+    return ok && backup_keys_write(b->repository->storage, b->prefix, &envelope, true, error);
 }
 
 struct repository_backup *repository_begin(struct repository *r, const char *cluster, const char *label,

@@ -174,7 +174,7 @@ static void find_parents(struct entry *all, size_t count)
         b->depth = 0;
         /* A chain that leads back into itself ends with the number of backups: nobody can restore it. */
         for (; e; e = e->parent) {
-            if (e->b->verified == RETENTION_DAMAGED || (e->b->parent[0] && !e->parent) || b->depth > count) {
+            if (e->b->verified == RETENTION_DAMAGED || e->b->verified == RETENTION_UNKNOWN || e->b->in_use || (e->b->parent[0] && !e->parent) || b->depth > count) {
                 b->usable = false;
                 if (b->depth > count)
                     break;
@@ -225,14 +225,17 @@ static void keep_held(struct entry *all, size_t count, time_t now)
     }
 }
 
+/* The newest `min` usable ones stay, whatever else does: what is held or was verified long ago is no recent backup. Where there are not so
+   many, others take their place: what seems damaged now may be the store's trouble. */
 static void keep_floor(struct entry *all, size_t count, unsigned min)
 {
     size_t kept = 0;
-    for (size_t i = 0; i < count; i++)
-        kept += is_usable_backup(&all[i]) && all[i].b->keep;
-    for (size_t i = 0; i < count && kept < min; i++)
-        if (is_usable_backup(&all[i]) && !all[i].b->keep) {
-            keep(&all[i], NO_EXPIRY, "floor");
+    for (int usable = 1; usable >= 0; usable--)
+        for (size_t i = 0; i < count && kept < min; i++) {
+            if (!is_backup(&all[i]) || all[i].future || is_usable_backup(&all[i]) != usable)
+                continue;
+            if (!all[i].b->keep)
+                keep(&all[i], NO_EXPIRY, "floor");
             kept++;
         }
 }
@@ -265,6 +268,10 @@ bool retention_decide(const struct retention_policy *p, struct retention_backup 
                 keep(&all[i], NO_EXPIRY, "no retention is configured");
             else if (all[i].future)
                 keep(&all[i], NO_EXPIRY, "newer than now");
+            else if (all[i].b->in_use)
+                keep(&all[i], NO_EXPIRY, "someone holds its lock");
+            else if (all[i].b->verified == RETENTION_UNKNOWN)
+                keep(&all[i], NO_EXPIRY, "what a verification found can't be read");
         }
         apply_to(p, all, count, now, room, is_backup);
         apply_to(p, all, count, now, room, is_usable_backup);

@@ -7,7 +7,7 @@
     period will want is never gone before its turn.
   - a hold that has not run out;
   - it is the newest that a verification has found good, or the newest found good by a deep one;
-  - the floor: at least keep-min usable backups stay;
+  - the floor: the newest keep-min usable backups stay, and unusable ones where there are not so many;
   - it is newer than now: a clock was wrong once;
   - a backup that stays needs it as its parent, or as the parent of its parent.
 
@@ -35,7 +35,13 @@ struct retention_policy {            /* 0: no such rule */
     unsigned min;                    /* the floor, at least 1 */
 };
 
-enum retention_check { RETENTION_UNVERIFIED, RETENTION_QUICK, RETENTION_DEEP, RETENTION_DAMAGED };
+enum retention_check {
+    RETENTION_UNVERIFIED,
+    RETENTION_QUICK,
+    RETENTION_DEEP,
+    RETENTION_DAMAGED,
+    RETENTION_UNKNOWN /* there is a record, and it can't be read: it stays, and is not counted on */
+};
 
 struct retention_backup {
     /* given */
@@ -45,6 +51,7 @@ struct retention_backup {
     bool save;
     time_t hold_until; /* 0: not held */
     enum retention_check verified;
+    bool in_use; /* someone holds its lock: its commit may yet be taken back */
     /* decided */
     bool keep;
     char reason[RETENTION_REASON_MAX]; /* why it stays: "daily 3 of 7, parent of ID"; why it goes */

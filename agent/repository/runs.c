@@ -13,14 +13,24 @@ void runs_note_failed(struct repository *r, const char *cluster, const char *id,
 {
     char name[NAME_SIZE], now[UTC_MAX];
     struct gb_error problem = {0};
+    /* What is encrypted betrays no name of a table by its errors. */
+    const char *what = r->spec.keys.recipients[0] ? error_name(why->code) : why->what;
     json_t *root = json_pack("{s:i, s:s, s:s, s:i, s:s}", "format", 1, "id", id, "failed_at", utc_text(time(NULL), now), "error_code",
-                             (int)why->code, "error", why->what);
+                             (int)why->code, "error", what);
     char *text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
     snprintf(name, sizeof name, "%s/failed.json", cluster);
     if (text && !storage_replace(r->storage, name, text, strlen(text), &problem))
         fprintf(stderr, "galera-backup: warning: that %s failed is not recorded in the repository: %s\n", id, problem.what);
     free(text);
     json_decref(root);
+}
+
+void runs_note_good(struct repository *r, const char *cluster)
+{
+    char name[NAME_SIZE];
+    struct gb_error ignored = {0};
+    snprintf(name, sizeof name, "%s/failed.json", cluster);
+    storage_remove(r->storage, name, &ignored);
 }
 
 static bool read_record(struct repository *r, const char *cluster, struct failed_run *failed, struct gb_error *error)
@@ -41,6 +51,7 @@ static bool read_record(struct repository *r, const char *cluster, struct failed
     if (id && label_valid(id)) {
         snprintf(failed->id, sizeof failed->id, "%s", id);
         snprintf(failed->why, sizeof failed->why, "%s", why ? why : "");
+        failed->code = (int)json_integer_value(json_object_get(root, "error_code"));
     }
     json_decref(root);
     free(text);
@@ -106,6 +117,7 @@ bool runs_newest_failed(struct repository *r, const char *cluster, const char *n
         if (ok && is && strcmp(n.label[i], failed->id) > 0) {
             snprintf(failed->id, sizeof failed->id, "%s", n.label[i]);
             snprintf(failed->why, sizeof failed->why, "its agent did not live to its end");
+            failed->code = 0;
         }
     }
     free(n.label);

@@ -17,9 +17,13 @@ void runs_note_failed(struct repository *repository, const char *cluster, const 
    Errors: the store's. */
 bool runs_left_over(struct repository *repository, const char *cluster, const char *label, bool *is, struct gb_error *error);
 
+/* After a commit: what failed before it is over. */
+void runs_note_good(struct repository *repository, const char *cluster);
+
 struct failed_run {
     char id[WIRE_ID_MAX]; /* "": the newest run did not fail */
     char why[GB_ERROR_TEXT_MAX];
+    int code; /* GB number; 0: not known */
 };
 /* newest: label of the newest complete backup, "" if there is none. Errors: the store's. */
 bool runs_newest_failed(struct repository *repository, const char *cluster, const char *newest, struct failed_run *failed,

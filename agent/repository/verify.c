@@ -376,15 +376,25 @@ bool repository_verify(struct repository *repository, const struct manifest *man
                          .deep = request->deep, .result = result};
     char recipients[512];
     memset(result, 0, sizeof *result);
-    if (v.deep && !repository_unlock(repository, &opened, error))
-        return false;
+    if (v.deep && !repository_unlock(repository, &opened, &damage)) {
+        if (damage.code != GB_corrupt_backup) {
+            error_copy(error, &damage);
+            return false;
+        }
+        v.deep = false; /* keys.json, which is named below */
+        error_clear(&damage);
+    }
     pthread_mutex_init(&v.mutex, NULL);
     repository_prefix(v.prefix, sizeof v.prefix, manifest->cluster, manifest->id);
     index_init(&index);
-    if (opened.encryption.on && !opened.encryption.unlocked) {
-        if (!repository_recipients(repository, &opened, recipients, sizeof recipients, &damage))
-            problem(&v, &damage);
-    } else if (!index_read(&index, repository->storage, v.prefix, manifest_key(&opened), &opened.objects[0], &damage)) {
+    /* Unlocked or not: who has just written the backup knows its key without keys.json. */
+    if (!repository_recipients(repository, &opened, recipients, sizeof recipients, &damage)) {
+        problem(&v, &damage);
+        error_clear(&damage);
+    }
+    if (opened.encryption.on && !opened.encryption.unlocked)
+        v.deep = false;
+    else if (!index_read(&index, repository->storage, v.prefix, manifest_key(&opened), &opened.objects[0], &damage)) {
         problem(&v, &damage);
         v.deep = false;
     } else if (!index_check_kinds(&index, manifest_is_save(manifest), &damage)) {

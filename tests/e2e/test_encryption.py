@@ -172,6 +172,10 @@ def a_host_that_writes_can_not_read():
     # nor does it take a private key to write with
     backups.Caller(s.server, repository='private').failed_with('GB3016', 'holds the private key')
     backups.Caller(s.server, repository='gone').failed_with('GB3016', 'nowhere.pub')
+    # what it could not use itself it does not write
+    backups.Caller(s.server, repository='signed').failed_with('GB3016', 'is not signed')
+    # it knows the key of what it has just written, and reads it back
+    assert backups.take(s.server, verify='deep')['state'] == 'succeeded'
     text = str(backups.call(s.server, 'BACKUP_CHECK', '{}'))
     assert 'nobody has tried' in text, text
     text = str(backups.call(s.server, 'BACKUP_CHECK', '{"repository": "private"}'))
@@ -204,6 +208,11 @@ def keys_come_and_go_and_the_data_stays():
     assert s.opens(s.key('other-x25519'), 'rotated') and s.opens(s.key('x25519'), 'rotated')
     command('key', 'rotate', *at, '--key', s.key('x25519'), *new)
     assert s.opens(s.key('other-x25519'), 'rotated') and not s.opens(s.key('x25519'), 'rotated')
+    command('key', 'rotate', *at, '--key', s.key('x25519'), *new)  # as after one that was interrupted
+    result = command('key', 'rotate', *at, '--key', s.key('other-rsa'), '--recipient', s.key('other-rsa.pub'), check=False)
+    assert result.returncode == CREDENTIALS, result.stderr
+    result = command('key', 'remove', 'x25519:0123456789abcdef', *at, check=False)
+    assert result.returncode == NOT_FOUND and 'encrypted for x25519:0123456789abcdef' in result.stderr, result.stderr
     result = command('key', 'rotate', *at, '--key', s.key('other-x25519'), *new, check=False)
     assert result.returncode == USAGE and s.opens(s.key('other-x25519'), 'rotated'), result.stderr
     ids = json.loads(command('info', s.backup, *at, '--json').stdout)['key_ids'].split(', ')
@@ -271,8 +280,41 @@ def parts_of_another_backup_do_not_fit():
     os.unlink(os.path.join(directory, 'keys.json'))
     result = s.restore(*key, repository='exchanged')
     assert result.returncode == CORRUPT and 'keys.json' in result.stderr, result.stderr
-    result = command('verify', s.backup, '--quick', '--repository', top, check=False)
-    assert result.returncode == CORRUPT and 'keys.json' in result.stderr, result.stderr
+    for level in (['--quick'], key):
+        result = command('verify', s.backup, *level, '--repository', top, check=False)
+        assert result.returncode == CORRUPT and 'keys.json' in result.stderr, result.stderr
+        info = command('info', s.backup, '--repository', top).stdout
+        assert 'damaged' in info, info
+    # of the others that a key opens nothing is kept back
+    result = command('verify', 'all', *key, '--repository', top, check=False)
+    assert result.returncode == CORRUPT and f'{other}: good' in result.stdout, result.stdout + result.stderr
+    result = command('verify', 'all', '--key', s.key('other-rsa'), '--repository', s.path('default'), check=False)
+    assert result.returncode == CREDENTIALS and result.stderr.count('GB3015') == 1 and s.backup in result.stderr and other in result.stderr, result.stderr
+
+
+@suite.test
+def a_failed_run_names_no_table():
+    s = shared()
+    s.server.execute(f'CREATE TABLE {WORDS[0]}.damaged ENGINE=InnoDB AS SELECT seq, MD5(seq) FROM seq_1_to_20000', f'FLUSH TABLES {WORDS[0]}.damaged FOR EXPORT',
+                     'UNLOCK TABLES')
+    with open(os.path.join(s.server.datadir, WORDS[0], 'damaged.ibd'), 'r+b') as f:
+        f.seek(5 * 16384 + 100)
+        good = f.read(50)
+        f.seek(5 * 16384 + 100)
+        f.write(bytes(byte ^ 1 for byte in good))
+        f.flush()
+        try:
+            text = backups.Caller(s.server).failed_with('GB2201')
+        finally:
+            f.seek(5 * 16384 + 100)
+            f.write(good)
+    assert 'damaged.ibd' in text, text
+    with open(os.path.join(s.path('default'), s.cluster, 'failed.json'), encoding='utf-8') as f:
+        record = json.load(f)
+    assert record['error_code'] == 2201 and WORDS[0] not in json.dumps(record), record
+    s.server.execute(f'DROP TABLE {WORDS[0]}.damaged')
+    backups.take(s.server)
+    assert not os.path.exists(os.path.join(s.path('default'), s.cluster, 'failed.json'))
 
 
 @suite.test

@@ -231,7 +231,7 @@ def a_repository_is_named_by_path_or_url():
     shutil.rmtree(two)
     refused(UNREACHABLE, 'No such file', s.backup, target, repository='/nowhere/at/all')
     assert not os.path.exists('/nowhere')
-    refused(USAGE, 'swift are not supported', s.backup, target, repository='swift://bucket/x')
+    refused(USAGE, 'ftp are not supported', s.backup, target, repository='ftp://bucket/x')
     refused(USAGE, 'file:///PATH', s.backup, target, repository='file://relative')
     refused(NOT_FOUND, 'no backup', '20000101T000000Z-full-00000000', target)
 

@@ -239,17 +239,25 @@ static void a_changed_envelope_does_not_open(void **state)
     assert_int_equal(error.code, GB_key_missing);
 }
 
+#define HEX16 "00000000000000000000000000000000"
+#define HEX48 HEX16 HEX16 HEX16
+#define ONE   "{\"id\": \"secret:0f0f0f0f0f0f0f0f\", \"share\": \"00\", \"nonce\": \"000000000000000000000000\", \"key\": \"" HEX48 "\"}"
+
 static void texts_that_are_no_envelope(void **state)
 {
     (void)state;
     static const char *const bad[] = {
         "", "{}", "[]", "{\"schema\": 2, \"keys\": [{}]}", "{\"schema\": 1, \"keys\": []}", "{\"schema\": 1, \"keys\": [{}]}",
+        "{\"schema\": 1, \"keys\": [{\"id\": \"secret:0f0f0f0f0f0f0f0\\n\", \"share\": \"00\", \"nonce\": \"000000000000000000000000\", \"key\": \"" HEX48 "\"}]}",
+        "{\"schema\": 1, \"keys\": [" ONE ", " ONE "]}",
         "{\"schema\": 1, \"keys\": [{\"id\": \"none:1\", \"share\": \"\", \"nonce\": \"\", \"key\": \"\"}]}",
         "{\"schema\": 1, \"keys\": [{\"id\": \"secret:1\", \"share\": \"0\", \"nonce\": \"000000000000000000000000\", \"key\": \"00\"}]}",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct gb_error error = {0};
         struct envelope e;
+        const char *one = "{\"schema\": 1, \"keys\": [" ONE "]}"; /* which is one */
+        assert_true(envelope_parse(&e, one, strlen(one), "keys.json", &error));
         assert_false(envelope_parse(&e, bad[i], strlen(bad[i]), "keys.json", &error));
         assert_int_equal(error.code, GB_corrupt_backup);
     }

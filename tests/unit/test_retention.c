@@ -319,6 +319,41 @@ static void saves_are_counted_apart(void **state)
     assert_string_equal(reason("2026-11-10T02:00"), "a save that no rule keeps");
 }
 
+/* What is held or was verified long ago is no recent backup. */
+static void the_newest_is_never_gone(void **state)
+{
+    (void)state;
+    static const struct retention_policy week = {.within_s = 7 * DAY};
+    clear("2026-11-18T19:00:00Z");
+    add(at("2024-11-01T02:00:00Z"));
+    add(at("2026-10-01T02:00:00Z"));
+    add(at("2026-10-02T02:00:00Z"));
+    list[0].hold_until = RETENTION_FOREVER;
+    decide(&week);
+    EXPECT("held", "2026-10-02T02:00", "2024-11-01T02:00");
+    /* all of them damaged: it may be the store that can't be read */
+    for (unsigned i = 0; i < 3; i++) {
+        list[i].hold_until = 0;
+        list[i].verified = RETENTION_DAMAGED;
+    }
+    decide(&week);
+    EXPECT("damaged", "2026-10-02T02:00");
+}
+
+/* Neither counted on nor removed. */
+static void what_is_not_known_stays_and_takes_nobodys_place(void **state)
+{
+    (void)state;
+    clear("2026-11-18T19:00:00Z");
+    for (unsigned i = 0; i < 4; i++)
+        add(at("2026-11-01T02:00:00Z") + (time_t)i * DAY);
+    list[3].verified = RETENTION_UNKNOWN;
+    list[2].in_use = true;
+    decide(&(struct retention_policy){.last = 1});
+    EXPECT("not known", "2026-11-04T02:00", "2026-11-03T02:00", "2026-11-02T02:00");
+    assert_string_equal(reason("2026-11-03T02:00"), "someone holds its lock");
+}
+
 static void a_backup_of_a_wrong_clock_takes_nobodys_place(void **state)
 {
     (void)state;
@@ -460,8 +495,7 @@ static void nothing_needed_is_ever_chosen(void **state)
         unsigned min = p.min ? p.min : 1;
         REQUIRE(usable_kept >= (usable_all < min ? usable_all : min), "fewer than the floor are left");
         REQUIRE(!verified || verified->keep, "the newest verified one goes");
-        bool by_count = p.last || p.hourly || p.daily || p.weekly || p.monthly || p.yearly;
-        REQUIRE(!newest || newest->keep || !by_count, "the newest one goes");
+        REQUIRE(!newest || newest->keep, "the newest one goes");
         /* The order of the input makes no difference. */
         memcpy(before, list, count * sizeof *list);
         for (size_t i = count; i > 1; i--) {
@@ -501,6 +535,8 @@ int main(void)
         cmocka_unit_test(the_newest_verified_one_stays),
         cmocka_unit_test(a_damaged_backup_takes_nobodys_place),
         cmocka_unit_test(saves_are_counted_apart),
+        cmocka_unit_test(the_newest_is_never_gone),
+        cmocka_unit_test(what_is_not_known_stays_and_takes_nobodys_place),
         cmocka_unit_test(a_backup_of_a_wrong_clock_takes_nobodys_place),
         cmocka_unit_test(no_backups_at_all),
         cmocka_unit_test(a_circle),
