@@ -15,6 +15,7 @@ from gbtest import backups, oracle, processes, restored  # noqa: E402
 from gbtest.agent import Agent, binary  # noqa: E402
 from gbtest.server import Server  # noqa: E402
 from gbtest.suite import Shared, Suite, say  # noqa: E402
+from gbtest.waiting import wait_for  # noqa: E402
 
 USAGE, CREDENTIALS, CORRUPT, NOT_FOUND = 2, 10, 13, 14
 WORDS = ('a_schema_of_secrets', 'a_table_of_secrets', 'what nobody may read')
@@ -46,6 +47,7 @@ class Scene:
                         'encryption-recipient': f'file:{self.key("x25519.pub")}, {self.key("rsa.pub")}, {self.key("secret")}, passphrase:{self.phrase}'},
             'private': {**common, 'path': self.path('private'), 'encryption-recipient': self.key('x25519')},
             'gone': {**common, 'path': self.path('gone'), 'encryption-recipient': self.key('nowhere.pub')},
+            'deep': {**common, 'path': self.path('deep'), 'encryption-recipient': self.key('x25519.pub')},
             'plain': {**common, 'path': self.path('plain')},
             'signed': {**common, 'path': self.path('plain'), 'trusted-signer': self.key('ed25519.pub')}}).start()
         backups.install(self.server)
@@ -175,7 +177,7 @@ def a_host_that_writes_can_not_read():
     # what it could not use itself it does not write
     backups.Caller(s.server, repository='signed').failed_with('GB3016', 'is not signed')
     # it knows the key of what it has just written, and reads it back
-    assert backups.take(s.server, verify='deep')['state'] == 'succeeded'
+    assert backups.take(s.server, repository='deep', verify='deep')['state'] == 'succeeded'
     text = str(backups.call(s.server, 'BACKUP_CHECK', '{}'))
     assert 'nobody has tried' in text, text
     text = str(backups.call(s.server, 'BACKUP_CHECK', '{"repository": "private"}'))
@@ -288,7 +290,7 @@ def parts_of_another_backup_do_not_fit():
     # of the others that a key opens nothing is kept back
     result = command('verify', 'all', *key, '--repository', top, check=False)
     assert result.returncode == CORRUPT and f'{other}: good' in result.stdout, result.stdout + result.stderr
-    result = command('verify', 'all', '--key', s.key('other-rsa'), '--repository', s.path('default'), check=False)
+    result = command('verify', 'all', '--key', s.key('other-secret'), '--repository', s.path('default'), check=False)
     assert result.returncode == CREDENTIALS and result.stderr.count('GB3015') == 1 and s.backup in result.stderr and other in result.stderr, result.stderr
 
 
@@ -309,12 +311,14 @@ def a_failed_run_names_no_table():
             f.seek(5 * 16384 + 100)
             f.write(good)
     assert 'damaged.ibd' in text, text
-    with open(os.path.join(s.path('default'), s.cluster, 'failed.json'), encoding='utf-8') as f:
+    path = os.path.join(s.path('default'), s.cluster, 'failed.json')
+    wait_for(lambda: os.path.exists(path), 30, 'the record of the failed run')
+    with open(path, encoding='utf-8') as f:
         record = json.load(f)
     assert record['error_code'] == 2201 and WORDS[0] not in json.dumps(record), record
     s.server.execute(f'DROP TABLE {WORDS[0]}.damaged')
     backups.take(s.server)
-    assert not os.path.exists(os.path.join(s.path('default'), s.cluster, 'failed.json'))
+    wait_for(lambda: not os.path.exists(path), 30, 'the record to be removed')
 
 
 @suite.test
