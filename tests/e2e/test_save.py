@@ -323,7 +323,7 @@ def writing(s, store):
 def an_interrupted_save_leaves_nothing_that_looks_like_one():
     s = shared()
     before = s.listed()
-    store = processes.Stall('/backups/')
+    store = processes.Stall('/data/')  # segments: the lock is written before them
     process = writing(s, store)
     process.send_signal(signal.SIGINT)
     store.end()
