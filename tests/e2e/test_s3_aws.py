@@ -16,7 +16,7 @@ from gbtest.suite import Shared, Suite, say  # noqa: E402
 from gbtest.swift import Swift  # noqa: E402
 
 CREDENTIALS, CONFIGURATION, UNREACHABLE = 10, 3, 8
-DATA_MB = 24
+DATA_MB = 60  # a thread's segment is more than a part, however the threads share it
 RATE_MB = 8
 SHORT_S = 8
 
