@@ -128,9 +128,6 @@ static const struct key *const server_tables[] = {server_keys, NULL};
 static const struct key *const s3_tables[] = {remote_keys, s3_keys, NULL};
 static const struct key *const swift_tables[] = {remote_keys, swift_keys, NULL};
 
-/* Names of the surface that later releases bring: refused by name, not taken for misspellings. */
-static const char *const later_keys[] = {NULL};
-
 struct parse {
     struct config *config;
     struct gb_error *error;
@@ -252,11 +249,6 @@ static const struct key *find_key(const struct key *const *tables, const char *s
                 least = d;
                 nearest = k->name;
             }
-        }
-    for (const char *const *k = later_keys; *k; k++)
-        if (!strcmp(name, *k)) {
-            error_set(error, GB_not_supported, "[%s] %s is not supported by this release", section, name);
-            return NULL;
         }
     error_set(error, GB_bad_config, "[%s] has no key \"%s\"", section, name);
     if (nearest)

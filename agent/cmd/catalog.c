@@ -1,5 +1,6 @@
 /* galera-backup catalog sync|export */
 #include "agent/cmd/cmd.h"
+#include "agent/hex.h"
 #include "agent/mariadb/catalog_sync.h"
 #include "agent/mariadb/rows.h"
 #include "agent/repository/verified.h"
@@ -105,8 +106,7 @@ static void checksum(struct repository *r, const char *prefix, char out[65])
     char *text = storage_read_all(r->storage, name, MANIFEST_MAX, &size, &ignored);
     out[0] = '\0';
     if (text && EVP_Digest(text, size, sha256, &length, EVP_sha256(), NULL))
-        for (size_t i = 0; i < sizeof sha256; i++)
-            snprintf(out + 2 * i, 3, "%02x", sha256[i]);
+        hex_write(sha256, sizeof sha256, out);
     free(text);
 }
 

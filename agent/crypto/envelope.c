@@ -1,6 +1,6 @@
 /* The data key and its recipients; see envelope.h. */
 #include "agent/crypto/envelope.h"
-#include "agent/crypto/hex.h"
+#include "agent/hex.h"
 
 #include <jansson.h>
 #include <openssl/core_names.h>
@@ -60,25 +60,28 @@ static bool oaep(EVP_PKEY_CTX *c)
     return EVP_PKEY_CTX_set_rsa_padding(c, RSA_PKCS1_OAEP_PADDING) == 1 && EVP_PKEY_CTX_set_rsa_oaep_md(c, EVP_sha256()) == 1;
 }
 
-/* A random secret of which the recipient gets the OAEP text; close: the other way. */
-static bool rsa_key(EVP_PKEY *pkey, struct wrapped *w, bool close, uint8_t out[SEAL_KEY_SIZE])
+/* A random secret of which the recipient gets the OAEP text. */
+static bool make_rsa(const struct crypto_key *k, struct wrapped *w, uint8_t out[SEAL_KEY_SIZE])
+{
+    EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(k->pkey, NULL);
+    w->share_size = sizeof w->share;
+    bool ok = c && RAND_priv_bytes(out, SEAL_KEY_SIZE) == 1 && EVP_PKEY_encrypt_init(c) == 1 && oaep(c) &&
+              EVP_PKEY_encrypt(c, w->share, &w->share_size, out, SEAL_KEY_SIZE) == 1;
+    EVP_PKEY_CTX_free(c);
+    return ok;
+}
+
+static bool take_rsa(const struct crypto_key *k, const struct wrapped *w, uint8_t out[SEAL_KEY_SIZE])
 {
     uint8_t text[ENVELOPE_SHARE_MAX];
-    size_t size = close ? sizeof w->share : sizeof text;
-    EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(pkey, NULL);
-    bool ok;
-    if (close) {
-        ok = c && RAND_priv_bytes(out, SEAL_KEY_SIZE) == 1 && EVP_PKEY_encrypt_init(c) == 1 && oaep(c) &&
-             EVP_PKEY_encrypt(c, w->share, &size, out, SEAL_KEY_SIZE) == 1;
-        w->share_size = size;
-    } else {
-        ok = c && EVP_PKEY_decrypt_init(c) == 1 && oaep(c) && EVP_PKEY_decrypt(c, text, &size, w->share, w->share_size) == 1 &&
-             size == SEAL_KEY_SIZE;
-        if (ok)
-            memcpy(out, text, SEAL_KEY_SIZE);
-        OPENSSL_cleanse(text, sizeof text);
-    }
+    size_t size = sizeof text;
+    EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(k->pkey, NULL);
+    bool ok = c && EVP_PKEY_decrypt_init(c) == 1 && oaep(c) && EVP_PKEY_decrypt(c, text, &size, w->share, w->share_size) == 1 &&
+              size == SEAL_KEY_SIZE;
+    if (ok)
+        memcpy(out, text, SEAL_KEY_SIZE);
     EVP_PKEY_CTX_free(c);
+    OPENSSL_cleanse(text, sizeof text);
     return ok;
 }
 
@@ -115,14 +118,14 @@ static bool make_wrapping_key(const struct crypto_key *k, struct wrapped *w, uin
     if (k->kind == KEY_X25519)
         return make_x25519(k, w, out);
     if (k->kind == KEY_RSA)
-        return rsa_key(k->pkey, w, true, out);
+        return make_rsa(k, w, out);
     w->share_size = SALT_SIZE;
     return RAND_bytes(w->share, SALT_SIZE) == 1 && salted_key(k, w, out);
 }
 
-static bool take_wrapping_key(const struct crypto_key *k, struct wrapped *w, uint8_t out[SEAL_KEY_SIZE])
+static bool take_wrapping_key(const struct crypto_key *k, const struct wrapped *w, uint8_t out[SEAL_KEY_SIZE])
 {
-    return k->kind == KEY_X25519 ? take_x25519(k, w, out) : k->kind == KEY_RSA ? rsa_key(k->pkey, w, false, out) : salted_key(k, w, out);
+    return k->kind == KEY_X25519 ? take_x25519(k, w, out) : k->kind == KEY_RSA ? take_rsa(k, w, out) : salted_key(k, w, out);
 }
 
 /* ---- wrapping ---- */

@@ -1,6 +1,6 @@
 /* Keys from files; see key.h. */
 #include "agent/crypto/key.h"
-#include "agent/crypto/hex.h"
+#include "agent/hex.h"
 
 #include <errno.h>
 #include <fcntl.h>

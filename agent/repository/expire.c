@@ -52,8 +52,20 @@ static bool read_check(struct repository *r, const char *cluster, const char *id
     return true;
 }
 
-bool expire_decide(struct repository *r, const char *cluster, const struct manifest *manifests, size_t manifest_count, time_t now,
-                   struct retention_backup **list, size_t *count, struct gb_error *error)
+/* Between backup.json and the end of a commit the lock is held; whoever comes after it does not know how it ends. */
+static bool find_used(struct repository *r, const char *prefix, time_t now, struct retention_backup *b, struct gb_error *error)
+{
+    struct storage_lock_state lock;
+    if (b->finished_at < now - COMMIT_S)
+        return true;
+    if (!repository_lock_look(r, prefix, &lock, error))
+        return false;
+    b->in_use = lock.held;
+    return true;
+}
+
+static bool decide(struct repository *r, const char *cluster, const struct manifest *manifests, size_t manifest_count, time_t now,
+                   bool look_at_locks, struct retention_backup **list, size_t *count, struct gb_error *error)
 {
     bool ok = true;
     *count = 0;
@@ -71,9 +83,16 @@ bool expire_decide(struct repository *r, const char *cluster, const struct manif
         b->finished_at = m->finished_at;
         b->save = manifest_is_save(m);
         repository_prefix(prefix, sizeof prefix, cluster, m->id);
-        ok = hold_read(r->storage, prefix, &b->hold_until, error) && read_check(r, cluster, m->id, &b->verified, error);
+        ok = hold_read(r->storage, prefix, &b->hold_until, error) && read_check(r, cluster, m->id, &b->verified, error) &&
+             (!look_at_locks || find_used(r, prefix, now, b, error));
     }
     return ok && (retention_decide(&r->spec.keep, *list, *count, now) || error_set(error, GB_internal, "no memory for the decision"));
+}
+
+bool expire_decide(struct repository *r, const char *cluster, const struct manifest *manifests, size_t manifest_count, time_t now,
+                   struct retention_backup **list, size_t *count, struct gb_error *error)
+{
+    return decide(r, cluster, manifests, manifest_count, now, false, list, count, error);
 }
 
 /* ---- what keeps it from going on ---- */
@@ -107,24 +126,6 @@ static bool check_runs(struct repository *r, const struct expire_request *q, con
         return true;
     error_set(refused, GB_expire_refused, "the newest run, %s, failed: %.300s", failed.id, failed.why);
     error_hint(refused, "nothing expires before a backup succeeds again");
-    return true;
-}
-
-/* Between backup.json and the end of a commit the lock is held; whoever comes after it does not know how it ends. */
-static bool find_used(struct repository *r, const char *cluster, struct retention_backup *list, size_t count, time_t now, bool *any,
-                      struct gb_error *error)
-{
-    for (size_t i = 0; i < count; i++) {
-        struct storage_lock_state lock;
-        char prefix[NAME_SIZE - 32];
-        if (list[i].finished_at < now - COMMIT_S)
-            continue;
-        repository_prefix(prefix, sizeof prefix, cluster, list[i].id);
-        if (!repository_lock_look(r, prefix, &lock, error))
-            return false;
-        list[i].in_use = lock.held;
-        *any = *any || lock.held;
-    }
     return true;
 }
 
@@ -198,7 +199,6 @@ bool expire_run(struct repository *r, const struct expire_request *q, struct exp
     struct storage_lock *lock = NULL;
     time_t now = time(NULL);
     unsigned collected;
-    bool used = false;
     memset(result, 0, sizeof *result);
     if (!cluster_name_valid(q->cluster))
         return error_set(error, GB_bad_value, "\"%s\" is not the name of a cluster", q->cluster);
@@ -206,10 +206,7 @@ bool expire_run(struct repository *r, const struct expire_request *q, struct exp
     if (!q->dry_run && !(lock = storage_lock(r->storage, name, error)))
         return false;
     bool ok = repository_list(r, q->cluster, &manifests, &manifest_count, warn, NULL, error) &&
-              expire_decide(r, q->cluster, manifests, manifest_count, now, &result->list, &result->count, error) &&
-              find_used(r, q->cluster, result->list, result->count, now, &used, error) &&
-              (!used || retention_decide(&r->spec.keep, result->list, result->count, now) ||
-               error_set(error, GB_internal, "no memory for the decision"));
+              decide(r, q->cluster, manifests, manifest_count, now, true, &result->list, &result->count, error);
     result->gone = calloc(result->count + 1, sizeof *result->gone);
     ok = ok && (result->gone || error_set(error, GB_internal, "no memory for the list"));
     for (size_t i = 0; ok && i < result->count; i++)

@@ -393,12 +393,7 @@ static bool store(struct storage *storage, const char *prefix, const uint8_t *da
     snprintf(info->name, sizeof info->name, "index");
     info->size = size;
     EVP_Digest(data, size, info->sha256, &length, EVP_sha256(), NULL);
-    struct storage_writer *writer = storage_create(storage, name, error);
-    if (writer && storage_write(writer, data, size, error))
-        return storage_commit(writer, error);
-    if (writer)
-        storage_abort(writer);
-    return false;
+    return storage_put(storage, name, data, size, error);
 }
 
 /* The body of `stored` bytes encrypted behind the header and the tag. */

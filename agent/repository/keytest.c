@@ -1,5 +1,6 @@
 /* The test of a key; see keytest.h. */
 #include "agent/repository/keytest.h"
+#include "agent/utc.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -10,14 +11,10 @@
 
 static bool read_frame(struct repository *r, const struct manifest *m, const char *prefix, const struct frame *f, struct gb_error *error)
 {
-    char name[1200];
-    size_t size = FRAME_HEADER_SIZE + f->stored_size;
     struct frame_reader *reader = frame_reader_new(manifest_key(m));
-    uint8_t *stored = malloc(size), *plain = malloc(FRAME_PLAIN_MAX);
-    snprintf(name, sizeof name, "%s/data/%06u.seg", prefix, f->segment);
-    bool ok = reader && stored && plain
-                  ? storage_read(r->storage, name, f->offset, stored, size, error) && frame_open(reader, f, stored, plain, error)
-                  : error_set(error, GB_internal, "no memory");
+    uint8_t *stored = malloc(FRAME_HEADER_SIZE + codec_bound(FRAME_PLAIN_MAX)), *plain = malloc(FRAME_PLAIN_MAX);
+    bool ok = reader && stored && plain ? frame_read(reader, r->storage, prefix, f, stored, plain, error)
+                                        : error_set(error, GB_internal, "no memory");
     frame_reader_free(reader);
     free(stored);
     free(plain);
@@ -27,12 +24,9 @@ static bool read_frame(struct repository *r, const struct manifest *m, const cha
 static void write_down(struct repository *r, const struct manifest *m)
 {
     struct gb_error problem = {0};
-    char name[1024], when[32];
-    time_t now = time(NULL);
-    struct tm tm;
-    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &tm));
+    char name[1024], when[UTC_MAX];
     snprintf(name, sizeof name, "%s/" NAME, m->cluster);
-    json_t *root = json_pack("{s:i, s:s, s:s, s:s}", "schema", 1, "key", m->encryption.opened_with, "tested_at", when, "backup", m->id);
+    json_t *root = json_pack("{s:i, s:s, s:s, s:s}", "schema", 1, "key", m->encryption.opened_with, "tested_at", utc_text(time(NULL), when), "backup", m->id);
     char *text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
     if (!text || !storage_replace(r->storage, name, text, strlen(text), &problem))
         fprintf(stderr, "galera-backup: warning: that the key was tested is not written down: %s\n", text ? problem.what : "no memory");
@@ -59,14 +53,14 @@ void keytest_read(struct repository *r, const char *cluster, struct keytest *tes
     struct gb_error ignored = {0};
     char name[1024];
     size_t size;
-    struct tm tm = {0};
     memset(test, 0, sizeof *test);
     snprintf(name, sizeof name, "%s/" NAME, cluster);
     char *text = storage_read_all(r->storage, name, TEXT_MAX, &size, &ignored);
     json_t *root = text ? json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL) : NULL;
     const char *key = json_string_value(json_object_get(root, "key")), *when = json_string_value(json_object_get(root, "tested_at"));
-    if (key && when && strptime(when, "%Y-%m-%dT%H:%M:%SZ", &tm)) {
-        test->tested_at = timegm(&tm);
+    time_t tested_at = when ? utc_parse(when) : -1;
+    if (key && tested_at > 0) {
+        test->tested_at = tested_at;
         snprintf(test->key, sizeof test->key, "%s", key);
     }
     json_decref(root);

@@ -1,7 +1,8 @@
 /* backup.json; see manifest.h. */
 #include "agent/repository/manifest.h"
-#include "agent/crypto/hex.h"
+#include "agent/hex.h"
 #include "agent/repository/repository.h"
+#include "agent/utc.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -48,11 +49,8 @@ const char *manifest_position(const struct manifest *m)
 
 static json_t *time_json(time_t t)
 {
-    char text[32];
-    struct tm tm;
-    gmtime_r(&t, &tm);
-    strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
-    return json_string(text);
+    char text[UTC_MAX];
+    return json_string(utc_text(t, text));
 }
 
 static time_t json_time(const json_t *j)
@@ -124,11 +122,11 @@ static bool is_sealed(const char *text, size_t size)
     return !memcmp(text + size - SEAL_SIZE, seal, SEAL_SIZE);
 }
 
-/* The text before its end, signed if there is a signer; malloc'ed. */
+/* The whole text, signed if there is a signer; malloc'ed. */
 static char *make_text(const struct manifest *m, const struct crypto_key *signer, struct gb_error *error)
 {
     json_t *root = to_json(m);
-    char *json = json_dumps(root, JSON_INDENT(1)), *text = json ? malloc(strlen(json) + SIGN_MAX) : NULL;
+    char *json = json_dumps(root, JSON_INDENT(1)), *text = json ? malloc(strlen(json) + SIGN_MAX + MANIFEST_SEAL_MAX) : NULL;
     uint8_t signature[KEY_SIGNATURE_SIZE];
     char hex[2 * KEY_SIGNATURE_SIZE + 1];
     size_t size = json ? strlen(json) - 2 : 0; /* without the end of the object */
@@ -143,27 +141,21 @@ static char *make_text(const struct manifest *m, const struct crypto_key *signer
         snprintf(text + size, SIGN_MAX, SIGN_FORMAT, signer->id, hex);
     }
     free(json);
-    if (ok)
-        return text;
-    free(text);
-    return NULL;
+    if (!ok) {
+        free(text);
+        return NULL;
+    }
+    size = strlen(text);
+    manifest_seal(text, size, text + size);
+    return text;
 }
 
 bool manifest_write(const struct manifest *m, struct storage *storage, const char *prefix, const struct crypto_key *signer,
                     struct gb_error *error)
 {
-    char name[1024], seal[MANIFEST_SEAL_MAX], *text = make_text(m, signer, error);
-    if (!text)
-        return false;
+    char name[1024], *text = make_text(m, signer, error);
     snprintf(name, sizeof name, "%s/backup.json", prefix);
-    manifest_seal(text, strlen(text), seal);
-    struct storage_writer *w = storage_create(storage, name, error);
-    bool ok = w != NULL;
-    if (ok && (!storage_write(w, text, strlen(text), error) || !storage_write(w, seal, SEAL_SIZE, error))) {
-        storage_abort(w);
-        ok = false;
-    } else if (ok)
-        ok = storage_commit(w, error);
+    bool ok = text && storage_put(storage, name, text, strlen(text), error);
     free(text);
     return ok;
 }

@@ -1,6 +1,6 @@
 /* A repository and the backups in it; see repository.h. */
 #include "agent/repository/repository.h"
-#include "agent/crypto/hex.h"
+#include "agent/hex.h"
 #include "agent/repository/keys.h"
 #include "agent/repository/verified.h"
 #include "agent/utc.h"
@@ -101,65 +101,6 @@ void repository_close(struct repository *r)
     storage_close(r->storage);
     keys_free(&r->trusted);
     free(r);
-}
-
-bool repository_unlock(struct repository *r, struct manifest *m, struct gb_error *error)
-{
-    struct crypto_keys openers = {0};
-    struct envelope envelope;
-    char prefix[1024];
-    if (!m->encryption.on || m->encryption.unlocked)
-        return true;
-    repository_prefix(prefix, sizeof prefix, m->cluster, m->id);
-    bool ok = (!r->spec.keys.openers[0] || (keys_load(&openers, "decryption-key", r->spec.keys.openers, error) &&
-                                            keys_check(&openers, "decryption-key", KEY_TO_OPEN, error))) &&
-              backup_keys_read(r->storage, prefix, &envelope, error) &&
-              envelope_open(&envelope, &openers, m->encryption.key.identity, m->encryption.check, &m->encryption.key, m->encryption.opened_with, error);
-    m->encryption.unlocked = ok;
-    if (ok)
-        envelope_ids(&envelope, m->encryption.key_ids, sizeof m->encryption.key_ids);
-    keys_free(&openers);
-    return ok;
-}
-
-bool repository_recipients(struct repository *r, const struct manifest *m, char *out, size_t size, struct gb_error *error)
-{
-    struct envelope envelope;
-    char prefix[1024];
-    repository_prefix(prefix, sizeof prefix, m->cluster, m->id);
-    out[0] = '\0';
-    if (!m->encryption.on)
-        return true;
-    if (!backup_keys_read(r->storage, prefix, &envelope, error))
-        return false;
-    envelope_ids(&envelope, out, size);
-    return true;
-}
-
-static bool change_envelope(struct envelope *e, const struct manifest *m, const struct crypto_keys *recipients, const char *without,
-                            struct gb_error *error)
-{
-    for (unsigned i = 0; recipients && i < recipients->count; i++)
-        if (!envelope_add(e, &m->encryption.key, &recipients->key[i], error))
-            return false;
-    if (without && !envelope_remove(e, without))
-        return error_set(error, GB_not_found, "%s is not encrypted for %s", m->id, without);
-    return e->count || error_set(error, GB_bad_value, "%s is encrypted for %s alone: nobody could open it any more", m->id, without);
-}
-
-bool repository_rekey(struct repository *r, const struct manifest *m, const struct crypto_keys *recipients, const char *without,
-                      struct gb_error *error)
-{
-    struct envelope envelope;
-    char prefix[1024], name[1100];
-    repository_prefix(prefix, sizeof prefix, m->cluster, m->id);
-    struct storage_lock *lock = repository_lock(r, prefix, error);
-    uint64_t size;
-    snprintf(name, sizeof name, "%s/backup.json", prefix);
-    bool ok = lock && storage_size(r->storage, name, &size, error) && backup_keys_read(r->storage, prefix, &envelope, error) &&
-              change_envelope(&envelope, m, recipients, without, error) && backup_keys_write(r->storage, prefix, &envelope, false, error);
-    storage_unlock(lock);
-    return ok;
 }
 
 /* Names of the entries of a prefix. */
@@ -364,17 +305,14 @@ static void leave_out_saves(struct listing *l)
 static bool none_found(const struct repository *r, const char *cluster, const struct listing *l, time_t when,
                        struct gb_error *error)
 {
-    char in[WIRE_NAME_MAX + 16] = "", then[32];
-    struct tm tm;
+    char in[WIRE_NAME_MAX + 16] = "", then[UTC_MAX];
     if (cluster)
         snprintf(in, sizeof in, " of cluster %s", cluster);
     if (!l->count)
         return error_set(error, GB_not_found, "there is no backup%s in %s", in, storage_describe(r->storage));
-    time_t first = l->list[l->count - 1].finished_at;
-    strftime(then, sizeof then, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&when, &tm));
-    error_set(error, GB_not_found, "no backup%s in %s had finished at %s", in, storage_describe(r->storage), then);
-    strftime(then, sizeof then, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&first, &tm));
-    error_hint(error, "the oldest, %s, finished at %s", l->list[l->count - 1].id, then);
+    const struct manifest *oldest = &l->list[l->count - 1];
+    error_set(error, GB_not_found, "no backup%s in %s had finished at %s", in, storage_describe(r->storage), utc_text(when, then));
+    error_hint(error, "the oldest, %s, finished at %s", oldest->id, utc_text(oldest->finished_at, then));
     return false;
 }
 
@@ -596,52 +534,10 @@ static void backup_free(struct repository_backup *b)
     free(b);
 }
 
-/* What this host writes and does not trust would be there and never be used. */
-static bool is_trusted(const char *setting, const struct crypto_keys *signer, struct gb_error *error)
-{
-    struct crypto_keys trusted = {0};
-    bool ok = keys_load(&trusted, "trusted-signer", setting, error), is = false;
-    for (unsigned i = 0; ok && signer->count && i < trusted.count; i++)
-        is = is || !strcmp(trusted.key[i].id, signer->key[0].id);
-    keys_free(&trusted);
-    if (!ok || is)
-        return ok;
-    error_set(error, GB_bad_key, "the repository has trusted-signer, and what this host writes %s", signer->count ? "is signed by another key" : "is not signed");
-    error_hint(error, "set signing-key to the private half of a trusted signer, or take trusted-signer out of this host's configuration");
-    return false;
-}
-
-/* Whom a backup is encrypted for, and who signs it. */
-static bool load_writer_keys(const struct repository_keys *settings, struct crypto_keys *recipients, struct crypto_keys *signer,
-                             struct gb_error *error)
-{
-    if (settings->recipients[0] && (!keys_load(recipients, "encryption-recipient", settings->recipients, error) ||
-                                    !keys_check(recipients, "encryption-recipient", KEY_FOR_RECIPIENT, error)))
-        return false;
-    if (settings->signer[0] &&
-        (!keys_load(signer, "signing-key", settings->signer, error) || !keys_check(signer, "signing-key", KEY_TO_SIGN, error) ||
-         (signer->count != 1 && !error_set(error, GB_bad_key, "signing-key names %u keys; one signs", signer->count))))
-        return false;
-    return !settings->trusted[0] || is_trusted(settings->trusted, signer, error);
-}
-
-bool repository_check_keys(const struct repository_spec *spec, char *out, size_t size, struct gb_error *error)
-{
-    struct crypto_keys recipients = {0}, signer = {0};
-    bool ok = load_writer_keys(&spec->keys, &recipients, &signer, error);
-    size_t at = 0;
-    out[0] = '\0';
-    for (unsigned i = 0; i < recipients.count && at < size; i++)
-        at += (size_t)snprintf(out + at, size - at, "%s%s", i ? ", " : "", recipients.key[i].id[0] ? recipients.key[i].id : "a passphrase");
-    keys_free(&recipients);
-    keys_free(&signer);
-    return ok;
-}
-
 /* The data key, whom it will be wrapped for, and who signs. */
 static bool take_keys(struct repository_backup *b, const struct repository_keys *settings, struct gb_error *error)
 {
-    bool ok = load_writer_keys(settings, &b->recipients, &b->signer, error);
+    bool ok = writer_keys_load(settings, &b->recipients, &b->signer, error);
     b->encrypted = b->recipients.count;
     return ok && (!b->encrypted || seal_key_make(&b->key, error));
 }

@@ -139,6 +139,17 @@ bool frame_open(struct frame_reader *r, const struct frame *f, const uint8_t *st
                      f->offset, why.what);
 }
 
+bool frame_read(struct frame_reader *r, struct storage *storage, const char *prefix, const struct frame *f, uint8_t *stored,
+                uint8_t *plain, struct gb_error *error)
+{
+    char name[1200];
+    snprintf(name, sizeof name, "%s/data/%06u.seg", prefix, f->segment);
+    if (f->stored_size > codec_bound(FRAME_PLAIN_MAX))
+        return error_set(error, GB_corrupt_backup, "%s: a frame of impossible size", name);
+    return storage_read(storage, name, f->offset, stored, FRAME_HEADER_SIZE + f->stored_size, error) &&
+           frame_open(r, f, stored, plain, error);
+}
+
 static void writer_free(struct segment_writer *s)
 {
     if (!s)

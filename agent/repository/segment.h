@@ -53,6 +53,11 @@ void frame_reader_free(struct frame_reader *reader); /* NULL is allowed */
 bool frame_open(struct frame_reader *reader, const struct frame *frame, const uint8_t *stored, uint8_t *plain,
                 struct gb_error *error);
 
+/* The same of the backup whose prefix that is: reads the frame into stored (FRAME_HEADER_SIZE + codec_bound(FRAME_PLAIN_MAX) bytes),
+   then as frame_open(). Errors: those of storage_read(), too. */
+bool frame_read(struct frame_reader *reader, struct storage *storage, const char *prefix, const struct frame *frame, uint8_t *stored,
+                uint8_t *plain, struct gb_error *error);
+
 struct object_info {
     char name[64]; /* relative to the backup: "data/000001.seg" */
     uint64_t size;

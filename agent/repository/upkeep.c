@@ -190,16 +190,6 @@ static void failed(struct report *p, const char *check, const struct gb_error *w
     row(p, check, UPKEEP_FAIL, why->hint, "%s", why->what);
 }
 
-static bool put_new(struct storage *s, const char *name, const char *text, struct gb_error *error)
-{
-    struct storage_writer *w = storage_create(s, name, error);
-    if (w && !storage_write(w, text, strlen(text), error)) {
-        storage_abort(w);
-        return false;
-    }
-    return w && storage_commit(w, error);
-}
-
 /* An object is made, made again (refused), replaced, read, removed. */
 static void check_writing(struct report *p)
 {
@@ -211,7 +201,7 @@ static void check_writing(struct report *p)
     uuid_generate_random(uuid);
     uuid_unparse_lower(uuid, id);
     snprintf(name, sizeof name, ".galera-backup-check-%s", id);
-    bool ok = put_new(s, name, "first", &error), twice = ok && put_new(s, name, "again", &refused);
+    bool ok = storage_put(s, name, "first", 5, &error), twice = ok && storage_put(s, name, "again", 5, &refused);
     ok = ok && !storage_is_away(&refused) && storage_replace(s, name, id, strlen(id), &error) &&
          (text = storage_read_all(s, name, sizeof id, &size, &error));
     bool same = ok && !strcmp(text, id);

@@ -105,10 +105,7 @@ static void check_object(struct verifier *v, const struct object_info *info, boo
 static bool read_frame(struct verifier *v, struct frame_reader *reader, const struct frame *f, uint8_t *stored, uint8_t *plain,
                        struct gb_error *error)
 {
-    char name[1200];
-    snprintf(name, sizeof name, "%s/data/%06u.seg", v->prefix, f->segment);
-    return storage_read(v->repository->storage, name, f->offset, stored, FRAME_HEADER_SIZE + f->stored_size, error) &&
-           frame_open(reader, f, stored, plain, error);
+    return frame_read(reader, v->repository->storage, v->prefix, f, stored, plain, error);
 }
 
 /* The place is in the hint: what is recorded in the repository names no table. */

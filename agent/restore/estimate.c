@@ -137,13 +137,9 @@ static bool read_sample(struct repository *r, const char *prefix, const struct i
                         const struct index_frame *f, struct frame_reader *reader, uint32_t format,
                         struct sample *s, struct gb_error *error)
 {
-    char name[1200];
-    size_t size = FRAME_HEADER_SIZE + f->frame.stored_size;
-    uint8_t *stored = malloc(size), *plain = malloc(FRAME_PLAIN_MAX);
-    snprintf(name, sizeof name, "%s/data/%06u.seg", prefix, f->frame.segment);
+    uint8_t *stored = malloc(FRAME_HEADER_SIZE + codec_bound(FRAME_PLAIN_MAX)), *plain = malloc(FRAME_PLAIN_MAX);
     bool ok = stored && plain
-                  ? storage_read(r->storage, name, f->frame.offset, stored, size, error) &&
-                        frame_open(reader, &f->frame, stored, plain, error)
+                  ? frame_read(reader, r->storage, prefix, &f->frame, stored, plain, error)
                   : error_set(error, GB_internal, "no memory");
     size_t at = 0;
     for (uint32_t i = 0; ok && i < f->extents; i++) {

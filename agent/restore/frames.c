@@ -49,19 +49,12 @@ void frames_close(struct frames *f)
 const uint8_t *frames_read(struct frames *f, size_t number, struct gb_error *error)
 {
     const struct frame *frame = &f->index->frames[number].frame;
-    char prefix[1024], name[1200];
+    char prefix[1024];
     if (f->held == number)
         return f->plain;
     f->held = NONE;
     repository_prefix(prefix, sizeof prefix, f->manifest->cluster, f->manifest->id);
-    snprintf(name, sizeof name, "%s/data/%06u.seg", prefix, frame->segment);
-    if (frame->stored_size > codec_bound(FRAME_PLAIN_MAX)) {
-        error_set(error, GB_corrupt_backup, "%s: a frame of impossible size", name);
-        return NULL;
-    }
-    if (!storage_read(f->repository->storage, name, frame->offset, f->stored,
-                      FRAME_HEADER_SIZE + frame->stored_size, error) ||
-        !frame_open(f->reader, frame, f->stored, f->plain, error))
+    if (!frame_read(f->reader, f->repository->storage, prefix, frame, f->stored, f->plain, error))
         return NULL;
     f->held = number;
     return f->plain;

@@ -1,5 +1,6 @@
 /* The history that a restored Galera directory belongs to; see history.h. */
 #include "agent/restore/history.h"
+#include "agent/hex.h"
 #include "common/page.h"
 
 #include <errno.h>
@@ -37,8 +38,7 @@ static bool make_token(struct history *h, struct gb_error *error)
     uint8_t bytes[TOKEN_BYTES];
     if (RAND_bytes(bytes, sizeof bytes) != 1)
         return error_set(error, GB_internal, "no random numbers");
-    for (unsigned i = 0; i < TOKEN_BYTES; i++)
-        snprintf(h->token + 2 * i, 3, "%02x", bytes[i]);
+    hex_write(bytes, TOKEN_BYTES, h->token);
     h->token_made = true;
     return true;
 }

@@ -1,5 +1,6 @@
 /* Objects in a bucket; see bucket_store.h. */
 #include "agent/storage/bucket_store.h"
+#include "agent/hex.h"
 
 #include <ctype.h>
 #include <curl/curl.h>
@@ -149,8 +150,7 @@ void bucket_md5(const void *data, size_t size, char out[BUCKET_MD5_MAX], unsigne
     *out = '\0';
     if (!EVP_Digest(data, size, bytes, &length, EVP_md5(), NULL))
         return;
-    for (unsigned i = 0; i < length; i++)
-        snprintf(out + (size_t)2 * i, 3, "%02x", bytes[i]);
+    hex_write(bytes, length, out);
     if (digest)
         memcpy(digest, bytes, length);
 }

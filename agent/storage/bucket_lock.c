@@ -19,6 +19,7 @@
   own and left over.
 */
 #include "agent/storage/bucket_store.h"
+#include "agent/hex.h"
 #include "common/clock.h"
 
 #include <inttypes.h>
@@ -60,8 +61,7 @@ static void make_id(char out[ID_MAX])
     if (RAND_bytes(bytes, sizeof bytes) != 1)
         snprintf((char *)bytes, sizeof bytes, "%" PRIx64,
                  (uint64_t)time(NULL) ^ (uint64_t)getpid());
-    for (size_t i = 0; i < sizeof bytes; i++)
-        snprintf(out + 2 * i, 3, "%02x", bytes[i]);
+    hex_write(bytes, sizeof bytes, out);
 }
 
 static void enter_living(struct bucket_lock *l)

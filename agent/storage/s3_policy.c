@@ -1,6 +1,7 @@
 /* What the store is asked to do with the objects that are put; see s3_policy.h. */
 #include "agent/storage/s3_policy.h"
 #include "agent/storage/secret_file.h"
+#include "agent/utc.h"
 
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
@@ -199,10 +200,7 @@ void s3_policy_headers(const struct s3_policy_state *s, const struct bucket_requ
     add(h, "x-amz-storage-class", p->storage_class);
     add(h, "x-amz-tagging", s->tags);
     if (p->lock_mode[0]) {
-        struct tm tm;
-        time_t until = now + (time_t)p->lock_time_s;
-        strftime(h->retain_until, sizeof h->retain_until, "%Y-%m-%dT%H:%M:%SZ",
-                 gmtime_r(&until, &tm));
+        utc_text(now + (time_t)p->lock_time_s, h->retain_until);
         add(h, "x-amz-object-lock-mode", *p->lock_mode == 'g' ? "GOVERNANCE" : "COMPLIANCE");
         add(h, "x-amz-object-lock-retain-until-date", h->retain_until);
     }

@@ -3,6 +3,7 @@
   MD5s of the parts, is compared with our own.
 */
 #include "agent/storage/s3_store.h"
+#include "agent/hex.h"
 #include "agent/storage/s3_xml.h"
 
 #include <openssl/evp.h>
@@ -94,10 +95,10 @@ static void whole_etag(struct bucket_part *const *list, unsigned parts, char out
     ok = ok && EVP_DigestFinal_ex(md5, digest, &length);
     EVP_MD_CTX_free(md5);
     out[0] = '\0';
-    for (unsigned i = 0; ok && i < length; i++)
-        snprintf(out + (size_t)2 * i, 3, "%02x", digest[i]);
-    if (ok)
+    if (ok) {
+        hex_write(digest, length, out);
         snprintf(out + (size_t)2 * length, BUCKET_ETAG_MAX - (size_t)2 * length, "-%u", parts);
+    }
 }
 
 static bool take_etag(void *context, const char *path, const char *text)

@@ -1,5 +1,6 @@
 /* AWS Signature Version 4; see sigv4.h. */
 #include "agent/storage/sigv4.h"
+#include "agent/hex.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -8,12 +9,6 @@
 
 #define ALGORITHM "AWS4-HMAC-SHA256"
 #define DAY       8 /* digits of a date */
-
-static void hex(const unsigned char *data, size_t size, char *out)
-{
-    for (size_t i = 0; i < size; i++)
-        snprintf(out + 2 * i, 3, "%02x", data[i]);
-}
 
 void sigv4_date(time_t when, char out[SIGV4_DATE_MAX])
 {
@@ -27,7 +22,7 @@ bool sigv4_sha256(const void *data, size_t size, char out[SIGV4_SHA256_MAX])
     unsigned length;
     if (!EVP_Digest(data, size, digest, &length, EVP_sha256(), NULL))
         return false;
-    hex(digest, length, out);
+    hex_write(digest, length, out);
     return true;
 }
 
@@ -82,7 +77,7 @@ static bool canonical_sha256(const struct sigv4_request *q, char out[SIGV4_SHA25
     }
     EVP_MD_CTX_free(digest);
     if (ok)
-        hex(bytes, length, out);
+        hex_write(bytes, length, out);
     return ok;
 }
 
@@ -111,7 +106,7 @@ bool sigv4_sign(const struct sigv4_credentials *c, const struct sigv4_request *q
     snprintf(text, sizeof text, ALGORITHM "\n%s\n%s\n%s", q->date, scope, canonical);
     if (!hmac(key, sizeof key, text, bytes))
         return false;
-    hex(bytes, sizeof bytes, signature);
+    hex_write(bytes, sizeof bytes, signature);
     size_t used = (size_t)snprintf(
         out, size, ALGORITHM " Credential=%s/%s, SignedHeaders=", c->access_key_id, scope);
     for (size_t i = 0; i < q->header_count && used < size; i++)

@@ -79,6 +79,17 @@ void storage_abort(struct storage_writer *w)
     w->driver->abort(w);
 }
 
+bool storage_put(struct storage *s, const char *name, const void *data, size_t size,
+                 struct gb_error *error)
+{
+    struct storage_writer *w = storage_create(s, name, error);
+    if (w && storage_write(w, data, size, error))
+        return storage_commit(w, error);
+    if (w)
+        storage_abort(w);
+    return false;
+}
+
 bool storage_replace(struct storage *s, const char *name, const void *data, size_t size,
                      struct gb_error *error)
 {

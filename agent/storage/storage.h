@@ -45,6 +45,8 @@ bool storage_commit(struct storage_writer *writer, struct gb_error *error);
 /* Drops what was written. Frees writer. */
 void storage_abort(struct storage_writer *writer);
 
+/* A whole object at once: the four above. Errors: theirs. */
+bool storage_put(struct storage *storage, const char *name, const void *data, size_t size, struct gb_error *error);
 /* A small object that may change, at most STORAGE_REPLACE_MAX bytes: written whole and durably over what may be there. Readers
    see what was or what is now, also of several at a time. Errors: GB_store_failed, GB_no_space. */
 bool storage_replace(struct storage *storage, const char *name, const void *data, size_t size, struct gb_error *error);

@@ -5,6 +5,7 @@
   whole, the MD5 of the parts' ETags in hex, is compared with our own.
 */
 #include "agent/storage/swift_store.h"
+#include "agent/hex.h"
 
 #include <jansson.h>
 #include <openssl/rand.h>
@@ -37,8 +38,7 @@ bool swift_large_begin(struct bucket *b, const char *key, char **id, struct gb_e
                          (unsigned long long)limits.file_size);
     if (RAND_bytes(bytes, sizeof bytes) != 1 || !(*id = calloc(1, 2 * ID_BYTES + 1)))
         return error_set(error, GB_internal, "no memory, or no random numbers");
-    for (unsigned i = 0; i < ID_BYTES; i++)
-        snprintf(*id + (size_t)2 * i, 3, "%02x", bytes[i]);
+    hex_write(bytes, ID_BYTES, *id);
     return true;
 }
 

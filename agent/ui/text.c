@@ -1,5 +1,6 @@
 /* What people read; see text.h. */
 #include "agent/ui/text.h"
+#include "agent/utc.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -34,10 +35,8 @@ const char *text_duration(uint64_t s, char *out, size_t size)
 
 const char *text_time(time_t t, char *out, size_t size)
 {
-    struct tm tm;
-    out[0] = '\0';
-    if (t && gmtime_r(&t, &tm))
-        strftime(out, size, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    char text[UTC_MAX];
+    snprintf(out, size, "%s", t ? utc_text(t, text) : "");
     return out;
 }
 

@@ -1,6 +1,6 @@
 /* agent/crypto: seals, keys and envelopes. */
 #include "agent/crypto/envelope.h"
-#include "agent/crypto/hex.h"
+#include "agent/hex.h"
 
 #include <fcntl.h>
 #include <setjmp.h>

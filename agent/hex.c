@@ -1,5 +1,5 @@
 /* Hexadecimal digits; see hex.h. */
-#include "agent/crypto/hex.h"
+#include "agent/hex.h"
 
 #include <string.h>
 

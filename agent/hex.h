@@ -1,8 +1,8 @@
 /*
   Bytes as lower-case hexadecimal digits and back.
 */
-#ifndef GB_AGENT_CRYPTO_HEX_H
-#define GB_AGENT_CRYPTO_HEX_H
+#ifndef GB_AGENT_HEX_H
+#define GB_AGENT_HEX_H
 
 #include <stdbool.h>
 #include <stddef.h>
