@@ -245,7 +245,7 @@ static bool begin_backup(struct session *s, struct gb_error *error)
         return false;
     if (removed)
         daemon_log(s->start.id, "removed %u unfinished backups of earlier runs", removed);
-    s->backup = repository_begin(s->repository, s->cluster, s->start.id, error);
+    s->backup = repository_begin(s->repository, s->cluster, s->start.id, NULL, error);
     /* Held from its first moment on. */
     return s->backup && (!s->start.hold[0] || hold_write(s->repository->storage, repository_backup_prefix(s->backup),
                                                          hold_parse(s->start.hold), error));

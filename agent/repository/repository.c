@@ -7,7 +7,6 @@
 
 #include <inttypes.h>
 #include <openssl/crypto.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -535,11 +534,13 @@ static void backup_free(struct repository_backup *b)
 }
 
 /* The data key, whom it will be wrapped for, and who signs. */
-static bool take_keys(struct repository_backup *b, const struct repository_keys *settings, struct gb_error *error)
+static bool take_keys(struct repository_backup *b, const struct repository_keys *settings, const struct seal_key *key, struct gb_error *error)
 {
     bool ok = writer_keys_load(settings, &b->recipients, &b->signer, error);
     b->encrypted = b->recipients.count;
-    return ok && (!b->encrypted || seal_key_make(&b->key, error));
+    if (key)
+        b->key = *key;
+    return ok && (key || seal_key_make(&b->key, error));
 }
 
 /* At the end, for a passphrase takes its time. */
@@ -553,7 +554,7 @@ static bool write_envelope(const struct repository_backup *b, struct manifest *m
     return ok && backup_keys_write(b->repository->storage, b->prefix, &envelope, true, error);
 }
 
-struct repository_backup *repository_begin(struct repository *r, const char *cluster, const char *label,
+struct repository_backup *repository_begin(struct repository *r, const char *cluster, const char *label, const struct seal_key *key,
                                            struct gb_error *error)
 {
     if (!cluster_name_valid(cluster) || !label_valid(label)) {
@@ -569,7 +570,7 @@ struct repository_backup *repository_begin(struct repository *r, const char *clu
     }
     b->repository = r;
     repository_prefix(b->prefix, sizeof b->prefix, cluster, label);
-    bool ok = take_keys(b, &r->spec.keys, error) && list_names(r, b->prefix, &there, error);
+    bool ok = take_keys(b, &r->spec.keys, key, error) && list_names(r, b->prefix, &there, error);
     if (ok && there.count)
         ok = error_set(error, GB_store_failed, "%s/%s exists already", storage_describe(r->storage), b->prefix);
     free(there.name);
@@ -601,15 +602,9 @@ static bool still_wanted(const struct repository_backup *b, bool last, struct gb
     return !b->wanted || b->wanted(b->context, last) || error_set(error, GB_cancelled, "%s is not wanted any more", b->prefix);
 }
 
-/* Of an encrypted backup its identity, else random. */
-static void make_nonce(const struct repository_backup *b, struct manifest *m)
+static void name_key(const struct repository_backup *b, struct manifest *m)
 {
-    uint8_t bytes[SEAL_IDENTITY_SIZE];
-    if (b->encrypted)
-        memcpy(bytes, b->key.identity, sizeof bytes);
-    else if (RAND_bytes(bytes, sizeof bytes) != 1)
-        memset(bytes, 0, sizeof bytes);
-    hex_write(bytes, sizeof bytes, m->nonce);
+    hex_write(b->key.identity, sizeof b->key.identity, m->nonce);
     m->encryption.on = b->encrypted;
     if (b->encrypted) {
         m->encryption.key = b->key;
@@ -635,39 +630,52 @@ static bool check_stored(const struct repository_backup *b, const struct manifes
     return true;
 }
 
+bool repository_prepare(struct repository_backup *b, const struct index *index, struct manifest *m, const struct object_info *segments,
+                        size_t segment_count, struct gb_error *error)
+{
+    struct storage *storage = b->repository->storage;
+    m->objects = calloc(segment_count + 1, sizeof *m->objects);
+    if (!m->objects)
+        return error_set(error, GB_internal, "no memory for the manifest");
+    if (!index_write(index, storage, b->prefix, repository_backup_key(b), &m->objects[0], error) || (b->encrypted && !write_envelope(b, m, error)))
+        return false;
+    if (segment_count)
+        memcpy(m->objects + 1, segments, segment_count * sizeof *segments);
+    m->object_count = segment_count + 1;
+    m->format = MANIFEST_FORMAT;
+    m->files = (uint32_t)index->file_count;
+    m->data_bytes = m->read_bytes = m->stored_bytes = 0;
+    for (size_t i = 0; i < index->file_count; i++)
+        m->data_bytes += index->files[i].size;
+    for (size_t i = 0; i < index->extent_count; i++)
+        m->read_bytes += index->extents[i].file_no == WIRE_FILE_REDO ? 0 : index->extents[i].length;
+    for (size_t i = 0; i < m->object_count; i++)
+        m->stored_bytes += m->objects[i].size;
+    name_key(b, m);
+    return check_stored(b, m, error);
+}
+
+bool repository_publish(struct repository_backup *b, const struct manifest *m, struct gb_error *error)
+{
+    return manifest_write(m, b->repository->storage, b->prefix, b->signer.count ? &b->signer.key[0] : NULL, error);
+}
+
+void repository_end(struct repository_backup *b)
+{
+    storage_unlock(b->lock);
+    backup_free(b);
+}
+
 bool repository_commit(struct repository_backup *b, struct index *index, struct manifest *m,
                        const struct object_info *segments, size_t segment_count, struct gb_error *error)
 {
-    struct storage *storage = b->repository->storage;
-    bool ok = index_finish(index, m->redo_bytes, error);
-    m->objects = ok ? calloc(segment_count + 1, sizeof *m->objects) : NULL;
-    ok = ok && (m->objects || error_set(error, GB_internal, "no memory for the manifest"));
-    ok = ok && index_write(index, storage, b->prefix, repository_backup_key(b), &m->objects[0], error) &&
-         (!b->encrypted || write_envelope(b, m, error));
-    if (ok) {
-        if (segment_count)
-            memcpy(m->objects + 1, segments, segment_count * sizeof *segments);
-        m->object_count = segment_count + 1;
-        m->format = MANIFEST_FORMAT;
-        m->files = (uint32_t)index->file_count;
-        m->data_bytes = m->read_bytes = m->stored_bytes = 0;
-        for (size_t i = 0; i < index->file_count; i++)
-            m->data_bytes += index->files[i].size;
-        for (size_t i = 0; i < index->extent_count; i++)
-            m->read_bytes += index->extents[i].file_no == WIRE_FILE_REDO ? 0 : index->extents[i].length;
-        for (size_t i = 0; i < m->object_count; i++)
-            m->stored_bytes += m->objects[i].size;
-        make_nonce(b, m);
-        ok = check_stored(b, m, error) && still_wanted(b, false, error) &&
-             manifest_write(m, storage, b->prefix, b->signer.count ? &b->signer.key[0] : NULL, error) && still_wanted(b, true, error);
-    }
-    if (!ok) {
+    bool ok = index_finish(index, m->redo_bytes, error) && repository_prepare(b, index, m, segments, segment_count, error) &&
+              still_wanted(b, false, error) && repository_publish(b, m, error) && still_wanted(b, true, error);
+    if (ok)
+        repository_end(b);
+    else
         repository_abort(b);
-        return false;
-    }
-    storage_unlock(b->lock);
-    backup_free(b);
-    return true;
+    return ok;
 }
 
 void repository_abort(struct repository_backup *b)
@@ -675,6 +683,5 @@ void repository_abort(struct repository_backup *b)
     struct gb_error ignored = {0};
     if (!storage_remove_all(b->repository->storage, b->prefix, &ignored))
         warn_stderr(NULL, ignored.what);
-    storage_unlock(b->lock);
-    backup_free(b);
+    repository_end(b);
 }

@@ -104,19 +104,27 @@ bool repository_rekey(struct repository *repository, const struct manifest *mani
 /* Whether the keys that a writer needs (recipients, signer) can be loaded; ids of the recipients to out. Errors: GB_bad_key. */
 bool repository_check_keys(const struct repository_spec *spec, char *out, size_t size, struct gb_error *error);
 
-/* One backup being written. Holds the lock of its prefix. GB_store_failed if the label exists; GB_bad_key of its recipients and its
-   signer. */
+/* One backup being written. Holds the lock of its prefix. key: what it is sealed with if the repository has recipients, its identity is
+   the backup's in any case (so it is the same in several repositories); NULL: one of its own. GB_store_failed if the label exists;
+   GB_bad_key of its recipients and its signer. */
 struct repository_backup;
-struct repository_backup *repository_begin(struct repository *repository, const char *cluster,
-                                           const char *label, struct gb_error *error);
+struct repository_backup *repository_begin(struct repository *repository, const char *cluster, const char *label, const struct seal_key *key,
+                                           struct gb_error *error);
 const char *repository_backup_prefix(const struct repository_backup *backup);
 /* What frames are sealed with; NULL: they are not. */
 const struct seal_key *repository_backup_key(const struct repository_backup *backup);
+
+/* The commit in its steps, for who has more than one to commit; each is followed by the next or by repository_abort().
+   prepare: writes the index (after index_finish()) and keys.json, fills the manifest's sums and objects from `segments` (by number), and looks
+   whether all that it names is there (GB_store_failed). publish: backup.json; durable when it returns true. end: frees backup. */
+bool repository_prepare(struct repository_backup *backup, const struct index *index, struct manifest *manifest,
+                        const struct object_info *segments, size_t segment_count, struct gb_error *error);
+bool repository_publish(struct repository_backup *backup, const struct manifest *manifest, struct gb_error *error);
+void repository_end(struct repository_backup *backup);
 /* Who is asked twice by repository_commit() whether the backup is still wanted: before backup.json is written and, for the last
    time, when it is there. The answer false removes all that was written. */
 void repository_backup_ask(struct repository_backup *backup, bool (*wanted)(void *context, bool last), void *context);
-/* Writes index, then backup.json; durable when it returns true. Frees backup. Fills the manifest's sums and
-   objects from `segments` (by number). GB_store_failed if one of them is not there in its size, or if the lock is lost;
+/* index_finish() and all steps. Frees backup. GB_store_failed if something is not there in its size, or if the lock is lost;
    GB_cancelled if it is not wanted any more. */
 bool repository_commit(struct repository_backup *backup, struct index *index, struct manifest *manifest,
                        const struct object_info *segments, size_t segment_count, struct gb_error *error);

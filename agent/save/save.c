@@ -405,7 +405,7 @@ bool save_run(struct repository *repository, const struct source *source,
         !storage_check_space(repository->storage, source->allocated, NULL, error) ||
         !repository_collect(repository, request->cluster, &removed, error))
         return false;
-    struct repository_backup *backup = repository_begin(repository, request->cluster, m->id, error);
+    struct repository_backup *backup = repository_begin(repository, request->cluster, m->id, NULL, error);
     if (!backup)
         return false;
     repository_backup_ask(backup, not_interrupted, &asked);

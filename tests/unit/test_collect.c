@@ -154,7 +154,7 @@ static int tear_down(void **state)
 static struct repository_backup *begin(const char *label)
 {
     struct gb_error error = {0};
-    struct repository_backup *b = repository_begin(repository, "c", label, &error);
+    struct repository_backup *b = repository_begin(repository, "c", label, NULL, &error);
     if (!b)
         fail_msg("%s: %s", label, error.what);
     return b;
@@ -305,7 +305,7 @@ static void a_label_is_used_once(void **state)
     (void)state;
     struct gb_error error = {0};
     commit(begin(LABEL), LABEL);
-    assert_null(repository_begin(repository, "c", LABEL, &error));
+    assert_null(repository_begin(repository, "c", LABEL, NULL, &error));
     assert_int_equal(error.code, GB_store_failed);
     assert_true(is_whole(LABEL));
 }
@@ -317,10 +317,10 @@ static void names_that_lead_elsewhere_are_refused(void **state)
     static const char *const labels[] = {LABEL "/x", "../" LABEL, "", "latest", LABEL "/../x"};
     for (size_t i = 0; i < 5; i++) {
         struct gb_error error = {0};
-        assert_null(repository_begin(repository, clusters[i], i < 4 ? LABEL : labels[0], &error));
+        assert_null(repository_begin(repository, clusters[i], i < 4 ? LABEL : labels[0], NULL, &error));
         assert_int_equal(error.code, GB_bad_value);
         error_clear(&error);
-        assert_null(repository_begin(repository, "c", labels[i], &error));
+        assert_null(repository_begin(repository, "c", labels[i], NULL, &error));
         assert_int_equal(error.code, GB_bad_value);
     }
 }
@@ -522,7 +522,7 @@ static void the_latest_of_several_clusters_is_nobodys(void **state)
     commit(begin(LABEL), LABEL);
     assert_true(repository_find(repository, NULL, "latest", &m, &error));
     manifest_free(&m);
-    struct repository_backup *b = repository_begin(repository, "second", OTHER, &error);
+    struct repository_backup *b = repository_begin(repository, "second", OTHER, NULL, &error);
     assert_true(b && try_commit(b, "second", OTHER, &error));
     assert_false(repository_find(repository, NULL, "latest", &m, &error));
     assert_int_equal(error.code, GB_bad_value);

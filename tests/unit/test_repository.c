@@ -79,7 +79,7 @@ static struct repository *open_it(void)
 static void write_backup_that_ended(struct repository *r, const char *label, time_t finished_at)
 {
     struct gb_error error = {0};
-    struct repository_backup *b = repository_begin(r, "c", label, &error);
+    struct repository_backup *b = repository_begin(r, "c", label, NULL, &error);
     assert_non_null(b);
     struct index index;
     index_init(&index);
@@ -254,9 +254,9 @@ static void test_what_failed_leaves_nothing(void **state)
     (void)state;
     struct repository *r = open_it();
     struct gb_error error = {0};
-    struct repository_backup *b = repository_begin(r, "c", LABEL, &error);
+    struct repository_backup *b = repository_begin(r, "c", LABEL, NULL, &error);
     assert_non_null(b);
-    assert_null(repository_begin(r, "c", LABEL, &error)); /* locked, or there */
+    assert_null(repository_begin(r, "c", LABEL, NULL, &error)); /* locked, or there */
     error_clear(&error);
     unsigned removed;
     assert_true(repository_collect(r, "c", &removed, &error));
@@ -321,7 +321,7 @@ static void test_not_wanted(void **state)
     struct repository *r = open_it();
     for (int yes = 0; yes < 3; yes++) {
         struct gb_error error = {0};
-        struct repository_backup *b = repository_begin(r, "c", LABEL, &error);
+        struct repository_backup *b = repository_begin(r, "c", LABEL, NULL, &error);
         struct manifest m = {.id = LABEL, .cluster = "c", .type = "full"}, *list;
         struct index index;
         size_t count;

@@ -79,7 +79,7 @@ static void put_file(struct writing *w, uint32_t number, uint8_t kind, uint32_t 
 static void write_backup(void)
 {
     struct gb_error error = {0};
-    struct repository_backup *b = repository_begin(repository, "c", LABEL, &error);
+    struct repository_backup *b = repository_begin(repository, "c", LABEL, NULL, &error);
     struct writing w = {.codec = codec_new((struct codec_spec){CODEC_ZSTD, 1})};
     assert_true(b && w.codec);
     w.segment = segment_create(repository->storage, repository_backup_prefix(b), 1, NULL, &error);
