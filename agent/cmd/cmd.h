@@ -10,7 +10,7 @@
 
 #include <jansson.h>
 
-#define CMD_LIST(X) X(agent) X(check) X(backup) X(status) X(cancel) X(set) X(list) X(info) X(log) X(restore) X(save) X(verify) X(expire) X(hold) X(release) X(key) X(repo) X(catalog) X(version)
+#define CMD_LIST(X) X(agent) X(check) X(backup) X(status) X(cancel) X(set) X(list) X(info) X(log) X(restore) X(save) X(verify) X(copy) X(expire) X(hold) X(release) X(key) X(repo) X(catalog) X(version)
 
 #define CMD_DECLARE(name) int cmd_##name(const struct options *options, struct gb_error *error);
 CMD_LIST(CMD_DECLARE)
@@ -19,6 +19,8 @@ CMD_LIST(CMD_DECLARE)
 /* What --repository says of it, nothing opened: by where it is (agent/location.h), or by its name in the configuration. Errors: also
    GB_repository_unreachable of a path that is no directory. */
 bool cmd_repository_spec(const struct options *options, struct repository_spec *spec, struct gb_error *error);
+/* The same of another option's value, "" or NULL: the default one. option: for messages. No keys of the command line are taken. */
+bool cmd_named_spec(const struct options *options, const char *option, const char *value, struct repository_spec *spec, struct gb_error *error);
 /* The repository that --repository names: by where it is (agent/location.h), or by its name in the configuration. */
 struct repository *cmd_repository(const struct options *options, struct gb_error *error);
 /* Whether --repository is a path or a URL, so that no configuration is needed. */

@@ -29,23 +29,28 @@ static bool take_keys(const struct options *options, struct repository_spec *spe
     return true;
 }
 
-bool cmd_repository_spec(const struct options *options, struct repository_spec *spec, struct gb_error *error)
+bool cmd_named_spec(const struct options *options, const char *option, const char *value, struct repository_spec *spec, struct gb_error *error)
 {
     struct config config;
     const struct repository_spec *configured;
     struct stat st;
-    if (cmd_repository_is_path(options)) {
-        if (!location_parse(options->repository, spec, error))
+    if (value && location_is(value)) {
+        if (!location_parse(value, spec, error))
             return false;
         bool directory = !strcmp(spec->type, REPOSITORY_DIRECTORY), there = !directory || !stat(spec->path, &st);
         if (directory && (!there || !S_ISDIR(st.st_mode))) /* to open it would make it */
-            return error_set_errno(error, GB_repository_unreachable, there ? ENOTDIR : errno, "the repository %s", spec->path);
-        return take_keys(options, spec, error);
+            return error_set_errno(error, GB_repository_unreachable, there ? ENOTDIR : errno, "%s: the repository %s", option, spec->path);
+        return true;
     }
-    if (!cmd_config(options, &config, error) || !(configured = config_repository(&config, options->repository, error)))
+    if (!cmd_config(options, &config, error) || !(configured = config_repository(&config, value, error)))
         return false;
     *spec = *configured;
-    return take_keys(options, spec, error);
+    return true;
+}
+
+bool cmd_repository_spec(const struct options *options, struct repository_spec *spec, struct gb_error *error)
+{
+    return cmd_named_spec(options, "--repository", options->repository, spec, error) && take_keys(options, spec, error);
 }
 
 struct repository *cmd_repository(const struct options *options, struct gb_error *error)

@@ -11,6 +11,7 @@
 #define INDEX_MAGIC      0x47424958u /* "GBIX" */
 #define INDEX_VERSION    1u
 #define INDEX_HEADER     16u
+#define INDEX_SEALED_AT  7u /* of the header */
 #define INDEX_SEALED     1u /* a tag of SEAL_TAG_SIZE follows the header */
 #define INDEX_LEVEL      3
 #define INDEX_STORED_MAX (1ull << 32)
@@ -546,6 +547,40 @@ bool index_parse(struct index *x, const uint8_t *stored, size_t size, const char
     return ok;
 }
 
+uint8_t *index_reseal(const uint8_t *stored, size_t size, const char *name, const struct seal_key *from, const struct seal_key *to,
+                      size_t *out_size, struct gb_error *error)
+{
+    size_t head = INDEX_HEADER + (from ? SEAL_TAG_SIZE : 0), out_head = INDEX_HEADER + (to ? SEAL_TAG_SIZE : 0);
+    struct bytes_reader r = bytes_reader(stored, size);
+    uint32_t magic = bytes_get_u32(&r);
+    if (size < head || magic != INDEX_MAGIC || stored[INDEX_SEALED_AT] != (from ? INDEX_SEALED : 0)) {
+        error_set(error, GB_corrupt_backup, "%s has no valid header", name);
+        return NULL;
+    }
+    uint8_t *opened = from ? open_body(from, stored, size - head, name, error) : NULL;
+    uint8_t *out = from && !opened ? NULL : malloc(out_head + size - head);
+    bool ok = out || (error->code ? false : error_set(error, GB_internal, "no memory for the index"));
+    if (ok) {
+        memcpy(out, stored, INDEX_HEADER);
+        out[INDEX_SEALED_AT] = to ? INDEX_SEALED : 0;
+        memcpy(out + out_head, from ? opened : stored + head, size - head);
+        *out_size = out_head + size - head;
+        ok = !to || seal_body(to, out, size - head, error);
+    }
+    free(opened);
+    if (ok)
+        return out;
+    free(out);
+    return NULL;
+}
+
+uint8_t *index_read_stored(struct storage *storage, const char *prefix, size_t *size, struct gb_error *error)
+{
+    char name[1024];
+    snprintf(name, sizeof name, "%s/index", prefix);
+    return (uint8_t *)storage_read_all(storage, name, INDEX_STORED_MAX, size, error);
+}
+
 bool index_read(struct index *x, struct storage *storage, const char *prefix, const struct seal_key *key,
                 const struct object_info *expected, struct gb_error *error)
 {
@@ -555,7 +590,7 @@ bool index_read(struct index *x, struct storage *storage, const char *prefix, co
     unsigned length;
     index_init(x);
     snprintf(name, sizeof name, "%s/index", prefix);
-    uint8_t *stored = (uint8_t *)storage_read_all(storage, name, INDEX_STORED_MAX, &size, error);
+    uint8_t *stored = index_read_stored(storage, prefix, &size, error);
     if (!stored)
         return false;
     EVP_Digest(stored, size, sha256, &length, EVP_sha256(), NULL);

@@ -97,5 +97,11 @@ bool index_read(struct index *index, struct storage *storage, const char *prefix
    empty. */
 bool index_parse(struct index *index, const uint8_t *stored, size_t size, const char *name, const struct seal_key *key,
                  struct gb_error *error);
+/* The object's bytes as they are in another copy of the backup: opened with `from`, sealed with `to` (NULL: not sealed). Malloc'ed.
+   Errors: GB_corrupt_backup, GB_internal. */
+uint8_t *index_reseal(const uint8_t *stored, size_t size, const char *name, const struct seal_key *from, const struct seal_key *to,
+                      size_t *out_size, struct gb_error *error);
+/* The whole object in memory, malloc'ed; its sum is not looked at. Errors: those of storage_read_all(). */
+uint8_t *index_read_stored(struct storage *storage, const char *prefix, size_t *size, struct gb_error *error);
 
 #endif

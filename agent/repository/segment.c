@@ -150,6 +150,21 @@ bool frame_read(struct frame_reader *r, struct storage *storage, const char *pre
            frame_open(r, f, stored, plain, error);
 }
 
+bool frame_reseal(const struct frame *f, struct seal *from, struct seal *to, uint8_t *stored, struct gb_error *error)
+{
+    uint8_t expected[FRAME_HEADER_SIZE], *text = stored + FRAME_HEADER_SIZE;
+    struct gb_error why = {0};
+    put_header(f, from != NULL, expected);
+    if (memcmp(stored, expected, from ? TAG_AT : FRAME_HEADER_SIZE))
+        error_set(&why, GB_corrupt_backup, "its header is not what the index says");
+    else if (!from || seal_open(from, place_of(f), stored, TAG_AT, text, f->stored_size, stored + TAG_AT, text, &why)) {
+        put_header(f, to != NULL, stored);
+        if (!to || seal_close(to, place_of(f), stored, TAG_AT, text, f->stored_size, stored + TAG_AT, &why))
+            return true;
+    }
+    return error_set(error, why.code, "data/%06u.seg, frame %u at offset %" PRIu64 ": %s", f->segment, f->number, f->offset, why.what);
+}
+
 static void writer_free(struct segment_writer *s)
 {
     if (!s)

@@ -58,6 +58,11 @@ bool frame_open(struct frame_reader *reader, const struct frame *frame, const ui
 bool frame_read(struct frame_reader *reader, struct storage *storage, const char *prefix, const struct frame *frame, uint8_t *stored,
                 uint8_t *plain, struct gb_error *error);
 
+/* Makes a frame of one copy of a backup into that of another, where it stands: opened with `from`, sealed with `to` (NULL: it is not sealed).
+   What was compressed stays as it is, and its hash is not looked at: the caller knows the SHA-256 of the object.
+   Errors: GB_corrupt_backup (header or seal), GB_internal. */
+bool frame_reseal(const struct frame *frame, struct seal *from, struct seal *to, uint8_t *stored, struct gb_error *error);
+
 struct object_info {
     char name[64]; /* relative to the backup: "data/000001.seg" */
     uint64_t size;

@@ -93,6 +93,7 @@ static void every_option_has_its_place(void **state)
         TEXT_OPTION("format", format),
         TEXT_OPTION("until", until),
         TEXT_OPTION("lock", lock),
+        TEXT_OPTION("to", to),
         SWITCH("hold", hold),
         SWITCH("confirm-mass-expire", confirm_mass_expire),
         SWITCH("help", help),
@@ -128,7 +129,7 @@ static void every_option_has_its_place(void **state)
         snprintf(command, sizeof command, "%.*s", (int)strcspn(table[i].commands, " "),
                  table[i].commands);
         snprintf(line, sizeof line, "%s%s --%s%s%s", command[0] == '*' ? "list" : command,
-                 !strcmp(command, "restore") || !strcmp(command, "verify") || !strcmp(command, "repo") || !strcmp(command, "hold") || !strcmp(command, "catalog") || !strcmp(command, "key") ? " word" : "",
+                 !strcmp(command, "restore") || !strcmp(command, "verify") || !strcmp(command, "repo") || !strcmp(command, "hold") || !strcmp(command, "catalog") || !strcmp(command, "key") || !strcmp(command, "copy") ? " word" : "",
                  table[i].name, places[at].text ? " " : "", places[at].text ? value : "");
         accepted(line, &o);
         const char *field = (const char *)&o + places[at].at;
@@ -330,7 +331,6 @@ static void names_of_later_releases(void **state)
 {
     (void)state;
     static const char *const lines[] = {
-        "copy",
         "schedule",
         "backup --node n2",
     };
