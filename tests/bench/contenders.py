@@ -1,4 +1,4 @@
-"""The two tools, each with a full backup to a directory and a restore to a server that answers.
+"""The two tools, each with a full backup to a directory and a restore to a server that answers (encrypted.py: other ways of both).
 
 mariadb-backup is run as its manual says: streamed, compressed by zstd with two threads, flushed to disk at the end as
 ours is; restored by unpacking, --prepare, --move-back.
@@ -19,10 +19,11 @@ BACKUP_DEADLINE_S = 3600
 
 
 class Took:
-    def __init__(self, seconds, cpu, stored=0, ready=None, blocked_ms=None, synced=None, memory=None):
+    def __init__(self, seconds, cpu, stored=0, ready=None, blocked_ms=None, synced=None, memory=None, store_cpu=None):
         self.seconds, self.cpu, self.stored, self.ready, self.blocked_ms = seconds, cpu, stored, ready, blocked_ms
         self.memory = memory  # MiB: what the server has more, what the agent has at most
         self.synced = synced  # seconds until a restored directory is on disk
+        self.store_cpu = store_cpu  # of the object store's own processes, where there is one
 
 
 def children_cpu():
@@ -36,6 +37,9 @@ def size_of(path):
 
 
 class Tool:
+    name = None  # of directories
+    title = property(lambda self: self.name)  # of a column
+
     def __init__(self, node):
         self.node = node
         self.directory = processes.new_dir(f'{node.cluster.name}-{self.name}')
@@ -60,6 +64,9 @@ class Tool:
         self.discard(server.base)
         return ready, cpu
 
+    def store_cpu(self):
+        """CPU seconds of the object store so far; None: it goes to a directory."""
+
     def forget(self):
         """Removes what the last backup stored."""
 
@@ -68,11 +75,13 @@ class Tool:
 
 
 class GaleraBackup(Tool):
+    """Its repository has its name; the agent is shared by all that are given to start_agent()."""
     name = 'galera-backup'
+    agent = None
+    to_read = ()  # more options of a restore
 
-    def __init__(self, node):
-        super().__init__(node)
-        self.agent = Agent(node, repository=self.directory).start()
+    def section(self):
+        return {'type': 'directory', 'path': self.directory, 'min-free': '0%'}
 
     def cpu(self):
         return processes.cpu_seconds(self.node.process.pid) + processes.cpu_seconds(self.agent.process.pid)
@@ -80,17 +89,20 @@ class GaleraBackup(Tool):
     def backup(self):
         before, begin = self.cpu(), time.monotonic()
         with measure.Memory(self.node.process.pid) as server, measure.Memory(self.agent.process.pid) as agent:
-            figures = backups.take(self.node, BACKUP_DEADLINE_S, threads=int(THREADS))
+            figures = backups.take(self.node, BACKUP_DEADLINE_S, threads=int(THREADS), repository=self.name)
             seconds = time.monotonic() - begin
         self.id = figures['id']
-        return Took(seconds, self.cpu() - before, size_of(self.directory), blocked_ms=int(figures['blocked_ms']),
+        return Took(seconds, self.cpu() - before, self.stored(), blocked_ms=int(figures['blocked_ms']),
                     memory=(server.most - server.before, agent.most))
+
+    def stored(self):
+        return size_of(self.directory)
 
     def restore(self):
         self.count += 1
         target = os.path.join(self.directory + '-back', str(self.count))
         before, begin = children_cpu(), time.monotonic()
-        self.agent.restore(self.id, target, timeout=BACKUP_DEADLINE_S)
+        self.agent.restore(self.id, target, '--repository', self.name, *self.to_read, timeout=BACKUP_DEADLINE_S)
         seconds, cpu = time.monotonic() - begin, children_cpu() - before
         ready, server_cpu = self.start_restored(target, begin)
         return Took(seconds, cpu + server_cpu, ready=ready, synced=seconds)
@@ -105,21 +117,39 @@ class GaleraBackup(Tool):
         self.agent.kill()
 
 
+def start_agent(node, tools):
+    agent = Agent(node, repositories={tool.name: tool.section() for tool in tools}).start()
+    for tool in tools:
+        tool.agent = agent
+
+
 class MariadbBackup(Tool):
     name = 'mariadb-backup'
 
+    def path(self):
+        return os.path.join(self.directory, 'backup')
+
+    def out(self):
+        """The end of the pipe of a backup, and the beginning of that of a restore: back()."""
+        return f'zstd -q -1 -T2 -f -o {self.path()} && sync {self.path()}'
+
+    def back(self):
+        return f'zstd -q -dc {self.path()}'
+
+    def stored(self):
+        return os.path.getsize(self.path())
+
     def backup(self):
-        path = os.path.join(self.directory, 'backup.mbs.zst')
         command = (f'set -o pipefail; mariadb-backup --defaults-file={self.node.base}/my.cnf --backup --user=root '
                    f'--socket={self.node.socket} --galera-info --parallel={THREADS} --stream=mbstream '
-                   f'--target-dir={self.directory} 2>{self.directory}/log | zstd -q -1 -T2 -f -o {path} && sync {path}')
+                   f'--target-dir={self.directory} 2>{self.directory}/log | {self.out()}')
         before = processes.cpu_seconds(self.node.process.pid) + children_cpu()
         begin = time.monotonic()
         processes.run(['bash', '-c', command], timeout=BACKUP_DEADLINE_S)
         seconds = time.monotonic() - begin
         cpu = processes.cpu_seconds(self.node.process.pid) + children_cpu() - before
         wait_for(self.node.synced, 120, 'the node to be Synced')
-        return Took(seconds, cpu, os.path.getsize(path))
+        return Took(seconds, cpu, self.stored())
 
     def restore(self):
         self.count += 1
@@ -128,7 +158,7 @@ class MariadbBackup(Tool):
         os.makedirs(work)
         os.makedirs(target)
         log = os.path.join(self.directory, 'restore.log')
-        command = (f'set -o pipefail; exec 2>{log}; zstd -q -dc {self.directory}/backup.mbs.zst | mbstream -x -p {THREADS} -C '
+        command = (f'set -o pipefail; exec 2>{log}; {self.back()} | mbstream -x -p {THREADS} -C '
                    f'{work} && mariadb-backup --prepare --use-memory={POOL} --target-dir={work} && '
                    f'mariadb-backup --move-back --parallel={THREADS} --target-dir={work} --datadir={target}')
         before, begin = children_cpu(), time.monotonic()
@@ -141,7 +171,7 @@ class MariadbBackup(Tool):
         return Took(seconds, cpu + server_cpu, ready=ready, synced=synced)
 
     def forget(self):
-        self.discard(os.path.join(self.directory, 'backup.mbs.zst'))
+        self.discard(self.path())
 
 
 def limit(node):

@@ -38,9 +38,9 @@ def make(key, note):
     server.create()
     server.start()
     note(f'making data set {key}')
-    if key == 'A':
+    if key in ('A', 'E'):
         sysbench_tables(server, A_MB, A_TABLES)
-        title = f'A: {A_TABLES} sysbench tables'
+        title = f'{key}: {A_TABLES} sysbench tables'
     else:
         small_tables(server, B_TABLES)
         title = f'B: {B_TABLES} small tables'

@@ -340,6 +340,15 @@ class Swift:
         answer.read()
         return ACCOUNT, answer.getheader('X-Auth-Token')
 
+    def account(self):
+        """(URL, token) for another client of that API."""
+        connection = self.connect()
+        try:
+            name, token = self._token(connection)
+            return f'{self.endpoint}/v1/AUTH_{name}', token
+        finally:
+            connection.close()
+
     def native_request(self, method, path, headers=None, query=None, body=b''):
         """(status, headers in lower case, body); path: CONTAINER/OBJECT."""
         connection = self.connect()
