@@ -6,8 +6,8 @@
   is still there. backup.json goes first, so that from that moment on it is none; deepest of a chain first, so that at no moment a
   parent is missing. What is interrupted is left over like the rest of a failed run, and collected by the next expire or backup.
 
-  Nothing goes (expire_refused) while the newest run of the cluster is one that failed, when our clock and the store's differ by
-  more than five minutes, and when more than half would go at once unless that is confirmed.
+  Nothing goes (expire_refused) while the newest run of the cluster is one that failed (runs.h), when our clock and the store's differ by
+  more than five minutes, and when more than half of the backups (saves are not counted) would go at once unless that is confirmed.
 */
 #ifndef GB_AGENT_REPOSITORY_EXPIRE_H
 #define GB_AGENT_REPOSITORY_EXPIRE_H

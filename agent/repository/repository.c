@@ -2,6 +2,7 @@
 #include "agent/repository/repository.h"
 #include "agent/hex.h"
 #include "agent/repository/keys.h"
+#include "agent/repository/runs.h"
 #include "agent/repository/verified.h"
 #include "agent/utc.h"
 
@@ -500,6 +501,7 @@ bool repository_collect(struct repository *r, const char *cluster, unsigned *rem
         snprintf(name, sizeof name, "%s/backup.json", prefix);
         if (!storage_size(r->storage, name, &size, &ignored) && ignored.code == GB_not_found) {
             error_clear(&ignored);
+            runs_note_left_over(r, cluster, labels.name[i]);
             if (storage_remove_all(r->storage, prefix, &ignored))
                 ++*removed;
             else

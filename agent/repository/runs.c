@@ -8,74 +8,168 @@
 
 #define RECORD_SIZE (64u << 10)
 #define NAME_SIZE   (WIRE_NAME_MAX + WIRE_ID_MAX + 64)
+#define KILLED      "its agent did not live to its end"
 
-void runs_note_failed(struct repository *r, const char *cluster, const char *id, const struct gb_error *why)
+static void object_name(const char *cluster, const char *object, char out[NAME_SIZE])
+{
+    snprintf(out, NAME_SIZE, "%s/%s", cluster, object);
+}
+
+static void write_record(struct repository *r, const char *cluster, const char *id, int code, const char *why)
 {
     char name[NAME_SIZE], now[UTC_MAX];
     struct gb_error problem = {0};
-    /* What is encrypted betrays no name of a table by its errors. */
-    const char *what = r->spec.keys.recipients[0] ? error_name(why->code) : why->what;
-    json_t *root = json_pack("{s:i, s:s, s:s, s:i, s:s}", "format", 1, "id", id, "failed_at", utc_text(time(NULL), now), "error_code",
-                             (int)why->code, "error", what);
+    json_t *root = json_pack("{s:i, s:s, s:s, s:i, s:s}", "format", 1, "id", id, "failed_at", utc_text(time(NULL), now), "error_code", code,
+                             "error", why);
     char *text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
-    snprintf(name, sizeof name, "%s/failed.json", cluster);
+    object_name(cluster, "failed.json", name);
     if (text && !storage_replace(r->storage, name, text, strlen(text), &problem))
         fprintf(stderr, "galera-backup: warning: that %s failed is not recorded in the repository: %s\n", id, problem.what);
     free(text);
     json_decref(root);
 }
 
+void runs_note_failed(struct repository *r, const char *cluster, const char *id, const struct gb_error *why)
+{
+    /* What is encrypted betrays no name of a table by its errors. */
+    write_record(r, cluster, id, (int)why->code, r->spec.keys.recipients[0] ? error_name(why->code) : why->what);
+}
+
 void runs_note_good(struct repository *r, const char *cluster)
 {
     char name[NAME_SIZE];
-    struct gb_error ignored = {0};
-    snprintf(name, sizeof name, "%s/failed.json", cluster);
-    storage_remove(r->storage, name, &ignored);
+    struct gb_error problem = {0};
+    object_name(cluster, "failed.json", name);
+    if (!storage_remove(r->storage, name, &problem))
+        fprintf(stderr, "galera-backup: warning: nothing expires before the next backup: %s\n", problem.what);
 }
 
-static bool read_record(struct repository *r, const char *cluster, struct failed_run *failed, struct gb_error *error)
+/* A small object as JSON; NULL where there is none. *there: there is one, whatever is in it. False: the store failed. */
+static bool read_json(struct repository *r, const char *cluster, const char *object, size_t limit, bool *there, json_t **root,
+                      struct gb_error *error)
 {
     char name[NAME_SIZE];
     size_t size;
     struct gb_error problem = {0};
-    snprintf(name, sizeof name, "%s/failed.json", cluster);
-    char *text = storage_read_all(r->storage, name, RECORD_SIZE, &size, &problem);
-    if (!text && problem.code == GB_not_found)
+    object_name(cluster, object, name);
+    char *text = storage_read_all(r->storage, name, limit, &size, &problem);
+    *there = text || problem.code != GB_not_found;
+    *root = text ? json_loadb(text, size, 0, NULL) : NULL;
+    free(text);
+    if (text || problem.code == GB_not_found || problem.code == GB_corrupt_backup)
         return true;
-    if (!text) {
-        error_copy(error, &problem);
+    error_copy(error, &problem);
+    return false;
+}
+
+static bool read_record(struct repository *r, const char *cluster, struct failed_run *failed, struct gb_error *error)
+{
+    json_t *root;
+    bool there;
+    memset(failed, 0, sizeof *failed);
+    if (!read_json(r, cluster, "failed.json", RECORD_SIZE, &there, &root, error))
         return false;
-    }
-    json_t *root = json_loadb(text, size, 0, NULL);
     const char *id = json_string_value(json_object_get(root, "id")), *why = json_string_value(json_object_get(root, "error"));
-    if (id && label_valid(id)) {
-        snprintf(failed->id, sizeof failed->id, "%s", id);
-        snprintf(failed->why, sizeof failed->why, "%s", why ? why : "");
+    if (there) {
+        snprintf(failed->id, sizeof failed->id, "%s", id && label_valid(id) ? id : "of which failed.json can't be read");
+        snprintf(failed->why, sizeof failed->why, "%s", why ? why : "it is not known why");
         failed->code = (int)json_integer_value(json_object_get(root, "error_code"));
     }
     json_decref(root);
-    free(text);
     return true;
 }
 
-/* Labels that are newer than any complete backup. */
-struct newer {
-    const char *than;
-    char (*label)[WIRE_ID_MAX];
+/* ---- what is being removed ---- */
+
+bool runs_expire_begin(struct repository *r, const char *cluster, const struct retention_backup *list, size_t count,
+                       struct gb_error *error)
+{
+    char name[NAME_SIZE];
+    json_t *ids = json_array();
+    for (size_t i = 0; i < count; i++)
+        if (!list[i].keep)
+            json_array_append_new(ids, json_string(list[i].id));
+    bool any = json_array_size(ids);
+    json_t *root = json_pack("{s:i, s:o}", "format", 1, "ids", ids);
+    char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    object_name(cluster, "expiring.json", name);
+    bool ok = !any || (text ? storage_replace(r->storage, name, text, strlen(text), error) : error_set(error, GB_internal, "no memory"));
+    free(text);
+    json_decref(root);
+    return ok;
+}
+
+bool runs_expire_end(struct repository *r, const char *cluster, struct gb_error *error)
+{
+    char name[NAME_SIZE];
+    object_name(cluster, "expiring.json", name);
+    return storage_remove(r->storage, name, error);
+}
+
+/* The ids, to be freed with json_decref(); NULL: none. */
+static bool read_expiring(struct repository *r, const char *cluster, json_t **ids, struct gb_error *error)
+{
+    json_t *root;
+    bool there;
+    if (!read_json(r, cluster, "expiring.json", STORAGE_REPLACE_MAX, &there, &root, error))
+        return false;
+    *ids = json_incref(json_object_get(root, "ids"));
+    json_decref(root);
+    return true;
+}
+
+static bool has_id(const json_t *ids, const char *label)
+{
+    const json_t *id;
+    size_t at;
+    json_array_foreach(ids, at, id)
+        if (json_is_string(id) && !strcmp(json_string_value(id), label))
+            return true;
+    return false;
+}
+
+/* ---- what killed runs left ---- */
+
+static bool is_save(const char *label)
+{
+    return strstr(label, "-" MANIFEST_SAVE "-") != NULL;
+}
+
+void runs_note_left_over(struct repository *r, const char *cluster, const char *label)
+{
+    struct failed_run known;
+    struct gb_error problem = {0};
+    json_t *expiring = NULL;
+    if (is_save(label))
+        return;
+    bool ok = read_expiring(r, cluster, &expiring, &problem) && read_record(r, cluster, &known, &problem);
+    if (!ok || (!has_id(expiring, label) && strcmp(known.id, label)))
+        write_record(r, cluster, label, 0, KILLED);
+    json_decref(expiring);
+}
+
+struct labels {
+    const struct retention_backup *complete;
+    size_t complete_count;
+    const json_t *expiring;
+    char (*label)[WIRE_ID_MAX]; /* that are not known to be anything but a failed run */
     size_t count;
     bool no_memory;
 };
 
-static bool take_newer(void *context, const char *name, bool directory)
+static bool take_label(void *context, const char *name, bool directory)
 {
-    struct newer *n = context;
-    if (!directory || !label_valid(name) || strstr(name, "-" MANIFEST_SAVE "-") || strcmp(name, n->than) <= 0)
+    struct labels *l = context;
+    if (!directory || !label_valid(name) || is_save(name) || has_id(l->expiring, name))
         return true;
-    void *more = realloc(n->label, (n->count + 1) * sizeof *n->label);
+    for (size_t i = 0; i < l->complete_count; i++)
+        if (!strcmp(l->complete[i].id, name))
+            return true;
+    void *more = realloc(l->label, (l->count + 1) * sizeof *l->label);
     if (!more)
-        return !(n->no_memory = true);
-    n->label = more;
-    snprintf(n->label[n->count++], WIRE_ID_MAX, "%s", name);
+        return !(l->no_memory = true);
+    l->label = more;
+    snprintf(l->label[l->count++], WIRE_ID_MAX, "%s", name);
     return true;
 }
 
@@ -100,26 +194,27 @@ bool runs_left_over(struct repository *r, const char *cluster, const char *label
     return true;
 }
 
-bool runs_newest_failed(struct repository *r, const char *cluster, const char *newest, struct failed_run *failed,
-                        struct gb_error *error)
+bool runs_newest_failed(struct repository *r, const char *cluster, const struct retention_backup *list, size_t count,
+                        struct failed_run *failed, struct gb_error *error)
 {
     char prefix[NAME_SIZE];
-    struct newer n = {.than = newest};
-    memset(failed, 0, sizeof *failed);
+    json_t *expiring = NULL;
+    struct labels l = {.complete = list, .complete_count = count};
     repository_prefix(prefix, sizeof prefix, cluster, "");
-    bool ok = read_record(r, cluster, failed, error) && storage_list(r->storage, prefix, take_newer, &n, error) &&
-              (!n.no_memory || error_set(error, GB_internal, "no memory for the list"));
-    if (ok && strcmp(failed->id, newest) <= 0)
-        memset(failed, 0, sizeof *failed);
-    for (size_t i = 0; ok && i < n.count; i++) {
+    bool ok = read_record(r, cluster, failed, error) && read_expiring(r, cluster, &expiring, error);
+    l.expiring = expiring;
+    ok = ok && storage_list(r->storage, prefix, take_label, &l, error) &&
+         (!l.no_memory || error_set(error, GB_internal, "no memory for the list"));
+    for (size_t i = 0; ok && i < l.count; i++) {
         bool is;
-        ok = runs_left_over(r, cluster, n.label[i], &is, error);
-        if (ok && is && strcmp(n.label[i], failed->id) > 0) {
-            snprintf(failed->id, sizeof failed->id, "%s", n.label[i]);
-            snprintf(failed->why, sizeof failed->why, "its agent did not live to its end");
+        ok = runs_left_over(r, cluster, l.label[i], &is, error);
+        if (ok && is && strcmp(l.label[i], failed->id)) {
+            snprintf(failed->id, sizeof failed->id, "%s", l.label[i]);
+            snprintf(failed->why, sizeof failed->why, KILLED);
             failed->code = 0;
         }
     }
-    free(n.label);
+    free(l.label);
+    json_decref(expiring);
     return ok;
 }

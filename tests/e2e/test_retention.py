@@ -35,26 +35,26 @@ class Scene:
         self.first = figures['id']
         self.cluster = self.agent.cluster
         self.store = os.path.join(self.agent.repository, self.cluster, 'backups')
+        self.failed = os.path.join(self.store, '..', 'failed.json')
         self.kept = processes.new_dir('kept')
         shutil.copytree(os.path.join(self.store, self.first), os.path.join(self.kept, self.first))
         self.today = datetime.datetime.strptime(self.first[:16], '%Y%m%dT%H%M%SZ')
 
-    def put(self, when, number=0):
-        """A backup of that moment: its bytes are those of the first one, its manifest says so itself."""
-        label = f'{when:%Y%m%dT%H%M%SZ}-full-{number:08x}'
+    def put(self, when, number=0, kind='full'):
+        """A backup (or a save) of that moment: its bytes are those of the first one, its manifest says so itself."""
+        label = f'{when:%Y%m%dT%H%M%SZ}-{kind}-{number:08x}'
         target = os.path.join(self.store, label)
         shutil.copytree(os.path.join(self.kept, self.first), target)
         stamp = f'{when:%Y-%m-%dT%H:%M:%SZ}'
-        backups.change_manifest(os.path.join(target, 'backup.json'), id=label, started_at=stamp, finished_at=stamp)
+        backups.change_manifest(os.path.join(target, 'backup.json'), id=label, type=kind, started_at=stamp, finished_at=stamp)
         return label
 
     def fill(self, days):
         """Nothing but a backup of each of so many days before the first one; newest first."""
         for name in os.listdir(self.store):
             shutil.rmtree(os.path.join(self.store, name))
-        failed = os.path.join(self.store, '..', 'failed.json')
-        if os.path.exists(failed):
-            os.remove(failed)
+        if os.path.exists(self.failed):
+            os.remove(self.failed)
         return [self.put(self.today - day * DAY) for day in range(1, days + 1)]
 
     def there(self):
@@ -226,10 +226,61 @@ def after_a_failed_run_nothing_goes():
     answer, ran = s.expire(check=False)
     assert ran.returncode == NOT_FIT and backup in answer['refused']['message'], ran
     assert s.there() == [backup] + labels
-    # the next one that succeeds sets it right
+    # nor when an agent that starts has collected what it left
     s.agent.start()
+    assert s.there() == labels, s.there()
+    answer, ran = s.expire(check=False)
+    assert ran.returncode == NOT_FIT and f'{backup}, failed: its agent did not live' in answer['refused']['message'], ran
+    # the next one that succeeds sets it right
     backup = backups.take(s.server)['id']
     wait_for(lambda: s.there() == [backup, labels[0]], 30, 'the agent to expire', while_true=s.agent.alive)
+    assert not os.path.exists(s.failed)
+
+
+@suite.test
+def a_clock_that_was_wrong_neither_hides_a_failed_run_nor_keeps_it():
+    s = shared()
+    labels = s.fill(3)
+    s.rules(keep_last=2)
+    # a good backup of a host whose clock is a year ahead, then one that fails
+    ahead = s.put(s.today + 365 * DAY)
+    backups.hold(s.server, 'COMMIT')
+    try:
+        killed = backups.start(s.server)
+        backups.wait_held(s.server, 'COMMIT')
+        s.agent.kill()
+    finally:
+        backups.release(s.server)
+    wait_for(lambda: backups.state(s.server)['state'] == 'failed', 30, 'the end of the backup')
+    for agent_runs in (False, True):
+        if agent_runs:
+            s.agent.start()
+        answer, ran = s.expire(check=False)
+        assert ran.returncode == NOT_FIT and killed in answer['refused']['message'], ran
+        assert set(labels) <= set(s.there())
+    # one that failed where the clock was ahead is over with the next good one
+    with open(s.failed, 'w', encoding='ascii') as f:
+        json.dump({'format': 1, 'id': ahead, 'failed_at': '2030-01-01T00:00:00Z', 'error_code': 3008, 'error': 'of the test'}, f)
+    assert s.expire('--dry-run')[0]['refused'] is not None
+    backup = backups.take(s.server)['id']
+    wait_for(lambda: s.there() == [ahead, backup, labels[0]], 30, 'the agent to expire', while_true=s.agent.alive)
+
+
+@suite.test
+def saves_do_not_make_up_for_backups():
+    s = shared()
+    s.fill(0)
+    s.rules(keep_daily=30)
+    saves = [s.put(s.today - day * DAY, kind='save') for day in range(2, 10)]
+    labels = [s.put(s.today - DAY, number) for number in range(3)]
+    answer, ran = s.expire(check=False)
+    assert ran.returncode == NOT_FIT and '2 of 3 backups' in answer['refused']['message'], ran
+    assert set(s.there()) == set(labels + saves)
+    # and they go by the rules without a word
+    shutil.rmtree(os.path.join(s.store, labels[0]))
+    s.rules(keep_daily=1)
+    s.expire()
+    assert s.there() == [labels[2], saves[0]], s.there()
 
 
 @suite.test
