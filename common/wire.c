@@ -363,12 +363,14 @@ bool wire_put_hold(struct bytes_writer *w, const struct wire_hold *m)
 {
     S(id);
     S(until);
+    S(cluster_uuid);
     return !w->failed;
 }
 
 READER(hold, struct wire_hold)
     G(id);
     G(until);
+    G(cluster_uuid);
 READER_END(hold)
 
 bool wire_put_held(struct bytes_writer *w, const struct wire_held *m)

@@ -206,6 +206,7 @@ struct wire_check {
 struct wire_hold {
     char id[WIRE_ID_MAX];     /* of a backup */
     char until[WIRE_HOLD_MAX]; /* as in START; "": it is released */
+    char cluster_uuid[WIRE_UUID_MAX]; /* as in START */
 };
 
 struct wire_held {

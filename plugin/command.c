@@ -152,6 +152,7 @@ static bool op_hold(const struct backup_options *o, const struct command_default
   hello_of(o, &hello);
   snprintf(hold.id, sizeof hold.id, "%s", o->id);
   snprintf(hold.until, sizeof hold.until, "%s", o->hold);
+  snprintf(hold.cluster_uuid, sizeof hold.cluster_uuid, "%s", o->cluster_uuid);
   struct channel *ch = channel_open(d->socket, &hello, AGENT_TIMEOUT_MS, error);
   bool ok = ch && channel_hold(ch, &hold, &held, AGENT_TIMEOUT_MS, error);
   channel_close(ch);

@@ -30,6 +30,10 @@ bool cmd_repository_is_path(const struct options *options);
 bool cmd_find(const struct options *options, struct repository *repository, struct manifest *manifest, struct gb_error *error);
 /* The cluster whose directory is meant: --cluster, else the configured one, else the only one in the repository. Errors: GB_usage. */
 bool cmd_cluster(const struct options *options, struct repository *repository, char cluster[WIRE_NAME_MAX], struct gb_error *error);
+/* Whether who asks may remove, hold or release what is in that cluster's directory: refused as a writer is (identity.h) if the directory is the
+   configured cluster's and the server of the configuration has another history. Who names the repository by its path without --config, or another
+   cluster with --cluster, or whose server does not answer, has no identity that could be wrong. Errors: those of identity_admit(). */
+bool cmd_admit(const struct options *options, struct repository *repository, const char *cluster, struct gb_error *error);
 /* The configuration of --config, or the default one. */
 bool cmd_config(const struct options *options, struct config *config, struct gb_error *error);
 /* What a node of the cluster knows of its donors: that of --donor, else the server of the configuration

@@ -94,7 +94,7 @@ int cmd_expire(const struct options *options, struct gb_error *error)
     char cluster[WIRE_NAME_MAX];
     struct expire_request request = {.cluster = cluster, .dry_run = options->dry_run, .confirm_mass = options->confirm_mass_expire};
     struct expire_result result = {0};
-    if (r && cmd_cluster(options, r, cluster, error)) {
+    if (r && cmd_cluster(options, r, cluster, error) && cmd_admit(options, r, cluster, error)) {
         bool ran = expire_run(r, &request, &result, error);
         if (ran && options->json)
             print_result_json(&result, cluster, options->dry_run);
@@ -120,7 +120,7 @@ static int set_hold(const struct options *options, time_t until, struct gb_error
     struct repository *r = cmd_repository(options, error);
     struct manifest m = {0};
     char text[WIRE_HOLD_MAX], sql[KEPT_SQL_MAX];
-    if (r && cmd_find(options, r, &m, error) && hold_set(r, &m, until, error)) {
+    if (r && cmd_find(options, r, &m, error) && cmd_admit(options, r, m.cluster, error) && hold_set(r, &m, until, error)) {
         struct follower f;
         follow_begin(options, &f);
         follow(&f, kept_hold_sql(sql, m.cluster, m.id, until));

@@ -78,7 +78,7 @@ static bool gc(const struct options *options, struct repository *r, struct gb_er
 {
     char cluster[WIRE_NAME_MAX];
     struct upkeep_gc done;
-    if (!cmd_cluster(options, r, cluster, error) || !upkeep_gc(r, cluster, &done, error))
+    if (!cmd_cluster(options, r, cluster, error) || !cmd_admit(options, r, cluster, error) || !upkeep_gc(r, cluster, &done, error))
         return false;
     if (options->json)
         print_json(json_pack("{s:s, s:i, s:i}", "cluster", cluster, "left_overs", (int)done.labels, "uploads", (int)done.uploads));

@@ -1,6 +1,7 @@
 /* The agent's daemon; see daemon.h. */
 #include "agent/daemon/daemon.h"
 #include "agent/daemon/session.h"
+#include "agent/repository/identity.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -139,7 +140,8 @@ static void accept_one(int listener, struct guest *guests, const struct config *
     }
 }
 
-/* The start does not wait for a network: what a repository behind one has left over, the next backup collects. */
+/* The start does not wait for a network: what a repository behind one has left over, the next backup collects. So it does what may be another
+   cluster's. */
 static void collect_leftovers(const struct config *config)
 {
     for (unsigned i = 0; i < config->repository_count; i++) {
@@ -148,7 +150,7 @@ static void collect_leftovers(const struct config *config)
         struct gb_error error = {0};
         struct repository *r = repository_open(&config->repositories[i], &error);
         unsigned removed = 0;
-        if (r && config->cluster[0] && repository_collect(r, config->cluster, &removed, &error) && removed)
+        if (r && config->cluster[0] && identity_remembers(r, config->cluster, config->state_dir) && repository_collect(r, config->cluster, &removed, &error) && removed)
             daemon_log("", "repository %s: removed %u unfinished backups", config->repositories[i].name, removed);
         if (error.code)
             daemon_log("", "repository %s: %s", config->repositories[i].name, error.what);

@@ -729,7 +729,7 @@ static void run_dry(struct session *s)
 
 struct holding {
     const struct repository_spec *spec;
-    const char *cluster, *id;
+    const char *cluster, *id, *cluster_uuid, *state_dir;
     time_t until;
     struct gb_error error;
 };
@@ -740,10 +740,11 @@ static void hold_main(void *context)
     struct manifest m = {0};
     time_t now_held;
     char prefix[WIRE_NAME_MAX + WIRE_ID_MAX + 16];
+    struct identity_writer asker = {.cluster = h->cluster, .wsrep_uuid = h->cluster_uuid, .state_dir = h->state_dir};
     struct repository *r = repository_open(h->spec, &h->error);
     repository_prefix(prefix, sizeof prefix, h->cluster, h->id);
     /* Asked again for what the last time took too long: it is done already. */
-    if (r && manifest_read(&m, r->storage, prefix, &r->trusted, &h->error) && hold_read(r->storage, prefix, &now_held, &h->error) && now_held != h->until)
+    if (r && manifest_read(&m, r->storage, prefix, &r->trusted, &h->error) && identity_admit(r, &asker, &h->error) && hold_read(r->storage, prefix, &now_held, &h->error) && now_held != h->until)
         hold_set(r, &m, h->until, &h->error);
     manifest_free(&m);
     repository_close(r);
@@ -754,7 +755,7 @@ static void run_hold(struct session *s, const struct wire_hold *m)
 {
     struct gb_error error = {0};
     struct wire_held held = {.until = ""};
-    struct holding h = {.cluster = s->cluster, .id = m->id, .until = m->until[0] ? hold_parse(m->until) : 0};
+    struct holding h = {.cluster = s->cluster, .id = m->id, .cluster_uuid = m->cluster_uuid, .state_dir = s->config->state_dir, .until = m->until[0] ? hold_parse(m->until) : 0};
     char sql[KEPT_SQL_MAX];
     bool done = false, told = false;
     if (choose_cluster(s, &error) && hold_valid(m->until, &error) && !label_valid(m->id))

@@ -110,17 +110,18 @@ static char *make_text(const struct identity *i)
     return text;
 }
 
-static bool store_it(const struct identity *i, struct storage *storage, struct gb_error *error)
+static bool store_it(const struct identity *i, bool new, struct storage *storage, struct gb_error *error)
 {
     char name[NAME_SIZE], *text = make_text(i);
     object_name(i->cluster, name);
-    bool ok = text ? storage_replace(storage, name, text, strlen(text), error) : error_set(error, GB_internal, "no memory");
+    bool ok = text ? (new ? storage_make : storage_replace)(storage, name, text, strlen(text), error)
+                   : error_set(error, GB_internal, "no memory");
     free(text);
     return ok;
 }
 
-/* Where there is none. Of two that make one at the same moment the last one counts: *i is what stands there then. It is a small object like a
-   hold, not one of a backup, which a store may be told to remove after some days. */
+/* Where there is none. Of two that make one at the same moment the first one counts, where the store knows no conditions the last one: *i is
+   what stands there then. It is a small object like a hold, not one of a backup, which a store may be told to remove after some days. */
 static bool make_new(struct identity *i, struct storage *storage, const char *cluster, const char *wsrep_uuid, struct gb_error *error)
 {
     uuid_t uuid;
@@ -130,7 +131,12 @@ static bool make_new(struct identity *i, struct storage *storage, const char *cl
     snprintf(i->cluster, sizeof i->cluster, "%s", cluster);
     if (identity_uuid_valid(wsrep_uuid))
         add_wsrep(i, wsrep_uuid);
-    return store_it(i, storage, error) && identity_read(i, storage, cluster, error);
+    struct gb_error problem = {0}, unread = {0};
+    bool made = store_it(i, true, storage, &problem);
+    if (identity_read(i, storage, cluster, &unread))
+        return true;
+    error_copy(error, made || unread.code != GB_not_found ? &unread : &problem);
+    return false;
 }
 
 static bool refuse(const struct identity *i, const struct repository *r, const struct identity_writer *w, struct gb_error *error)
@@ -169,12 +175,21 @@ bool identity_admit(struct repository *r, const struct identity_writer *w, struc
         return true;
     if (uuid_known && !is_known(&i, w->wsrep_uuid)) {
         add_wsrep(&i, w->wsrep_uuid);
-        if (!store_it(&i, r->storage, error))
+        if (!store_it(&i, false, r->storage, error))
             return false;
     }
     if (uuid_known) /* who has none is let in, and says nothing of who will come with one */
         remembered_add(w->state_dir, i.uuid, w->cluster);
     return true;
+}
+
+bool identity_remembers(struct repository *r, const char *cluster, const char *state_dir)
+{
+    struct identity i;
+    struct gb_error problem = {0};
+    if (!identity_read(&i, r->storage, cluster, &problem))
+        return problem.code == GB_not_found;
+    return !i.wsrep_count || remembered_has(state_dir, i.uuid);
 }
 
 bool identity_adopt(struct repository *r, const char *cluster, const char *wsrep_uuid, struct identity *i, struct gb_error *error)
@@ -191,7 +206,7 @@ bool identity_adopt(struct repository *r, const char *cluster, const char *wsrep
         if (is_known(i, wsrep_uuid))
             return true;
         add_wsrep(i, wsrep_uuid);
-        return store_it(i, r->storage, error);
+        return store_it(i, false, r->storage, error);
     }
     if (problem.code == GB_corrupt_backup || problem.code == GB_wrong_cluster) {
         char name[NAME_SIZE];

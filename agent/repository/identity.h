@@ -39,15 +39,19 @@ bool identity_uuid_valid(const char *text);
 
 struct identity_writer {
     const char *cluster;    /* the directory */
-    const char *wsrep_uuid; /* of what is going to be written; anything that is no uuid: not known */
+    const char *wsrep_uuid; /* of what is going to be written, or of who asks; anything that is no uuid: not known */
     const char *state_dir;  /* what this agent remembers; "": nothing */
     const char *remedy;     /* what to put behind --repository in the command that mends a refusal */
     bool writes;            /* makes or extends cluster.json; else only looks */
 };
 
-/* Whether it may write there. Errors: GB_wrong_cluster (names both uuids and the command), GB_format_newer, GB_corrupt_backup (a
+/* Whether it may write there, or remove, hold and release what is there. Errors: GB_wrong_cluster (names both uuids and the command), GB_format_newer, GB_corrupt_backup (a
    cluster.json that can't be read), and the store's. */
 bool identity_admit(struct repository *repository, const struct identity_writer *writer, struct gb_error *error);
+
+/* Whether it is this agent's, as far as that is known while no server can be asked: it has written there before, or nobody has who has a uuid. False
+   also if it can't be read. */
+bool identity_remembers(struct repository *repository, const char *cluster, const char *state_dir);
 
 /* Makes the directory that of the cluster with this uuid from now on, whatever it was: the uuid is added, a damaged cluster.json is
    made anew. *identity: what it is now. Errors: GB_bad_value, GB_format_newer, the store's. */

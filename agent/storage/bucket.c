@@ -286,6 +286,16 @@ static bool replace(struct storage *storage, const char *name, const void *data,
     return bucket_key(s, name, key, error) && bucket_put(s, key, data, size, 0, error);
 }
 
+static bool make(struct storage *storage, const char *name, const void *data, size_t size,
+                 struct gb_error *error)
+{
+    struct bucket *s = (struct bucket *)storage;
+    char key[BUCKET_KEY_MAX];
+    bool exists;
+    return bucket_key(s, name, key, error) &&
+           bucket_put_new(s, key, data, size, false, &exists, error);
+}
+
 static bool remove_object(struct storage *storage, const char *name, struct gb_error *error)
 {
     struct bucket *s = (struct bucket *)storage;
@@ -388,6 +398,7 @@ static const struct storage_driver bucket_driver = {
     .commit = bucket_commit,
     .abort = bucket_abort,
     .replace = replace,
+    .make = make,
     .remove = remove_object,
     .read = read_object,
     .size = object_size,

@@ -31,6 +31,8 @@
 #define SPACE_CHECK_EVERY (64u << 20) /* bytes written between two looks at the free space */
 #define COUNTED_SIZE      (1u << 20) /* bytes written at once, for storage_operations() */
 #define TEMPORARY_SUFFIX  ".part"
+#define LOCK_TRIES        20u
+#define LOCK_PAUSE_MS     5
 #define CLOCK_NAME        ".galera-backup-clock"
 
 struct directory {
@@ -319,8 +321,11 @@ static int open_replacement(int directory, const char *temporary)
     }
 }
 
-static bool directory_replace(struct storage *storage, const char *name, const void *data, size_t size, struct gb_error *error)
+/* new: nothing may be there, which is looked at under the lock of the temporary file, as all who write this object have it. Not by a link: who
+   died before he had removed the other name would leave the object itself to be taken over. */
+static bool write_whole(struct storage *storage, const char *name, const void *data, size_t size, bool new, struct gb_error *error)
 {
+    struct stat there;
     struct directory *s = (struct directory *)storage;
     struct directory_writer w = {.storage = s, .directory = -1, .fd = -1};
     const char *base;
@@ -334,6 +339,10 @@ static bool directory_replace(struct storage *storage, const char *name, const v
         w.fd = open_replacement(w.directory, w.temporary);
     }
     bool ok = w.fd >= 0;
+    if (ok && new && !fstatat(w.directory, base, &there, AT_SYMLINK_NOFOLLOW)) {
+        ok = false;
+        errno = EEXIST;
+    }
     for (size_t at = 0; ok && at < size;) {
         ssize_t n = write(w.fd, (const char *)data + at, size - at);
         ok = n > 0 || (n < 0 && errno == EINTR);
@@ -351,6 +360,16 @@ static bool directory_replace(struct storage *storage, const char *name, const v
         close(w.directory);
     storage_count(&s->base);
     return ok;
+}
+
+static bool directory_replace(struct storage *storage, const char *name, const void *data, size_t size, struct gb_error *error)
+{
+    return write_whole(storage, name, data, size, false, error);
+}
+
+static bool directory_make(struct storage *storage, const char *name, const void *data, size_t size, struct gb_error *error)
+{
+    return write_whole(storage, name, data, size, true, error);
 }
 
 static bool directory_remove(struct storage *storage, const char *name, struct gb_error *error)
@@ -523,7 +542,7 @@ static void sign(const struct directory_lock *l)
         errno = 0; /* a full file system: the lock holds all the same */
 }
 
-static struct storage_lock *directory_lock(struct storage *storage, const char *name, struct gb_error *error)
+static struct storage_lock *try_lock(struct storage *storage, const char *name, struct gb_error *error)
 {
     struct directory *s = (struct directory *)storage;
     const char *base;
@@ -559,6 +578,24 @@ static struct storage_lock *directory_lock(struct storage *storage, const char *
     if (l->directory >= 0)
         close(l->directory);
     free(l);
+    return NULL;
+}
+
+/* Who looks at a lock has it for that moment, and who collects finds a directory that has just been made with nobody's lock in it. */
+static struct storage_lock *directory_lock(struct storage *storage, const char *name, struct gb_error *error)
+{
+    for (unsigned tries = LOCK_TRIES; tries--;) {
+        struct gb_error problem = {0};
+        struct storage_lock *lock = try_lock(storage, name, &problem);
+        if (lock)
+            return lock;
+        if (problem.code == GB_repository_busy && tries) {
+            nanosleep(&(struct timespec){.tv_nsec = LOCK_PAUSE_MS * 1000000L}, NULL);
+            continue;
+        }
+        error_copy(error, &problem);
+        break;
+    }
     return NULL;
 }
 
@@ -641,6 +678,7 @@ static const struct storage_driver directory_driver = {
     .commit = directory_commit,
     .abort = directory_abort,
     .replace = directory_replace,
+    .make = directory_make,
     .remove = directory_remove,
     .read = directory_read,
     .size = directory_size,

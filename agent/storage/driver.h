@@ -20,6 +20,8 @@ struct storage_driver {
     void (*abort)(struct storage_writer *writer);
     bool (*replace)(struct storage *storage, const char *name, const void *data, size_t size,
                     struct gb_error *error);
+    bool (*make)(struct storage *storage, const char *name, const void *data, size_t size,
+                 struct gb_error *error);
     bool (*remove)(struct storage *storage, const char *name, struct gb_error *error);
     bool (*read)(struct storage *storage, const char *name, uint64_t offset, void *data,
                  size_t size, struct gb_error *error);

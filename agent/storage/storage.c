@@ -99,6 +99,12 @@ bool storage_replace(struct storage *s, const char *name, const void *data, size
     return s->driver->replace(s, name, data, size, error);
 }
 
+bool storage_make(struct storage *s, const char *name, const void *data, size_t size,
+                  struct gb_error *error)
+{
+    return s->driver->make(s, name, data, size, error);
+}
+
 bool storage_remove(struct storage *s, const char *name, struct gb_error *error)
 {
     return s->driver->remove(s, name, error);

@@ -50,6 +50,9 @@ bool storage_put(struct storage *storage, const char *name, const void *data, si
 /* A small object that may change, at most STORAGE_REPLACE_MAX bytes: written whole and durably over what may be there. Readers
    see what was or what is now, also of several at a time. Errors: GB_store_failed, GB_no_space. */
 bool storage_replace(struct storage *storage, const char *name, const void *data, size_t size, struct gb_error *error);
+/* The same where nothing may be there yet: GB_store_failed if there is, also of two that make it at the same moment (in a bucket as far as
+   the store knows conditions: storage_is_conditional()). */
+bool storage_make(struct storage *storage, const char *name, const void *data, size_t size, struct gb_error *error);
 /* Removes one object; one that is not there has been removed. Errors: GB_store_failed. */
 bool storage_remove(struct storage *storage, const char *name, struct gb_error *error);
 

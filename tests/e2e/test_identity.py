@@ -7,9 +7,10 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
 from gbtest import backups, processes  # noqa: E402
-from gbtest.agent import Agent  # noqa: E402
+from gbtest.agent import Agent, binary  # noqa: E402
 from gbtest.cluster import Cluster  # noqa: E402
 from gbtest.suite import Shared, Suite, say  # noqa: E402
+from gbtest.waiting import wait_for  # noqa: E402
 
 suite = Suite()
 NAME = 'regionone'
@@ -52,6 +53,43 @@ def repository_rows(node):
     return [row for row in backups.call(node, 'BACKUP_CHECK', None) if row['check'].startswith('repository')]
 
 
+def begin_anew(agent):
+    """It collects before it says that it listens."""
+    agent.stop()
+    before = agent.log_text().count(' listens at ')
+    agent.start()
+    wait_for(lambda: agent.log_text().count(' listens at ') > before, 30, 'the agent to begin', while_true=agent.alive)
+
+
+def refused_to_change(s, first):
+    """Nor does it hold, release, expire or collect what is there. Returns what it was told."""
+    texts = []
+    left = os.path.join(s.repository, NAME, 'backups', '20260101T000000Z-full-00000001')
+    held = os.path.join(s.repository, NAME, 'backups', first, 'hold.json')
+    os.makedirs(os.path.join(left, 'data'))
+    for words in (('hold', first), ('release', first), ('expire', '--dry-run'), ('expire',), ('repo', 'gc')):
+        ran = s.agents[1].cli(*words, check=False)
+        assert ran.returncode == WRONG_CLUSTER and 'GB3004' in ran.stderr, (words, ran)
+        texts.append(ran.stderr)
+    number, text = backups.error_of(backups.call, s.other, 'BACKUP_HOLD', first, None)
+    assert number == 23004 and 'GB3004' in text, text
+    texts.append(text)
+    begin_anew(s.agents[1])  # nor when its agent starts
+    assert os.path.exists(left) and not os.path.exists(held)
+    # who has no configuration has no identity; and those that it belongs to may
+    processes.run([binary(), 'hold', first, '--repository', s.repository])
+    assert os.path.exists(held)
+    s.agents[0].cli('release', first)
+    assert not os.path.exists(held)
+    backups.call(s.mine, 'BACKUP_HOLD', first, None)
+    assert os.path.exists(held)
+    backups.call(s.mine, 'BACKUP_RELEASE', first)
+    s.agents[0].cli('expire')
+    begin_anew(s.agents[0])
+    assert not os.path.exists(left)
+    return texts
+
+
 @suite.test
 def another_cluster_of_that_name_is_refused_until_it_is_adopted():
     s = shared()
@@ -76,6 +114,7 @@ def another_cluster_of_that_name_is_refused_until_it_is_adopted():
         assert uuid_of(s.mine) in text and uuid_of(s.other) in text, text
         assert 'repo adopt' in text, text
     assert command in texts[0], texts[0]
+    texts += refused_to_change(s, first)
     assert s.agents[1].listed() == before == [first] and s.known() == [uuid_of(s.mine)]
     say(f'  {texts[0]}')
     # the command of the message does it

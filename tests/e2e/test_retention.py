@@ -60,12 +60,22 @@ class Scene:
     def there(self):
         return sorted(os.listdir(self.store), reverse=True)
 
+    def becomes(self, labels):
+        """What the agent makes of it by itself."""
+        try:
+            wait_for(lambda: self.there() == labels, 30, 'the agent', while_true=self.agent.alive)
+        except AssertionError as error:
+            raise AssertionError(f'{self.there()}, not {labels}: {self.agent.log_text()[-1500:]}') from error
+
     def rules(self, **rules):
         """The agent anew with these rules (underscores for dashes)."""
         self.agent.stop()
         options = {key: value for key, value in self.agent.repositories['default'].items() if not key.startswith('keep-') and key != 'append-only'}
         self.agent.repositories['default'] = {**options, **{key.replace('_', '-'): value for key, value in rules.items()}}
+        before = self.agent.log_text().count(' listens at ')
         self.agent.start()
+        # it has collected what looked left over
+        wait_for(lambda: self.agent.log_text().count(' listens at ') > before, 30, 'the agent to begin', while_true=self.agent.alive)
 
     def expire(self, *options, check=True):
         ran = self.agent.cli('expire', '--json', *options, check=check)
@@ -111,8 +121,8 @@ def a_backup_expires_others_and_itself_is_whole():
     s.rules(keep_last=3)
     figures, expected = oracle.backup(s.server)
     backup = figures['id']
-    wait_for(lambda: s.there() == [backup] + labels[:2], 30, 'the agent to expire', while_true=s.agent.alive)
-    assert s.agent.in_log(f'{backup}.*expired {labels[2]}: no rule keeps it'), s.agent.log_text()[-2000:]
+    s.becomes([backup] + labels[:2])
+    wait_for(lambda: s.agent.in_log(f'{backup}.*expired {labels[2]}: no rule keeps it'), 30, 'the log to say so')
     row = wait_for(lambda: (lambda r: r if r['keep_reason'] else None)(s.rows()[backup]), 30, 'the catalog to follow')
     assert row['keep_reason'] == 'last 1 of 3' and row['hold_until'] is None, row
     back = restored.Restored(s.agent, backup)
@@ -228,12 +238,12 @@ def after_a_failed_run_nothing_goes():
     assert s.there() == [backup] + labels
     # nor when an agent that starts has collected what it left
     s.agent.start()
-    assert s.there() == labels, s.there()
+    s.becomes(labels)
     answer, ran = s.expire(check=False)
     assert ran.returncode == NOT_FIT and f'{backup}, failed: its agent did not live' in answer['refused']['message'], ran
     # the next one that succeeds sets it right
     backup = backups.take(s.server)['id']
-    wait_for(lambda: s.there() == [backup, labels[0]], 30, 'the agent to expire', while_true=s.agent.alive)
+    s.becomes([backup, labels[0]])
     assert not os.path.exists(s.failed)
 
 
@@ -263,7 +273,7 @@ def a_clock_that_was_wrong_neither_hides_a_failed_run_nor_keeps_it():
         json.dump({'format': 1, 'id': ahead, 'failed_at': '2030-01-01T00:00:00Z', 'error_code': 3008, 'error': 'of the test'}, f)
     assert s.expire('--dry-run')[0]['refused'] is not None
     backup = backups.take(s.server)['id']
-    wait_for(lambda: s.there() == [ahead, backup, labels[0]], 30, 'the agent to expire', while_true=s.agent.alive)
+    s.becomes([ahead, backup, labels[0]])
 
 
 @suite.test

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,6 +189,59 @@ static void what_cannot_be_read(void **state)
     }
 }
 
+#define ROUNDS 100u
+
+static pthread_barrier_t barrier;
+struct racer {
+    const char *uuid;
+    enum gb_code code;
+};
+
+static void *race(void *argument)
+{
+    struct racer *racer = argument;
+    struct gb_error error = {0};
+    struct identity_writer w = {.cluster = "c", .wsrep_uuid = racer->uuid, .state_dir = "", .writes = true};
+    pthread_barrier_wait(&barrier);
+    racer->code = identity_admit(r, &w, &error) ? GB_OK : error.code;
+    return NULL;
+}
+
+static void of_two_first_writers_one_is_refused(void **state)
+{
+    (void)state;
+    assert_int_equal(pthread_barrier_init(&barrier, NULL, 2), 0);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct racer racer[2] = {{.uuid = A}, {.uuid = B}};
+        struct gb_error error = {0};
+        pthread_t thread[2];
+        for (unsigned i = 0; i < 2; i++)
+            assert_int_equal(pthread_create(&thread[i], NULL, race, &racer[i]), 0);
+        for (unsigned i = 0; i < 2; i++)
+            pthread_join(thread[i], NULL);
+        struct identity i = now();
+        assert_int_equal(i.wsrep_count, 1);
+        for (unsigned k = 0; k < 2; k++)
+            assert_int_equal(racer[k].code, strcmp(i.wsrep[0].uuid, racer[k].uuid) ? GB_wrong_cluster : GB_OK);
+        assert_true(storage_remove(r->storage, "c/cluster.json", &error));
+    }
+    pthread_barrier_destroy(&barrier);
+}
+
+static void what_is_collected_without_asking(void **state)
+{
+    (void)state;
+    struct gb_error error;
+    assert_true(identity_remembers(r, "c", other_state)); /* nobody's */
+    admit("", state_dir, true, &error);
+    assert_true(identity_remembers(r, "c", other_state)); /* of who has no uuid */
+    admit(A, state_dir, true, &error);
+    assert_true(identity_remembers(r, "c", state_dir));
+    assert_false(identity_remembers(r, "c", other_state));
+    put("{");
+    assert_false(identity_remembers(r, "c", state_dir));
+}
+
 static void the_oldest_history_is_forgotten(void **state)
 {
     (void)state;
@@ -220,6 +274,7 @@ int main(void)
         TEST(a_new_history_of_the_same_cluster_is_let_in), TEST(adopted),
         TEST(who_has_no_uuid_is_let_in),      TEST(what_cannot_be_read),
         TEST(the_oldest_history_is_forgotten), TEST(without_a_place_to_remember),
+        TEST(of_two_first_writers_one_is_refused), TEST(what_is_collected_without_asking),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

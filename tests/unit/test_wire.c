@@ -135,6 +135,7 @@ static void fill_hold(struct wire_hold *m)
 {
     TEXT(id, "20260102T030405Z-full-01234567");
     TEXT(until, "forever");
+    TEXT(cluster_uuid, "5c3f1a2b-c6d1-11f0-9f3a-0242ac110002");
 }
 
 static void fill_held(struct wire_held *m)
