@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 #include <stdlib.h>
+#include <string.h>
 
 static void print_verified(const struct verified *v)
 {
@@ -37,11 +38,15 @@ int cmd_info(const struct options *options, struct gb_error *error)
     if (!repository_recipients(r, &m, recipients, sizeof recipients, &absent))
         fprintf(stderr, "galera-backup: warning: %s\n", absent.what);
     if (options->json) {
-        /* The manifest itself, with the schema number of our output. */
+        /* The manifest itself, with the schema number of our output; checked as it is shown, which is read after what was found. */
         size_t bytes;
+        struct manifest shown = {0};
         snprintf(name, sizeof name, "%s/backup.json", prefix);
         char *text = storage_read_all(r->storage, name, 64u << 20, &bytes, error);
-        json_t *root = text ? json_loadb(text, bytes, 0, NULL) : NULL;
+        bool same = text && manifest_parse(&shown, text, bytes, name, &r->trusted, error) &&
+                    ((!strcmp(shown.id, m.id) && !strcmp(shown.cluster, m.cluster) && !strcmp(shown.nonce, m.nonce)) ||
+                     error_set(error, GB_corrupt_backup, "%s is that of another backup, %s/%s", name, shown.cluster, shown.id));
+        json_t *root = same ? json_loadb(text, bytes, 0, NULL) : NULL;
         if (root) {
             json_object_set_new(root, "schema", json_integer(1));
             json_object_set_new(root, "position", json_string(position));
@@ -55,6 +60,7 @@ int cmd_info(const struct options *options, struct gb_error *error)
             putchar('\n');
         }
         json_decref(root);
+        manifest_free(&shown);
         free(text);
     } else {
         printf("id          %s\ncluster     %s\nnode        %s, MariaDB %s\ntype        %s\nstarted     %s by %s\n"

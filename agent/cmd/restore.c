@@ -176,6 +176,14 @@ static void restore(const struct options *options, struct repository *r, const s
         print_report(options, &report);
 }
 
+/* Who expects a sealed backup may be given one that anyone has made. */
+static void warn_of_key(const struct options *options, const struct manifest *m)
+{
+    if (options->key && !m->encryption.on)
+        fprintf(stderr, "galera-backup: warning: %s is not encrypted, and --key not needed; who can write to the repository can have made it%s\n", m->id,
+                options->trusted_signer ? ", if he has the signing key" : ": --trusted-signer tells");
+}
+
 int cmd_restore(const struct options *options, struct gb_error *error)
 {
     struct repository *r = check_options(options, error) ? cmd_repository(options, error) : NULL;
@@ -185,8 +193,10 @@ int cmd_restore(const struct options *options, struct gb_error *error)
     struct restore_request request;
     struct restore_map *maps = r ? take_maps(options, error) : NULL;
     index_init(&index);
-    if (r && !error->code && cmd_find(options, r, &m, error) && repository_unlock(r, &m, error) &&
-        make_request(options, &m, maps, &request, error))
+    bool found = r && !error->code && cmd_find(options, r, &m, error);
+    if (found)
+        warn_of_key(options, &m);
+    if (found && repository_unlock(r, &m, error) && make_request(options, &m, maps, &request, error))
         restore(options, r, &m, &request, &index, &plan, error);
     restore_plan_free(&plan);
     index_free(&index);

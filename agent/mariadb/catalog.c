@@ -246,8 +246,8 @@ static bool is_live(struct catalog *c, const char *id)
 
 enum found { FOUND, NOT_FOUND, UNKNOWN };
 
-/* FOUND: *m and *spec are set. NOT_FOUND: *error says why it is none. UNKNOWN: a repository could not be read. */
-static enum found find_backup(struct catalog *c, const char *cluster, const char *id, struct manifest *m,
+/* FOUND: *m, *verified and *spec are set. NOT_FOUND: *error says why it is none. UNKNOWN: a repository could not be read. */
+static enum found find_backup(struct catalog *c, const char *cluster, const char *id, struct manifest *m, struct verified *verified,
                               const struct repository_spec **spec, struct gb_error *error)
 {
     enum found found = NOT_FOUND;
@@ -255,11 +255,15 @@ static enum found find_backup(struct catalog *c, const char *cluster, const char
     bool valid = cluster_name_valid(cluster) && label_valid(id);
     repository_prefix(prefix, sizeof prefix, cluster, id);
     for (unsigned i = 0; valid && i < c->config->repository_count; i++) {
-        struct gb_error problem = {0};
+        struct gb_error problem = {0}, unread = {0};
         *spec = &c->config->repositories[i];
         struct repository *r = repository_open(*spec, &problem);
         bool ok = r && manifest_read(m, r->storage, prefix, &r->trusted, &problem) &&
                   repository_recipients(r, m, m->encryption.key_ids, sizeof m->encryption.key_ids, &problem);
+        if (ok && !verified_read(verified, r, cluster, id, &unread)) {
+            memset(verified, 0, sizeof *verified);
+            fprintf(stderr, "catalog: what a verification of %s found can't be read: %s\n", id, unread.what);
+        }
         repository_close(r);
         if (ok)
             return FOUND;
@@ -278,7 +282,7 @@ static enum found find_backup(struct catalog *c, const char *cluster, const char
     return found;
 }
 
-static void add_found(struct row *s, const struct manifest *m, const struct repository_spec *spec)
+static void add_found(struct row *s, const struct manifest *m, const struct verified *verified, const struct repository_spec *spec)
 {
     json_t *list = json_pack("[{s:s, s:s, s:s, s:I}]", "name", spec->name, "type", spec->type, "state", "succeeded", "bytes",
                              (json_int_t)m->stored_bytes);
@@ -287,6 +291,8 @@ static void add_found(struct row *s, const struct manifest *m, const struct repo
         (long long)(m->finished_at - m->started_at));
     add_manifest(s, m);
     row_set(s, "repositories", text);
+    if (verified->verified_at)
+        row_set_verified(s, verified);
     free(text);
     json_decref(list);
 }
@@ -296,10 +302,11 @@ static bool settle_one(struct catalog *c, struct connection *connection, const c
                        unsigned *number)
 {
     struct manifest manifest = {0};
+    struct verified verified = {0};
     const struct repository_spec *spec;
     struct gb_error why = {0}, error = {0};
     char a[600], b[300];
-    enum found found = find_backup(c, cluster, id, &manifest, &spec, &why);
+    enum found found = find_backup(c, cluster, id, &manifest, &verified, &spec, &why);
     struct row *s = found == UNKNOWN ? NULL : calloc(1, sizeof *s);
     bool ok = s != NULL;
     if (ok) {
@@ -307,7 +314,7 @@ static bool settle_one(struct catalog *c, struct connection *connection, const c
         row_text(b, sizeof b, id);
         row_add(s, "UPDATE galera_backup.backups SET as_of = UTC_TIMESTAMP(6), stage = 'DONE', eta_s = 0");
         if (found == FOUND)
-            add_found(s, &manifest, spec);
+            add_found(s, &manifest, &verified, spec);
         else {
             row_add(s, ", state = 'failed', finished_at = UTC_TIMESTAMP(6)");
             row_set_error(s, &why);

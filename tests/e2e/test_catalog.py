@@ -11,7 +11,7 @@ from gbtest.suite import Shared, Suite  # noqa: E402
 from gbtest.waiting import wait_for  # noqa: E402
 
 FIGURES = ('started_at', 'finished_at', 'duration_s', 'data_bytes', 'stored_bytes', 'bytes_done', 'repositories', 'position', 'gtid',
-           'binlog_file', 'binlog_pos', 'lsn_start', 'lsn_end', 'server_version', 'blocked_ms', 'comment', 'user')
+           'binlog_file', 'binlog_pos', 'lsn_start', 'lsn_end', 'server_version', 'blocked_ms', 'comment', 'user', 'verified', 'verified_at')
 
 suite = Suite()
 
@@ -35,7 +35,9 @@ class Scene:
         figures = backups.wait_end(self.server, self.backup)
         assert figures['state'] == 'succeeded', figures
         wait_for(lambda: self.state() == 'succeeded', 30, 'the last row of the backup')
+        self.agent.cli('verify', self.backup, '--quick')
         self.row = self.catalog_row()
+        assert self.row['verified'] == 'quick' and self.row['verified_at'], self.row
 
     def catalog_row(self):
         return self.server.row('SELECT * FROM galera_backup.backups WHERE id = %s', (self.backup,))

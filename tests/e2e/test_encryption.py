@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
@@ -262,6 +263,40 @@ def a_forged_backup_is_not_taken():
     # backups without a signature are not those of this repository
     result = s.agent.cli('list', '--repository', 'signed')
     assert 'is not signed' in result.stderr and s.agent.json('list', '--repository', 'signed')['backups'] == [], result.stderr
+
+
+def waits_at_a_pipe(pid):
+    with open(f'/proc/{pid}/wchan', encoding='ascii') as f:
+        return f.read() in ('wait_for_partner', 'fifo_open')
+
+
+@suite.test
+def what_info_shows_is_what_was_checked():
+    """backup.json is exchanged while info, which has found the backup, reads the record of verifications: a pipe, which it waits at."""
+    s = shared()
+    top, directory = s.copy('shown')
+    record = os.path.join(directory, 'verified.json')
+    if os.path.exists(record):
+        os.unlink(record)
+    os.mkfifo(record)
+    process = processes.start([binary(), 'info', s.backup, '--json', '--repository', top, '--trusted-signer', s.key('ed25519.pub')],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for(lambda: waits_at_a_pipe(process.pid), 30, 'info to come to the record')
+    changed(os.path.join(directory, 'backup.json'), lambda text: text.replace('"comment": ""', '"comment": "forged"'))
+    with open(record, 'wb'):
+        pass
+    out, err = (text.decode() for text in process.communicate(timeout=30))
+    assert process.returncode == CORRUPT and 'was changed after' in err and 'forged' not in out, (process.returncode, out, err)
+
+
+@suite.test
+def a_key_that_was_not_needed_is_said():
+    s = shared()
+    plain = backups.take(s.server, repository='plain')['id']
+    said = s.restore('--key', s.key('x25519'), repository='plain', backup=plain, check=True).stderr
+    assert f'{plain} is not encrypted' in said and '--trusted-signer' in said, said
+    assert 'is not encrypted' not in s.restore(repository='plain', backup=plain, check=True).stderr
+    assert 'is not encrypted' not in s.restore('--key', s.key('x25519'), check=True).stderr
 
 
 @suite.test
