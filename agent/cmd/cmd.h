@@ -7,6 +7,7 @@
 
 #include "agent/mariadb/ist.h"
 #include "agent/options.h"
+#include "agent/repository/elsewhere.h"
 
 #include <jansson.h>
 
@@ -23,6 +24,10 @@ bool cmd_repository_spec(const struct options *options, struct repository_spec *
 bool cmd_named_spec(const struct options *options, const char *option, const char *value, struct repository_spec *spec, struct gb_error *error);
 /* The repository that --repository names: by where it is (agent/location.h), or by its name in the configuration. */
 struct repository *cmd_repository(const struct options *options, struct gb_error *error);
+/* The other repositories of the configuration, where the backup may be, too; none where --repository needs no configuration. They are opened with
+   --key as well as with their own decryption-key. Errors: those of the configuration. */
+struct elsewhere *cmd_elsewhere(const struct options *options, struct repository *home, void (*say)(void *context, const char *text),
+                                void *context, struct gb_error *error);
 /* Whether --repository is a path or a URL, so that no configuration is needed. */
 bool cmd_repository_is_path(const struct options *options);
 /* The backup that the command's argument or --as-of names. The latest (of verify: the newest, whatever was found in it before) is that of --cluster, else of the configured cluster; of a

@@ -3,6 +3,7 @@
 #include "agent/location.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -57,6 +58,35 @@ struct repository *cmd_repository(const struct options *options, struct gb_error
 {
     struct repository_spec spec;
     return cmd_repository_spec(options, &spec, error) ? repository_open(&spec, error) : NULL;
+}
+
+/* What --key names besides the repository's own. */
+static bool add_key(const struct options *options, struct repository_spec *spec, struct gb_error *error)
+{
+    char both[2 * WIRE_PATH_MAX];
+    if (!options->key)
+        return true;
+    int n = snprintf(both, sizeof both, "%s%s%s", options->key, spec->keys.openers[0] ? "," : "", spec->keys.openers);
+    if (n < 0 || (size_t)n >= sizeof spec->keys.openers)
+        return error_set(error, GB_bad_value, "the value of --key is too long");
+    memcpy(spec->keys.openers, both, (size_t)n + 1);
+    return true;
+}
+
+struct elsewhere *cmd_elsewhere(const struct options *options, struct repository *home, void (*say)(void *context, const char *text),
+                                void *context, struct gb_error *error)
+{
+    struct config *config = calloc(1, sizeof *config);
+    struct elsewhere *e = NULL;
+    bool ok = config || error_set(error, GB_internal, "no memory");
+    if (ok && (options->config || !cmd_repository_is_path(options)))
+        ok = cmd_config(options, config, error);
+    for (unsigned i = 0; ok && i < config->repository_count; i++)
+        ok = add_key(options, &config->repositories[i], error);
+    if (ok && !(e = elsewhere_new(home, config->repositories, config->repository_count, say, context)))
+        error_set(error, GB_internal, "no memory");
+    free(config);
+    return e;
 }
 
 struct clusters {

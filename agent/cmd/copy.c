@@ -8,7 +8,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 static bool interrupted; /* atomic */
 
@@ -43,19 +42,6 @@ static void warn_unread(void *context, const char *text)
     struct copying *c = context;
     c->unread++;
     fprintf(stderr, "galera-backup: not copied: %s\n", text);
-}
-
-/* Both are the same place. Where that can't be seen the lock is in the way. */
-static bool are_same(const struct repository *a, const struct repository *b)
-{
-    const struct repository_spec *x = &a->spec, *y = &b->spec;
-    struct stat one, other;
-    if (strcmp(x->type, y->type))
-        return false;
-    if (!repository_is_remote(x))
-        return !stat(x->path, &one) && !stat(y->path, &other) && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
-    return !strcmp(storage_describe(a->storage), storage_describe(b->storage)) && !strcmp(x->s3.endpoint, y->s3.endpoint) &&
-           !strcmp(x->swift.auth_url, y->swift.auth_url);
 }
 
 static bool copy_one(struct copying *c, const struct manifest *m, struct gb_error *error)
@@ -137,7 +123,7 @@ static bool open_both(struct copying *c, struct gb_error *error)
         return error_set(error, GB_usage, "copy needs --to NAME, or where the other repository is");
     if (!cmd_named_spec(o, "--to", o->to, &spec, error) || !(c->from = cmd_repository(o, error)) || !(c->to = repository_open(&spec, error)))
         return false;
-    return !are_same(c->from, c->to) || error_set(error, GB_usage, "--to %s is the repository that is copied from", o->to);
+    return !repository_is_same(&c->from->spec, &c->to->spec) || error_set(error, GB_usage, "--to %s is the repository that is copied from", o->to);
 }
 
 int cmd_copy(const struct options *o, struct gb_error *error)

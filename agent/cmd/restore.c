@@ -11,6 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
+/* From any thread, one at a time. */
+static void say(void *context, const char *text)
+{
+    progress_clear(context);
+    fprintf(stderr, "galera-backup: warning: %s\n", text);
+}
+
 static void show(void *context, uint64_t done, uint64_t total)
 {
     progress_show(context, done, total, "");
@@ -147,19 +154,19 @@ static bool make_request(const struct options *o, const struct manifest *m, stru
 
 /* Plans, asks, restores, does what follows, reports. */
 static void restore(const struct options *options, struct repository *r, const struct manifest *m, struct restore_request *request,
-                    struct index *index, struct restore_plan *plan, struct gb_error *error)
+                    struct index *index, struct restore_plan *plan, struct progress *bar, struct gb_error *error)
 {
-    struct progress bar;
     struct finish_request finish = {.recover = options->recover,
                                     .verify_boot = options->verify_boot,
                                     .replica = options->as && !strcmp(options->as, "replica"),
                                     .history = options->history,
                                     .line = show_line,
-                                    .context = &bar};
+                                    .context = bar};
     struct finish_plan after;
     struct finish_result result;
-    struct report report = {.manifest = m, .request = request, .plan = plan, .finish = &after, .result = &result};
-    request->context = &bar;
+    struct report report = {.manifest = m, .request = request, .plan = plan, .finish = &after, .result = &result,
+                            .repository = options->repository ? options->repository : r->spec.name};
+    request->context = bar;
     if (!restore_plan(r, m, request, index, plan, error) || !finish_plan(&after, &finish, r, m, index, request, plan, error))
         return;
     request->stay_guarded = after.in_place || after.on_clone;
@@ -168,9 +175,9 @@ static void restore(const struct options *options, struct repository *r, const s
     if (options->dry_run || !confirmed(options, plan, error))
         return;
     double began = now_s();
-    progress_start(&bar, options->progress, "restoring", options->json);
+    progress_start(bar, options->progress, "restoring", options->json);
     bool ok = restore_run(r, m, index, request, plan, error);
-    progress_end(&bar);
+    progress_end(bar);
     report.seconds = now_s() - began;
     if (ok && finish_run(&after, &finish, &result, m, index, request, plan, error))
         print_report(options, &report);
@@ -184,8 +191,18 @@ static void warn_of_key(const struct options *options, const struct manifest *m)
                 options->trusted_signer ? ", if he has the signing key" : ": --trusted-signer tells");
 }
 
+/* keys.json may be had elsewhere, as the rest of it. */
+static bool unlock(struct repository *r, struct elsewhere *elsewhere, struct manifest *m, struct gb_error *error)
+{
+    struct gb_error why = {0};
+    elsewhere_of(elsewhere, m);
+    return repository_unlock(r, m, &why) || elsewhere_unlock(elsewhere, m, &why, error);
+}
+
 int cmd_restore(const struct options *options, struct gb_error *error)
 {
+    struct progress bar = {.kind = PROGRESS_NONE}; /* until it is started */
+    struct elsewhere *elsewhere = NULL;
     struct repository *r = check_options(options, error) ? cmd_repository(options, error) : NULL;
     struct manifest m = {0};
     struct index index;
@@ -196,8 +213,12 @@ int cmd_restore(const struct options *options, struct gb_error *error)
     bool found = r && !error->code && cmd_find(options, r, &m, error);
     if (found)
         warn_of_key(options, &m);
-    if (found && repository_unlock(r, &m, error) && make_request(options, &m, maps, &request, error))
-        restore(options, r, &m, &request, &index, &plan, error);
+    if (found && (elsewhere = cmd_elsewhere(options, r, say, &bar, error)) && unlock(r, elsewhere, &m, error) &&
+        make_request(options, &m, maps, &request, error)) {
+        request.elsewhere = elsewhere;
+        restore(options, r, &m, &request, &index, &plan, &bar, error);
+    }
+    elsewhere_free(elsewhere);
     restore_plan_free(&plan);
     index_free(&index);
     manifest_free(&m);

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct repository_backup {
     struct repository *repository;
@@ -66,6 +67,17 @@ bool repository_is_remote(const struct repository_spec *spec)
 const char *repository_bucket(const struct repository_spec *spec)
 {
     return strcmp(spec->type, REPOSITORY_SWIFT) ? spec->s3.bucket : spec->swift.container;
+}
+
+bool repository_is_same(const struct repository_spec *a, const struct repository_spec *b)
+{
+    struct stat one, other;
+    if (strcmp(a->type, b->type))
+        return false;
+    if (!repository_is_remote(a))
+        return !stat(a->path, &one) && !stat(b->path, &other) && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+    return !strcmp(repository_bucket(a), repository_bucket(b)) && !strcmp(a->remote.prefix, b->remote.prefix) &&
+           !strcmp(a->s3.endpoint, b->s3.endpoint) && !strcmp(a->swift.auth_url, b->swift.auth_url);
 }
 
 struct repository *repository_open(const struct repository_spec *spec, struct gb_error *error)

@@ -48,6 +48,8 @@ struct repository {
 bool repository_is_remote(const struct repository_spec *spec);
 /* Of one that is: the name of its bucket or container. */
 const char *repository_bucket(const struct repository_spec *spec);
+/* Whether both are the same place, as far as that can be seen: one directory, or one prefix of one bucket. */
+bool repository_is_same(const struct repository_spec *a, const struct repository_spec *b);
 
 /* Errors: of the storage; GB_bad_key of trusted signers. */
 struct repository *repository_open(const struct repository_spec *spec, struct gb_error *error);

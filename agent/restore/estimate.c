@@ -1,5 +1,6 @@
 /* How long a server will take to replay the redo of a backup; see estimate.h. */
 #include "agent/restore/estimate.h"
+#include "agent/restore/frames.h"
 #include "agent/restore/memory.h"
 #include "common/bytes.h"
 #include "common/redo.h"
@@ -133,24 +134,19 @@ static void count_pages(struct estimate *e, uint64_t *pages, size_t count)
     }
 }
 
-static bool read_sample(struct repository *r, const char *prefix, const struct index *index,
-                        const struct index_frame *f, struct frame_reader *reader, uint32_t format,
+static bool read_sample(struct frames *frames, const struct index *index, size_t number, uint32_t format,
                         struct sample *s, struct gb_error *error)
 {
-    uint8_t *stored = malloc(FRAME_HEADER_SIZE + codec_bound(FRAME_PLAIN_MAX)), *plain = malloc(FRAME_PLAIN_MAX);
-    bool ok = stored && plain
-                  ? frame_read(reader, r->storage, prefix, &f->frame, stored, plain, error)
-                  : error_set(error, GB_internal, "no memory");
+    const struct index_frame *f = &index->frames[number];
+    const uint8_t *plain = frames_read(frames, number, error);
     size_t at = 0;
-    for (uint32_t i = 0; ok && i < f->extents; i++) {
+    for (uint32_t i = 0; plain && i < f->extents; i++) {
         const struct index_extent *x = &index->extents[f->first_extent + i];
         if (x->file_no == WIRE_FILE_REDO)
             parse_sample(s, format, plain + at, x->length);
         at += x->length;
     }
-    free(stored);
-    free(plain);
-    return ok;
+    return plain != NULL;
 }
 
 static bool is_redo(const struct index *index, size_t i)
@@ -160,19 +156,17 @@ static bool is_redo(const struct index *index, size_t i)
 }
 
 static bool take_samples(struct estimate *e, struct repository *r, const struct manifest *m,
-                         const struct index *index, struct gb_error *error)
+                         const struct index *index, struct elsewhere *elsewhere, struct gb_error *error)
 {
     struct sample all = {0};
-    struct frame_reader *reader = frame_reader_new(manifest_key(m));
-    char prefix[1024];
+    struct frames *reader = frames_open(r, m, index, elsewhere, error);
     size_t frames = 0, seen = 0;
     unsigned taken = 0;
     double seconds = 0, bytes = 0;
     uint32_t format = bytes_u32_at(m->redo_header, sizeof m->redo_header, 0);
-    repository_prefix(prefix, sizeof prefix, m->cluster, m->id);
     for (size_t i = 0; i < index->frame_count; i++)
         frames += is_redo(index, i);
-    bool ok = reader != NULL || error_set(error, GB_internal, "no memory");
+    bool ok = reader != NULL;
     for (size_t i = 0; ok && i < index->frame_count; i++) {
         if (!is_redo(index, i))
             continue;
@@ -182,7 +176,7 @@ static bool take_samples(struct estimate *e, struct repository *r, const struct 
         if (!wanted && frames > ESTIMATE_SAMPLES)
             continue;
         struct sample s = {0};
-        ok = read_sample(r, prefix, index, &index->frames[i], reader, format, &s, error);
+        ok = read_sample(reader, index, i, format, &s, error);
         for (size_t k = 0; k < s.count; k++)
             note_page(&all, (uint32_t)(s.pages[k] >> 32), (uint32_t)s.pages[k], 0);
         if (s.bytes)
@@ -191,7 +185,7 @@ static bool take_samples(struct estimate *e, struct repository *r, const struct 
         seconds += s.seconds;
         free(s.pages);
     }
-    frame_reader_free(reader);
+    frames_close(reader);
     if (ok && taken && bytes > 0) {
         e->chunk = bytes / taken;
         e->samples = taken;
@@ -246,10 +240,11 @@ static double probe_directory(const char *datadir)
 }
 
 bool estimate_make(struct estimate *e, struct repository *r, const struct manifest *m,
-                   const struct index *index, const char *datadir, struct gb_error *error)
+                   const struct index *index, struct elsewhere *elsewhere, const char *datadir,
+                   struct gb_error *error)
 {
     *e = (struct estimate){.redo_bytes = m->redo_bytes, .parse_s = PARSE_S_DEFAULT};
-    if (!take_samples(e, r, m, index, error))
+    if (!take_samples(e, r, m, index, elsewhere, error))
         return false;
     e->page_s = probe_directory(datadir);
     return true;

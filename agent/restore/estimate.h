@@ -10,7 +10,7 @@
 #ifndef GB_AGENT_RESTORE_ESTIMATE_H
 #define GB_AGENT_RESTORE_ESTIMATE_H
 
-#include "agent/repository/repository.h"
+#include "agent/repository/elsewhere.h"
 
 #define ESTIMATE_SAMPLES 32u
 
@@ -24,10 +24,10 @@ struct estimate {
 };
 
 /* Reads up to ESTIMATE_SAMPLES frames of redo and measures. datadir: where it will be; it need not
-   exist. Errors: those of storage_read() and frame_open(). */
+   exist. elsewhere: as frames_open(). Errors: those of frames_read(). */
 bool estimate_make(struct estimate *estimate, struct repository *repository,
-                   const struct manifest *manifest, const struct index *index, const char *datadir,
-                   struct gb_error *error);
+                   const struct manifest *manifest, const struct index *index,
+                   struct elsewhere *elsewhere, const char *datadir, struct gb_error *error);
 
 /* Pages that are read and written in all passes with a buffer pool of that size, bytes. */
 uint64_t estimate_page_count(const struct estimate *estimate, uint64_t pool);

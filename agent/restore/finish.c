@@ -81,7 +81,7 @@ bool finish_plan(struct finish_plan *p, const struct finish_request *finish,
                              index->files[i].path);
     if (p->on_clone && !clone_possible(request->datadir, error))
         return false;
-    if (!estimate_make(&estimate, repository, m, index, request->datadir, error))
+    if (!estimate_make(&estimate, repository, m, index, request->elsewhere, request->datadir, error))
         return false;
     p->available = memory_available("");
     p->pool = memory_pool_within(m->redo_bytes, p->available);

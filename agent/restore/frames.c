@@ -13,18 +13,23 @@ struct frames {
     struct repository *repository;
     const struct manifest *manifest;
     const struct index *index;
+    struct elsewhere *elsewhere;
     struct frame_reader *reader;
     uint8_t *stored, *plain;
     size_t held; /* frame in plain, or NONE */
 };
 
 struct frames *frames_open(struct repository *repository, const struct manifest *manifest,
-                           const struct index *index, struct gb_error *error)
+                           const struct index *index, struct elsewhere *elsewhere,
+                           struct gb_error *error)
 {
     struct frames *f = calloc(1, sizeof *f);
     if (f) {
-        *f = (struct frames){
-            .repository = repository, .manifest = manifest, .index = index, .held = NONE};
+        *f = (struct frames){.repository = repository,
+                             .manifest = manifest,
+                             .index = index,
+                             .elsewhere = elsewhere,
+                             .held = NONE};
         f->reader = frame_reader_new(manifest_key(manifest));
         f->stored = malloc(codec_bound(FRAME_PLAIN_MAX) + FRAME_HEADER_SIZE);
         f->plain = malloc(FRAME_PLAIN_MAX);
@@ -54,7 +59,10 @@ const uint8_t *frames_read(struct frames *f, size_t number, struct gb_error *err
         return f->plain;
     f->held = NONE;
     repository_prefix(prefix, sizeof prefix, f->manifest->cluster, f->manifest->id);
-    if (!frame_read(f->reader, f->repository->storage, prefix, frame, f->stored, f->plain, error))
+    struct gb_error why = {0};
+    bool ok = !elsewhere_instead(f->elsewhere) &&
+              frame_read(f->reader, f->repository->storage, prefix, frame, f->stored, f->plain, &why);
+    if (!ok && !elsewhere_frame(f->elsewhere, frame, f->stored, f->plain, &why, error))
         return NULL;
     f->held = number;
     return f->plain;

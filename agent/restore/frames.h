@@ -1,17 +1,18 @@
 /*
   Single frames of a backup, for what is looked at before a restore: the first page of a tablespace,
-  the redo. Not the way on which files are written (restore.c). One thread.
+  the redo. Not the way on which files are written (restore.c). One thread. What can't be read here is taken from elsewhere.
 */
 #ifndef GB_AGENT_RESTORE_FRAMES_H
 #define GB_AGENT_RESTORE_FRAMES_H
 
-#include "agent/repository/repository.h"
+#include "agent/repository/elsewhere.h"
 
 struct frames;
 
-/* repository, manifest and index stay the caller's and must outlive it. Errors: GB_internal. */
+/* repository, manifest, index and elsewhere (may be NULL) stay the caller's and must outlive it. Errors: GB_internal. */
 struct frames *frames_open(struct repository *repository, const struct manifest *manifest,
-                           const struct index *index, struct gb_error *error);
+                           const struct index *index, struct elsewhere *elsewhere,
+                           struct gb_error *error);
 void frames_close(struct frames *frames);
 /* Plain text of the frame at that place in index->frames, valid until the next call; NULL on
    errors: GB_corrupt_backup and those of storage_read(). */

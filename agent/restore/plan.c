@@ -272,7 +272,7 @@ static bool estimate(struct repository *repository, const struct manifest *m,
                      const struct restore_request *request, const struct index *index,
                      struct restore_plan *plan, struct gb_error *error)
 {
-    struct frames *frames = frames_open(repository, m, index, error);
+    struct frames *frames = frames_open(repository, m, index, request->elsewhere, error);
     double began = now_s(), bytes = 0,
            left = plan->bytes > plan->done ? (double)(plan->bytes - plan->done) : 0;
     bool ok = frames != NULL;
@@ -293,18 +293,28 @@ static bool estimate(struct repository *repository, const struct manifest *m,
 }
 
 /* An object that is lost, cut or lengthened is known before anything is written. */
-static bool check_objects(struct repository *repository, const struct manifest *m, const char *prefix, struct gb_error *error)
+static bool check_objects(struct repository *repository, const struct manifest *m, const char *prefix, struct elsewhere *elsewhere,
+                          struct gb_error *error)
 {
     char name[1200];
     for (size_t i = 0; i < m->object_count; i++) {
+        struct gb_error why = {0};
         uint64_t size = 0;
         snprintf(name, sizeof name, "%s/%s", prefix, m->objects[i].name);
-        if (!storage_size(repository->storage, name, &size, error))
+        if (storage_size(repository->storage, name, &size, &why) && size != m->objects[i].size)
+            error_set(&why, GB_corrupt_backup, "%s has %" PRIu64 " bytes instead of %" PRIu64, name, size, m->objects[i].size);
+        if (why.code && !elsewhere_object(elsewhere, i, &why, error))
             return false;
-        if (size != m->objects[i].size)
-            return error_set(error, GB_corrupt_backup, "%s has %" PRIu64 " bytes instead of %" PRIu64, name, size, m->objects[i].size);
     }
     return true;
+}
+
+static bool read_index(struct repository *repository, const struct manifest *m, const char *prefix, struct elsewhere *elsewhere,
+                       struct index *index, struct gb_error *error)
+{
+    struct gb_error why = {0};
+    return index_read(index, repository->storage, prefix, manifest_key(m), &m->objects[0], &why) ||
+           elsewhere_index(elsewhere, index, &why, error);
 }
 
 /* From here on the redo log is a file like the others. */
@@ -331,8 +341,8 @@ bool restore_plan(struct repository *repository, const struct manifest *m,
     if (!target_owner(request, &plan->uid, &plan->gid, error) ||
         !target_check_idle(request->datadir, error) ||
         !check_repository(repository, request->datadir, error) ||
-        !check_objects(repository, m, prefix, error) ||
-        !index_read(index, repository->storage, prefix, manifest_key(m), &m->objects[0], error) ||
+        !check_objects(repository, m, prefix, request->elsewhere, error) ||
+        !read_index(repository, m, prefix, request->elsewhere, index, error) ||
         !index_check_kinds(index, manifest_is_save(m), error))
         return false;
     plan->files = index->file_count;

@@ -230,10 +230,11 @@ static void see_file(void *context, enum redo_op op, uint32_t space_id, const ch
 }
 
 /* Of the tablespaces alone: the others are opened by name, from the server's configuration. */
-static bool check_recovery(struct repository *repository, const struct manifest *m, struct check *c)
+static bool check_recovery(struct repository *repository, const struct manifest *m, struct elsewhere *elsewhere,
+                           struct check *c)
 {
     bool any = false, ok = check_old_paths(c);
-    struct frames *frames = ok ? frames_open(repository, m, c->index, c->error) : NULL;
+    struct frames *frames = ok ? frames_open(repository, m, c->index, elsewhere, c->error) : NULL;
     for (size_t i = 0; frames && ok && i < c->index->file_count; i++)
         if (moved_from(c, i)) {
             any = true;
@@ -252,7 +253,7 @@ bool relocate_files(struct repository *repository, const struct manifest *m,
 {
     struct check c = {index, original, error};
     return !request->map_count || (move_files(index, request, original, error) &&
-                                   check_twins(index, error) && check_recovery(repository, m, &c));
+                                   check_twins(index, error) && check_recovery(repository, m, request->elsewhere, &c));
 }
 
 static bool write_link(const char *link, const char *path, struct gb_error *error)

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#define ELSEWHERE_LINES 10u /* objects that are named in the closing report */
 #define NEXT_MAX 1024u
 
 static uint64_t age_s(const struct manifest *m)
@@ -111,6 +112,25 @@ static double rate_of(const struct report *r)
     return (double)written(r) / (r->seconds > 0.001 ? r->seconds : 0.001);
 }
 
+/* What could not be read in the repository that was restored from. */
+static void report_elsewhere(const struct report *r, FILE *out)
+{
+    size_t count;
+    const struct elsewhere_taken *t = elsewhere_account(r->request->elsewhere, &count);
+    for (size_t i = 0; i < count && i < ELSEWHERE_LINES; i++) {
+        if (t[i].frames)
+            fprintf(out, "elsewhere %" PRIu64 " frames of %s were taken from repository %s\n",
+                    t[i].frames, t[i].object, t[i].repository);
+        else
+            fprintf(out, "elsewhere %s was taken from repository %s\n", t[i].object, t[i].repository);
+    }
+    if (count > ELSEWHERE_LINES)
+        fprintf(out, "elsewhere and %zu objects more\n", count - ELSEWHERE_LINES);
+    if (count)
+        fprintf(out, "mend      galera-backup verify %s --repository '%s' --repair-from '%s'\n",
+                r->manifest->id, r->repository, t[0].repository);
+}
+
 void report_text(const struct report *r, FILE *out)
 {
     char bytes[32], rate[32], took[32], age[32], redo[32], boot[32],
@@ -124,6 +144,7 @@ void report_text(const struct report *r, FILE *out)
         fprintf(out, "; %s were on disk already",
                 text_bytes(r->plan->bytes - written(r), bytes, sizeof bytes));
     fputc('\n', out);
+    report_elsewhere(r, out);
     next_command(r, next, sizeof next);
     if (manifest_is_save(r->manifest)) {
         fprintf(out, "next      %s\n", next);
@@ -162,6 +183,17 @@ void report_text(const struct report *r, FILE *out)
     fprintf(out, "next      %s\n", next);
 }
 
+static json_t *elsewhere_json(const struct report *r)
+{
+    size_t count;
+    const struct elsewhere_taken *t = elsewhere_account(r->request->elsewhere, &count);
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "object", t[i].object, "repository", t[i].repository,
+                                              "frames", (json_int_t)t[i].frames));
+    return list;
+}
+
 json_t *report_json(const struct report *r)
 {
     char next[NEXT_MAX + REPLICA_STATEMENT_MAX], statement[REPLICA_STATEMENT_MAX];
@@ -190,6 +222,7 @@ json_t *report_json(const struct report *r)
     json_object_set_new(root, "change_master",
                         p->gtid[0] ? json_string(replica_statement(r->manifest, statement))
                                    : json_null());
+    json_object_set_new(root, "elsewhere", elsewhere_json(r));
     json_object_set_new(root, "next", json_string(next));
     return root;
 }

@@ -19,6 +19,7 @@ struct report {
     const struct finish_result *result;
     const char *ist; /* whether IST is possible; NULL where it does not matter */
     double seconds;  /* of restore_run() */
+    const char *repository; /* what stands behind --repository to name it */
 };
 
 /* The lines of the plan that are about recovery, history and replica. */

@@ -243,14 +243,24 @@ static void wait_for_turn(struct writer *w, uint64_t bytes)
         ;
 }
 
+/* A frame of a batch that could not be read as a whole: of an object that was cut the beginning is there. problem: of the batch. */
+static bool read_alone(const struct writer *w, struct frame_reader *reader, const struct index_frame *f, const struct gb_error *problem, uint8_t *stored,
+                       uint8_t *plain, struct gb_error *error)
+{
+    if (!storage_is_away(problem) && !elsewhere_instead(w->request->elsewhere))
+        return frame_read(reader, w->repository->storage, w->prefix, &f->frame, stored, plain, error);
+    error_copy(error, problem);
+    return false;
+}
+
 static void *writer_main(void *argument)
 {
     struct writer *w = argument;
     struct gb_error error = {0};
     struct open_file last = {.fd = -1};
     struct frame_reader *reader = frame_reader_new(manifest_key(w->manifest));
-    size_t room = BATCH_BYTES + 2 * (codec_bound(FRAME_PLAIN_MAX) + FRAME_HEADER_SIZE);
-    uint8_t *stored = malloc(room), *plain = aligned_alloc(ALIGNMENT, FRAME_PLAIN_MAX);
+    const size_t most = codec_bound(FRAME_PLAIN_MAX) + FRAME_HEADER_SIZE, room = BATCH_BYTES + 2 * most;
+    uint8_t *stored = malloc(room + most), *plain = aligned_alloc(ALIGNMENT, FRAME_PLAIN_MAX); /* and one frame read by itself */
     if (!reader || !stored || !plain)
         error_set(&error, GB_internal, "no memory for a restore thread");
     size_t first, count;
@@ -260,14 +270,18 @@ static void *writer_main(void *argument)
         char name[1200];
         snprintf(name, sizeof name, "%s/data/%06u.seg", w->prefix, start->segment);
         wait_for_turn(w, bytes);
+        struct gb_error problem = {0};
         if (bytes > room)
             error_set(&error, GB_corrupt_backup, "%s: frames of impossible size", name);
-        else
-            storage_read(w->repository->storage, name, start->offset, stored, (size_t)bytes, &error);
+        bool read = !error.code && !elsewhere_instead(w->request->elsewhere) &&
+                    storage_read(w->repository->storage, name, start->offset, stored, (size_t)bytes, &problem);
         const uint8_t *at = stored;
         for (size_t i = 0; i < count && !error.code; i++) {
             const struct index_frame *f = &w->index->frames[w->order[first + i]];
-            if (frame_open(reader, &f->frame, at, plain, &error) && write_frame(w, f, plain, &last, &error))
+            struct gb_error why = {0};
+            bool opened = read ? frame_open(reader, &f->frame, at, plain, &why) : read_alone(w, reader, f, &problem, stored + room, plain, &why);
+            if ((opened || elsewhere_frame(w->request->elsewhere, &f->frame, stored + room, plain, &why, &error)) &&
+                write_frame(w, f, plain, &last, &error))
                 __atomic_store_n(&w->written[w->order[first + i]], 1, __ATOMIC_RELEASE);
             at += FRAME_HEADER_SIZE + f->frame.stored_size;
         }

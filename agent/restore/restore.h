@@ -5,6 +5,7 @@
 #ifndef GB_AGENT_RESTORE_RESTORE_H
 #define GB_AGENT_RESTORE_RESTORE_H
 
+#include "agent/repository/elsewhere.h"
 #include "agent/restore/marker.h"
 
 #include <sys/types.h>
@@ -29,6 +30,7 @@ struct restore_request {
     bool restart;           /* begin anew where an unfinished restore could go on */
     const struct restore_map *maps;
     unsigned map_count;
+    struct elsewhere *elsewhere; /* where else the backup may be, for what can't be read; may be NULL */
     /* Called now and then, from the thread that called restore_run(). */
     void (*progress)(void *context, uint64_t done, uint64_t total);
     void *context;
