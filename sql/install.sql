@@ -190,6 +190,7 @@ BEGIN
     WHEN 3016 THEN 'bad_key'
     WHEN 3017 THEN 'untrusted_backup'
     WHEN 3021 THEN 'expire_refused'
+    WHEN 3022 THEN 'not_everywhere'
     WHEN 4001 THEN 'target_not_empty'
     WHEN 4002 THEN 'target_in_use'
     WHEN 4003 THEN 'target_no_space'

@@ -57,6 +57,19 @@ static void print_end(const json_t *row, bool json)
            calls_text(row, "position")[0] ? calls_text(row, "position") : "none");
 }
 
+/* The backup has succeeded; has it everywhere? */
+static void check_repositories(const char *id, const json_t *row, struct gb_error *error)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach(json_object_get(row, "repositories"), i, one) {
+        const char *state = calls_text(one, "state");
+        if (strcmp(state, "succeeded"))
+            error_set(error, GB_not_everywhere, "%s has succeeded, and in repository %s it has %s: %s", id, calls_text(one, "name"), state,
+                      calls_text(one, "error"));
+    }
+}
+
 /* Polls until the backup has ended. True: *last is its final row. */
 static bool watch(struct connection *c, const char *id, const struct options *options, json_t **last, struct gb_error *error)
 {
@@ -118,8 +131,10 @@ int cmd_backup(const struct options *options, struct gb_error *error)
                 error_set(error, error_from_number((unsigned)calls_number(row, "error_code")), "%s: %s", id,
                           calls_text(row, "error"));
                 error_hint(error, "%s", calls_text(row, "hint"));
-            } else
+            } else {
                 print_end(row, options->json);
+                check_repositories(id, row, error);
+            }
         } else if (error->code == GB_connection_lost)
             error_hint(error, "galera-backup status %s --watch", id);
     }

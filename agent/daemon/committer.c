@@ -7,61 +7,95 @@
 #include <time.h>
 
 struct committer {
-    struct repository *repository;
-    struct pipeline *pipeline;
-    struct repository_backup *backup;
-    struct manifest *manifest;
+    struct committer_setup setup;
     pthread_t thread;
     pthread_mutex_t mutex; /* given_up, committed */
     bool committed;
-    bool given_up; /* atomic: read without the mutex by pipeline_finish(); it only ever becomes true */
-    bool ended;   /* atomic */
+    bool given_up; /* atomic: read without the mutex where something is waited for; it only ever
+                      becomes true */
+    bool ended;    /* atomic */
     struct gb_error error; /* the thread's, until it has ended */
-    uint64_t operations;   /* of the storage, when it was looked at last */
+    uint64_t operations;   /* of the storages, when they were looked at last */
     uint64_t moved_ms;     /* when they had changed */
 };
 
-/* repository_commit() asks; the last answer is the decision. */
-static bool wanted(void *context, bool last)
+/* Asked twice; the last answer is the decision. */
+static bool wanted(struct committer *c, bool last)
 {
-    struct committer *c = context;
     pthread_mutex_lock(&c->mutex);
     bool yes = !c->given_up;
     c->committed = last && yes;
     pthread_mutex_unlock(&c->mutex);
-    return yes;
+    return yes ||
+           error_set(&c->error, GB_cancelled, "%s is not wanted any more", c->setup.manifest->id);
+}
+
+/* All mirrors have come to a step. */
+static bool await(struct committer *c, enum mirror_step step)
+{
+    for (unsigned i = 0; i < c->setup.mirror_count; i++)
+        if (!mirror_await(c->setup.mirrors[i], step, &c->given_up, &c->error))
+            return false;
+    return true;
+}
+
+static void advance(struct committer *c, enum mirror_step step)
+{
+    for (unsigned i = 0; i < c->setup.mirror_count; i++)
+        mirror_advance(c->setup.mirrors[i], step);
+}
+
+/* All is there but the manifests. */
+static bool prepare(struct committer *c)
+{
+    struct committer_setup *s = &c->setup;
+    const struct object_info *segments;
+    size_t count;
+    if (!pipeline_finish(s->pipeline, &c->given_up, &c->error))
+        return false;
+    struct index *index = pipeline_finished(s->pipeline, &segments, &count);
+    s->manifest->finished_at = time(NULL);
+    if (s->manifest->finished_at < s->manifest->started_at)
+        s->manifest->finished_at = s->manifest->started_at; /* the clock was set back meanwhile */
+    if (!index_finish(index, s->manifest->redo_bytes, &c->error))
+        return false;
+    for (unsigned i = 0; i < s->mirror_count; i++)
+        mirror_commit(s->mirrors[i], index, s->manifest, MIRROR_PREPARED);
+    return repository_prepare(s->backup, index, s->manifest, segments, count, &c->error) &&
+           await(c, MIRROR_PREPARED);
 }
 
 static void *committer_main(void *argument)
 {
     struct committer *c = argument;
-    if (pipeline_finish(c->pipeline, &c->given_up, &c->error)) {
-        const struct object_info *segments;
-        size_t count;
-        struct index *index = pipeline_finished(c->pipeline, &segments, &count);
-        c->manifest->finished_at = time(NULL);
-        if (c->manifest->finished_at < c->manifest->started_at)
-            c->manifest->finished_at = c->manifest->started_at; /* the clock was set back meanwhile */
-        repository_backup_ask(c->backup, wanted, c);
-        repository_commit(c->backup, index, c->manifest, segments, count, &c->error);
-    } else {
-        repository_abort(c->backup);
-    }
+    struct committer_setup *s = &c->setup;
+    bool ok =
+        prepare(c) && wanted(c, false) && repository_publish(s->backup, s->manifest, &c->error);
+    if (ok)
+        advance(c, MIRROR_PUBLISHED);
+    if (ok && await(c, MIRROR_PUBLISHED) && wanted(c, true)) {
+        advance(c, MIRROR_KEPT);
+        repository_end(s->backup);
+    } else
+        repository_abort(s->backup);
     __atomic_store_n(&c->ended, true, __ATOMIC_RELEASE);
     return NULL;
 }
 
-struct committer *committer_start(struct repository *repository, struct pipeline *pipeline,
-                                  struct repository_backup *backup, struct manifest *manifest,
-                                  struct gb_error *error)
+static uint64_t operations(const struct committer *c)
+{
+    uint64_t sum = storage_operations(c->setup.repository->storage);
+    for (unsigned i = 0; i < c->setup.mirror_count; i++)
+        sum += mirror_operations(c->setup.mirrors[i]);
+    return sum;
+}
+
+struct committer *committer_start(const struct committer_setup *setup, struct gb_error *error)
 {
     struct committer *c = calloc(1, sizeof *c);
     if (c) {
-        c->repository = repository;
-        c->pipeline = pipeline;
-        c->backup = backup;
-        c->manifest = manifest;
-        c->operations = storage_operations(repository->storage);
+        c->setup = *setup;
+        c->operations = operations(c);
         c->moved_ms = now_us() / 1000;
         pthread_mutex_init(&c->mutex, NULL);
         if (!pthread_create(&c->thread, NULL, committer_main, c))
@@ -80,10 +114,10 @@ bool committer_ended(struct committer *c)
 
 uint64_t committer_idle_ms(struct committer *c)
 {
-    uint64_t operations = storage_operations(c->repository->storage), now = now_us() / 1000;
-    if (operations != c->operations)
+    uint64_t done = operations(c), now = now_us() / 1000;
+    if (done != c->operations)
         c->moved_ms = now;
-    c->operations = operations;
+    c->operations = done;
     return now - c->moved_ms;
 }
 

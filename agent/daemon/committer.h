@@ -4,8 +4,9 @@
   the commit up.
 
   Given up is final: what the thread still writes, when the repository moves again, it removes.
-  Which of the two came first, give-up or commit, is decided under one mutex: a backup that was
-  reported as failed is not there, one that was reported as committed is.
+  Where the backup goes to several repositories, backup.json is written when all else is there in
+  all of them. Which of the two came first, give-up or commit, is decided under one mutex: a backup
+  that was reported as failed is not there, one that was reported as committed is.
 */
 #ifndef GB_AGENT_DAEMON_COMMITTER_H
 #define GB_AGENT_DAEMON_COMMITTER_H
@@ -14,12 +15,19 @@
 
 struct committer;
 
-/* Takes over backup, and removes it if it fails or is given up; pipeline, repository and manifest
-   stay the caller's, who leaves them alone until committer_end(). manifest: filled but for its sums
-   and finished_at. NULL: GB_internal; backup is the caller's still. */
-struct committer *committer_start(struct repository *repository, struct pipeline *pipeline,
-                                  struct repository_backup *backup, struct manifest *manifest,
-                                  struct gb_error *error);
+struct committer_setup {
+    struct repository *repository;
+    struct pipeline *pipeline;
+    struct repository_backup *backup;
+    struct mirror *mirrors[MIRRORS_MAX]; /* of the repositories that must have the backup as well */
+    unsigned mirror_count;
+    struct manifest *manifest; /* filled but for its sums and finished_at */
+};
+
+/* Takes over backup, and removes it if it fails or is given up; the rest stays the caller's, who
+   leaves it alone until committer_end(), but for giving mirrors up. NULL: GB_internal; backup is
+   the caller's still. */
+struct committer *committer_start(const struct committer_setup *setup, struct gb_error *error);
 
 /* Whether the thread has ended: committer_end() will not wait. */
 bool committer_ended(struct committer *committer);

@@ -157,12 +157,42 @@ static void enter_store(struct pipeline *p, int change)
     pthread_mutex_unlock(&p->mutex);
 }
 
-/* Appends it and enters it in the index. */
-static bool place(struct pipeline *p, struct segment_writer **segment, struct frame_buffer *buffer,
-                  const struct wire_extent *extents, uint32_t count, struct gb_error *error)
+struct outlet { /* a thread's own */
+    struct segment_writer *segment;
+    uint32_t number; /* of the segment that it has appended to last; 0: none */
+};
+
+/* Copies for the mirrors, before the frame is sealed where it stands. */
+static bool copy_frame(const struct pipeline *p, const struct frame_buffer *buffer, struct mirror_frame **copy, struct gb_error *error)
 {
+    for (unsigned i = 0; i < p->setup.mirror_count; i++)
+        if (!(copy[i] = mirror_frame(buffer)))
+            return error_set(error, GB_internal, "no memory for a frame");
+    return true;
+}
+
+static void close_mirrored(const struct pipeline *p, uint32_t segment)
+{
+    for (unsigned i = 0; segment && i < p->setup.mirror_count; i++)
+        mirror_close_segment(p->setup.mirrors[i], segment);
+}
+
+/* Appends it and enters it in the index. */
+static bool place(struct pipeline *p, struct outlet *out, struct frame_buffer *buffer, const struct wire_extent *extents, uint32_t count,
+                  struct gb_error *error)
+{
+    struct mirror_frame *copy[MIRRORS_MAX] = {NULL};
+    const struct frame *frame = &buffer->frame;
     enter_store(p, 1);
-    bool ok = segments_append(&p->written, segment, buffer, error);
+    bool ok = copy_frame(p, buffer, copy, error) && segments_append(&p->written, &out->segment, buffer, error);
+    if (ok && out->number != frame->segment)
+        close_mirrored(p, out->number);
+    for (unsigned i = 0; i < p->setup.mirror_count; i++)
+        if (ok)
+            mirror_give(p->setup.mirrors[i], copy[i], frame); /* whether a failure is one of the backup's, its owner knows */
+        else
+            mirror_frame_free(copy[i]);
+    out->number = frame->segment;
     pthread_mutex_lock(&p->mutex);
     count_store(p, -1);
     adapt_look(&p->adapt, p->counted_us, p->store_us, p->workers);
@@ -170,24 +200,25 @@ static bool place(struct pipeline *p, struct segment_writer **segment, struct fr
         pthread_mutex_unlock(&p->mutex);
         return false;
     }
-    p->stored += FRAME_HEADER_SIZE + buffer->frame.stored_size;
+    p->stored += FRAME_HEADER_SIZE + frame->stored_size;
     p->took_us = now_us();
-    ok = index_add_frame(&p->index, &buffer->frame, extents, count, error);
+    ok = index_add_frame(&p->index, frame, extents, count, error);
     p->active--;
     pthread_cond_broadcast(&p->changed);
     pthread_mutex_unlock(&p->mutex);
     return ok;
 }
 
-static void end_thread(struct pipeline *p, struct segment_writer *segment, struct gb_error *error)
+static void end_thread(struct pipeline *p, struct outlet *out, struct gb_error *error)
 {
     pthread_mutex_lock(&p->mutex);
     bool stop = p->stop;
     pthread_mutex_unlock(&p->mutex);
     if (stop || error->code)
-        segment_abort(segment);
+        segment_abort(out->segment);
     else
-        segments_close(&p->written, &segment, error);
+        segments_close(&p->written, &out->segment, error);
+    close_mirrored(p, out->number);
     if (error->code)
         fail(p, error);
 }
@@ -197,16 +228,16 @@ static void work(struct pipeline *p, enum who who)
     struct gb_error error = {0};
     struct codec *codec = codec_new(p->setup.repository->spec.compression);
     struct frame_buffer buffer = {0};
-    struct segment_writer *segment = NULL;
+    struct outlet out = {.segment = NULL};
     if (!codec)
         error_set(&error, GB_internal, "no memory for a worker");
     for (struct job *job; !error.code && (job = take(p, &p->pages, who)); free(job)) {
         if (p->setup.repository->spec.compression.level == CODEC_LEVEL_ADAPTS)
             codec_set_level(codec, __atomic_load_n(&p->adapt.level, __ATOMIC_RELAXED));
         if (compress(p, codec, job, &buffer, &error))
-            place(p, &segment, &buffer, job->extents, job->count, &error);
+            place(p, &out, &buffer, job->extents, job->count, &error);
     }
-    end_thread(p, segment, &error);
+    end_thread(p, &out, &error);
     frame_buffer_free(&buffer);
     codec_free(codec);
 }
@@ -327,7 +358,7 @@ static void *redo_writer_main(void *argument)
 {
     struct pipeline *p = argument;
     struct gb_error error = {0};
-    struct segment_writer *segment = NULL;
+    struct outlet out = {.segment = NULL};
     for (struct sealed *s; !error.code && (s = take_sealed(p));) {
         if (s->spooled) {
             s->buffer.capacity = s->size;
@@ -337,14 +368,14 @@ static void *redo_writer_main(void *argument)
                 spool_take(p->spool, s->spool_at, s->buffer.data, s->size, &error);
         }
         if (!error.code)
-            place(p, &segment, &s->buffer, s->extents, s->count, &error);
+            place(p, &out, &s->buffer, s->extents, s->count, &error);
         pthread_mutex_lock(&p->mutex);
         p->sealed_bytes -= s->spooled ? 0 : s->size;
         pthread_mutex_unlock(&p->mutex);
         frame_buffer_free(&s->buffer);
         free(s);
     }
-    end_thread(p, segment, &error);
+    end_thread(p, &out, &error);
     return NULL;
 }
 
@@ -396,7 +427,7 @@ static void join(struct pipeline *p)
     p->threads = 0;
 }
 
-void pipeline_abort(struct pipeline *p)
+void pipeline_stop(struct pipeline *p)
 {
     if (!p)
         return;
@@ -405,6 +436,13 @@ void pipeline_abort(struct pipeline *p)
     wake_all(p);
     pthread_mutex_unlock(&p->mutex);
     join(p);
+}
+
+void pipeline_abort(struct pipeline *p)
+{
+    if (!p)
+        return;
+    pipeline_stop(p);
     struct job_queue *queues[] = {&p->pages, &p->redo};
     for (unsigned i = 0; i < 2; i++)
         for (struct job *job = queues[i]->head, *next; job; job = next) {

@@ -3,12 +3,12 @@
 
   Workers compress out of the mapped ring, give the slot back at once, and append the frame to a segment of their own: no
   lock is shared on the data path but for the index. Redo is compressed as it comes into a bounded memory queue, so a
-  store that stalls does not keep its slots; a writer of its own drains it.
+  store that stalls does not keep its slots; a writer of its own drains it. Mirrors get each frame when it has its place.
 */
 #ifndef GB_AGENT_DAEMON_PIPELINE_H
 #define GB_AGENT_DAEMON_PIPELINE_H
 
-#include "agent/repository/repository.h"
+#include "agent/daemon/mirror.h"
 #include "common/ring.h"
 
 struct pipeline;
@@ -16,6 +16,8 @@ struct pipeline;
 struct pipeline_setup {
     struct repository *repository;
     const char *prefix;
+    struct mirror *const *mirrors; /* borrowed until pipeline_stop(); the index is theirs until they are freed */
+    unsigned mirror_count;
     const struct seal_key *key; /* frames are sealed with it; NULL: they are not. Borrowed */
     const uint8_t *ring; /* mapped read-only */
     struct wire_ring shape;
@@ -29,7 +31,9 @@ struct pipeline_setup {
 };
 
 struct pipeline *pipeline_start(const struct pipeline_setup *setup, struct gb_error *error);
-/* Stops at once, drops open segments, frees. NULL is allowed. */
+/* Stops at once and drops open segments: its threads have ended, what it has written in memory is there. NULL is allowed. */
+void pipeline_stop(struct pipeline *pipeline);
+/* The same, and frees it. NULL is allowed. */
 void pipeline_abort(struct pipeline *pipeline);
 
 /* Takes a slot over. Errors: GB_protocol (bad slot or extent), GB_redo_memory, and what has failed inside. */

@@ -1,10 +1,12 @@
 /* One connection from a plugin; see session.h. */
 #include "agent/daemon/session.h"
 #include "agent/daemon/check.h"
+#include "agent/daemon/chosen.h"
 #include "agent/daemon/committer.h"
 #include "agent/daemon/daemon.h"
 #include "agent/daemon/errand.h"
 #include "agent/daemon/expiry.h"
+#include "agent/daemon/holding.h"
 #include "agent/daemon/pipeline.h"
 #include "agent/daemon/proof.h"
 #include "agent/mariadb/rows.h"
@@ -20,6 +22,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
+#include <openssl/crypto.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -38,6 +41,8 @@
 #define MESSAGE_WAIT_MS 10000
 #define SEND_TIMEOUT_S 30
 #define AHEAD_SIZE     (64u << 10) /* bytes read from the socket at once */
+#define OPTIONAL_STALL_MS 60000u /* a repository that need not have the backup holds it up no longer */
+#define PROBLEM_MAX    300 /* bytes of a repository's error in the JSON of all */
 
 struct session {
     int fd;
@@ -55,8 +60,16 @@ struct session {
     struct wire_start start;
     struct wire_redo redo;
     bool have_redo, finished; /* REDO, FINISH have come */
-    struct repository *repository;
+    struct chosen chosen;
+    struct seal_key key; /* of the backup, whichever repository seals with it */
+    struct begin_request request; /* in the first repository */
+    struct repository *repository; /* the first; those that follow it have mirrors */
     struct repository_backup *backup;
+    struct mirror *mirrors[MIRRORS_MAX];
+    unsigned mirror_count;
+    bool told_of[MIRRORS_MAX]; /* that it has failed */
+    char warnings[MIRRORS_MAX * WIRE_TEXT_MAX]; /* what has been told */
+    struct gb_error damage[MIRRORS_MAX]; /* what reading it back has found there; under send_mutex */
     struct pipeline *pipeline;
     struct committer *committer; /* has taken over backup */
     uint8_t *ring;
@@ -106,6 +119,7 @@ DEFINE_SEND(progress, WIRE_PROGRESS, struct wire_progress)
 DEFINE_SEND(committed, WIRE_COMMITTED, struct wire_committed)
 DEFINE_SEND(checked, WIRE_CHECKED, struct wire_checked)
 DEFINE_SEND(held, WIRE_HELD, struct wire_held)
+DEFINE_SEND(warning, WIRE_WARNING, struct wire_warning)
 
 static void send_failure(struct session *s, const struct gb_error *error)
 {
@@ -195,34 +209,30 @@ static bool choose_cluster(struct session *s, struct gb_error *error)
     return false;
 }
 
-static const struct repository_spec *choose_repository(struct session *s, const char *names, struct gb_error *error)
+static json_t *describe_one(const struct repository_spec *spec, const char *state, uint64_t bytes, const char *problem)
 {
-    if (strchr(names, ',')) {
-        error_set(error, GB_not_supported, "several repositories (%s) in one backup are not supported by this release", names);
-        return NULL;
-    }
-    return config_repository(s->config, names, error);
+    json_t *one = json_pack("{s:s, s:s, s:s, s:I}", "name", spec->name, "type", spec->type, "state", state, "bytes", (json_int_t)bytes);
+    if (problem && one)
+        json_object_set_new(one, "error", json_sprintf("%.*s", PROBLEM_MAX, problem));
+    return one;
 }
 
-static void describe_repository(struct session *s, const char *state, uint64_t bytes, const char *problem, char *out,
-                                size_t size)
+/* bytes, problem (may be NULL): of the first repository. A mirror that has not failed is in the state that the backup is in. */
+static void describe_repositories(struct session *s, const char *state, uint64_t bytes, const char *problem, char *out, size_t size)
 {
-    json_t *list = json_pack("[{s:s, s:s, s:s, s:I}]", "name", s->repository->spec.name, "type", s->repository->spec.type,
-                             "state", state, "bytes", (json_int_t)bytes);
-    if (problem && list)
-        json_object_set_new(json_array_get(list, 0), "error", json_string(problem));
-    char *text = list ? json_dumps(list, JSON_COMPACT) : NULL;
+    json_t *list = json_array();
+    json_array_append_new(list, describe_one(s->chosen.spec[0], state, bytes, problem));
+    for (unsigned i = 0; i < s->mirror_count; i++) {
+        pthread_mutex_lock(&s->send_mutex);
+        struct gb_error why = s->damage[i];
+        pthread_mutex_unlock(&s->send_mutex);
+        const char *own = why.code ? "damaged" : mirror_look(s->mirrors[i], MIRROR_NONE, &why) < 0 && why.code != GB_cancelled ? "failed" : state;
+        json_array_append_new(list, describe_one(mirror_spec(s->mirrors[i]), own, mirror_stored(s->mirrors[i]), why.code ? why.what : NULL));
+    }
+    char *text = json_dumps(list, JSON_COMPACT);
     snprintf(out, size, "%s", text ? text : "[]");
     free(text);
     json_decref(list);
-}
-
-static bool open_repository(struct session *s, struct gb_error *error)
-{
-    const struct repository_spec *spec;
-    return choose_cluster(s, error) && (spec = choose_repository(s, s->start.repositories, error)) &&
-           (s->repository = repository_open(spec, error)) &&
-           storage_check_space(s->repository->storage, s->start.bytes_estimate, NULL, error);
 }
 
 /* "" is none. */
@@ -232,23 +242,38 @@ static bool hold_valid(const char *text, struct gb_error *error)
     return until > time(NULL) || error_set(error, GB_bad_value, "a backup can't be held until \"%s\": it is not a time to come", text);
 }
 
-static bool begin_backup(struct session *s, struct gb_error *error)
+static bool prepare_begin(struct session *s, struct gb_error *error)
 {
-    unsigned removed;
     if (strcmp(s->start.type, "full"))
         return error_set(error, GB_not_supported, "backups of type \"%s\" are not supported by this release", s->start.type);
-    if (!hold_valid(s->start.hold, error))
-        return false;
-    struct identity_writer writer = {
-        .cluster = s->cluster, .wsrep_uuid = s->start.cluster_uuid, .state_dir = s->config->state_dir, .writes = true};
-    if (!open_repository(s, error) || !identity_admit(s->repository, &writer, error) || !repository_collect(s->repository, s->cluster, &removed, error))
-        return false;
-    if (removed)
-        daemon_log(s->start.id, "removed %u unfinished backups of earlier runs", removed);
-    s->backup = repository_begin(s->repository, s->cluster, s->start.id, NULL, error);
-    /* Held from its first moment on. */
-    return s->backup && (!s->start.hold[0] || hold_write(s->repository->storage, repository_backup_prefix(s->backup),
-                                                         hold_parse(s->start.hold), error));
+    s->request = (struct begin_request){
+        .writer = {.cluster = s->cluster, .wsrep_uuid = s->start.cluster_uuid, .state_dir = s->config->state_dir, .writes = true},
+        .id = s->start.id, .bytes_estimate = s->start.bytes_estimate, .hold_until = hold_parse(s->start.hold), .key = &s->key};
+    return hold_valid(s->start.hold, error) && choose_cluster(s, error) &&
+           chosen_parse(&s->chosen, s->config, s->start.repositories, error) && seal_key_make(&s->key, error);
+}
+
+static unsigned patience_ms(const struct session *s, unsigned number)
+{
+    unsigned most = s->config->stall_timeout_s * 1000;
+    return chosen_required(&s->chosen, number) || most < OPTIONAL_STALL_MS ? most : OPTIONAL_STALL_MS;
+}
+
+/* Those that must have it have begun; the others are waited for by nobody. */
+static bool begin_backup(struct session *s, struct gb_error *error)
+{
+    for (unsigned i = 1; i < s->chosen.count; i++) {
+        struct begin_request request = s->request;
+        request.spec = s->chosen.spec[i];
+        if (!(s->mirrors[s->mirror_count] = mirror_start(&request, patience_ms(s, i), error)))
+            return false;
+        s->mirror_count++;
+    }
+    s->request.spec = s->chosen.spec[0];
+    bool ok = begin_in(&s->request, &s->repository, &s->backup, error);
+    for (unsigned i = 0; ok && i < s->mirror_count; i++)
+        ok = !chosen_required(&s->chosen, i + 1) || mirror_await(s->mirrors[i], MIRROR_BEGUN, s->stop, error);
+    return ok;
 }
 
 static bool map_ring(struct session *s, const struct wire_ring *m, struct gb_error *error)
@@ -276,7 +301,8 @@ static bool map_ring(struct session *s, const struct wire_ring *m, struct gb_err
                          m->redo_slots);
     unsigned threads = s->config->threads ? s->config->threads : processors();
     struct pipeline_setup setup = {.repository = s->repository, .prefix = repository_backup_prefix(s->backup),
-                                    .key = repository_backup_key(s->backup), .ring = s->ring,
+                                   .key = repository_backup_key(s->backup), .ring = s->ring,
+                                   .mirrors = s->mirrors, .mirror_count = s->mirror_count,
                                    .shape = *m, .redo_memory = s->config->redo_memory,
                                    .redo_spool = s->config->redo_spool, .redo_spool_size = s->config->redo_spool_size,
                                    .threads = threads,
@@ -297,20 +323,15 @@ static void begin_main(void *context)
     begin_backup(b->session, &b->error);
 }
 
-static bool is_remote(struct session *s)
-{
-    struct gb_error ignored = {0};
-    const struct repository_spec *spec = choose_repository(s, s->start.repositories, &ignored);
-    return spec && repository_is_remote(spec);
-}
-
 /* begin_backup(); where the repository takes longer than the plugin waits for an answer, READY is sent first (*told) and
    signs of life follow it. What the plugin sends meanwhile waits in the socket. */
 static bool begin(struct session *s, const struct wire_ready *ready, bool *told, struct gb_error *error)
 {
     struct beginning b = {.session = s};
     struct wire_progress alive = {.repositories = "[]"};
-    struct errand *errand = is_remote(s) ? errand_start(begin_main, &b) : NULL;
+    if (!prepare_begin(s, error))
+        return false;
+    struct errand *errand = chosen_remote(&s->chosen) ? errand_start(begin_main, &b) : NULL;
     if (!errand)
         return begin_backup(s, error);
     if (!errand_wait(errand, ERRAND_ANSWER_MS)) {
@@ -347,7 +368,7 @@ static void *alive_main(void *argument)
         at = now;
         m.redo_queued = f.redo_queued;
         last = f.stored;
-        describe_repository(s, "running", f.stored, NULL, m.repositories, sizeof m.repositories);
+        describe_repositories(s, "running", f.stored, NULL, m.repositories, sizeof m.repositories);
         send_progress(s, &m);
         if (now - row_at >= ROW_EVERY_US) {
             row_at = now;
@@ -509,6 +530,29 @@ static bool stalled(const struct session *s, struct gb_error *error)
                      storage_describe(s->repository->storage), s->config->stall_timeout_s);
 }
 
+/* One that need not have the backup is given up, and the plugin is told. */
+static bool mirrors_well(struct session *s, struct gb_error *error)
+{
+    for (unsigned i = 0; i < s->mirror_count; i++) {
+        struct gb_error why = {0};
+        struct wire_warning warning;
+        if (s->told_of[i] || mirror_look(s->mirrors[i], MIRROR_NONE, &why) >= 0)
+            continue;
+        s->told_of[i] = true;
+        if (chosen_required(&s->chosen, i + 1)) {
+            error_copy(error, &why);
+            return false;
+        }
+        snprintf(warning.text, sizeof warning.text, "repository %s does not get this backup: GB%u %.300s", mirror_spec(s->mirrors[i])->name,
+                 (unsigned)why.code, why.what);
+        size_t used = strlen(s->warnings);
+        snprintf(s->warnings + used, sizeof s->warnings - used, "%s%s", used ? "; " : "", warning.text);
+        daemon_log(s->start.id, "%s", warning.text);
+        send_warning(s, &warning);
+    }
+    return true;
+}
+
 /* Reads one message while the commit is under way. False: it ends the backup; *tell as in converse(). */
 static bool late_message(struct session *s, bool *tell, struct gb_error *error)
 {
@@ -532,12 +576,16 @@ static bool late_message(struct session *s, bool *tell, struct gb_error *error)
    repository that hangs end the backup as long as it is not committed. */
 static bool commit(struct session *s, const struct wire_facts *facts, struct manifest *m, bool *tell, struct gb_error *error)
 {
-    if (!fill_manifest(s, facts, m, error) ||
-        !(s->committer = committer_start(s->repository, s->pipeline, s->backup, m, error)))
+    struct committer_setup setup = {.repository = s->repository, .pipeline = s->pipeline, .backup = s->backup, .manifest = m};
+    for (unsigned i = 0; i < s->mirror_count; i++)
+        if (chosen_required(&s->chosen, i + 1))
+            setup.mirrors[setup.mirror_count++] = s->mirrors[i];
+    if (!fill_manifest(s, facts, m, error) || !(s->committer = committer_start(&setup, error)))
         return false;
     s->backup = NULL;
     while (!committer_ended(s->committer)) {
         bool well = !wait_readable(s, COMMIT_POLL_MS) || late_message(s, tell, error);
+        well = well && mirrors_well(s, error);
         if (well && __atomic_load_n(s->stop, __ATOMIC_ACQUIRE))
             well = error_set(error, GB_agent_lost, "the agent was stopped");
         if (well && committer_idle_ms(s->committer) >= (uint64_t)s->config->stall_timeout_s * 1000)
@@ -554,16 +602,36 @@ static bool commit(struct session *s, const struct wire_facts *facts, struct man
     return committed;
 }
 
-/* Reads the backup back if that was asked for, while this thread looks after the plugin: its ABORT, its end and the agent's end the reading, not
-   the backup, which is there. *tell: as in converse(). False: *error says what is wrong with it. */
-static bool prove(struct session *s, const struct manifest *m, bool *tell, struct verified *record, struct gb_error *error)
+/* The backup is committed: the repositories that need not have it get it as well, or are given up. */
+static void finish_mirrors(struct session *s, const struct manifest *m, bool *tell)
 {
-    bool deep = !strcmp(s->start.verify, "deep");
+    const struct object_info *segments;
+    size_t count;
+    struct index *index = pipeline_finished(s->pipeline, &segments, &count);
+    struct gb_error ignored = {0}, ended = {0};
+    bool talks = true;
+    error_set(&ended, GB_agent_lost, "the agent was stopped");
+    for (unsigned i = 0; i < s->mirror_count; i++)
+        if (!chosen_required(&s->chosen, i + 1))
+            mirror_commit(s->mirrors[i], index, m, MIRROR_KEPT);
+    for (unsigned i = 0; i < s->mirror_count; i++)
+        while (!mirror_look(s->mirrors[i], MIRROR_PUBLISHED, &ignored)) {
+            if (talks && wait_readable(s, COMMIT_POLL_MS))
+                talks = late_message(s, tell, &ignored);
+            else if (!talks)
+                usleep(COMMIT_POLL_MS * 1000);
+            if (__atomic_load_n(s->stop, __ATOMIC_ACQUIRE))
+                mirror_give_up(s->mirrors[i], &ended);
+        }
+    mirrors_well(s, &ignored);
+}
+
+/* Reads the backup back from one repository, while this thread looks after the plugin: its ABORT, its end and the agent's end the reading, not
+   the backup, which is there. *tell: as in converse(). False: *error says what is wrong with it. */
+static bool prove_one(struct session *s, struct repository *r, const struct manifest *m, bool *tell, struct verified *record, struct gb_error *error)
+{
     struct gb_error ignored = {0};
-    memset(record, 0, sizeof *record);
-    if (!deep && strcmp(s->start.verify, "quick"))
-        return true;
-    struct proof *proof = proof_start(s->repository, m, deep, s->config->threads ? s->config->threads : processors());
+    struct proof *proof = proof_start(r, m, !strcmp(s->start.verify, "deep"), s->config->threads ? s->config->threads : processors());
     if (!proof)
         return error_set(error, GB_internal, "it is stored, and could not be read back: no memory");
     for (bool talks = true; !proof_wait(proof, COMMIT_POLL_MS);) {
@@ -574,9 +642,32 @@ static bool prove(struct session *s, const struct manifest *m, bool *tell, struc
     }
     bool good = proof_end(proof, record, error);
     if (record->verified_at)
-        daemon_log(s->start.id, "verified: %s", verified_word(record));
+        daemon_log(s->start.id, "verified in repository %s: %s", r->spec.name, verified_word(record));
     else if (good)
         daemon_log(s->start.id, "the verification was stopped");
+    return good;
+}
+
+/* Reads the backup back if that was asked for, from all repositories that have it. *record: of the first. */
+static bool prove(struct session *s, const struct manifest *m, bool *tell, struct verified *record, struct gb_error *error)
+{
+    memset(record, 0, sizeof *record);
+    if (strcmp(s->start.verify, "deep") && strcmp(s->start.verify, "quick"))
+        return true;
+    bool good = prove_one(s, s->repository, m, tell, record, error);
+    for (unsigned i = 0; i < s->mirror_count; i++) {
+        struct gb_error damage = {0};
+        struct verified other = {0};
+        struct mirror *mirror = s->mirrors[i];
+        if (mirror_look(mirror, MIRROR_PUBLISHED, &damage) <= 0 ||
+            prove_one(s, mirror_repository(mirror), mirror_manifest(mirror), tell, &other, &damage))
+            continue;
+        pthread_mutex_lock(&s->send_mutex);
+        s->damage[i] = damage;
+        pthread_mutex_unlock(&s->send_mutex);
+        if (chosen_required(&s->chosen, i + 1))
+            good = error_set(error, damage.code, "repository %s: %s", mirror_spec(mirror)->name, damage.what);
+    }
     return good;
 }
 
@@ -585,6 +676,8 @@ static bool still_well(struct session *s, struct gb_error *error)
 {
     if (__atomic_load_n(s->stop, __ATOMIC_ACQUIRE))
         return error_set(error, GB_agent_lost, "the agent was stopped");
+    if (!mirrors_well(s, error))
+        return false;
     if (!s->pipeline)
         return true;
     struct pipeline_figures f;
@@ -632,6 +725,21 @@ static void read_resynced(struct session *s, struct wire_facts *facts)
     }
 }
 
+/* Where a mirror has the backup, what has expired there goes; a repository that hangs is waited for. */
+static void end_mirrors(struct session *s, bool committed)
+{
+    for (unsigned i = 0; i < s->mirror_count; i++) {
+        struct gb_error why = {0};
+        bool kept = mirror_look(s->mirrors[i], MIRROR_PUBLISHED, &why) > 0;
+        const struct repository_spec *spec = mirror_spec(s->mirrors[i]);
+        if (why.code)
+            shutdown(s->fd, SHUT_WR); /* the end, for the plugin: what follows may take as long as the repository hangs */
+        mirror_free(s->mirrors[i]);
+        if (committed && kept)
+            expiry_run(spec, s->cluster, s->start.id, s->catalog, s->stop);
+    }
+}
+
 static void run_backup(struct session *s)
 {
     struct gb_error error = {0};
@@ -646,21 +754,24 @@ static void run_backup(struct session *s)
     if (!facts || !s->slot)
         error_set(&error, GB_internal, "no memory for a backup");
     else if (begin(s, &ready, &told, &error)) {
-        describe_repository(s, "running", 0, NULL, ready.repositories, sizeof ready.repositories);
-        daemon_log(s->start.id, "started on %s by %s, repository %s", s->hello.node, s->start.user, s->repository->spec.name);
+        describe_repositories(s, "running", 0, NULL, ready.repositories, sizeof ready.repositories);
+        daemon_log(s->start.id, "started on %s by %s, repository %s%s", s->hello.node, s->start.user, s->repository->spec.name,
+                   s->mirror_count ? " and others" : "");
         if ((told || send_ready(s, &ready)) && converse(s, facts, &tell, &error))
             committed = commit(s, facts, &manifest, &tell, &error);
         stored = committed;
+        if (committed)
+            finish_mirrors(s, &manifest, &tell);
         committed = committed && prove(s, &manifest, &tell, &verified, &error);
     }
     stop_alive(s);
     if (committed) {
         struct wire_committed m = {.bytes_stored = manifest.stored_bytes};
-        describe_repository(s, "succeeded", manifest.stored_bytes, NULL, m.repositories, sizeof m.repositories);
+        describe_repositories(s, "succeeded", manifest.stored_bytes, NULL, m.repositories, sizeof m.repositories);
         snprintf(repositories, sizeof repositories, "%s", m.repositories);
         daemon_log(s->start.id, "succeeded: %" PRIu64 " bytes of data, %" PRIu64 " stored", manifest.data_bytes,
                    manifest.stored_bytes);
-        catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, "succeeded", &manifest, repositories, NULL,
+        catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, "succeeded", &manifest, repositories, s->warnings, NULL,
                       s->started_at);
         if (s->start.hold[0]) {
             char sql[KEPT_SQL_MAX];
@@ -680,25 +791,31 @@ static void run_backup(struct session *s)
         daemon_log(s->start.id, "%s: %s", state, error.what);
         failed_begun = begun && !stored && s->repository && error.code != GB_cancelled;
         if (begun) {
-            describe_repository(s, state, 0, error.what, repositories, sizeof repositories);
-            catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, state, NULL, repositories, &error, s->started_at);
+            describe_repositories(s, state, 0, error.what, repositories, sizeof repositories);
+            catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, state, NULL, repositories, s->warnings, &error, s->started_at);
             if (verified.verified_at)
                 catalog_verified(s->catalog, s->cluster, s->start.id, &verified);
         }
     }
-    struct gb_error ignored = {0};
+    struct gb_error ignored = {0}, never = {0};
+    error_set(&never, GB_cancelled, "the backup was not begun");
+    for (unsigned i = 0; i < s->mirror_count && !stored; i++)
+        mirror_give_up(s->mirrors[i], failed_begun ? &error : &never);
     committer_end(s->committer, &ignored);
+    pipeline_stop(s->pipeline);
+    end_mirrors(s, committed);
     pipeline_abort(s->pipeline);
     if (s->backup)
         repository_abort(s->backup);
     manifest_free(&manifest);
     if (failed_begun)
         runs_note_failed(s->repository, s->cluster, s->start.id, &error);
-    if (committed)
+    if (committed) {
         runs_note_good(s->repository, s->cluster);
-    if (committed)
         expiry_run(&s->repository->spec, s->cluster, s->start.id, s->catalog, s->stop);
+    }
     repository_close(s->repository);
+    OPENSSL_cleanse(&s->key, sizeof s->key);
     if (s->ring)
         munmap(s->ring, s->ring_size);
     free(s->slot);
@@ -712,98 +829,63 @@ static void run_dry(struct session *s)
 {
     struct gb_error error = {0};
     struct wire_ready ready = {.repositories = "[]"};
-    struct trial trial = {.opened = false};
-    const struct repository_spec *spec;
+    struct trial trial[CHOSEN_MAX] = {{.opened = false}};
     struct identity_writer writer = {.cluster = s->cluster, .wsrep_uuid = s->start.cluster_uuid, .state_dir = s->config->state_dir};
-    if (choose_cluster(s, &error) && (spec = choose_repository(s, s->start.repositories, &error)) &&
-        trial_run(&trial, spec, &writer, s->start.bytes_estimate, &error))
-        error_copy(&error, &trial.error);
+    if (choose_cluster(s, &error) && chosen_parse(&s->chosen, s->config, s->start.repositories, &error))
+        for (unsigned i = 0; i < s->chosen.count && !error.code; i++)
+            if (chosen_required(&s->chosen, i) && trial_run(&trial[i], s->chosen.spec[i], &writer, s->start.bytes_estimate, &error))
+                error_copy(&error, &trial[i].error);
     if (error.code)
         send_failure(s, &error);
     else
         send_ready(s, &ready);
-    trial_end(&trial);
+    for (unsigned i = 0; i < CHOSEN_MAX; i++)
+        trial_end(&trial[i]);
 }
 
-/* ---- hold and release ---- */
-
-struct holding {
-    const struct repository_spec *spec;
-    const char *cluster, *id, *cluster_uuid, *state_dir;
-    time_t until;
-    struct gb_error error;
-};
-
-static void hold_main(void *context)
+static void send_slow(void *context, const struct gb_error *error)
 {
-    struct holding *h = context;
-    struct manifest m = {0};
-    time_t now_held;
-    char prefix[WIRE_NAME_MAX + WIRE_ID_MAX + 16];
-    struct identity_writer asker = {.cluster = h->cluster, .wsrep_uuid = h->cluster_uuid, .state_dir = h->state_dir};
-    struct repository *r = repository_open(h->spec, &h->error);
-    repository_prefix(prefix, sizeof prefix, h->cluster, h->id);
-    /* Asked again for what the last time took too long: it is done already. */
-    if (r && manifest_read(&m, r->storage, prefix, &r->trusted, &h->error) && identity_admit(r, &asker, &h->error) && hold_read(r->storage, prefix, &now_held, &h->error) && now_held != h->until)
-        hold_set(r, &m, h->until, &h->error);
-    manifest_free(&m);
-    repository_close(r);
+    send_failure(context, error);
 }
 
-/* The first repository that has it. A remote one that takes longer than the plugin waits goes on; the caller asks again. */
 static void run_hold(struct session *s, const struct wire_hold *m)
 {
     struct gb_error error = {0};
     struct wire_held held = {.until = ""};
-    struct holding h = {.cluster = s->cluster, .id = m->id, .cluster_uuid = m->cluster_uuid, .state_dir = s->config->state_dir, .until = m->until[0] ? hold_parse(m->until) : 0};
+    struct holding_request request = {.config = s->config, .id = m->id, .until = hold_parse(m->until), .slow = send_slow, .context = s,
+                                      .asker = {.cluster = s->cluster, .wsrep_uuid = m->cluster_uuid, .state_dir = s->config->state_dir}};
     char sql[KEPT_SQL_MAX];
-    bool done = false, told = false;
+    bool done = false;
     if (choose_cluster(s, &error) && hold_valid(m->until, &error) && !label_valid(m->id))
         error_set(&error, GB_not_found, "there is no backup \"%s\"", m->id);
-    for (unsigned i = 0; i < s->config->repository_count && !done && !error.code; i++) {
-        memset(&h.error, 0, sizeof h.error);
-        h.spec = &s->config->repositories[i];
-        struct errand *errand = repository_is_remote(h.spec) ? errand_start(hold_main, &h) : NULL;
-        if (!errand)
-            hold_main(&h);
-        else if (!errand_wait(errand, ERRAND_ANSWER_MS)) {
-            error_set(&error, GB_repository_busy, "repository %s has not answered within %u ms", h.spec->name, ERRAND_ANSWER_MS);
-            send_failure(s, &error);
-            told = true;
-        }
-        errand_end(errand);
-        done = !h.error.code;
-        if (h.error.code && h.error.code != GB_not_found)
-            error_copy(&error, &h.error);
-    }
-    if (!done && !error.code)
-        error_set(&error, GB_not_found, "there is no backup %s of %s in any repository of this agent", m->id, s->cluster);
+    bool all = !error.code && holding_run(&request, &done, &error);
     if (done)
-        catalog_statement(s->catalog, kept_hold_sql(sql, s->cluster, m->id, h.until));
-    hold_text(h.until, held.until);
-    if (error.code && !told)
-        send_failure(s, &error);
-    else if (!error.code)
+        catalog_statement(s->catalog, kept_hold_sql(sql, s->cluster, m->id, request.until));
+    hold_text(request.until, held.until);
+    if (all)
         send_held(s, &held);
+    else if (error.code)
+        send_failure(s, &error);
 }
 
 static void run_check(struct session *s, const struct wire_check *check)
 {
     struct wire_checked *m = calloc(1, sizeof *m);
     struct gb_error error = {0};
-    struct trial trial = {.opened = false};
+    struct trial trial[CHOSEN_MAX] = {{.opened = false}};
     if (!m)
         return;
     wire_add_check(m, "agent", "OK", "galera-backup " GB_VERSION, "");
-    const struct repository_spec *spec = choose_repository(s, check->repositories, &error);
-    bool named = choose_cluster(s, &error);
-    if (!named || !spec)
+    if (!chosen_parse(&s->chosen, s->config, check->repositories, &error) || !choose_cluster(s, &error)) {
         wire_add_check(m, "configuration", "FAIL", error.what, error.hint);
-    if (named && spec)
-        check_repository(s->config, spec, s->cluster, check, &trial, m);
+        s->chosen.count = 0;
+    }
+    for (unsigned i = 0; i < s->chosen.count; i++)
+        check_repository(s->config, s->chosen.spec[i], s->cluster, check, &trial[i], m);
     check_memory(s->config, memory_available(""), m);
     send_checked(s, m);
-    trial_end(&trial);
+    for (unsigned i = 0; i < CHOSEN_MAX; i++)
+        trial_end(&trial[i]);
     free(m);
 }
 

@@ -134,7 +134,7 @@ static void add_manifest(struct row *s, const struct manifest *m)
 }
 
 void catalog_final(struct catalog *c, const char *cluster, const char *node, const struct wire_start *start,
-                   const char *state, const struct manifest *manifest, const char *repositories,
+                   const char *state, const struct manifest *manifest, const char *repositories, const char *warnings,
                    const struct gb_error *error, time_t started_at)
 {
     struct row *s = calloc(1, sizeof *s);
@@ -151,6 +151,7 @@ void catalog_final(struct catalog *c, const char *cluster, const char *node, con
     if (manifest)
         add_manifest(s, manifest);
     row_set(s, "repositories", repositories);
+    row_set(s, "warnings", warnings);
     if (error && error->code)
         row_set_error(s, error);
     row_end(s);

@@ -22,7 +22,7 @@ void catalog_running(struct catalog *catalog, const char *cluster, const char *n
                      const struct wire_node_progress *progress, uint64_t bytes_stored, time_t started_at);
 /* The final row: state is succeeded, failed or cancelled. manifest is NULL unless it succeeded. */
 void catalog_final(struct catalog *catalog, const char *cluster, const char *node, const struct wire_start *start,
-                   const char *state, const struct manifest *manifest, const char *repositories,
+                   const char *state, const struct manifest *manifest, const char *repositories, const char *warnings,
                    const struct gb_error *error, time_t started_at);
 /* What RESYNCED brought. */
 void catalog_resynced(struct catalog *catalog, const char *cluster, const char *id, const struct wire_facts *facts);

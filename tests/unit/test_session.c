@@ -847,7 +847,8 @@ static void starts_that_are_refused(void **state)
         enum gb_code code;
     } cases[] = {
         {LABEL, "incremental", "", 0, GB_not_supported},
-        {LABEL, "full", "default,other", 0, GB_not_supported},
+        {LABEL, "full", "default,other", 0, GB_repository_unknown},
+        {LABEL, "full", "default, default", 0, GB_bad_value},
         {LABEL, "full", "other", 0, GB_repository_unknown},
         {LABEL, "full", "", UINT64_MAX, GB_no_space},
         {LABEL, "full", "default", 1ull << 60, GB_no_space},

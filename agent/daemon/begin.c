@@ -1,0 +1,22 @@
+/* How a backup is begun in one repository; see begin.h. */
+#include "agent/daemon/begin.h"
+#include "agent/daemon/daemon.h"
+#include "agent/repository/hold.h"
+
+bool begin_in(const struct begin_request *q, struct repository **repository,
+              struct repository_backup **backup, struct gb_error *error)
+{
+    unsigned removed;
+    struct repository *r = *repository = repository_open(q->spec, error);
+    if (!r || !storage_check_space(r->storage, q->bytes_estimate, NULL, error) ||
+        !identity_admit(r, &q->writer, error) ||
+        !repository_collect(r, q->writer.cluster, &removed, error))
+        return false;
+    if (removed)
+        daemon_log(q->id, "removed %u unfinished backups of earlier runs from repository %s",
+                   removed, q->spec->name);
+    *backup = repository_begin(r, q->writer.cluster, q->id, q->key, error);
+    /* Held from its first moment on. */
+    return *backup && (!q->hold_until || hold_write(r->storage, repository_backup_prefix(*backup),
+                                                    q->hold_until, error));
+}

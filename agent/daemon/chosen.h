@@ -1,0 +1,28 @@
+/*
+  The repositories that one backup goes to, as BACKUP_START names them.
+*/
+#ifndef GB_AGENT_DAEMON_CHOSEN_H
+#define GB_AGENT_DAEMON_CHOSEN_H
+
+#include "agent/config.h"
+#include "agent/daemon/mirror.h"
+
+#define CHOSEN_MAX (1 + MIRRORS_MAX)
+
+struct chosen {
+    /* The first is the one that frames are made for: the first named that must have the backup
+     * (required = yes), or the first of all. It must have it in any case. */
+    const struct repository_spec *spec[CHOSEN_MAX];
+    unsigned count;
+};
+
+/* names: with commas between; "": the default one. Errors: GB_repository_unknown, GB_bad_value (one
+ * named twice, or too many). */
+bool chosen_parse(struct chosen *chosen, const struct config *config, const char *names,
+                  struct gb_error *error);
+/* Whether the backup fails if it can't go there. */
+bool chosen_required(const struct chosen *chosen, unsigned number);
+/* Whether one that is waited for at the start is behind a network. */
+bool chosen_remote(const struct chosen *chosen);
+
+#endif

@@ -1,0 +1,276 @@
+#!/usr/bin/python3
+"""One backup that goes to several repositories: each has all of it, in the same layout, sealed or not; what one that must have it lacks, none has; one with
+required = no costs the backup no more than a warning and its patience.
+"""
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
+from gbtest import backups, load, oracle, processes, restored  # noqa: E402
+from gbtest.agent import Agent, binary  # noqa: E402
+from gbtest.server import Server  # noqa: E402
+from gbtest.suite import Shared, Suite, say  # noqa: E402
+from gbtest.waiting import wait_for  # noqa: E402
+
+USAGE, NOT_EVERYWHERE = 2, 12
+STALL_TIMEOUT_S = 3
+NAMES = ('default', 'vault', 'spare', 'optional')
+
+suite = Suite()
+
+
+class Scene:
+    """A server, an agent with four directories: as it comes, encrypted, plain and required, plain and not required."""
+
+    def __init__(self):
+        self.keys = processes.new_dir('keys')
+        self.key = os.path.join(self.keys, 'key')
+        processes.run([binary(), 'key', 'generate', self.key])
+        self.server = Server('several')
+        self.server.create()
+        self.server.start()
+        self.path = {name: os.path.join(self.server.base, f'to-{name}') for name in NAMES}
+        plain = {'type': 'directory', 'min-free': '0%'}
+        self.agent = Agent(self.server, repositories={
+            'default': {**plain, 'path': self.path['default']},
+            'vault': {**plain, 'path': self.path['vault'], 'encryption-recipient': f'file:{self.key}.pub', 'decryption-key': f'file:{self.key}'},
+            'spare': {**plain, 'path': self.path['spare'], 'compression': 'lz4'},
+            'optional': {**plain, 'path': self.path['optional'], 'required': 'no'}})
+        self.agent.start()
+        backups.install(self.server)
+        self.load = load.Transfers(self.server, 31)
+        self.load.prepare(self.server)
+        load.bulk(self.server, 'sbtest', 3, 24 << 20)
+
+    def directory(self, name, backup):
+        return os.path.join(self.path[name], self.agent.cluster, 'backups', backup)
+
+    def has(self, name, backup):
+        return os.path.exists(os.path.join(self.directory(name, backup), 'backup.json'))
+
+    def left(self, name):
+        """Labels below a repository, whether they are backups or not."""
+        directory = os.path.join(self.path[name], self.agent.cluster, 'backups')
+        return set(os.listdir(directory)) if os.path.isdir(directory) else set()
+
+    def restart(self, store=None):
+        """store: a Stall that is going to begin."""
+        self.agent.stop()
+        self.agent.agent_options['stall-timeout'] = f'{STALL_TIMEOUT_S}s' if store else '15m'
+        self.agent.environment = store.environment if store else None
+        self.agent.start()
+
+
+    def held_at(self, stage, *names):
+        """The CALL of a backup to these repositories that waits at that stage."""
+        backups.hold(self.server, stage)
+        caller = backups.Caller(self.server, repository=names)
+        try:
+            backups.wait_held(self.server, stage)
+        except AssertionError as error:
+            raise AssertionError(f'{error}; the CALL: {caller.text}') from None
+        return caller
+
+
+shared = Shared(Scene)
+
+
+def manifest(s, name, backup):
+    with open(os.path.join(s.directory(name, backup), 'backup.json'), encoding='utf-8') as f:
+        return json.load(f)
+
+
+def catalog_row(s, backup):
+    row = wait_for(lambda: s.server.row("SELECT state, repositories, warnings FROM galera_backup.backups WHERE id = %s AND state <> 'running'",
+                                        (backup,)), 30, f'the row of {backup}')
+    return row['state'], {place['name']: place for place in json.loads(row['repositories'])}, row['warnings']
+
+
+@suite.test
+def each_repository_has_all_of_it():
+    s = shared()
+    with load.running([s.load]):
+        figures, expected = oracle.backup(s.server, repository=['default', 'vault', 'spare', 'optional'])
+    backup = figures['id']
+    state, where, warnings = catalog_row(s, backup)
+    assert state == 'succeeded' and not warnings, warnings
+    assert {name: place['state'] for name, place in where.items()} == dict.fromkeys(NAMES, 'succeeded'), where
+    # the same layout everywhere, and byte for byte but for the seal
+    found = {name: manifest(s, name, backup) for name in NAMES}
+    objects = {name: {o['name']: o for o in found[name]['objects']} for name in NAMES}
+    for name in NAMES[1:]:
+        assert found[name]['nonce'] == found['default']['nonce']
+        assert found[name]['stored_bytes'] == where[name]['bytes']
+        for each in objects['default']:
+            if each != 'index':
+                assert objects[name][each]['bytes'] == objects['default'][each]['bytes'], f'{name}: {each}'
+            same = objects[name][each]['sha256'] == objects['default'][each]['sha256']
+            assert same == (name != 'vault'), f'{name}: {each}'
+    assert found['vault']['encryption'] and not found['spare']['encryption']
+    for name in NAMES:
+        s.agent.cli('verify', backup, '--repository', name)
+    # data that was changing: what each restores is what was true in the pause
+    for name in ('default', 'vault'):
+        target = restored.Restored(s.agent, backup, options=['--repository', name, '--as', 'standalone'])
+        try:
+            target.start()
+            target.check_data(expected)
+            load.Transfers.check(target.server)
+        finally:
+            target.remove()
+    say(f'  {sum(o["bytes"] for o in objects["default"].values()) >> 20} MB each')
+
+
+@suite.test
+def who_is_named_twice_or_unknown_is_refused():
+    s = shared()
+    for names, what in (('default,default', 'named twice'), ('default,offsite', 'offsite'), ('default,', 'not the name'), (',', 'not the name')):
+        number, text = backups.error_of(backups.start, s.server, repository=names)
+        assert what in text, f'{number}: {text}'
+    assert not s.left('default') - s.left('spare')
+
+
+@suite.test
+def one_that_is_required_fails_it_everywhere():
+    s = shared()
+    before = {name: s.left(name) for name in NAMES}
+    kept = s.path['spare'] + '.away'
+    os.rename(s.path['spare'], kept)
+    with open(s.path['spare'], 'w', encoding='ascii') as f:
+        f.write('not a directory')
+    try:
+        _, text = backups.error_of(backups.start, s.server, repository=['default', 'spare', 'optional'], wait=True)
+        assert 'spare' in text, text
+    finally:
+        os.remove(s.path['spare'])
+        os.rename(kept, s.path['spare'])
+    wait_for(lambda: {name: s.left(name) for name in NAMES} == before, 20, 'what was begun to be removed')
+
+
+@suite.test
+def one_that_hangs_in_the_commit_fails_it_everywhere():
+    s = shared()
+    before = {name: s.left(name) for name in NAMES}
+    store = processes.Stall('to-spare')
+    s.restart(store)
+    try:
+        caller = s.held_at('COMMIT', 'default', 'spare')
+        store.begin()
+        backups.release(s.server)
+        text = caller.failed_with('GB3008')
+        assert 'spare' in text and f'nothing for {STALL_TIMEOUT_S} s' in text, text
+        say(f'  {text}')
+        store.end()
+        wait_for(lambda: {name: s.left(name) for name in NAMES} == before, 20, 'what was written to be removed')
+    finally:
+        store.end()
+        s.restart()
+
+
+def not_everywhere(s, backup, why):
+    state, where, warnings = catalog_row(s, backup)
+    assert state == 'succeeded', state
+    assert where['default']['state'] == 'succeeded' and where['optional']['state'] == 'failed', where
+    assert why in where['optional']['error'] and 'repository optional' in warnings, (where, warnings)
+    assert s.has('default', backup) and not s.has('optional', backup)
+    s.agent.cli('verify', backup, '--repository', 'default')
+
+
+@suite.test
+def one_that_is_not_required_may_be_away():
+    s = shared()
+    kept = s.path['optional'] + '.away'
+    os.rename(s.path['optional'], kept)
+    with open(s.path['optional'], 'w', encoding='ascii') as f:
+        f.write('not a directory')
+    try:
+        result = s.agent.cli('backup', '--repository', 'optional,default', '--progress', 'none', check=False)
+        assert result.returncode == NOT_EVERYWHERE, f'{result.returncode}: {result.stdout}{result.stderr}'
+        assert 'GB3022' in result.stderr and 'optional' in result.stderr, result.stderr
+        say(f'  {result.stderr.strip().splitlines()[0]}')
+        backup = s.agent.listed()[0]
+        not_everywhere(s, backup, 'to-optional')
+        assert 'repository optional' in backups.state(s.server)['warnings']
+    finally:
+        os.remove(s.path['optional'])
+        os.rename(kept, s.path['optional'])
+
+
+def hangs_at(stage):
+    s = shared()
+    before = s.left('optional')
+    store = processes.Stall('to-optional')
+    s.restart(store)
+    try:
+        caller = s.held_at(stage, 'default', 'optional')
+        store.begin()
+        with load.running([s.load]):
+            backups.release(s.server)
+            caller.wait(60)
+        assert caller.rows, f'{caller.number}: {caller.text}'
+        not_everywhere(s, backups.state(s.server)['id'], f'nothing for {STALL_TIMEOUT_S} s')
+        # what hangs is in nobody's way
+        again = backups.take(s.server, repository='default')['id']
+        assert s.has('default', again)
+        store.end()
+        wait_for(lambda: s.left('optional') == before, 20, 'what was written to be removed')
+    finally:
+        store.end()
+        s.restart()
+
+
+for stage in ('COPY', 'BLOCK_COMMIT', 'COMMIT'):
+    def cell(stage=stage):
+        hangs_at(stage)
+    cell.__name__ = f'one_that_is_not_required_may_hang_at_{stage.lower()}'
+    suite.test(cell)
+
+
+@suite.test
+def a_cancelled_one_is_nowhere():
+    s = shared()
+    before = {name: s.left(name) for name in NAMES}
+    caller = s.held_at('COMMIT', 'default', 'vault', 'optional')
+    backups.call(s.server, 'BACKUP_CANCEL', None)
+    backups.release(s.server)
+    caller.failed_with('GB2101')
+    wait_for(lambda: {name: s.left(name) for name in NAMES} == before, 20, 'what was written to be removed')
+
+
+@suite.test
+def an_agent_that_is_killed_leaves_nothing_anywhere():
+    s = shared()
+    before = {name: s.left(name) for name in NAMES}
+    caller = s.held_at('FLUSH', 'default', 'vault', 'optional')
+    s.agent.kill()
+    backups.release(s.server)
+    caller.failed_with('GB2007')
+    s.agent.start()
+    taken = backups.take(s.server, repository=['default', 'vault', 'optional'])['id']
+    for name in ('default', 'vault', 'optional'):
+        assert s.left(name) == before[name] | {taken}, name
+
+
+@suite.test
+def verified_everywhere_before_it_counts():
+    s = shared()
+    backup = backups.take(s.server, repository=['default', 'vault'], verify='deep')['id']
+    for name in ('default', 'vault'):
+        with open(os.path.join(s.directory(name, backup), 'verified.json'), encoding='utf-8') as f:
+            record = json.load(f)
+        assert record['level'] == 'deep' and not record['problems'], record
+
+
+@suite.test
+def held_and_released_everywhere():
+    s = shared()
+    backup = backups.take(s.server, repository=['default', 'vault'], hold=True)['id']
+    for expected in (True, False, True):
+        for name in ('default', 'vault'):
+            assert os.path.exists(os.path.join(s.directory(name, backup), 'hold.json')) == expected, name
+        backups.call(s.server, *(('BACKUP_RELEASE', backup) if expected else ('BACKUP_HOLD', backup, None)))
+    backups.call(s.server, 'BACKUP_RELEASE', backup)
+
+
+suite.main()
