@@ -193,12 +193,16 @@ bool envelope_open(const struct envelope *e, const struct crypto_keys *keys, con
                    const uint8_t check[SEAL_CHECK_SIZE], struct seal_key *data_key, char opened_with[KEY_ID_MAX], struct gb_error *error)
 {
     uint8_t wrapping[SEAL_KEY_SIZE], is[SEAL_CHECK_SIZE];
+    const char *unopened = NULL; /* a recipient whose key is here: it must have opened it */
     for (unsigned i = 0; i < keys->count; i++)
         for (unsigned j = 0; j < e->count; j++) {
             struct wrapped w = e->wrapped[j];
             const struct crypto_key *k = &keys->key[i];
-            if (!may_fit(k, &w) || !k->secret || !take_wrapping_key(k, &w, wrapping) ||
-                !cipher(wrapping, &w, identity, data_key->key, false))
+            if (!may_fit(k, &w) || !k->secret)
+                continue;
+            if (k->kind != KEY_PASSPHRASE)
+                unopened = e->wrapped[j].id;
+            if (!take_wrapping_key(k, &w, wrapping) || !cipher(wrapping, &w, identity, data_key->key, false))
                 continue;
             OPENSSL_cleanse(wrapping, sizeof wrapping);
             memcpy(data_key->identity, identity, SEAL_IDENTITY_SIZE);
@@ -214,6 +218,8 @@ bool envelope_open(const struct envelope *e, const struct crypto_keys *keys, con
     OPENSSL_cleanse(wrapping, sizeof wrapping);
     if (!keys->count)
         return error_set(error, GB_key_missing, "the backup is encrypted for %s, and no key was given", ids);
+    if (unopened)
+        return error_set(error, GB_corrupt_backup, "what is encrypted for %s does not open with its key, and is damaged or another backup's", unopened);
     char given[256] = "";
     for (unsigned i = 0; i < keys->count; i++)
         snprintf(given + strlen(given), sizeof given - strlen(given), "%s%s", i ? ", " : "",

@@ -35,7 +35,7 @@ bool envelope_add(struct envelope *envelope, const struct seal_key *data_key, co
 /* False if there is no such. */
 bool envelope_remove(struct envelope *envelope, const char *id);
 /* Tries the keys. check: what the manifest says of the data key. opened_with gets the recipient's id. Errors: GB_key_missing,
-   naming the ids that open it. */
+   naming the ids that open it; GB_corrupt_backup where a recipient's own key does not. */
 bool envelope_open(const struct envelope *envelope, const struct crypto_keys *keys, const uint8_t identity[SEAL_IDENTITY_SIZE],
                    const uint8_t check[SEAL_CHECK_SIZE], struct seal_key *data_key, char opened_with[KEY_ID_MAX], struct gb_error *error);
 /* The ids, with ", " between. */

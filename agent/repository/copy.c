@@ -291,7 +291,7 @@ static bool write_keys(struct copy *c, struct gb_error *error)
         return !c->manifest->encryption.on || copy_beside(c, "keys.json", false, error);
     for (unsigned i = 0; ok && i < c->recipients.count; i++)
         ok = envelope_add(&envelope, &c->sealed.encryption.key, &c->recipients.key[i], error);
-    return ok && backup_keys_write(c->to->storage, c->prefix, &envelope, true, error);
+    return ok && backup_keys_write(c->to->storage, c->prefix, c->sealed.encryption.key.identity, &envelope, true, error);
 }
 
 /* From then on it is there. */

@@ -1,5 +1,7 @@
 /* keys.json; see keys.h. */
 #include "agent/repository/keys.h"
+#include "agent/hex.h"
+#include "agent/repository/sealed.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,14 +14,30 @@ static void name_of(const char *prefix, char name[NAME_SIZE])
     snprintf(name, NAME_SIZE, "%s/keys.json", prefix);
 }
 
-bool backup_keys_read(struct storage *storage, const char *prefix, struct envelope *envelope, struct gb_error *error)
+/* So that no key is needed to see that it is another backup's. */
+static bool is_of(const char *text, size_t size, const uint8_t identity[SEAL_IDENTITY_SIZE])
+{
+    char nonce[2 * SEAL_IDENTITY_SIZE + 1];
+    json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
+    const char *is = json_string_value(json_object_get(root, "nonce"));
+    hex_write(identity, SEAL_IDENTITY_SIZE, nonce);
+    bool same = is && !strcmp(is, nonce);
+    json_decref(root);
+    return same;
+}
+
+bool backup_keys_read(struct storage *storage, const char *prefix, const uint8_t identity[SEAL_IDENTITY_SIZE], struct envelope *envelope,
+                      struct gb_error *error)
 {
     char name[NAME_SIZE];
     struct gb_error why = {0};
     size_t size;
     name_of(prefix, name);
     char *text = storage_read_all(storage, name, ENVELOPE_SIZE_MAX, &size, &why);
-    bool ok = text && envelope_parse(envelope, text, size, name, error);
+    bool ok = text && (sealed_intact(text, size) ||
+                       error_set(error, GB_corrupt_backup, "%s has been changed or cut: its own SHA-256 is wrong", name)) &&
+              envelope_parse(envelope, text, size, name, error) &&
+              (is_of(text, size, identity) || error_set(error, GB_corrupt_backup, "%s is that of another backup", name));
     free(text);
     if (!text && why.code == GB_not_found)
         error_set(error, GB_corrupt_backup, "%s is not there: without it nobody can read the backup", name);
@@ -28,14 +46,23 @@ bool backup_keys_read(struct storage *storage, const char *prefix, struct envelo
     return ok;
 }
 
-bool backup_keys_write(struct storage *storage, const char *prefix, const struct envelope *envelope, bool first, struct gb_error *error)
+bool backup_keys_write(struct storage *storage, const char *prefix, const uint8_t identity[SEAL_IDENTITY_SIZE], const struct envelope *envelope,
+                       bool first, struct gb_error *error)
 {
-    char name[NAME_SIZE], *text = envelope_text(envelope);
+    char name[NAME_SIZE], nonce[2 * SEAL_IDENTITY_SIZE + 1], *plain = envelope_text(envelope);
+    json_t *root = plain ? json_loads(plain, 0, NULL) : NULL;
+    size_t size = 0;
+    hex_write(identity, SEAL_IDENTITY_SIZE, nonce);
+    if (root)
+        json_object_set_new(root, "nonce", json_string(nonce));
+    char *text = root ? sealed_text(root, &size) : NULL;
     name_of(prefix, name);
     bool ok = (text || error_set(error, GB_internal, "no memory for %s", name)) &&
-              (strlen(text) <= ENVELOPE_SIZE_MAX || error_set(error, GB_bad_key, "%s would be too long", name)) &&
-              (first ? storage_put : storage_replace)(storage, name, text, strlen(text), error);
+              (size <= ENVELOPE_SIZE_MAX || error_set(error, GB_bad_key, "%s would be too long", name)) &&
+              (first ? storage_put : storage_replace)(storage, name, text, size, error);
     free(text);
+    json_decref(root);
+    free(plain);
     return ok;
 }
 
@@ -45,14 +72,22 @@ bool repository_unlock(struct repository *r, struct manifest *m, struct gb_error
 {
     struct crypto_keys openers = {0};
     struct envelope envelope;
-    char prefix[1024];
+    struct gb_error why = {0};
+    char prefix[1024], name[NAME_SIZE];
     if (!m->encryption.on || m->encryption.unlocked)
         return true;
     repository_prefix(prefix, sizeof prefix, m->cluster, m->id);
     bool ok = (!r->spec.keys.openers[0] || (keys_load(&openers, "decryption-key", r->spec.keys.openers, error) &&
                                             keys_check(&openers, "decryption-key", KEY_TO_OPEN, error))) &&
-              backup_keys_read(r->storage, prefix, &envelope, error) &&
-              envelope_open(&envelope, &openers, m->encryption.key.identity, m->encryption.check, &m->encryption.key, m->encryption.opened_with, error);
+              backup_keys_read(r->storage, prefix, m->encryption.key.identity, &envelope, error);
+    if (ok && !envelope_open(&envelope, &openers, m->encryption.key.identity, m->encryption.check, &m->encryption.key, m->encryption.opened_with, &why)) {
+        name_of(prefix, name);
+        if (why.code == GB_corrupt_backup)
+            error_set(error, GB_corrupt_backup, "%s: %s", name, why.what);
+        else
+            error_copy(error, &why);
+        ok = false;
+    }
     m->encryption.unlocked = ok;
     if (ok)
         envelope_ids(&envelope, m->encryption.key_ids, sizeof m->encryption.key_ids);
@@ -68,7 +103,7 @@ bool repository_recipients(struct repository *r, const struct manifest *m, char 
     out[0] = '\0';
     if (!m->encryption.on)
         return true;
-    if (!backup_keys_read(r->storage, prefix, &envelope, error))
+    if (!backup_keys_read(r->storage, prefix, m->encryption.key.identity, &envelope, error))
         return false;
     envelope_ids(&envelope, out, size);
     return true;
@@ -94,8 +129,9 @@ bool repository_rekey(struct repository *r, const struct manifest *m, const stru
     struct storage_lock *lock = repository_lock(r, prefix, error);
     uint64_t size;
     snprintf(name, sizeof name, "%s/backup.json", prefix);
-    bool ok = lock && storage_size(r->storage, name, &size, error) && backup_keys_read(r->storage, prefix, &envelope, error) &&
-              change_envelope(&envelope, m, recipients, without, error) && backup_keys_write(r->storage, prefix, &envelope, false, error);
+    bool ok = lock && storage_size(r->storage, name, &size, error) && backup_keys_read(r->storage, prefix, m->encryption.key.identity, &envelope, error) &&
+              change_envelope(&envelope, m, recipients, without, error) &&
+              backup_keys_write(r->storage, prefix, m->encryption.key.identity, &envelope, false, error);
     storage_unlock(lock);
     return ok;
 }

@@ -565,7 +565,7 @@ static bool write_envelope(const struct repository_backup *b, struct manifest *m
     for (unsigned i = 0; ok && i < b->recipients.count; i++)
         ok = envelope_add(&envelope, &b->key, &b->recipients.key[i], error);
     envelope_ids(&envelope, m->encryption.key_ids, sizeof m->encryption.key_ids);
-    return ok && backup_keys_write(b->repository->storage, b->prefix, &envelope, true, error);
+    return ok && backup_keys_write(b->repository->storage, b->prefix, b->key.identity, &envelope, true, error);
 }
 
 struct repository_backup *repository_begin(struct repository *r, const char *cluster, const char *label, const struct seal_key *key,

@@ -373,19 +373,15 @@ bool repository_verify(struct repository *repository, const struct manifest *man
                          .deep = request->deep, .result = result};
     char recipients[512];
     memset(result, 0, sizeof *result);
-    if (v.deep && !repository_unlock(repository, &opened, &damage)) {
-        if (damage.code != GB_corrupt_backup) {
-            error_copy(error, &damage);
-            return false;
-        }
-        v.deep = false; /* keys.json, which is named below */
-        error_clear(&damage);
+    if (v.deep && !repository_unlock(repository, &opened, &damage) && damage.code != GB_corrupt_backup) {
+        error_copy(error, &damage);
+        return false;
     }
     pthread_mutex_init(&v.mutex, NULL);
     repository_prefix(v.prefix, sizeof v.prefix, manifest->cluster, manifest->id);
     index_init(&index);
     /* Unlocked or not: who has just written the backup knows its key without keys.json. */
-    if (!repository_recipients(repository, &opened, recipients, sizeof recipients, &damage)) {
+    if (damage.code || !repository_recipients(repository, &opened, recipients, sizeof recipients, &damage)) {
         problem(&v, &damage);
         error_clear(&damage);
     }

@@ -6,9 +6,10 @@ places, a bit of each region of each kind of object: each field of a header, eac
 
 What restore does not notice: a bit in the compressed bytes that means nothing to who decompresses them (what comes out has the frame's own
 hash), and what stands beside the backup (the record of verifications, the hold, whose the directory is), from which nothing is
-restored. verify names both.
+restored. verify names both. Of an encrypted and signed backup no bit of what is stored passes, and keys.json is one object more.
 
-The short form has 40 places and 15 regions, the long one 1,000 and all. GB_TEST_SEED chooses them; the seed is printed.
+The short form has 40 places and 10 regions, of a sealed backup 20 of the 1,000 places and 10 regions; the long one 1,000 and all, of either. GB_TEST_SEED
+chooses them; the seed is printed.
 """
 import hashlib
 import os
@@ -29,21 +30,31 @@ SEED = int(os.environ.get('GB_TEST_SEED', 1))
 MARKER = 'galera-backup-restore.incomplete'
 MANIFEST = 'backup.json'
 RECORD, HOLD, IDENTITY = 'verified.json', 'hold.json', '../../cluster.json'  # as seen from the backup
+KEYS = 'keys.json'
 BESIDE = (RECORD, HOLD, IDENTITY)  # nothing is restored from them
-REGIONS = None if LONG else 15
+REGIONS = None if LONG else 10
 FRAME_HEADER = 40
 
 suite = Suite()
 
 
-class Scene:
-    """Two backups of one server, between which some of its tables change; the older one is the other one's past."""
+class Source:
+    """Two backups of one server in each of two repositories, of which one is encrypted and signed. Between the first and the second some of its
+    tables change; the older one is the other one's past."""
 
     def __init__(self):
+        self.keys = processes.new_dir('keys')
+        for name, kind in (('key', 'x25519'), ('second', 'rsa'), ('signer', 'ed25519')):
+            processes.run([binary(), 'key', 'generate', os.path.join(self.keys, name), '--kind', kind])
+        key, second, signer = (os.path.join(self.keys, name) for name in ('key', 'second', 'signer'))
         server = Server('source', {'innodb-data-file-path': 'ibdata1:10M:autoextend'})
         server.create()
         server.start()
-        self.agent = Agent(server).start()
+        paths = {name: os.path.join(processes.new_dir(name), 'repository') for name in ('plain', 'sealed')}
+        self.agent = Agent(server, repositories={
+            'plain': {'path': paths['plain'], 'min-free': '0%'},
+            'sealed': {'path': paths['sealed'], 'min-free': '0%', 'encryption-recipient': f'{key}.pub, {second}.pub', 'decryption-key': key,
+                       'signing-key': signer}}).start()
         backups.install(server)
         server.execute('CREATE DATABASE d',
                        'CREATE TABLE d.same (id INT PRIMARY KEY, v VARCHAR(200)) ENGINE=InnoDB',
@@ -51,23 +62,35 @@ class Scene:
                        'CREATE TABLE d.other ENGINE=InnoDB AS SELECT * FROM d.same',
                        'CREATE TABLE d.aria ENGINE=Aria AS SELECT * FROM d.same',
                        'CREATE TABLE d.myisam ENGINE=MyISAM AS SELECT * FROM d.same')
-        self.old = backups.take(server)['id']
+        old = {name: backups.take(server, repository=name)['id'] for name in paths}
         server.execute('UPDATE d.other SET v = REVERSE(v)', 'DELETE FROM d.aria WHERE id % 2', 'DELETE FROM d.myisam WHERE id % 3')
-        self.new = backups.take(server)['id']
-        self.agent.cli('verify', 'all', '--quick')
-        self.agent.cli('hold', self.new)
+        new = {name: backups.take(server, repository=name)['id'] for name in paths}
+        for name in paths:
+            self.agent.cli('verify', 'all', '--quick', '--repository', name)
+            self.agent.cli('hold', new[name], '--repository', name)
         server.stop()
         self.agent.stop()
-        cluster, = os.listdir(self.agent.repository)
-        self.cluster = cluster
-        self.store = os.path.join(self.agent.repository, cluster, 'backups')
+        self.plain = Stored(paths['plain'], old['plain'], new['plain'])
+        self.sealed = Stored(paths['sealed'], old['sealed'], new['sealed'], key, f'{signer}.pub')
+
+
+class Stored:
+    """The two backups in one of the repositories, the right content of the newer one, and how to read it."""
+
+    def __init__(self, repository, old, new, key=None, signer=None):
+        self.repository, self.old, self.new, self.sealed = repository, old, new, key is not None
+        self.options = ['--key', key, '--trusted-signer', signer] if key else []
+        self.lines = f'decryption-key = {key}\ntrusted-signer = {signer}\n' if key else ''
+        self.cluster, = os.listdir(repository)
+        self.store = os.path.join(repository, self.cluster, 'backups')
         target = processes.new_dir('right')
         shutil.rmtree(target)
-        self.restore(self.agent.repository, target)
+        self.restore(repository, target)
         self.right = content(target)
         shutil.rmtree(target)
         self.objects = self.names(self.new) + [IDENTITY]
-        assert len(self.objects) >= 3 and set(self.objects) & set(self.names(self.old)) >= {MANIFEST, RECORD, 'index', 'data/000001.seg'} and HOLD in self.objects
+        shared_names = {MANIFEST, RECORD, 'index', 'data/000001.seg'} | ({KEYS} if key else set())
+        assert set(self.objects) & set(self.names(old)) >= shared_names and HOLD in self.objects, self.objects
         say(f'{len(self.right)} files, objects {self.objects}')
 
     def names(self, backup):
@@ -80,18 +103,18 @@ class Scene:
 
     def restore(self, repository, target, check=True):
         return processes.run([binary(), 'restore', self.new, '--repository', repository, '--datadir', target, '--yes', '--progress',
-                              'none'], check=check)
+                              'none', *self.options], check=check)
 
     def verify(self, repository, *options):
         config = os.path.join(os.path.dirname(repository), 'verify.cnf')
         with open(config, 'w', encoding='utf-8') as f:
-            f.write(f'[repository:default]\npath = {repository}\nmin-free = 0%\n')
+            f.write(f'[repository:default]\npath = {repository}\nmin-free = 0%\n{self.lines}')
         return processes.run([binary(), '--config', config, 'verify', self.new, '--cluster', self.cluster, *options], check=False)
 
     def copy(self):
         """The repository once more; objects are links to the same files, never written to."""
         top = os.path.join(processes.new_dir('damaged'), 'repository')
-        shutil.copytree(self.agent.repository, top, copy_function=os.link)
+        shutil.copytree(self.repository, top, copy_function=os.link)
         return top
 
 
@@ -107,7 +130,7 @@ def content(top):
     return found
 
 
-shared = Shared(Scene)
+shared = Shared(Source)
 
 
 # -- kinds of damage: the new bytes of the object (None: it is gone), and where the first changed byte is
@@ -155,9 +178,8 @@ def roll_back(choice, data, past):
 KINDS = [flip, overwrite, cut, lengthen, lose, take_out, exchange, roll_back]
 
 
-def damage(choice, kind, name):
+def damage(s, choice, kind, name):
     """(new bytes, offset of the first that differs), or None if nothing has changed."""
-    s = shared()
     data = s.read(s.new, name)
     past = s.read(s.old, name) if name in s.names(s.old) else s.read(s.old, 'data/000001.seg')
     changed, at = kind(choice, data, past)
@@ -180,9 +202,8 @@ def frames(data):
     return offsets
 
 
-def frame_named(text, name, at):
+def frame_named(s, text, name, at):
     """Of a segment, verify's answer names the frame in which the first changed byte is."""
-    s = shared()
     if not name.endswith('.seg'):
         return
     bounds = frames(s.read(s.new, name))
@@ -195,20 +216,20 @@ def frame_named(text, name, at):
         f'byte {at} of {name}, in the frame at {first}: {text}'
 
 
-def one_place(number):
-    s = shared()
+def one_place(s, number):
     choice = random.Random(SEED * 100000 + number)
-    turn, where = number % len(KINDS), number // len(KINDS) % 5  # each kind meets each kind of object
-    name = (MANIFEST, 'index', BESIDE[number // 40 % 3])[where] if where < 3 else choice.choice([each for each in s.objects if each.endswith('.seg')])
+    segments = [each for each in s.objects if each.endswith('.seg')]
+    kinds = [MANIFEST, 'index', BESIDE[number // 40 % 3], *([KEYS] if s.sealed else []), None, None]
+    turn = number % len(KINDS)
+    name = kinds[number // len(KINDS) % len(kinds)] or choice.choice(segments)  # each kind of damage meets each kind of object
     quick = choice.random() < 0.3
     # an object that is the same in both backups can't be exchanged: then the next kind
-    kind, (changed, at) = next((kind, result) for kind in KINDS[turn:] + KINDS[:turn] if (result := damage(choice, kind, name)))
-    return kind.__name__, found_and_refused(f'{kind.__name__} of {name} at {at}', name, changed, at, quick)
+    kind, (changed, at) = next((kind, result) for kind in KINDS[turn:] + KINDS[:turn] if (result := damage(s, choice, kind, name)))
+    return kind.__name__, found_and_refused(s, f'{kind.__name__} of {name} at {at}', name, changed, at, quick)
 
 
-def found_and_refused(what, name, changed, at, quick):
+def found_and_refused(s, what, name, changed, at, quick):
     """verify finds it and names the object; restore refuses it ('refused'), or has written the right bytes ('right')."""
-    s = shared()
     repository = s.copy()
     base = os.path.dirname(repository)
     path = os.path.normpath(os.path.join(repository, s.cluster, 'backups', s.new, name))
@@ -225,7 +246,7 @@ def found_and_refused(what, name, changed, at, quick):
         assert found.returncode in wanted, f'{what}: verify ended with {found.returncode}: {text}'
         assert gone or forgotten or os.path.basename(name) in text, f'{what}: {name} is not in {text}'
         if not gone and not quick and changed is not None:
-            frame_named(text, name, at)
+            frame_named(s, text, name, at)
         target = os.path.join(base, 'target')
         restored = s.restore(repository, target, check=False)
         if restored.returncode == 0:
@@ -239,24 +260,29 @@ def found_and_refused(what, name, changed, at, quick):
         shutil.rmtree(base)
 
 
-@suite.test
-def no_damage_is_restored_silently():
-    say(f'seed {SEED}, {PLACES} places')
+def no_damage_is_restored_silently(which):
+    s = getattr(shared(), which)
+    numbers = range(PLACES) if which == 'plain' or LONG else sorted(random.Random(SEED).sample(range(1000), PLACES // 2))
+    say(f'seed {SEED}, {len(numbers)} places')
     counts = {}
-    for number in range(PLACES):
+    for number in numbers:
         try:
-            result = one_place(number)
+            result = one_place(s, number)
         except Exception as error:
             raise AssertionError(f'place {number} of seed {SEED}: {error}') from error
         counts[result] = counts.get(result, 0) + 1
     say(', '.join(f'{kind} {result} {count}' for (kind, result), count in sorted(counts.items())))
 
 
+suite.add('no_damage_is_restored_silently', no_damage_is_restored_silently, 'plain')
+suite.add('no_damage_of_a_sealed_backup_is_restored_silently', no_damage_is_restored_silently, 'sealed')
+
+
 # -- regions of an object: {what it is: (first byte, byte after the last)}
 
 FRAME_FIELDS = (('magic', 4), ('segment', 4), ('number', 4), ('stored size', 4), ('plain size', 4), ('codec', 1), ('seal', 1), ('zero', 2),
                 ('hash', 16))
-INDEX_FIELDS = (('magic', 4), ('version', 2), ('codec', 1), ('zero', 1), ('plain size', 8))
+INDEX_FIELDS = (('magic', 4), ('version', 2), ('codec', 1), ('seal', 1), ('plain size', 8))
 
 
 def fields(names, at):
@@ -287,9 +313,8 @@ def regions(name, data):
             at += len(line)
 
 
-@suite.test
-def a_bit_of_every_region_is_found():
-    s = shared()
+def a_bit_of_every_region_is_found(which):
+    s = getattr(shared(), which)
     choice = random.Random(SEED)
     every = [(name, what, place) for name in s.objects for what, place in regions(name, s.read(s.new, name))]
     chosen = every if REGIONS is None else choice.sample(every, REGIONS)
@@ -298,18 +323,21 @@ def a_bit_of_every_region_is_found():
         data = s.read(s.new, name)
         at = choice.randrange(begin, end)
         changed = data[:at] + bytes([data[at] ^ 1 << choice.randrange(8)]) + data[at + 1:]
-        result = found_and_refused(f'{name}, {what}, byte {at}, seed {SEED}', name, changed, at, False)
+        result = found_and_refused(s, f'{name}, {what}, byte {at}, seed {SEED}', name, changed, at, False)
         stored = name.endswith('.seg') and not any(field == what.split(', ')[1] for field, _ in FRAME_FIELDS)
-        assert result == 'refused' or name in BESIDE or stored, f'{name}, {what}, byte {at}: a restore passed'
+        assert result == 'refused' or name in BESIDE or (stored and not s.sealed), f'{name}, {what}, byte {at}: a restore passed'
         counts[name, result] = counts.get((name, result), 0) + 1
     say(f'seed {SEED}, {len(chosen)} of {len(every)} regions: ' +
         ', '.join(f'{name} {result} {count}' for (name, result), count in sorted(counts.items())))
 
 
-@suite.test
-def a_backup_under_the_name_of_another_is_refused():
+suite.add('a_bit_of_every_region_is_found', a_bit_of_every_region_is_found, 'plain')
+suite.add('a_bit_of_every_region_of_a_sealed_backup_is_found', a_bit_of_every_region_is_found, 'sealed')
+
+
+def a_backup_under_the_name_of_another_is_refused(which):
     """All of the older one, objects and manifest, under the newer one's label."""
-    s = shared()
+    s = getattr(shared(), which)
     repository = s.copy()
     store = os.path.join(repository, s.cluster, 'backups')
     shutil.rmtree(os.path.join(store, s.new))
@@ -321,10 +349,9 @@ def a_backup_under_the_name_of_another_is_refused():
     shutil.rmtree(os.path.dirname(repository))
 
 
-@suite.test
-def segments_that_changed_places_are_found():
+def segments_that_changed_places_are_found(which):
     """Within one backup: of the same names, sizes apart."""
-    s = shared()
+    s = getattr(shared(), which)
     segments = [name for name in s.objects if name.endswith('.seg')]
     if len(segments) < 2:
         suite.skip('the backup has one segment')
@@ -340,5 +367,9 @@ def segments_that_changed_places_are_found():
     assert restored.returncode == CORRUPT and '.seg' in restored.stderr, restored
     shutil.rmtree(os.path.dirname(repository))
 
+
+for each in (a_backup_under_the_name_of_another_is_refused, segments_that_changed_places_are_found):
+    for which in ('plain', 'sealed'):
+        suite.add(each.__name__ + ('_sealed' if which == 'sealed' else ''), each, which)
 
 suite.main()

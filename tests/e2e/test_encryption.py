@@ -307,12 +307,14 @@ def parts_of_another_backup_do_not_fit():
     theirs = os.path.join(top, s.cluster, 'backups', other)
     key = ('--key', s.key('x25519'))
     segment = os.path.join('data', '000001.seg')
-    for name, words in (('keys.json', 'does not open it'), ('index', 'index'), (segment, '000001.seg')):
+    for name, words in (('keys.json', 'keys.json is that of another backup'), ('index', 'index'), (segment, '000001.seg')):
         mine, theirs_too = os.path.join(directory, name), os.path.join(theirs, name)
         os.rename(mine, mine + '.kept')
         shutil.copy(theirs_too, mine)
         result = s.restore(*key, repository='exchanged')
-        assert result.returncode == (CREDENTIALS if name == 'keys.json' else CORRUPT) and words in result.stderr, f'{name}: {result.stderr}'
+        assert result.returncode == CORRUPT and words in result.stderr, f'{name}: {result.stderr}'
+        result = command('verify', s.backup, '--quick', '--repository', top, check=False)  # which needs no key
+        assert result.returncode == CORRUPT and name in result.stderr, f'{name}: {result.stderr}'
         os.rename(mine + '.kept', mine)
     os.unlink(os.path.join(directory, 'keys.json'))
     result = s.restore(*key, repository='exchanged')
