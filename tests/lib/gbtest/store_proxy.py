@@ -12,6 +12,7 @@ import collections
 import http.server
 import socketserver
 import threading
+import time
 
 from . import processes
 
@@ -60,8 +61,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 break
             size -= len(piece)
             pieces.append(piece)
-            if proxy.pause_s:
-                proxy.ended.wait(proxy.pause_s)
+            proxy.pace(len(piece))
         return b''.join(pieces)
 
     def answer(self, status, headers, body):
@@ -112,7 +112,8 @@ class StoreProxy:
         self.port, = processes.free_ports(1)
         self.rule = None
         self.conditions = False
-        self.pause_s = 0  # after each piece of a body
+        self.rate = None  # bytes a second that it takes, of all connections together
+        self._free = 0  # when what has come is through
         self.headers = list  # what becomes of the headers of an answer
         self.counts = collections.Counter()  # by (method, what was done)
         self.number = 0
@@ -139,6 +140,16 @@ class StoreProxy:
             what = self.rule(request) if self.rule else None
             self.counts[method, what] += 1
             return what
+
+    def pace(self, size):
+        """Waits until that much is through, behind what others have sent."""
+        if not self.rate:
+            return
+        with self._mutex:
+            now = time.monotonic()
+            self._free = max(self._free, now) + size / self.rate
+            wait = self._free - now
+        self.ended.wait(wait)
 
     def count(self, method, what):
         with self._mutex:
