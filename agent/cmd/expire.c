@@ -103,7 +103,7 @@ int cmd_expire(const struct options *options, struct gb_error *error)
         if (result.removed || (ran && !options->dry_run)) {
             struct follower f;
             follow_begin(options, &f);
-            kept_each(&result, cluster, follow, &f);
+            kept_each(&result, cluster, r->spec.name, follow, &f);
             follow_end(&f);
         }
         if (ran && !options->dry_run && result.refused.code && result.expire)

@@ -47,13 +47,14 @@ struct guest {
     int fd;
     const struct config *config;
     struct catalog *catalog;
+    struct catchup *catchup;
     bool used, ended; /* ended: written by the guest's thread last (atomic) */
 };
 
 static void *guest_main(void *argument)
 {
     struct guest *g = argument;
-    session_run(g->fd, g->config, g->catalog, &stop);
+    session_run(g->fd, g->config, g->catalog, g->catchup, &stop);
     __atomic_store_n(&g->ended, true, __ATOMIC_RELEASE);
     return NULL;
 }
@@ -121,7 +122,7 @@ static void reap(struct guest *guests, bool all)
         }
 }
 
-static void accept_one(int listener, struct guest *guests, const struct config *config, struct catalog *catalog)
+static void accept_one(int listener, struct guest *guests, const struct config *config, struct catalog *catalog, struct catchup *catchup)
 {
     int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0)
@@ -133,7 +134,7 @@ static void accept_one(int listener, struct guest *guests, const struct config *
         close(fd);
         return;
     }
-    guests[i] = (struct guest){.fd = fd, .config = config, .catalog = catalog, .used = true};
+    guests[i] = (struct guest){.fd = fd, .config = config, .catalog = catalog, .catchup = catchup, .used = true};
     if (pthread_create(&guests[i].thread, NULL, guest_main, &guests[i])) {
         close(fd);
         guests[i].used = false;
@@ -175,16 +176,23 @@ bool daemon_run(const struct config *config, struct gb_error *error)
     }
     collect_leftovers(config);
     catalog_agent_started(catalog);
+    struct catchup *catchup = catchup_start(config, catalog, error);
+    if (!catchup) {
+        catalog_stop(catalog);
+        close(listener);
+        return false;
+    }
     daemon_log("", "galera-backup %s listens at %s", GB_VERSION, config->socket);
     sd_notify(0, "READY=1");
     while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
         struct pollfd p = {listener, POLLIN, 0};
         if (poll(&p, 1, POLL_MS) > 0)
-            accept_one(listener, guests, config, catalog);
+            accept_one(listener, guests, config, catalog, catchup);
         reap(guests, false);
     }
     sd_notify(0, "STOPPING=1");
     reap(guests, true);
+    catchup_stop(catchup);
     catalog_stop(catalog);
     close(listener);
     unlink(config->socket);

@@ -25,7 +25,7 @@ void expiry_run(const struct repository_spec *spec, const char *cluster, const c
     else if (result.refused.code && result.expire)
         daemon_log(id, "nothing expires in repository %s: %s; do: %s", spec->name, result.refused.what, result.refused.hint);
     if (ran || result.removed)
-        kept_each(&result, cluster, push, catalog);
+        kept_each(&result, cluster, spec->name, push, catalog);
     expire_result_free(&result);
     repository_close(r);
 }

@@ -48,6 +48,7 @@ struct session {
     int fd;
     const struct config *config;
     struct catalog *catalog;
+    struct catchup *catchup;
     const bool *stop; /* atomic: the agent ends */
     pthread_mutex_t send_mutex; /* one message at a time on the socket */
     uint8_t *in, *out;          /* WIRE_PAYLOAD_MAX each; out: under send_mutex */
@@ -725,8 +726,8 @@ static void read_resynced(struct session *s, struct wire_facts *facts)
     }
 }
 
-/* Where a mirror has the backup, what has expired there goes; a repository that hangs is waited for. */
-static void end_mirrors(struct session *s, bool committed)
+/* Where a mirror has the backup, what has expired there goes; where it has not, it is owed. A repository that hangs is waited for. */
+static void end_mirrors(struct session *s, bool stored, bool committed)
 {
     for (unsigned i = 0; i < s->mirror_count; i++) {
         struct gb_error why = {0};
@@ -735,7 +736,9 @@ static void end_mirrors(struct session *s, bool committed)
         if (why.code)
             shutdown(s->fd, SHUT_WR); /* the end, for the plugin: what follows may take as long as the repository hangs */
         mirror_free(s->mirrors[i]);
-        if (committed && kept)
+        if (stored && !kept)
+            catchup_note(s->catchup, s->cluster, s->start.id, s->chosen.spec[0]->name, spec->name);
+        else if (committed)
             expiry_run(spec, s->cluster, s->start.id, s->catalog, s->stop);
     }
 }
@@ -803,7 +806,7 @@ static void run_backup(struct session *s)
         mirror_give_up(s->mirrors[i], failed_begun ? &error : &never);
     committer_end(s->committer, &ignored);
     pipeline_stop(s->pipeline);
-    end_mirrors(s, committed);
+    end_mirrors(s, stored, committed);
     pipeline_abort(s->pipeline);
     if (s->backup)
         repository_abort(s->backup);
@@ -928,13 +931,14 @@ static void converse_first(struct session *s)
     }
 }
 
-void session_run(int fd, const struct config *config, struct catalog *catalog, const bool *stop)
+void session_run(int fd, const struct config *config, struct catalog *catalog, struct catchup *catchup, const bool *stop)
 {
     struct session *s = calloc(1, sizeof *s);
     if (s) {
         s->fd = fd;
         s->config = config;
         s->catalog = catalog;
+        s->catchup = catchup;
         s->stop = stop;
         s->passed_fd = -1;
         pthread_mutex_init(&s->send_mutex, NULL);

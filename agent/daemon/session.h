@@ -8,9 +8,9 @@
 #define GB_AGENT_DAEMON_SESSION_H
 
 #include "agent/config.h"
-#include "agent/mariadb/catalog.h"
+#include "agent/daemon/catchup.h"
 
 /* Holds the conversation on fd (closed at the end). *stop, read now and then, asks to end it. */
-void session_run(int fd, const struct config *config, struct catalog *catalog, const bool *stop);
+void session_run(int fd, const struct config *config, struct catalog *catalog, struct catchup *catchup, const bool *stop);
 
 #endif

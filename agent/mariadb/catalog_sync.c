@@ -278,7 +278,7 @@ static bool sync_kept(struct syncing *s, unsigned at, struct gb_error *error)
         bool done = false;
         for (unsigned before = 0; before < at; before++)
             done = done || find(&s->source[before], list[i].id);
-        ok = done || change(s, kept_row_sql(sql, s->cluster, &list[i]), &changed, error);
+        ok = done || change(s, kept_row_sql(sql, s->cluster, "", &list[i]), &changed, error);
     }
     free(list);
     return ok;

@@ -4,6 +4,7 @@ required = no costs the backup no more than a warning and its patience.
 """
 import json
 import os
+import shutil
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
@@ -195,6 +196,56 @@ def one_that_is_not_required_may_be_away():
     finally:
         os.remove(s.path['optional'])
         os.rename(kept, s.path['optional'])
+
+
+@suite.test
+def what_it_lacks_it_gets_by_itself():
+    """Also after the agent was stopped: the copy is the same, the row says so, and only what it was owed is copied."""
+    s = shared()
+    s.agent.stop()
+    shutil.rmtree(s.path['optional'], ignore_errors=True)
+    os.mkdir(s.path['optional'], 0o700)
+    kept = s.path['optional'] + '.away'
+    os.rename(s.path['optional'], kept)
+    with open(s.path['optional'], 'w', encoding='ascii') as f:
+        f.write('not a directory')
+    s.agent.start()
+    owed = os.path.join(s.agent.agent_options['state-dir'], 'catch-up.json')
+    backup = backups.take(s.server, repository=['default', 'optional'])['id']
+    wait_for(lambda: os.path.exists(owed) and backup in open(owed, encoding='utf-8').read(), 20, 'what is owed to be written down')
+    s.agent.stop()
+    os.remove(s.path['optional'])
+    os.rename(kept, s.path['optional'])
+    s.agent.start()
+    wait_for(lambda: s.has('optional', backup), 60, 'the copy', while_true=s.agent.alive)
+    s.agent.cli('verify', backup, '--repository', 'optional')
+    assert manifest(s, 'optional', backup) == manifest(s, 'default', backup)
+    wait_for(lambda: catalog_row(s, backup)[1]['optional']['state'] == 'succeeded', 20, 'the row to say so')
+    _, where, _ = catalog_row(s, backup)
+    assert where['optional']['bytes'] == where['default']['bytes'] and 'error' not in where['optional'], where
+    assert backup not in open(owed, encoding='utf-8').read()
+
+
+@suite.test
+def expired_in_one_it_is_in_the_other():
+    s = shared()
+    s.agent.stop()
+    for name in ('default', 'spare'):
+        shutil.rmtree(s.path[name], ignore_errors=True)
+    s.agent.repositories['default'] |= {'keep-last': 1, 'keep-min': 1}
+    s.agent.start()
+    try:
+        both = backups.take(s.server, repository=['default', 'spare'])['id']
+        backups.take(s.server, repository='default')
+        wait_for(lambda: not s.has('default', both), 20, f'{both} to expire')
+        wait_for(lambda: list(catalog_row(s, both)[1]) == ['spare'], 20, 'the row to say so')
+        s.agent.cli('verify', both, '--repository', 'spare')
+        backups.take(s.server, repository='default')
+        assert s.server.value('SELECT COUNT(*) FROM galera_backup.backups WHERE id = %s', (both,)) == 1
+    finally:
+        s.agent.stop()
+        s.agent.repositories['default'] = {k: v for k, v in s.agent.repositories['default'].items() if not k.startswith('keep-')}
+        s.agent.start()
 
 
 def hangs_at(stage):

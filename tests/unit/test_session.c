@@ -32,6 +32,7 @@
 static char root[64];
 static struct config config;
 static struct catalog *catalog;
+static struct catchup *catchup;
 static bool stop; /* atomic */
 
 static int group_set_up(void **state)
@@ -46,12 +47,14 @@ static int group_set_up(void **state)
     config.stall_timeout_s = 900;
     config.repository_count = 1;
     catalog = catalog_start(&config, &error);
-    return catalog ? 0 : -1;
+    catchup = catalog ? catchup_start(&config, catalog, &error) : NULL;
+    return catchup ? 0 : -1;
 }
 
 static int group_tear_down(void **state)
 {
     (void)state;
+    catchup_stop(catchup);
     catalog_stop(catalog);
     return 0;
 }
@@ -292,7 +295,7 @@ static void say_all(struct talk *t, int upto, int without)
 
 static void *session_main(void *context)
 {
-    session_run((int)(intptr_t)context, &config, catalog, &stop);
+    session_run((int)(intptr_t)context, &config, catalog, catchup, &stop);
     return NULL;
 }
 

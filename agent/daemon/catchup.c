@@ -1,0 +1,197 @@
+/* Backups that a repository did not get; see catchup.h. */
+#include "agent/daemon/catchup.h"
+#include "agent/daemon/daemon.h"
+#include "agent/mariadb/kept.h"
+#include "agent/repository/copy.h"
+#include "agent/repository/identity.h"
+#include "agent/repository/runs.h"
+#include "agent/state_file.h"
+#include "common/clock.h"
+#include "common/priority.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FILE_NAME  "catch-up.json"
+#define FIRST_MS   10000u        /* after the backup, and after the start */
+#define LONGEST_MS (30 * 60000u) /* between tries that fail: they double up to this */
+#define NICE       15
+
+struct catchup {
+    const struct config *config;
+    struct catalog *catalog;
+    pthread_t thread;
+    pthread_mutex_t mutex; /* what follows */
+    pthread_cond_t changed;
+    json_t *owed; /* array of {cluster, id, from, to} */
+    unsigned wait_ms;
+    bool stop; /* atomic */
+};
+
+static const char *text_of(const json_t *entry, const char *key)
+{
+    const char *text = json_string_value(json_object_get(entry, key));
+    return text ? text : "";
+}
+
+/* ---- under the mutex ---- */
+
+static void write_down(struct catchup *c)
+{
+    json_t *root = json_pack("{s:i, s:O}", "schema", 1, "owed", c->owed);
+    if (root && c->config->state_dir[0] && !state_file_write(c->config->state_dir, FILE_NAME, root))
+        daemon_log("",
+                   "%s/" FILE_NAME
+                   " can't be written: what repositories are owed is known until the agent ends",
+                   c->config->state_dir);
+    json_decref(root);
+}
+
+static size_t find(const struct catchup *c, const json_t *entry)
+{
+    size_t i = 0;
+    while (i < json_array_size(c->owed) && !json_equal(json_array_get(c->owed, i), entry))
+        i++;
+    return i;
+}
+
+/* ---- one of them ---- */
+
+/* Whether nothing more can or need be done. */
+static bool copy_one(struct catchup *c, const json_t *entry)
+{
+    const char *cluster = text_of(entry, "cluster"), *id = text_of(entry, "id");
+    struct gb_error error = {0};
+    const struct repository_spec *from_spec =
+                                     config_repository(c->config, text_of(entry, "from"), &error),
+                                 *to_spec = from_spec ? config_repository(
+                                                            c->config, text_of(entry, "to"), &error)
+                                                      : NULL;
+    struct repository *from = to_spec ? repository_open(from_spec, &error) : NULL,
+                      *to = from ? repository_open(to_spec, &error) : NULL;
+    struct manifest m = {0};
+    char prefix[WIRE_NAME_MAX + WIRE_ID_MAX + 16], sql[KEPT_SQL_MAX];
+    struct copy_request request = {
+        .state_dir = c->config->state_dir, .threads = 1, .stop = &c->stop};
+    enum copy_outcome outcome;
+    bool there = false, copied = false;
+    if (to && cluster_name_valid(cluster) && label_valid(id)) {
+        repository_prefix(prefix, sizeof prefix, cluster, id);
+        there = manifest_read(&m, from->storage, prefix, &from->trusted, &error);
+        copied = there && repository_copy(from, to, &m, &request, &outcome, &error);
+    }
+    if (copied) {
+        runs_note_good(to, cluster);
+        daemon_log(id, "repository %s has got it from %s", to_spec->name, from_spec->name);
+        catalog_statement(c->catalog,
+                          kept_copied_sql(sql, cluster, to_spec->name, id, m.stored_bytes));
+    }
+    /* The source (which is there) has it no longer, another one has the label, or the configuration
+     * has lost a repository: to try again changes nothing. */
+    struct gb_error ignored = {0};
+    struct identity identity;
+    bool gone = error.code == GB_not_found && from &&
+                identity_read(&identity, from->storage, cluster, &ignored);
+    bool hopeless = !copied && (gone || error.code == GB_bad_value ||
+                                error.code == GB_repository_unknown || !error.code);
+    if (!copied)
+        daemon_log(id, "repository %s still lacks it%s: %s", text_of(entry, "to"),
+                   hopeless ? " and will not get it" : "", error.what);
+    manifest_free(&m);
+    repository_close(to);
+    repository_close(from);
+    return copied || hopeless;
+}
+
+static void *catchup_main(void *argument)
+{
+    struct catchup *c = argument;
+    priority_name("gb-catch-up");
+    priority_lower(NICE);
+    pthread_mutex_lock(&c->mutex);
+    while (!c->stop) {
+        if (!json_array_size(c->owed)) {
+            pthread_cond_wait(&c->changed, &c->mutex);
+            continue;
+        }
+        struct timespec until = deadline_in_ms(c->wait_ms);
+        if (!pthread_cond_timedwait(&c->changed, &c->mutex, &until))
+            continue; /* something more is owed: what is away now has a moment */
+        json_t *list = json_deep_copy(c->owed);
+        c->wait_ms = c->wait_ms > LONGEST_MS / 2 ? LONGEST_MS : 2 * c->wait_ms;
+        for (size_t i = 0; i < json_array_size(list) && !c->stop; i++) {
+            const json_t *entry = json_array_get(list, i);
+            pthread_mutex_unlock(&c->mutex);
+            bool done = copy_one(c, entry);
+            pthread_mutex_lock(&c->mutex);
+            if (!done)
+                continue;
+            json_array_remove(c->owed, find(c, entry));
+            write_down(c);
+            c->wait_ms = FIRST_MS;
+        }
+        json_decref(list);
+    }
+    pthread_mutex_unlock(&c->mutex);
+    return NULL;
+}
+
+/* ---- its owner ---- */
+
+struct catchup *catchup_start(const struct config *config, struct catalog *catalog,
+                              struct gb_error *error)
+{
+    struct catchup *c = calloc(1, sizeof *c);
+    json_t *root = NULL;
+    if (c) {
+        c->config = config;
+        c->catalog = catalog;
+        c->wait_ms = FIRST_MS;
+        root = state_file_read(config->state_dir, FILE_NAME);
+        c->owed = json_is_array(json_object_get(root, "owed"))
+                      ? json_incref(json_object_get(root, "owed"))
+                      : json_array();
+        json_decref(root);
+        pthread_mutex_init(&c->mutex, NULL);
+        cond_init_monotonic(&c->changed);
+        if (c->owed && !pthread_create(&c->thread, NULL, catchup_main, c))
+            return c;
+        pthread_cond_destroy(&c->changed);
+        pthread_mutex_destroy(&c->mutex);
+        json_decref(c->owed);
+        free(c);
+    }
+    error_set(error, GB_internal, "no thread for catching up");
+    return NULL;
+}
+
+void catchup_stop(struct catchup *c)
+{
+    if (!c)
+        return;
+    pthread_mutex_lock(&c->mutex);
+    __atomic_store_n(&c->stop, true, __ATOMIC_RELEASE);
+    pthread_cond_broadcast(&c->changed);
+    pthread_mutex_unlock(&c->mutex);
+    pthread_join(c->thread, NULL);
+    pthread_cond_destroy(&c->changed);
+    pthread_mutex_destroy(&c->mutex);
+    json_decref(c->owed);
+    free(c);
+}
+
+void catchup_note(struct catchup *c, const char *cluster, const char *id, const char *from,
+                  const char *to)
+{
+    json_t *entry =
+        json_pack("{s:s, s:s, s:s, s:s}", "cluster", cluster, "id", id, "from", from, "to", to);
+    pthread_mutex_lock(&c->mutex);
+    if (entry && find(c, entry) == json_array_size(c->owed))
+        json_array_append(c->owed, entry);
+    write_down(c);
+    c->wait_ms = FIRST_MS;
+    pthread_cond_broadcast(&c->changed);
+    pthread_mutex_unlock(&c->mutex);
+    json_decref(entry);
+}
