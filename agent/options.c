@@ -127,7 +127,7 @@ static bool store(struct options *o, const char *name, const char *value)
         {"as-of", &o->as_of, NULL},           {"replace", &o->replace, NULL},       {"limit-rate", &o->limit_rate, NULL},
         {"restart", NULL, &o->restart},       {"donor", &o->donor, NULL},           {"recover", NULL, &o->recover},
         {"verify-boot", NULL, &o->verify_boot}, {"history", &o->history, NULL}, {"wsrep-uuid", &o->wsrep_uuid, NULL},
-        {"sample", &o->sample, NULL},           {"verify", &o->verify, NULL},           {"format", &o->format, NULL}, {"to", &o->to, NULL},
+        {"sample", &o->sample, NULL},           {"verify", &o->verify, NULL},           {"format", &o->format, NULL}, {"to", &o->to, NULL}, {"repair-from", &o->repair_from, NULL},
         {"until", &o->until, NULL},           {"lock", &o->lock, NULL},             {"hold", NULL, &o->hold},             {"confirm-mass-expire", NULL, &o->confirm_mass_expire},
         {"key", &o->key, NULL},               {"trusted-signer", &o->trusted_signer, NULL},
         {"recipient", &o->recipient, NULL},   {"kind", &o->kind, NULL},

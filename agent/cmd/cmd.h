@@ -20,10 +20,12 @@ CMD_LIST(CMD_DECLARE)
 /* What --repository says of it, nothing opened: by where it is (agent/location.h), or by its name in the configuration. Errors: also
    GB_repository_unreachable of a path that is no directory. */
 bool cmd_repository_spec(const struct options *options, struct repository_spec *spec, struct gb_error *error);
-/* The same of another option's value, "" or NULL: the default one. option: for messages. No keys of the command line are taken. */
-bool cmd_named_spec(const struct options *options, const char *option, const char *value, struct repository_spec *spec, struct gb_error *error);
 /* The repository that --repository names: by where it is (agent/location.h), or by its name in the configuration. */
 struct repository *cmd_repository(const struct options *options, struct gb_error *error);
+/* Another repository than that: what the value of `option` says, as --repository does. It is opened with --key as well as with its own decryption-key.
+   Errors: also GB_usage of one that is `than`. */
+struct repository *cmd_other_repository(const struct options *options, const char *option, const char *value, const struct repository *than,
+                                        struct gb_error *error);
 /* The other repositories of the configuration, where the backup may be, too; none where --repository needs no configuration. They are opened with
    --key as well as with their own decryption-key. Errors: those of the configuration. */
 struct elsewhere *cmd_elsewhere(const struct options *options, struct repository *home, void (*say)(void *context, const char *text),

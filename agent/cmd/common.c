@@ -30,7 +30,8 @@ static bool take_keys(const struct options *options, struct repository_spec *spe
     return true;
 }
 
-bool cmd_named_spec(const struct options *options, const char *option, const char *value, struct repository_spec *spec, struct gb_error *error)
+/* What an option's value says of a repository, "" or NULL: the default one. */
+static bool named_spec(const struct options *options, const char *option, const char *value, struct repository_spec *spec, struct gb_error *error)
 {
     struct config config;
     const struct repository_spec *configured;
@@ -51,7 +52,7 @@ bool cmd_named_spec(const struct options *options, const char *option, const cha
 
 bool cmd_repository_spec(const struct options *options, struct repository_spec *spec, struct gb_error *error)
 {
-    return cmd_named_spec(options, "--repository", options->repository, spec, error) && take_keys(options, spec, error);
+    return named_spec(options, "--repository", options->repository, spec, error) && take_keys(options, spec, error);
 }
 
 struct repository *cmd_repository(const struct options *options, struct gb_error *error)
@@ -71,6 +72,18 @@ static bool add_key(const struct options *options, struct repository_spec *spec,
         return error_set(error, GB_bad_value, "the value of --key is too long");
     memcpy(spec->keys.openers, both, (size_t)n + 1);
     return true;
+}
+
+struct repository *cmd_other_repository(const struct options *options, const char *option, const char *value, const struct repository *than,
+                                        struct gb_error *error)
+{
+    struct repository_spec spec;
+    if (!named_spec(options, option, value, &spec, error) || !add_key(options, &spec, error))
+        return NULL;
+    if (!repository_is_same(&spec, &than->spec))
+        return repository_open(&spec, error);
+    error_set(error, GB_usage, "%s %s is the same repository as --repository", option, value);
+    return NULL;
 }
 
 struct elsewhere *cmd_elsewhere(const struct options *options, struct repository *home, void (*say)(void *context, const char *text),

@@ -118,12 +118,9 @@ static bool copy(struct copying *c, struct gb_error *error)
 static bool open_both(struct copying *c, struct gb_error *error)
 {
     const struct options *o = c->options;
-    struct repository_spec spec;
     if (!o->to || !*o->to)
         return error_set(error, GB_usage, "copy needs --to NAME, or where the other repository is");
-    if (!cmd_named_spec(o, "--to", o->to, &spec, error) || !(c->from = cmd_repository(o, error)) || !(c->to = repository_open(&spec, error)))
-        return false;
-    return !repository_is_same(&c->from->spec, &c->to->spec) || error_set(error, GB_usage, "--to %s is the repository that is copied from", o->to);
+    return (c->from = cmd_repository(o, error)) && (c->to = cmd_other_repository(o, "--to", o->to, c->from, error));
 }
 
 int cmd_copy(const struct options *o, struct gb_error *error)

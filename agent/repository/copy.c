@@ -226,7 +226,7 @@ static void *copy_main(void *argument)
     size_t which;
     while (take_object(c, &which)) {
         struct gb_error error = {0};
-        if (transfer_object(&c->transfer, &c->manifest->objects[which], true, NULL, &c->made[which], &error))
+        if (transfer_object(&c->transfer, &c->manifest->objects[which], TRANSFER_WRITE, NULL, &c->made[which], &error))
             continue;
         pthread_mutex_lock(&c->mutex);
         error_copy(&c->failure, &error);

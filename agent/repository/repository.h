@@ -140,6 +140,7 @@ struct verify_request {
     unsigned turn, turns; /* turns 0: all of it; else of every `turns` objects and frames one, the turn'th (from 0), and the redo as a
                              whole in turn 0. The index, and presence and size of all objects, are looked at each time */
     const bool *stop;     /* atomic, may be NULL: set, the check ends with GB_cancelled */
+    bool *damaged;        /* by place in the manifest's objects, set for each that is found bad; may be NULL */
     /* Both may be NULL. report: from one thread at a time; a hint that is not the table's says which file it is; progress: now and then, from the thread that called, bytes read of
        those that are to be read. */
     void (*report)(void *context, const struct gb_error *problem);

@@ -169,7 +169,7 @@ static bool carry(struct passage *p, struct gb_error *error)
     return carry_index(p, error);
 }
 
-static bool prepare(struct passage *p, bool write, struct gb_error *error)
+static bool prepare(struct passage *p, enum transfer_mode mode, struct gb_error *error)
 {
     const struct transfer *t = p->transfer;
     p->read = EVP_MD_CTX_new();
@@ -182,7 +182,7 @@ static bool prepare(struct passage *p, bool write, struct gb_error *error)
     if (!p->read || !p->made || !p->buffer || !EVP_DigestInit_ex(p->read, EVP_sha256(), NULL) || !EVP_DigestInit_ex(p->made, EVP_sha256(), NULL) ||
         (t->reseal && ((t->from_key && !p->opener) || (t->to_key && !p->closer))))
         return error_set(error, GB_internal, "no memory to copy %s", p->name);
-    return !write || (p->writer = storage_create(t->to->storage, p->name, error));
+    return mode == TRANSFER_LOOK || (p->writer = storage_create(t->to->storage, p->name, error));
 }
 
 static bool check_size(const struct passage *p, struct gb_error *error)
@@ -215,14 +215,16 @@ static bool check_sums(struct passage *p, const struct object_info *expected, st
            is_wrong(p, error, "does not become the object that is wanted (SHA-256)");
 }
 
-bool transfer_object(struct transfer *t, const struct object_info *source, bool write, const struct object_info *expected,
+bool transfer_object(struct transfer *t, const struct object_info *source, enum transfer_mode mode, const struct object_info *expected,
                      struct object_info *made, struct gb_error *error)
 {
     struct passage p = {.transfer = t, .source = source};
     struct object_info unused;
     struct gb_error why = {0};
     snprintf(p.name, sizeof p.name, "%s/%s", t->prefix, source->name);
-    bool ok = check_size(&p, &why) && prepare(&p, write, &why) && carry(&p, &why) && check_sums(&p, expected, made ? made : &unused, &why);
+    bool ok = check_size(&p, &why) && prepare(&p, mode, &why) && carry(&p, &why) && check_sums(&p, expected, made ? made : &unused, &why);
+    if (ok && mode == TRANSFER_REPLACE)
+        ok = storage_remove(t->to->storage, p.name, &why);
     if (p.writer && ok)
         ok = storage_commit(p.writer, &why);
     else if (p.writer)

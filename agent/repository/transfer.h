@@ -33,10 +33,16 @@ void transfer_end(struct transfer *transfer);
 void transfer_halt(struct transfer *transfer);
 uint64_t transfer_done(const struct transfer *transfer);
 
-/* One object. source: of the manifest it is read by. write: false: nothing is written, it is only read and its sums are made. expected: what the result
-   must be; NULL: *made gets what it has become. Several threads may each carry one.
+enum transfer_mode {
+    TRANSFER_LOOK,   /* nothing is written: it is only read, and its sums are made */
+    TRANSFER_WRITE,  /* there is none of that name */
+    TRANSFER_REPLACE /* what is there goes when the new one has been written and found right, and is about to take its name */
+};
+
+/* One object. source: of the manifest it is read by. expected: what the result must be; NULL: anything. *made (may be NULL) gets what it has become. Several
+   threads may each carry one.
    Errors: GB_corrupt_backup, naming the object and where it is: missing, cut, changed, or not expected; GB_cancelled; those of reading and writing. */
-bool transfer_object(struct transfer *transfer, const struct object_info *source, bool write, const struct object_info *expected,
+bool transfer_object(struct transfer *transfer, const struct object_info *source, enum transfer_mode mode, const struct object_info *expected,
                      struct object_info *made, struct gb_error *error);
 
 #endif

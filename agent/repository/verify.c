@@ -55,22 +55,39 @@ static bool is_stopped(const struct verifier *v)
     return v->request->stop && __atomic_load_n(v->request->stop, __ATOMIC_ACQUIRE);
 }
 
-static void problem(struct verifier *v, const struct gb_error *error)
+#define NO_OBJECT SIZE_MAX
+
+/* object: its place in the manifest's, if it is one of those that is bad. */
+static void problem(struct verifier *v, size_t object, const struct gb_error *error)
 {
     pthread_mutex_lock(&v->mutex);
     if (error->code == GB_internal || storage_is_away(error)) {
         error_copy(&v->failure, error);
     } else {
         v->result->damaged++;
+        if (v->request->damaged && object != NO_OBJECT)
+            v->request->damaged[object] = true;
         if (v->request->report)
             v->request->report(v->request->context, error);
     }
     pthread_mutex_unlock(&v->mutex);
 }
 
-/* Presence, size and, if it is to be read, SHA-256 of one object. */
-static void check_object(struct verifier *v, const struct object_info *info, bool read, uint8_t *buffer)
+/* The place of a segment in the manifest's objects. */
+static size_t object_of(const struct verifier *v, uint32_t segment)
 {
+    char name[64];
+    snprintf(name, sizeof name, "data/%06u.seg", segment);
+    for (size_t i = 0; i < v->manifest->object_count; i++)
+        if (!strcmp(v->manifest->objects[i].name, name))
+            return i;
+    return NO_OBJECT;
+}
+
+/* Presence, size and, if it is to be read, SHA-256 of one object. */
+static void check_object(struct verifier *v, size_t number, bool read, uint8_t *buffer)
+{
+    const struct object_info *info = &v->manifest->objects[number];
     struct gb_error error = {0};
     char name[1200];
     uint64_t size = 0;
@@ -96,7 +113,7 @@ static void check_object(struct verifier *v, const struct object_info *info, boo
     }
     EVP_MD_CTX_free(digest);
     if (error.code)
-        problem(v, &error);
+        problem(v, number, &error);
     pthread_mutex_lock(&v->mutex);
     v->objects++;
     pthread_mutex_unlock(&v->mutex);
@@ -120,7 +137,7 @@ static void check_pages(struct verifier *v, const struct frame *f, const struct 
             error_set(&error, GB_corrupt_backup, "%s/data/%06u.seg, frame %u at offset %" PRIu64 ": page %u has a wrong checksum", v->prefix,
                       f->segment, f->number, f->offset, page_no);
             error_hint(&error, "page %u of %s (offset %" PRIu64 ")", page_no, file->path, offset);
-            problem(v, &error);
+            problem(v, NO_OBJECT, &error); /* its frame is as it was written */
             return;
         }
     }
@@ -134,7 +151,7 @@ static bool check_frame(struct verifier *v, struct frame_reader *reader, const s
     const uint8_t *at = plain;
     __atomic_fetch_add(&v->done, FRAME_HEADER_SIZE + f->frame.stored_size, __ATOMIC_RELAXED);
     if (!ok)
-        problem(v, &error);
+        problem(v, object_of(v, f->frame.segment), &error);
     for (uint32_t i = 0; ok && i < f->extents; i++) {
         const struct index_extent *e = &v->index->extents[f->first_extent + i];
         const struct index_file *file = index_find(v->index, e->file_no);
@@ -184,7 +201,7 @@ static void check_redo(struct verifier *v, struct frame_reader *reader, uint8_t 
         error_set(&error, GB_corrupt_backup, "the redo can't be read beyond LSN %" PRIu64 " (it ends at %" PRIu64 ")",
                   redo_stream_lsn(stream), m->end_lsn);
     if (error.code)
-        problem(v, &error);
+        problem(v, NO_OBJECT, &error);
     free(stream);
     free(seen);
 }
@@ -227,7 +244,7 @@ static void *verify_main(void *argument)
     if (!ready) {
         struct gb_error error = {0};
         error_set(&error, GB_internal, "no memory to check %s", v->prefix);
-        problem(v, &error);
+        problem(v, NO_OBJECT, &error);
     }
     while (ready && (job = take(v, &which)) != JOB_NONE) {
         if (job == JOB_REDO)
@@ -235,7 +252,7 @@ static void *verify_main(void *argument)
         else if (job == JOB_FRAME)
             check_frame(v, reader, &v->index->frames[which], stored, plain);
         else
-            check_object(v, &v->manifest->objects[which], has_turn(v, which), stored);
+            check_object(v, which, has_turn(v, which), stored);
     }
     free(stored);
     free(plain);
@@ -382,16 +399,16 @@ bool repository_verify(struct repository *repository, const struct manifest *man
     index_init(&index);
     /* Unlocked or not: who has just written the backup knows its key without keys.json. */
     if (damage.code || !repository_recipients(repository, &opened, recipients, sizeof recipients, &damage)) {
-        problem(&v, &damage);
+        problem(&v, NO_OBJECT, &damage);
         error_clear(&damage);
     }
     if (opened.encryption.on && !opened.encryption.unlocked)
         v.deep = false;
     else if (!index_read(&index, repository->storage, v.prefix, manifest_key(&opened), &opened.objects[0], &damage)) {
-        problem(&v, &damage);
+        problem(&v, 0, &damage);
         v.deep = false;
     } else if (!index_check_kinds(&index, manifest_is_save(manifest), &damage)) {
-        problem(&v, &damage);
+        problem(&v, NO_OBJECT, &damage);
     }
     for (size_t i = 0; i < index.file_count; i++)
         result->unverifiable += index.files[i].unverifiable;

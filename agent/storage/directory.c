@@ -232,6 +232,8 @@ static struct storage_writer *directory_create(struct storage *storage, const ch
         w->directory = open_parent(s, name, true, &base);
     if (w->directory >= 0) {
         snprintf(w->temporary, sizeof w->temporary, "%s" TEMPORARY_SUFFIX, base);
+        if (w->lock) /* ours: then whoever wrote it has died */
+            unlinkat(w->directory, w->temporary, 0);
         w->fd = openat(w->directory, w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     }
     storage_count(&s->base);

@@ -131,6 +131,23 @@ def there_and_back_through_both_kinds_of_store():
 
 
 @suite.test
+def what_is_damaged_in_a_store_is_mended_there():
+    s = shared()
+    for repository, prefix in (('store', 'some/where'), ('native', 'native')):
+        top = f'{prefix}/{s.cluster}/backups/{s.backup}'
+        names = ['index', *(f'data/{name}' for name in sorted(os.listdir(os.path.join(s.at('third'), 'data'))))]
+        for name in names[:3]:
+            s.swift.put(f'{top}/{name}', b'something else')
+        s.swift.delete(f'{top}/{names[3]}')
+        assert s.agent.cli('verify', s.backup, '--repository', repository, check=False).returncode == CORRUPT
+        ran = s.agent.cli('verify', s.backup, '--repository', repository, '--repair-from', 'third')
+        assert 'good' in ran.stdout and ran.stderr.count('mended: ') == 4, (ran.stdout, ran.stderr)
+        for name in names:
+            with open(os.path.join(s.at('third'), name), 'rb') as f:
+                assert s.swift.get(f'{top}/{name}') == f.read(), name
+
+
+@suite.test
 def what_is_not_encrypted_is_sealed_on_its_way_to_where_it_must_be():
     s = shared()
     rows, _ = s.copy(s.backup, 'default', 'sealed')
@@ -216,6 +233,22 @@ def a_copy_that_is_killed_is_none_and_goes_on():
 
 
 @suite.test
+def a_repair_that_is_killed_is_finished_by_the_next():
+    s = shared()
+    shutil.rmtree(s.path('killed'))
+    shutil.copytree(s.path('third'), s.path('killed'))
+    good, data = s.objects('killed'), os.path.join(s.at('killed'), 'data')
+    for name in os.listdir(data):
+        os.truncate(os.path.join(data, name), 1000)
+    running = processes.start(s.agent.argv('verify', s.backup, '--quick', '--repository', 'killed', '--repair-from', 'slow', '--progress', 'none'))
+    wait_for(lambda: [name for name in os.listdir(data) if name.endswith('.part')], 60, 'the repair to write', while_true=lambda: running.poll() is None)
+    processes.end(running, signal.SIGKILL)
+    assert running.returncode == -signal.SIGKILL and s.objects('killed') != good
+    ran = s.agent.cli('verify', s.backup, '--repository', 'killed', '--repair-from', 'store')
+    assert 'good' in ran.stdout and s.objects('killed') == good, ran.stdout
+
+
+@suite.test
 def all_of_them():
     s = shared()
     later = backups.take(s.server)['id']
@@ -276,9 +309,9 @@ def the_target_is_asked_whose_it_is_and_whether_there_is_room():
 def what_does_not_fit_together_is_refused():
     s = shared()
     s.refused(USAGE, 'needs --to', s.backup)
-    s.refused(USAGE, 'copied from', s.backup, '--to', 'default')
-    s.refused(USAGE, 'copied from', s.backup, '--to', s.path('default') + '/.')
-    s.refused(USAGE, 'copied from', s.backup, '--repository', 'store', '--to', 'slow')
+    s.refused(USAGE, 'same repository', s.backup, '--to', 'default')
+    s.refused(USAGE, 'same repository', s.backup, '--to', s.path('default') + '/.')
+    s.refused(USAGE, 'same repository', s.backup, '--repository', 'store', '--to', 'slow')
     s.refused(UNKNOWN, 'nowhere', s.backup, '--to', 'nowhere')
     s.refused(UNREACHABLE, '--to: .*not there', s.backup, '--to', s.path('not there'))
     s.refused(14, 'no backup', '20200101T000000Z-full-01234567', '--to', 'second')

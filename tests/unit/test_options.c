@@ -94,6 +94,7 @@ static void every_option_has_its_place(void **state)
         TEXT_OPTION("until", until),
         TEXT_OPTION("lock", lock),
         TEXT_OPTION("to", to),
+        TEXT_OPTION("repair-from", repair_from),
         SWITCH("hold", hold),
         SWITCH("confirm-mass-expire", confirm_mass_expire),
         SWITCH("help", help),
