@@ -205,8 +205,9 @@ def a_damaged_object_is_not_copied():
             os.mkdir(s.path(target))
             s.refused(CORRUPT, re.escape(name), s.backup, '--repository', 'twice', '--to', target)
             assert not s.listed(target) and not os.path.exists(s.at(target)), name
+    shutil.rmtree(s.path('twice'))
+    shutil.copytree(s.path('default'), s.path('twice'))
     os.remove(os.path.join(s.at('twice'), 'data', '000001.seg'))
-    shutil.copy(os.path.join(s.at('default'), 'backup.json'), s.at('twice'))
     s.refused(CORRUPT, '000001.seg', s.backup, '--repository', 'twice', '--to', 'killed')
 
 
