@@ -247,9 +247,16 @@ static bool is_live(struct catalog *c, const char *id)
 
 enum found { FOUND, NOT_FOUND, UNKNOWN };
 
-/* FOUND: *m, *verified and *spec are set. NOT_FOUND: *error says why it is none. UNKNOWN: a repository could not be read. */
+static void add_place(json_t *places, const struct repository_spec *spec, const struct manifest *m)
+{
+    json_array_append_new(places, json_pack("{s:s, s:s, s:s, s:I}", "name", spec->name, "type", spec->type, "state", "succeeded", "bytes",
+                                            (json_int_t)m->stored_bytes));
+}
+
+/* FOUND: *m and *verified are those of the first repository that has it, places has all that have it. NOT_FOUND: *error says why it is none.
+   UNKNOWN: a repository could not be read. */
 static enum found find_backup(struct catalog *c, const char *cluster, const char *id, struct manifest *m, struct verified *verified,
-                              const struct repository_spec **spec, struct gb_error *error)
+                              json_t *places, struct gb_error *error)
 {
     enum found found = NOT_FOUND;
     char prefix[WIRE_NAME_MAX + WIRE_ID_MAX + 16];
@@ -257,17 +264,26 @@ static enum found find_backup(struct catalog *c, const char *cluster, const char
     repository_prefix(prefix, sizeof prefix, cluster, id);
     for (unsigned i = 0; valid && i < c->config->repository_count; i++) {
         struct gb_error problem = {0}, unread = {0};
-        *spec = &c->config->repositories[i];
-        struct repository *r = repository_open(*spec, &problem);
-        bool ok = r && manifest_read(m, r->storage, prefix, &r->trusted, &problem) &&
-                  repository_recipients(r, m, m->encryption.key_ids, sizeof m->encryption.key_ids, &problem);
-        if (ok && !verified_read(verified, r, cluster, id, &unread)) {
-            memset(verified, 0, sizeof *verified);
-            fprintf(stderr, "catalog: what a verification of %s found can't be read: %s\n", id, unread.what);
-        }
-        repository_close(r);
+        struct manifest here = {0};
+        const struct repository_spec *spec = &c->config->repositories[i];
+        struct repository *r = repository_open(spec, &problem);
+        bool ok = r && manifest_read(&here, r->storage, prefix, &r->trusted, &problem) &&
+                  repository_recipients(r, &here, here.encryption.key_ids, sizeof here.encryption.key_ids, &problem);
         if (ok)
-            return FOUND;
+            add_place(places, spec, &here);
+        if (ok && found != FOUND) {
+            found = FOUND;
+            *m = here;
+            here = (struct manifest){0};
+            if (!verified_read(verified, r, cluster, id, &unread)) {
+                memset(verified, 0, sizeof *verified);
+                fprintf(stderr, "catalog: what a verification of %s found can't be read: %s\n", id, unread.what);
+            }
+        }
+        manifest_free(&here);
+        repository_close(r);
+        if (ok || found == FOUND)
+            continue;
         if (problem.code == GB_corrupt_backup || problem.code == GB_format_newer ||
             problem.code == GB_untrusted_backup)
             error_copy(error, &problem);
@@ -283,11 +299,9 @@ static enum found find_backup(struct catalog *c, const char *cluster, const char
     return found;
 }
 
-static void add_found(struct row *s, const struct manifest *m, const struct verified *verified, const struct repository_spec *spec)
+static void add_found(struct row *s, const struct manifest *m, const struct verified *verified, const json_t *places)
 {
-    json_t *list = json_pack("[{s:s, s:s, s:s, s:I}]", "name", spec->name, "type", spec->type, "state", "succeeded", "bytes",
-                             (json_int_t)m->stored_bytes);
-    char *text = list ? json_dumps(list, JSON_COMPACT) : NULL;
+    char *text = json_dumps(places, JSON_COMPACT);
     row_add(s, ", state = 'succeeded', finished_at = FROM_UNIXTIME(%lld), duration_s = %lld", (long long)m->finished_at,
         (long long)(m->finished_at - m->started_at));
     add_manifest(s, m);
@@ -295,7 +309,6 @@ static void add_found(struct row *s, const struct manifest *m, const struct veri
     if (verified->verified_at)
         row_set_verified(s, verified);
     free(text);
-    json_decref(list);
 }
 
 /* False: to be tried again. *number: the server's error, 0 if it was none. */
@@ -304,10 +317,10 @@ static bool settle_one(struct catalog *c, struct connection *connection, const c
 {
     struct manifest manifest = {0};
     struct verified verified = {0};
-    const struct repository_spec *spec;
+    json_t *places = json_array();
     struct gb_error why = {0}, error = {0};
     char a[600], b[300];
-    enum found found = find_backup(c, cluster, id, &manifest, &verified, &spec, &why);
+    enum found found = find_backup(c, cluster, id, &manifest, &verified, places, &why);
     struct row *s = found == UNKNOWN ? NULL : calloc(1, sizeof *s);
     bool ok = s != NULL;
     if (ok) {
@@ -315,7 +328,7 @@ static bool settle_one(struct catalog *c, struct connection *connection, const c
         row_text(b, sizeof b, id);
         row_add(s, "UPDATE galera_backup.backups SET as_of = UTC_TIMESTAMP(6), stage = 'DONE', eta_s = 0");
         if (found == FOUND)
-            add_found(s, &manifest, &verified, spec);
+            add_found(s, &manifest, &verified, places);
         else {
             row_add(s, ", state = 'failed', finished_at = UTC_TIMESTAMP(6)");
             row_set_error(s, &why);
@@ -328,6 +341,7 @@ static bool settle_one(struct catalog *c, struct connection *connection, const c
             fprintf(stderr, "catalog: %s\n", error.what);
     }
     manifest_free(&manifest);
+    json_decref(places);
     free(s);
     return ok;
 }

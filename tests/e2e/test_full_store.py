@@ -15,6 +15,7 @@ from gbtest.swift import Swift  # noqa: E402
 from gbtest.waiting import wait_for  # noqa: E402
 
 PREFIX = 'control-plane/db'
+BESIDE = 'control-plane/second'
 DATA_MB = 24
 OPTIONS = {'wsrep-mode': 'REPLICATE_MYISAM,REPLICATE_ARIA'}
 
@@ -34,7 +35,8 @@ class Scene:
         common = {'prefix': PREFIX, 'compression': 'none', 'encryption_recipient': f'file:{self.key}.pub', 'signing_key': self.sign,
                   'request_attempts': 3, 'request_timeout': '10s'}
         self.node = self.cluster[2]
-        self.agent = Agent(self.node, repositories={'default': self.swift.repository(**common), 'swift': self.swift.native(**common)}).start()
+        self.agent = Agent(self.node, repositories={'default': self.swift.repository(**common), 'swift': self.swift.native(**common),
+                                                    'beside': self.swift.native(**{**common, 'prefix': BESIDE})}).start()
         backups.install(self.cluster[0])
         writer = self.cluster[1]
         self.loads = [load.Transfers(writer, 21), load.Sequence(writer, 22), load.Ddl(writer, 23)]
@@ -118,6 +120,15 @@ def through_swift_a_wrecked_node_comes_back_by_ist():
     listed = [row for row in s.agent.json('list', '--repository', 'swift')['backups'] if row['state'] == 'succeeded']
     left = {key.split('/backups/')[1].split('/')[0] for key in s.swift.keys() if '/backups/' in key}
     assert left == {row['id'] for row in listed}, f'{left}: what the killed store kept has not been tidied up'
+
+
+@suite.test
+def both_get_one_backup_at_once():
+    s = shared()
+    with s.written_to():
+        backup = backups.take(s.node, repository=['default', 'beside'])['id']
+    for url in (s.swift.url(PREFIX), s.swift.native_url(BESIDE)):
+        s.agent.cli('verify', backup, *s.to_read(url))
 
 
 suite.main()
