@@ -295,6 +295,21 @@ def what_can_not_be_mended_stays_named():
     assert s.objects('plain') == before
 
 
+@suite.test
+def copies_that_one_backup_has_made_mend_each_other():
+    s = shared()
+    s.mend()
+    s.first, s.backup = s.backup, backups.take(s.server, repository=['plain', 'sealed'])['id']
+    try:
+        for home, source in (('plain', 'sealed'), ('sealed', 'plain')):
+            before = s.objects(home)
+            damage(s, home)
+            ran = verify(s, [home, source], home, source=source)
+            assert ran.stderr.count('mended: ') == 4 and 'good' in ran.stdout and s.objects(home) == before, (ran.stdout, ran.stderr)
+    finally:
+        s.backup = s.first
+
+
 def key_id(path):
     return processes.run([binary(), 'key', 'id', path]).stdout.split()[0]
 
