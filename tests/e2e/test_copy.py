@@ -14,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..
 from gbtest import backups, oracle, processes, restored  # noqa: E402
 from gbtest.agent import Agent, binary  # noqa: E402
 from gbtest.server import Server  # noqa: E402
-from gbtest.suite import Shared, Suite  # noqa: E402
+from gbtest.suite import LONG, Shared, Suite  # noqa: E402
 from gbtest.swift import Swift  # noqa: E402
 from gbtest.waiting import wait_for  # noqa: E402
 
@@ -316,6 +316,30 @@ def what_does_not_fit_together_is_refused():
     s.refused(UNKNOWN, 'nowhere', s.backup, '--to', 'nowhere')
     s.refused(UNREACHABLE, '--to: .*not there', s.backup, '--to', s.path('not there'))
     s.refused(14, 'no backup', '20200101T000000Z-full-01234567', '--to', 'second')
+
+
+@suite.test
+def a_restore_outlives_the_store_it_began_with():
+    if not LONG:
+        suite.skip('until a store is given up takes its time: GB_TEST_LONG=1')
+    s = shared()
+    s.copy(s.backup, 'default', 'store')
+    target = os.path.join(s.top, 'restored')
+    with open(os.path.join(s.top, 'said'), 'wb') as said:
+        running = processes.start(s.agent.argv('restore', s.backup, '--repository', 'slow', '--datadir', target, '--yes', '--threads', '1', '--progress', 'none'),
+                                  stdout=said)
+    written = os.path.join(target, 'ibdata1')
+    wait_for(lambda: os.path.exists(written) and os.stat(written).st_blocks > 0, 60, 'the restore to write', while_true=lambda: running.poll() is None)
+    s.swift.kill()
+    wait_for(lambda: running.poll() is not None, 400, 'the restore to end')
+    with open(said.name, encoding='utf-8') as f:
+        text = f.read()
+    assert running.returncode == 0 and 'is taken from repository default' in text, text
+    other = os.path.join(s.top, 'also')
+    s.agent.restore(s.backup, other, '--repository', 'default')
+    compared = processes.run(['diff', '-r', target, other], check=False)
+    assert not compared.stdout, compared.stdout
+    s.swift.start()
 
 
 if __name__ == '__main__':
