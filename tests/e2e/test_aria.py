@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Aria and MyISAM under nothing but DDL on a standalone server: each backup is restored and compared with the paused server.
 
-    tests/e2e/test_aria.py            GB_TEST_BACKUPS=N (default 12; GB_TEST_LONG: 150), GB_TEST_SEED=N (default 1)
+    tests/e2e/test_aria.py            GB_TEST_BACKUPS=N (default 7; GB_TEST_LONG: 150), GB_TEST_SEED=N (default 1)
 
 No backup lock holds up INSERT on transactional Aria, so one that waits for the end of the pause keeps its table: that table
 is not compared in that backup. Most of them are.
@@ -16,7 +16,7 @@ from gbtest.server import Server  # noqa: E402
 from gbtest.suite import LONG, Shared, Suite, say  # noqa: E402
 from gbtest.waiting import wait_for  # noqa: E402
 
-COUNT = int(os.environ.get('GB_TEST_BACKUPS', 150 if LONG else 12))
+COUNT = int(os.environ.get('GB_TEST_BACKUPS', 150 if LONG else 7))
 SEED = int(os.environ.get('GB_TEST_SEED', 1))
 
 

@@ -12,13 +12,13 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..
 from gbtest import backups, load, measure, processes  # noqa: E402
 from gbtest.agent import Agent  # noqa: E402
 from gbtest.cluster import Cluster  # noqa: E402
-from gbtest.suite import Shared, Suite, say  # noqa: E402
+from gbtest.suite import LONG, Shared, Suite, say  # noqa: E402
 from gbtest.waiting import wait_for  # noqa: E402
 
 TIMES = 7
 LIMIT_MS = 50      # on an idle cluster
 SAME_MS = 5        # what two figures may differ in, whatever their ratio: a scheduler's time slice
-TABLES = (50, 3000)
+TABLES = (50, 3000 if LONG else 1500)
 AFTER_WINDOW = ('REDO', 'COMMIT', 'DONE')
 
 suite = Suite()

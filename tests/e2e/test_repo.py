@@ -37,6 +37,7 @@ class Scene:
         self.agent = Agent(self.server, repositories={
             'default': {'type': 'directory', 'path': os.path.join(self.server.base, 'repository'), 'min-free': '0%', 'keep-last': 2},
             's3': {**s3, 'keep-last': 2},
+            'short': {**s3, 'request-attempts': 2},
             'native': {**self.swift.native(prefix='by-swift'), 'keep-last': 2},
             'held-back': {**s3, 'keep-last': 1, 'append-only': 'yes'},
             'wrong-keys': {**s3, 'keep-last': 2, 'expire-credentials-file': self.wrong}}).start()
@@ -187,7 +188,7 @@ def what_is_wrong_is_said():
         f.write(text)
     assert ran.returncode == UNREACHABLE and 'FAIL  identity' in ran.stdout and 'repo adopt' in ran.stdout, ran
     s.swift.kill()
-    ran = s.cli('repo', 'check', repository='s3', check=False)
+    ran = s.cli('repo', 'check', repository='short', check=False)
     assert ran.returncode == UNREACHABLE and 'FAIL  reachable' in ran.stdout, ran
 
 
