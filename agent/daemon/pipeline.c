@@ -95,11 +95,17 @@ static bool leaves(const struct pipeline *p, const struct job_queue *q, enum who
     return p->stop || (who == EARLY && (p->hurry || p->finish || 2 * q->count >= p->setup.shape.redo_slots));
 }
 
+/* Under the mutex. Nobody waits for the server, and much redo waits for the store: that comes first. */
+static bool redo_first(const struct pipeline *p)
+{
+    return !p->hurry && !p->finish && p->sealed_bytes > p->setup.redo_memory / 2;
+}
+
 /* The next job of a queue; NULL when the pipeline stops, or finishes and the queue is empty. */
 static struct job *take(struct pipeline *p, struct job_queue *q, enum who who)
 {
     pthread_mutex_lock(&p->mutex);
-    while ((!q->head || (who == PROMPT && !p->hurry)) && !p->finish && !leaves(p, q, who))
+    while ((!q->head || (q == &p->pages && redo_first(p)) || (who == PROMPT && !p->hurry)) && !p->finish && !leaves(p, q, who))
         if (who == PROMPT && !p->hurry)
             pthread_cond_wait(&p->hurried, &p->mutex);
         else
@@ -298,6 +304,9 @@ static void redo_work(struct pipeline *p, enum who who)
         s->count = job->count;
         memcpy(s->extents, job->extents, job->count * sizeof *s->extents);
         pthread_mutex_lock(&p->mutex);
+        /* While the server has not to be hurried, what comes next waits in its slots, and behind them in the server's log. */
+        while (!p->spool && !p->hurry && !p->finish && !p->stop && p->sealed_bytes && p->sealed_bytes + used > p->setup.redo_memory)
+            wait_slice(p);
         bool fits = p->sealed_bytes + used <= p->setup.redo_memory;
         pthread_mutex_unlock(&p->mutex);
         if (!fits && p->spool && spool_put(p->spool, s->buffer.data, used, &s->spool_at, &error)) {
@@ -371,6 +380,7 @@ static void *redo_writer_main(void *argument)
             place(p, &out, &s->buffer, s->extents, s->count, &error);
         pthread_mutex_lock(&p->mutex);
         p->sealed_bytes -= s->spooled ? 0 : s->size;
+        pthread_cond_broadcast(&p->changed);
         pthread_mutex_unlock(&p->mutex);
         frame_buffer_free(&s->buffer);
         free(s);

@@ -3,7 +3,8 @@
 
   Workers compress out of the mapped ring, give the slot back at once, and append the frame to a segment of their own: no
   lock is shared on the data path but for the index. Redo is compressed as it comes into a bounded memory queue, so a
-  store that stalls does not keep its slots; a writer of its own drains it. Mirrors get each frame when it has its place.
+  store that stalls does not keep its slots; a writer of its own drains it, before pages when there is much of it. Only while the server need not be hurried, and
+  there is no spool, redo waits in its slots when that queue is full: so much of it stays in the server's log, whose end the plugin watches. Mirrors get each frame when it has its place.
 */
 #ifndef GB_AGENT_DAEMON_PIPELINE_H
 #define GB_AGENT_DAEMON_PIPELINE_H

@@ -248,6 +248,31 @@ def redo_waits_in_the_spool():
     s.next_succeeds()
 
 
+@suite.test
+def redo_waits_in_the_log_while_nothing_hurries():
+    """In COPY, without a spool, more redo than redo-memory has room for waits for the store."""
+    s = shared()
+    store = processes.Stall('store-small')
+    s.restart_agent(store.environment, redo_memory='1M')
+    try:
+        caller, _ = s.held_at('COPY')
+        store.begin()
+        redo(s, 6)
+        assert caller.number is None, caller.text
+        store.end()
+        backups.hold(s.node, 'PAUSED')
+        backups.wait_held(s.node, 'PAUSED')
+        expected = oracle.take(s.node)
+        backups.release(s.node)
+        caller.wait()
+        assert caller.number is None, caller.text
+        say(f'  {restored.verify(s.agent, backups.state(s.node)["id"], expected)}')
+    finally:
+        store.end()
+        s.restart_agent(redo_memory=None)
+    s.next_succeeds()
+
+
 def redo_without_room(words, **options):
     s = shared()
     with Spooling(**options) as spooling:
