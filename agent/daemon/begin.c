@@ -3,12 +3,11 @@
 #include "agent/daemon/daemon.h"
 #include "agent/repository/hold.h"
 
-bool begin_in(const struct begin_request *q, struct repository **repository,
+bool begin_in(const struct begin_request *q, struct repository *r,
               struct repository_backup **backup, struct gb_error *error)
 {
     unsigned removed;
-    struct repository *r = *repository = repository_open(q->spec, error);
-    if (!r || !storage_check_space(r->storage, q->bytes_estimate, NULL, error) ||
+    if (!storage_check_space(r->storage, q->bytes_estimate, NULL, error) ||
         !identity_admit(r, &q->writer, error) ||
         !repository_collect(r, q->writer.cluster, &removed, error))
         return false;

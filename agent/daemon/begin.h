@@ -1,6 +1,6 @@
 /*
-  How a backup is begun in one repository: opened, looked at for space and for whose it is, tidied
-  up, locked; and held, if it is to be.
+  How a backup is begun in one repository that is open: looked at for space and for whose it is,
+  tidied up, locked; and held, if it is to be.
 */
 #ifndef GB_AGENT_DAEMON_BEGIN_H
 #define GB_AGENT_DAEMON_BEGIN_H
@@ -16,10 +16,10 @@ struct begin_request { /* strings are borrowed */
     const struct seal_key *key; /* the backup's, in all repositories that it goes to */
 };
 
-/* *repository stays open for its owner whatever follows; *backup is set where it was begun. Errors:
-   those of repository_open(), storage_check_space(), identity_admit(), repository_collect(),
-   repository_begin() and hold_write(). */
-bool begin_in(const struct begin_request *request, struct repository **repository,
+/* repository: of request->spec. *backup is set where it was begun. Errors: those of
+   storage_check_space(), identity_admit(), repository_collect(), repository_begin() and
+   hold_write(). */
+bool begin_in(const struct begin_request *request, struct repository *repository,
               struct repository_backup **backup, struct gb_error *error);
 
 #endif

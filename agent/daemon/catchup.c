@@ -58,6 +58,18 @@ static size_t find(const struct catchup *c, const json_t *entry)
 
 /* ---- one of them ---- */
 
+/* The repository is there, and has the backup no longer. */
+static bool is_gone(struct repository *r, const char *cluster, const char *id)
+{
+    char name[WIRE_NAME_MAX + WIRE_ID_MAX + 32];
+    struct gb_error error = {0};
+    struct identity identity;
+    uint64_t size;
+    snprintf(name, sizeof name, "%s/backups/%s/backup.json", cluster, id);
+    return r && !storage_size(r->storage, name, &size, &error) && error.code == GB_not_found &&
+           (error_clear(&error), true) && identity_read(&identity, r->storage, cluster, &error);
+}
+
 /* Whether nothing more can or need be done. */
 static bool copy_one(struct catchup *c, const json_t *entry)
 {
@@ -87,14 +99,12 @@ static bool copy_one(struct catchup *c, const json_t *entry)
         catalog_statement(c->catalog,
                           kept_copied_sql(sql, cluster, to_spec->name, id, m.stored_bytes));
     }
-    /* The source (which is there) has it no longer, another one has the label, or the configuration
-     * has lost a repository: to try again changes nothing. */
-    struct gb_error ignored = {0};
-    struct identity identity;
-    bool gone = error.code == GB_not_found && from &&
-                identity_read(&identity, from->storage, cluster, &ignored);
-    bool hopeless = !copied && (gone || error.code == GB_bad_value ||
-                                error.code == GB_repository_unknown || !error.code);
+    /* The source has it no longer or has it damaged, another one has the label, or the
+       configuration has lost a repository: to try again changes nothing. */
+    bool hopeless =
+        !copied && (is_gone(from, cluster, id) || error.code == GB_bad_value ||
+                    error.code == GB_repository_unknown || error.code == GB_corrupt_backup ||
+                    error.code == GB_untrusted_backup || !error.code);
     if (!copied)
         daemon_log(id, "repository %s still lacks it%s: %s", text_of(entry, "to"),
                    hopeless ? " and will not get it" : "", error.what);

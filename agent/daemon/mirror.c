@@ -33,7 +33,9 @@ struct lane { /* segment n belongs to lane n % LANES */
 };
 
 struct mirror {
+    struct mirror *next; /* of all there are; under the list's mutex */
     struct begin_request request;
+    bool required;
     unsigned patience_ms;
     pthread_t thread;
     struct repository *repository; /* set under the mutex, with MIRROR_BEGUN at the latest */
@@ -45,11 +47,17 @@ struct mirror {
     uint64_t queued, stored;
     enum mirror_step reached, goal;
     bool failed; /* final: nothing more is taken */
+    bool hurry;
+    bool hangs; /* failed by patience, and has not come back */
     struct gb_error error;
     uint64_t operations, moved_us;
     const struct index *index;
     struct manifest manifest;
 };
+
+/* All there are, of all backups: one that hangs is not waited for a second time. */
+static struct mirror *all;
+static pthread_mutex_t all_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 struct mirror_frame *mirror_frame(const struct frame_buffer *buffer)
 {
@@ -111,6 +119,14 @@ static void look_after(struct mirror *m)
         return;
     error_set(&why, GB_store_failed, "repository %s has taken nothing for %u s",
               m->request.spec->name, m->patience_ms / 1000);
+    m->hangs = true;
+    fail(m, &why);
+}
+
+static void fail_with(struct mirror *m, enum gb_code code, const char *what)
+{
+    struct gb_error why = {0};
+    error_set(&why, code, "repository %s: %s", m->request.spec->name, what);
     fail(m, &why);
 }
 
@@ -125,21 +141,46 @@ static void put(struct mirror *m, struct mirror_frame *f)
 
 /* ---- frames ---- */
 
-bool mirror_give(struct mirror *m, struct mirror_frame *f, const struct frame *placed)
+bool mirror_wants(struct mirror *m)
 {
-    f->placed = *placed;
     pthread_mutex_lock(&m->mutex);
+    bool wants = !m->failed;
+    pthread_mutex_unlock(&m->mutex);
+    return wants;
+}
+
+void mirror_hurry(struct mirror *m, bool hurry)
+{
+    pthread_mutex_lock(&m->mutex);
+    m->hurry = hurry;
+    pthread_mutex_unlock(&m->mutex);
+}
+
+void mirror_give(struct mirror *m, struct mirror_frame *f, const struct frame *placed)
+{
+    uint64_t hurried = 0;
+    pthread_mutex_lock(&m->mutex);
+    if (!f && !m->failed)
+        fail_with(m, GB_internal, "no memory for a frame");
     while (!m->failed && m->queued && m->queued + f->buffer.capacity > QUEUE_MAX) {
+        uint64_t now = now_us();
+        hurried = !m->hurry || m->required ? 0 : hurried ? hurried : now;
+        if (hurried && now - hurried > MIRROR_HURRY_MS * 1000) {
+            fail_with(m, GB_store_failed,
+                      "it is too slow while the server's writers may be waiting");
+            break;
+        }
         wait_slice(m);
         look_after(m);
     }
     bool taken = !m->failed;
-    if (taken)
+    if (taken) {
+        f->placed = *placed;
         put(m, f);
+    }
     pthread_mutex_unlock(&m->mutex);
     if (!taken)
         mirror_frame_free(f);
-    return taken;
 }
 
 void mirror_close_segment(struct mirror *m, uint32_t segment)
@@ -296,20 +337,19 @@ static bool write_all(struct mirror *m, struct gb_error *error)
 
 static bool begin(struct mirror *m, struct gb_error *error)
 {
-    struct repository *repository = NULL;
-    bool ok = begin_in(&m->request, &repository, &m->backup, error);
+    struct repository *repository = repository_open(m->request.spec, error);
     pthread_mutex_lock(&m->mutex);
     m->repository = repository;
     pthread_mutex_unlock(&m->mutex);
-    return ok;
+    return repository && begin_in(&m->request, repository, &m->backup, error);
 }
 
 /* The backup is in the repository, or nothing of it is. */
-static void *mirror_main(void *argument)
+static void go_through(struct mirror *m)
 {
-    struct mirror *m = argument;
     struct gb_error error = {0};
-    priority_name("gb-mirror");
+    if (!mirror_wants(m))
+        return;
     bool ok = begin(m, &error);
     if (done(m, MIRROR_BEGUN, ok, &error)) {
         ok =
@@ -322,7 +362,7 @@ static void *mirror_main(void *argument)
                 repository_end(m->backup);
                 runs_note_good(m->repository, m->request.writer.cluster);
                 done(m, MIRROR_KEPT, true, &error);
-                return NULL;
+                return;
             }
         }
     }
@@ -330,17 +370,42 @@ static void *mirror_main(void *argument)
         repository_abort(m->backup);
     if (m->repository && m->error.code != GB_cancelled)
         runs_note_failed(m->repository, m->request.writer.cluster, m->request.id, &m->error);
+}
+
+static void *mirror_main(void *argument)
+{
+    struct mirror *m = argument;
+    priority_name("gb-mirror");
+    go_through(m);
+    pthread_mutex_lock(&m->mutex);
+    m->hangs = false;
+    pthread_mutex_unlock(&m->mutex);
     return NULL;
+}
+
+/* Whether a mirror of an earlier backup hangs there. */
+static bool one_hangs(const struct repository_spec *spec)
+{
+    bool hangs = false;
+    pthread_mutex_lock(&all_mutex);
+    for (struct mirror *m = all; m && !hangs; m = m->next) {
+        pthread_mutex_lock(&m->mutex);
+        hangs = m->request.spec == spec && m->hangs;
+        pthread_mutex_unlock(&m->mutex);
+    }
+    pthread_mutex_unlock(&all_mutex);
+    return hangs;
 }
 
 /* ---- its owner ---- */
 
-struct mirror *mirror_start(const struct begin_request *request, unsigned patience_ms,
-                            struct gb_error *error)
+struct mirror *mirror_start(const struct begin_request *request, bool required,
+                            unsigned patience_ms, struct gb_error *error)
 {
     struct mirror *m = calloc(1, sizeof *m);
     if (m) {
         m->request = *request;
+        m->required = required;
         m->patience_ms = patience_ms;
         m->goal = MIRROR_BEGUN;
         m->moved_us = now_us();
@@ -350,8 +415,15 @@ struct mirror *mirror_start(const struct begin_request *request, unsigned patien
         }
         pthread_mutex_init(&m->mutex, NULL);
         cond_init_monotonic(&m->changed);
-        if (!pthread_create(&m->thread, NULL, mirror_main, m))
+        if (!required && one_hangs(request->spec))
+            fail_with(m, GB_store_failed, "it hangs since an earlier backup");
+        if (!pthread_create(&m->thread, NULL, mirror_main, m)) {
+            pthread_mutex_lock(&all_mutex);
+            m->next = all;
+            all = m;
+            pthread_mutex_unlock(&all_mutex);
             return m;
+        }
         pthread_cond_destroy(&m->changed);
         pthread_mutex_destroy(&m->mutex);
         free(m);
@@ -368,6 +440,12 @@ void mirror_free(struct mirror *m)
     error_set(&why, GB_cancelled, "the backup has ended");
     mirror_give_up(m, &why);
     pthread_join(m->thread, NULL);
+    pthread_mutex_lock(&all_mutex);
+    struct mirror **at = &all;
+    while (*at != m)
+        at = &(*at)->next;
+    *at = m->next;
+    pthread_mutex_unlock(&all_mutex);
     for (unsigned i = 0; i < LANES; i++)
         for (struct mirror_frame *f = m->lane[i].head, *next; f; f = next) {
             next = f->next;

@@ -16,7 +16,8 @@
 
 #include "agent/daemon/begin.h"
 
-#define MIRRORS_MAX 7u /* beside the first repository */
+#define MIRRORS_MAX     7u /* beside the first repository */
+#define MIRROR_HURRY_MS 3000u
 
 enum mirror_step {
     MIRROR_NONE,
@@ -29,10 +30,11 @@ enum mirror_step {
 struct mirror;
 struct mirror_frame;
 
-/* request: borrowed until mirror_free(). patience_ms: how long it may do nothing while there is
-   something to do. Begins at once. NULL: GB_internal. */
-struct mirror *mirror_start(const struct begin_request *request, unsigned patience_ms,
-                            struct gb_error *error);
+/* request: what it points to is borrowed until mirror_free(). required: the backup fails without
+   it; else one that hangs since an earlier backup fails at once. patience_ms: how long it may do
+   nothing while there is something to do. Begins at once. NULL: GB_internal. */
+struct mirror *mirror_start(const struct begin_request *request, bool required,
+                            unsigned patience_ms, struct gb_error *error);
 /* Waits for its threads, however long the repository takes; what is not kept is removed. NULL is
  * allowed. */
 void mirror_free(struct mirror *mirror);
@@ -41,10 +43,15 @@ void mirror_free(struct mirror *mirror);
  * no memory. */
 struct mirror_frame *mirror_frame(const struct frame_buffer *buffer);
 void mirror_frame_free(struct mirror_frame *frame); /* NULL is allowed */
-/* Takes frame over. placed: where the first repository has it; of one segment frames come from one
-   thread, in their order. Waits while the queue is full. False: it has failed, as mirror_look()
-   says. */
-bool mirror_give(struct mirror *mirror, struct mirror_frame *frame, const struct frame *placed);
+/* Whether it takes frames still. */
+bool mirror_wants(struct mirror *mirror);
+/* The server's writers may be waiting: one that is not required holds them up for MIRROR_HURRY_MS
+ * at most. */
+void mirror_hurry(struct mirror *mirror, bool hurry);
+/* Takes frame over; NULL: there was no memory for it, which is its failure. placed: where the first
+   repository has it; of one segment frames come from one thread, in their order. Waits while the
+   queue is full. */
+void mirror_give(struct mirror *mirror, struct mirror_frame *frame, const struct frame *placed);
 /* No more frames of that segment will come. */
 void mirror_close_segment(struct mirror *mirror, uint32_t segment);
 

@@ -51,7 +51,9 @@ struct pipeline {
     uint64_t store_us, counted_us; /* their time up to counted_us */
     struct adapt adapt;            /* where the compression adapts; its level is read without the mutex */
     unsigned active;  /* jobs and sealed frames taken from a queue and not yet in the index */
+    unsigned mirroring; /* threads that give a frame to mirrors */
     bool stop, finish, hurry;
+    bool redo_waits; /* for room: pages leave the store to it */
     bool *held;       /* by slot: with us */
     struct index index;
     struct segments written;
@@ -95,17 +97,11 @@ static bool leaves(const struct pipeline *p, const struct job_queue *q, enum who
     return p->stop || (who == EARLY && (p->hurry || p->finish || 2 * q->count >= p->setup.shape.redo_slots));
 }
 
-/* Under the mutex. Nobody waits for the server, and much redo waits for the store: that comes first. */
-static bool redo_first(const struct pipeline *p)
-{
-    return !p->hurry && !p->finish && p->sealed_bytes > p->setup.redo_memory / 2;
-}
-
 /* The next job of a queue; NULL when the pipeline stops, or finishes and the queue is empty. */
 static struct job *take(struct pipeline *p, struct job_queue *q, enum who who)
 {
     pthread_mutex_lock(&p->mutex);
-    while ((!q->head || (q == &p->pages && redo_first(p)) || (who == PROMPT && !p->hurry)) && !p->finish && !leaves(p, q, who))
+    while ((!q->head || (q == &p->pages && p->redo_waits) || (who == PROMPT && !p->hurry)) && !p->finish && !leaves(p, q, who))
         if (who == PROMPT && !p->hurry)
             pthread_cond_wait(&p->hurried, &p->mutex);
         else
@@ -168,19 +164,30 @@ struct outlet { /* a thread's own */
     uint32_t number; /* of the segment that it has appended to last; 0: none */
 };
 
-/* Copies for the mirrors, before the frame is sealed where it stands. */
-static bool copy_frame(const struct pipeline *p, const struct frame_buffer *buffer, struct mirror_frame **copy, struct gb_error *error)
-{
-    for (unsigned i = 0; i < p->setup.mirror_count; i++)
-        if (!(copy[i] = mirror_frame(buffer)))
-            return error_set(error, GB_internal, "no memory for a frame");
-    return true;
-}
-
 static void close_mirrored(const struct pipeline *p, uint32_t segment)
 {
     for (unsigned i = 0; segment && i < p->setup.mirror_count; i++)
         mirror_close_segment(p->setup.mirrors[i], segment);
+}
+
+/* Copies for the mirrors, before the frame is sealed where it stands. NULL: there is none, or it has failed. */
+static void copy_frame(const struct pipeline *p, const struct frame_buffer *buffer, struct mirror_frame **copy)
+{
+    for (unsigned i = 0; i < p->setup.mirror_count; i++)
+        copy[i] = mirror_wants(p->setup.mirrors[i]) ? mirror_frame(buffer) : NULL;
+}
+
+/* Whether a mirror's failure is one of the backup's, its owner knows. */
+static void give_frame(struct pipeline *p, const struct outlet *out, struct mirror_frame **copy, const struct frame *frame)
+{
+    if (out->number != frame->segment)
+        close_mirrored(p, out->number);
+    for (unsigned i = 0; i < p->setup.mirror_count; i++)
+        mirror_give(p->setup.mirrors[i], copy[i], frame);
+    pthread_mutex_lock(&p->mutex);
+    p->mirroring--;
+    p->took_us = now_us(); /* the store has waited for the mirrors, not the other way round */
+    pthread_mutex_unlock(&p->mutex);
 }
 
 /* Appends it and enters it in the index. */
@@ -189,29 +196,27 @@ static bool place(struct pipeline *p, struct outlet *out, struct frame_buffer *b
 {
     struct mirror_frame *copy[MIRRORS_MAX] = {NULL};
     const struct frame *frame = &buffer->frame;
+    copy_frame(p, buffer, copy);
     enter_store(p, 1);
-    bool ok = copy_frame(p, buffer, copy, error) && segments_append(&p->written, &out->segment, buffer, error);
-    if (ok && out->number != frame->segment)
-        close_mirrored(p, out->number);
-    for (unsigned i = 0; i < p->setup.mirror_count; i++)
-        if (ok)
-            mirror_give(p->setup.mirrors[i], copy[i], frame); /* whether a failure is one of the backup's, its owner knows */
-        else
-            mirror_frame_free(copy[i]);
-    out->number = frame->segment;
+    bool ok = segments_append(&p->written, &out->segment, buffer, error);
     pthread_mutex_lock(&p->mutex);
     count_store(p, -1);
     adapt_look(&p->adapt, p->counted_us, p->store_us, p->workers);
-    if (!ok) {
-        pthread_mutex_unlock(&p->mutex);
-        return false;
+    if (ok) {
+        p->stored += FRAME_HEADER_SIZE + frame->stored_size;
+        p->took_us = now_us();
+        ok = index_add_frame(&p->index, frame, extents, count, error);
+        p->active--;
+        p->mirroring += ok && p->setup.mirror_count;
+        pthread_cond_broadcast(&p->changed);
     }
-    p->stored += FRAME_HEADER_SIZE + frame->stored_size;
-    p->took_us = now_us();
-    ok = index_add_frame(&p->index, frame, extents, count, error);
-    p->active--;
-    pthread_cond_broadcast(&p->changed);
     pthread_mutex_unlock(&p->mutex);
+    if (ok && p->setup.mirror_count)
+        give_frame(p, out, copy, frame);
+    for (unsigned i = 0; i < p->setup.mirror_count && !ok; i++)
+        mirror_frame_free(copy[i]);
+    if (ok)
+        out->number = frame->segment;
     return ok;
 }
 
@@ -280,6 +285,12 @@ static void frame_data_free(struct frame_buffer *buffer)
     buffer->capacity = 0;
 }
 
+/* Under the mutex. */
+static bool redo_fits(const struct pipeline *p, size_t size)
+{
+    return !p->sealed_bytes || p->sealed_bytes + size <= p->setup.redo_memory;
+}
+
 static void redo_work(struct pipeline *p, enum who who)
 {
     struct gb_error error = {0};
@@ -304,10 +315,10 @@ static void redo_work(struct pipeline *p, enum who who)
         s->count = job->count;
         memcpy(s->extents, job->extents, job->count * sizeof *s->extents);
         pthread_mutex_lock(&p->mutex);
-        /* While the server has not to be hurried, what comes next waits in its slots, and behind them in the server's log. */
-        while (!p->spool && !p->hurry && !p->finish && !p->stop && p->sealed_bytes && p->sealed_bytes + used > p->setup.redo_memory)
+        /* While the server need not be hurried, what comes next waits in its slots, and behind them in the server's log; and pages wait for it. */
+        while ((p->redo_waits = !p->spool && !p->hurry && !p->stop && !redo_fits(p, used)))
             wait_slice(p);
-        bool fits = p->sealed_bytes + used <= p->setup.redo_memory;
+        bool fits = redo_fits(p, used);
         pthread_mutex_unlock(&p->mutex);
         if (!fits && p->spool && spool_put(p->spool, s->buffer.data, used, &s->spool_at, &error)) {
             s->spooled = true;
@@ -558,7 +569,7 @@ void pipeline_figures(struct pipeline *p, struct pipeline_figures *f)
     pthread_mutex_lock(&p->mutex);
     f->stored = p->stored;
     f->redo_queued = p->sealed_bytes;
-    f->idle_us = p->active || p->pages.head || p->sealed_head ? now_us() - p->took_us : 0;
+    f->idle_us = !p->mirroring && (p->active || p->pages.head || p->sealed_head) ? now_us() - p->took_us : 0;
     f->queued = p->pages.head != NULL;
     f->workers = p->workers;
     count_store(p, 0);

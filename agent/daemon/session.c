@@ -70,7 +70,7 @@ struct session {
     unsigned mirror_count;
     bool told_of[MIRRORS_MAX]; /* that it has failed */
     char warnings[MIRRORS_MAX * WIRE_TEXT_MAX]; /* what has been told */
-    struct gb_error damage[MIRRORS_MAX]; /* what reading it back has found there; under send_mutex */
+    struct gb_error damage[CHOSEN_MAX]; /* what reading it back has found in each; under send_mutex */
     struct pipeline *pipeline;
     struct committer *committer; /* has taken over backup */
     uint8_t *ring;
@@ -218,20 +218,31 @@ static json_t *describe_one(const struct repository_spec *spec, const char *stat
     return one;
 }
 
-/* bytes, problem (may be NULL): of the first repository. A mirror that has not failed is in the state that the backup is in. */
+static struct gb_error damage_of(struct session *s, unsigned number)
+{
+    pthread_mutex_lock(&s->send_mutex);
+    struct gb_error damage = s->damage[number];
+    pthread_mutex_unlock(&s->send_mutex);
+    return damage;
+}
+
+/* state, bytes, problem (may be NULL): of the first repository. A mirror that has not failed is in the state that the backup is in. */
 static void describe_repositories(struct session *s, const char *state, uint64_t bytes, const char *problem, char *out, size_t size)
 {
     json_t *list = json_array();
-    json_array_append_new(list, describe_one(s->chosen.spec[0], state, bytes, problem));
+    json_array_append_new(list, describe_one(s->chosen.spec[0], damage_of(s, 0).code ? "damaged" : state, bytes, problem));
     for (unsigned i = 0; i < s->mirror_count; i++) {
-        pthread_mutex_lock(&s->send_mutex);
-        struct gb_error why = s->damage[i];
-        pthread_mutex_unlock(&s->send_mutex);
+        struct gb_error why = damage_of(s, i + 1);
         const char *own = why.code ? "damaged" : mirror_look(s->mirrors[i], MIRROR_NONE, &why) < 0 && why.code != GB_cancelled ? "failed" : state;
         json_array_append_new(list, describe_one(mirror_spec(s->mirrors[i]), own, mirror_stored(s->mirrors[i]), why.code ? why.what : NULL));
     }
     char *text = json_dumps(list, JSON_COMPACT);
-    snprintf(out, size, "%s", text ? text : "[]");
+    for (size_t i = 0; text && strlen(text) >= size && i < json_array_size(list); i++) {
+        free(text);
+        json_object_del(json_array_get(list, i), "error");
+        text = json_dumps(list, JSON_COMPACT);
+    }
+    snprintf(out, size, "%s", text && strlen(text) < size ? text : "[]");
     free(text);
     json_decref(list);
 }
@@ -266,12 +277,12 @@ static bool begin_backup(struct session *s, struct gb_error *error)
     for (unsigned i = 1; i < s->chosen.count; i++) {
         struct begin_request request = s->request;
         request.spec = s->chosen.spec[i];
-        if (!(s->mirrors[s->mirror_count] = mirror_start(&request, patience_ms(s, i), error)))
+        if (!(s->mirrors[s->mirror_count] = mirror_start(&request, chosen_required(&s->chosen, i), patience_ms(s, i), error)))
             return false;
         s->mirror_count++;
     }
     s->request.spec = s->chosen.spec[0];
-    bool ok = begin_in(&s->request, &s->repository, &s->backup, error);
+    bool ok = (s->repository = repository_open(s->request.spec, error)) && begin_in(&s->request, s->repository, &s->backup, error);
     for (unsigned i = 0; ok && i < s->mirror_count; i++)
         ok = !chosen_required(&s->chosen, i + 1) || mirror_await(s->mirrors[i], MIRROR_BEGUN, s->stop, error);
     return ok;
@@ -475,6 +486,8 @@ static enum step handle(struct session *s, uint16_t type, uint32_t size, struct 
         if ((ok = wire_get_node_progress(s->in, size, &m.progress, error))) {
             if (s->pipeline)
                 pipeline_hurry(s->pipeline, writers_wait(m.progress.stage));
+            for (unsigned i = 0; i < s->mirror_count; i++)
+                mirror_hurry(s->mirrors[i], writers_wait(m.progress.stage));
             pthread_mutex_lock(&s->send_mutex);
             s->progress = m.progress;
             pthread_mutex_unlock(&s->send_mutex);
@@ -611,20 +624,21 @@ static void finish_mirrors(struct session *s, const struct manifest *m, bool *te
     struct index *index = pipeline_finished(s->pipeline, &segments, &count);
     struct gb_error ignored = {0}, ended = {0};
     bool talks = true;
-    error_set(&ended, GB_agent_lost, "the agent was stopped");
+    error_set(&ended, GB_agent_lost, "the backup was not waited for any longer");
     for (unsigned i = 0; i < s->mirror_count; i++)
         if (!chosen_required(&s->chosen, i + 1))
             mirror_commit(s->mirrors[i], index, m, MIRROR_KEPT);
     for (unsigned i = 0; i < s->mirror_count; i++)
         while (!mirror_look(s->mirrors[i], MIRROR_PUBLISHED, &ignored)) {
-            if (talks && wait_readable(s, COMMIT_POLL_MS))
-                talks = late_message(s, tell, &ignored);
-            else if (!talks)
-                usleep(COMMIT_POLL_MS * 1000);
-            if (__atomic_load_n(s->stop, __ATOMIC_ACQUIRE))
+            if (wait_readable(s, COMMIT_POLL_MS))
+                talks = talks && late_message(s, tell, &ignored);
+            if (!talks || __atomic_load_n(s->stop, __ATOMIC_ACQUIRE))
                 mirror_give_up(s->mirrors[i], &ended);
         }
     mirrors_well(s, &ignored);
+    for (unsigned i = 0; i < s->mirror_count; i++)
+        if (mirror_look(s->mirrors[i], MIRROR_PUBLISHED, &ignored) < 0)
+            catchup_note(s->catchup, s->cluster, s->start.id, s->chosen.spec[0]->name, mirror_spec(s->mirrors[i])->name);
 }
 
 /* Reads the backup back from one repository, while this thread looks after the plugin: its ABORT, its end and the agent's end the reading, not
@@ -655,21 +669,24 @@ static bool prove(struct session *s, const struct manifest *m, bool *tell, struc
     memset(record, 0, sizeof *record);
     if (strcmp(s->start.verify, "deep") && strcmp(s->start.verify, "quick"))
         return true;
-    bool good = prove_one(s, s->repository, m, tell, record, error);
-    for (unsigned i = 0; i < s->mirror_count; i++) {
+    for (unsigned i = 0; i <= s->mirror_count; i++) {
         struct gb_error damage = {0};
         struct verified other = {0};
-        struct mirror *mirror = s->mirrors[i];
-        if (mirror_look(mirror, MIRROR_PUBLISHED, &damage) <= 0 ||
-            prove_one(s, mirror_repository(mirror), mirror_manifest(mirror), tell, &other, &damage))
+        struct mirror *mirror = i ? s->mirrors[i - 1] : NULL;
+        if (mirror && mirror_look(mirror, MIRROR_PUBLISHED, &damage) <= 0)
+            continue;
+        if (mirror ? prove_one(s, mirror_repository(mirror), mirror_manifest(mirror), tell, &other, &damage)
+                   : prove_one(s, s->repository, m, tell, record, &damage))
             continue;
         pthread_mutex_lock(&s->send_mutex);
         s->damage[i] = damage;
         pthread_mutex_unlock(&s->send_mutex);
-        if (chosen_required(&s->chosen, i + 1))
-            good = error_set(error, damage.code, "repository %s: %s", mirror_spec(mirror)->name, damage.what);
+        if (!mirror)
+            error_copy(error, &damage);
+        else if (chosen_required(&s->chosen, i) && !error->code)
+            error_set(error, damage.code, "repository %s: %s", mirror_spec(mirror)->name, damage.what);
     }
-    return good;
+    return !error->code;
 }
 
 /* Looks after what no message tells: a failure inside, a store that takes nothing, the agent's own end. */
@@ -726,8 +743,8 @@ static void read_resynced(struct session *s, struct wire_facts *facts)
     }
 }
 
-/* Where a mirror has the backup, what has expired there goes; where it has not, it is owed. A repository that hangs is waited for. */
-static void end_mirrors(struct session *s, bool stored, bool committed)
+/* Where a mirror has the backup, what has expired there goes; a repository that hangs is waited for. */
+static void end_mirrors(struct session *s, bool committed)
 {
     for (unsigned i = 0; i < s->mirror_count; i++) {
         struct gb_error why = {0};
@@ -736,9 +753,7 @@ static void end_mirrors(struct session *s, bool stored, bool committed)
         if (why.code)
             shutdown(s->fd, SHUT_WR); /* the end, for the plugin: what follows may take as long as the repository hangs */
         mirror_free(s->mirrors[i]);
-        if (stored && !kept)
-            catchup_note(s->catchup, s->cluster, s->start.id, s->chosen.spec[0]->name, spec->name);
-        else if (committed)
+        if (committed && kept)
             expiry_run(spec, s->cluster, s->start.id, s->catalog, s->stop);
     }
 }
@@ -794,7 +809,7 @@ static void run_backup(struct session *s)
         daemon_log(s->start.id, "%s: %s", state, error.what);
         failed_begun = begun && !stored && s->repository && error.code != GB_cancelled;
         if (begun) {
-            describe_repositories(s, state, 0, error.what, repositories, sizeof repositories);
+            describe_repositories(s, stored ? "succeeded" : state, manifest.stored_bytes, error.what, repositories, sizeof repositories);
             catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, state, NULL, repositories, s->warnings, &error, s->started_at);
             if (verified.verified_at)
                 catalog_verified(s->catalog, s->cluster, s->start.id, &verified);
@@ -806,17 +821,17 @@ static void run_backup(struct session *s)
         mirror_give_up(s->mirrors[i], failed_begun ? &error : &never);
     committer_end(s->committer, &ignored);
     pipeline_stop(s->pipeline);
-    end_mirrors(s, stored, committed);
-    pipeline_abort(s->pipeline);
     if (s->backup)
         repository_abort(s->backup);
-    manifest_free(&manifest);
     if (failed_begun)
         runs_note_failed(s->repository, s->cluster, s->start.id, &error);
     if (committed) {
         runs_note_good(s->repository, s->cluster);
         expiry_run(&s->repository->spec, s->cluster, s->start.id, s->catalog, s->stop);
     }
+    end_mirrors(s, committed);
+    pipeline_abort(s->pipeline);
+    manifest_free(&manifest);
     repository_close(s->repository);
     OPENSSL_cleanse(&s->key, sizeof s->key);
     if (s->ring)

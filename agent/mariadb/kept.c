@@ -50,7 +50,10 @@ const char *kept_row_sql(char out[KEPT_SQL_MAX], const char *cluster, const char
                      sql_time(b->hold_until, hold), b->reason, sql_time(b->expires_at, expires),
                      cluster, b->id);
     if (*repository)
-        snprintf(out + n, KEPT_SQL_MAX - (size_t)n, " AND IFNULL(%s, '$[0]') = '$[0]'",
+        snprintf(out + n, KEPT_SQL_MAX - (size_t)n,
+                 " AND IF(JSON_VALID(repositories), IFNULL(%s, '') = "
+                 "REPLACE(IFNULL(JSON_UNQUOTE(JSON_SEARCH(repositories, 'one', 'succeeded', NULL, "
+                 "'$[*].state')), ''), '.state', ''), TRUE)",
                  entry_sql(repository, "", place));
     return out;
 }
@@ -100,8 +103,9 @@ static const char *nowhere_sql(char out[KEPT_SQL_MAX], const char *cluster, cons
              "LEFT JOIN galera_backup.backup_log ON "
              "backup_log.cluster = backups.cluster AND backup_log.id = backups.id WHERE "
              "backups.cluster = '%s' AND backups.id = '%s' AND "
-             "(NOT JSON_VALID(repositories) OR JSON_SEARCH(repositories, 'one', 'succeeded', NULL, "
-             "'$[*].state') IS NULL)",
+             "(NOT JSON_VALID(repositories) OR COALESCE(JSON_SEARCH(repositories, 'one', "
+             "'succeeded', NULL, '$[*].state'), "
+             "JSON_SEARCH(repositories, 'one', 'damaged', NULL, '$[*].state')) IS NULL)",
              cluster, id);
     return out;
 }

@@ -71,7 +71,7 @@ def bulk_threads_have_low_priority_and_no_others():
     readers = wait_for(lambda: threads(s.server.process, 'gb-reader'), 20, 'the readers')
     prompt = threads(s.server.process, 'gb-prompt')
     workers = threads(s.agent.process, 'gb-worker')
-    redo = {**threads(s.server.process, 'gb-redo-early'), **threads(s.agent.process, 'gb-redo-early')}
+    redo = {**threads(s.server.process, 'gb-redo-early'), **threads(s.agent.process, 'gb-redo-early'), **threads(s.agent.process, 'gb-catch-up')}
     others = {**threads(s.server.process, ''), **threads(s.agent.process, '')}
     s.cancel(backup)
     assert len(readers) == 2 and set(readers.values()) == {READER_NICE}, readers
