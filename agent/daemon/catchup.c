@@ -10,8 +10,8 @@
 #include "common/priority.h"
 
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define FILE_NAME  "catch-up.json"
 #define FIRST_MS   10000u        /* after the backup, and after the start */
@@ -61,13 +61,14 @@ static size_t find(const struct catchup *c, const json_t *entry)
 /* The repository is there, and has the backup no longer. */
 static bool is_gone(struct repository *r, const char *cluster, const char *id)
 {
-    char name[WIRE_NAME_MAX + WIRE_ID_MAX + 32];
-    struct gb_error error = {0};
+    char prefix[WIRE_NAME_MAX + WIRE_ID_MAX + 16], name[sizeof prefix + 16];
+    struct gb_error why = {0}, ignored = {0};
     struct identity identity;
     uint64_t size;
-    snprintf(name, sizeof name, "%s/backups/%s/backup.json", cluster, id);
-    return r && !storage_size(r->storage, name, &size, &error) && error.code == GB_not_found &&
-           (error_clear(&error), true) && identity_read(&identity, r->storage, cluster, &error);
+    repository_prefix(prefix, sizeof prefix, cluster, id);
+    snprintf(name, sizeof name, "%s/backup.json", prefix);
+    return r && !storage_size(r->storage, name, &size, &why) && why.code == GB_not_found &&
+           identity_read(&identity, r->storage, cluster, &ignored);
 }
 
 /* Whether nothing more can or need be done. */
@@ -87,11 +88,11 @@ static bool copy_one(struct catchup *c, const json_t *entry)
     struct copy_request request = {
         .state_dir = c->config->state_dir, .threads = 1, .stop = &c->stop};
     enum copy_outcome outcome;
-    bool there = false, copied = false;
+    bool copied = false;
     if (to && cluster_name_valid(cluster) && label_valid(id)) {
         repository_prefix(prefix, sizeof prefix, cluster, id);
-        there = manifest_read(&m, from->storage, prefix, &from->trusted, &error);
-        copied = there && repository_copy(from, to, &m, &request, &outcome, &error);
+        copied = manifest_read(&m, from->storage, prefix, &from->trusted, &error) &&
+                 repository_copy(from, to, &m, &request, &outcome, &error);
     }
     if (copied) {
         runs_note_good(to, cluster);

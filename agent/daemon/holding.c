@@ -3,8 +3,6 @@
 #include "agent/daemon/errand.h"
 #include "agent/repository/hold.h"
 
-#include <string.h>
-
 struct holding {
     const struct holding_request *request;
     const struct repository_spec *spec;

@@ -285,13 +285,10 @@ static bool copy_beside(const struct copy *c, const char *object, bool may, stru
 
 static bool write_keys(struct copy *c, struct gb_error *error)
 {
-    struct envelope envelope = {.count = 0};
-    bool ok = true;
-    if (!c->seal)
-        return !c->manifest->encryption.on || copy_beside(c, "keys.json", false, error);
-    for (unsigned i = 0; ok && i < c->recipients.count; i++)
-        ok = envelope_add(&envelope, &c->sealed.encryption.key, &c->recipients.key[i], error);
-    return ok && backup_keys_write(c->to->storage, c->prefix, c->sealed.encryption.key.identity, &envelope, true, error);
+    struct manifest_encryption *e = &c->sealed.encryption;
+    if (c->seal)
+        return backup_keys_make(c->to->storage, c->prefix, &e->key, &c->recipients, e->key_ids, sizeof e->key_ids, error);
+    return !c->manifest->encryption.on || copy_beside(c, "keys.json", false, error);
 }
 
 /* From then on it is there. */

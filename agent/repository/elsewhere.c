@@ -71,24 +71,35 @@ void elsewhere_of(struct elsewhere *e, const struct manifest *m)
     repository_prefix(e->prefix, sizeof e->prefix, m->cluster, m->id);
 }
 
-/* Whoever is trusted here must have signed what is taken from there, too. */
-static bool open_place(const struct elsewhere *e, struct place *p, struct gb_error *error)
+bool elsewhere_manifest(struct repository *home, struct repository *other, const char *prefix, const char *nonce, struct manifest *m,
+                        struct gb_error *error)
 {
     struct manifest again;
+    struct gb_error why = {0};
+    if (!manifest_read(m, other->storage, prefix, &other->trusted, &why) ||
+        (home->trusted.count && !manifest_read(&again, other->storage, prefix, &home->trusted, &why))) {
+        manifest_free(m);
+        if (why.code == GB_not_found)
+            return error_set(error, GB_not_found, "%s is not in %s", prefix, storage_describe(other->storage));
+        error_copy(error, &why);
+        return false;
+    }
+    if (home->trusted.count)
+        manifest_free(&again);
+    if (!nonce || !strcmp(m->nonce, nonce))
+        return true;
+    manifest_free(m);
+    return error_set(error, GB_not_found, "%s in %s is another backup: its nonce is not that of the one here", prefix, storage_describe(other->storage));
+}
+
+static bool open_place(const struct elsewhere *e, struct place *p, struct gb_error *error)
+{
     struct stat st;
     if (!repository_is_remote(&p->spec) && stat(p->spec.path, &st)) /* to open it would make it */
         return error_set_errno(error, GB_repository_unreachable, errno, "%s", p->spec.path);
-    if (!(p->repository = repository_open(&p->spec, error)) ||
-        !manifest_read(&p->manifest, p->repository->storage, e->prefix, &p->repository->trusted, error))
-        return false;
-    if (strcmp(p->manifest.nonce, e->manifest->nonce))
-        return error_set(error, GB_not_found, "%s has another backup of that id", p->spec.name);
-    if (e->home->trusted.count) {
-        if (!manifest_read(&again, p->repository->storage, e->prefix, &e->home->trusted, error))
-            return false;
-        manifest_free(&again);
-    }
-    return repository_unlock(p->repository, &p->manifest, error);
+    return (p->repository = repository_open(&p->spec, error)) &&
+           elsewhere_manifest(e->home, p->repository, e->prefix, e->manifest->nonce, &p->manifest, error) &&
+           repository_unlock(p->repository, &p->manifest, error);
 }
 
 /* NULL: it is of no use. */

@@ -12,6 +12,11 @@
 
 #include "agent/repository/repository.h"
 
+/* The manifest of the backup of that prefix in another repository; whoever is trusted here must have signed it, too. nonce: that it must have; NULL: any.
+   Errors: GB_not_found (also: it is another backup), those of manifest_read(). */
+bool elsewhere_manifest(struct repository *home, struct repository *other, const char *prefix, const char *nonce, struct manifest *manifest,
+                        struct gb_error *error);
+
 struct elsewhere;
 
 /* home: the repository that is read; specs: those that may have it too, home among them or not; copied. say (may be NULL) is told once of each object that is

@@ -46,7 +46,7 @@ bool backup_keys_read(struct storage *storage, const char *prefix, const uint8_t
     return ok;
 }
 
-bool backup_keys_write(struct storage *storage, const char *prefix, const uint8_t identity[SEAL_IDENTITY_SIZE], const struct envelope *envelope,
+static bool write_keys(struct storage *storage, const char *prefix, const uint8_t identity[SEAL_IDENTITY_SIZE], const struct envelope *envelope,
                        bool first, struct gb_error *error)
 {
     char name[NAME_SIZE], nonce[2 * SEAL_IDENTITY_SIZE + 1], *plain = envelope_text(envelope);
@@ -64,6 +64,23 @@ bool backup_keys_write(struct storage *storage, const char *prefix, const uint8_
     json_decref(root);
     free(plain);
     return ok;
+}
+
+bool backup_keys_make(struct storage *storage, const char *prefix, const struct seal_key *key, const struct crypto_keys *recipients, char *ids,
+                      size_t ids_size, struct gb_error *error)
+{
+    struct envelope envelope = {.count = 0};
+    bool ok = true;
+    for (unsigned i = 0; ok && i < recipients->count; i++)
+        ok = envelope_add(&envelope, key, &recipients->key[i], error);
+    envelope_ids(&envelope, ids, ids_size);
+    return ok && write_keys(storage, prefix, key->identity, &envelope, true, error);
+}
+
+bool backup_keys_replace(struct storage *storage, const char *prefix, const uint8_t identity[SEAL_IDENTITY_SIZE], const struct envelope *envelope,
+                         struct gb_error *error)
+{
+    return write_keys(storage, prefix, identity, envelope, false, error);
 }
 
 /* ---- who reads ---- */
@@ -131,7 +148,7 @@ bool repository_rekey(struct repository *r, const struct manifest *m, const stru
     snprintf(name, sizeof name, "%s/backup.json", prefix);
     bool ok = lock && storage_size(r->storage, name, &size, error) && backup_keys_read(r->storage, prefix, m->encryption.key.identity, &envelope, error) &&
               change_envelope(&envelope, m, recipients, without, error) &&
-              backup_keys_write(r->storage, prefix, m->encryption.key.identity, &envelope, false, error);
+              backup_keys_replace(r->storage, prefix, m->encryption.key.identity, &envelope, error);
     storage_unlock(lock);
     return ok;
 }

@@ -12,9 +12,13 @@
 /* prefix: of the backup, identity: its nonce. Errors: GB_corrupt_backup (it is not there, has been changed, or is another backup's), those of the storage. */
 bool backup_keys_read(struct storage *storage, const char *prefix, const uint8_t identity[SEAL_IDENTITY_SIZE], struct envelope *envelope,
                       struct gb_error *error);
-/* first: with the backup, as an object like its others; else over what is there. Errors: GB_store_failed, GB_no_space, GB_internal. */
-bool backup_keys_write(struct storage *storage, const char *prefix, const uint8_t identity[SEAL_IDENTITY_SIZE], const struct envelope *envelope,
-                       bool first, struct gb_error *error);
+/* With the backup, as an object like its others: its data key, wrapped for each recipient; their ids to ids. Errors: GB_bad_key (too many recipients),
+   GB_store_failed, GB_no_space, GB_internal. */
+bool backup_keys_make(struct storage *storage, const char *prefix, const struct seal_key *key, const struct crypto_keys *recipients, char *ids,
+                      size_t ids_size, struct gb_error *error);
+/* Over what is there. Errors: GB_store_failed, GB_no_space, GB_internal. */
+bool backup_keys_replace(struct storage *storage, const char *prefix, const uint8_t identity[SEAL_IDENTITY_SIZE], const struct envelope *envelope,
+                         struct gb_error *error);
 
 /* Whom a backup is encrypted for, and who signs it: both empty at first, and to be freed in any case. Errors: GB_bad_key. */
 bool writer_keys_load(const struct repository_keys *settings, struct crypto_keys *recipients, struct crypto_keys *signer,

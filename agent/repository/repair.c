@@ -1,5 +1,6 @@
 /* What is damaged of a backup, made anew from another repository; see repair.h. */
 #include "agent/repository/repair.h"
+#include "agent/repository/elsewhere.h"
 #include "agent/repository/keys.h"
 #include "agent/repository/transfer.h"
 
@@ -19,37 +20,6 @@ struct repair {
     bool ready;                 /* anew can be used */
     struct gb_error unready;    /* else why not */
 };
-
-/* ---- the other copy ---- */
-
-/* Whoever is trusted here must have signed it, too. */
-static bool read_other(struct repository *home, struct repository *other, const char *prefix, struct manifest *m, struct gb_error *error)
-{
-    struct manifest again;
-    struct gb_error why = {0};
-    if (!manifest_read(m, other->storage, prefix, &other->trusted, &why) ||
-        (home->trusted.count && !manifest_read(&again, other->storage, prefix, &home->trusted, &why))) {
-        manifest_free(m);
-        if (why.code == GB_not_found)
-            return error_set(error, GB_not_found, "%s is not in %s", prefix, storage_describe(other->storage));
-        error_copy(error, &why);
-        return false;
-    }
-    if (home->trusted.count)
-        manifest_free(&again);
-    return true;
-}
-
-static bool find_other(struct repository *home, struct repository *other, const struct manifest *mine, const char *prefix, struct manifest *theirs,
-                       struct gb_error *error)
-{
-    if (!read_other(home, other, prefix, theirs, error))
-        return false;
-    if (!strcmp(theirs->nonce, mine->nonce))
-        return true;
-    manifest_free(theirs);
-    return error_set(error, GB_not_found, "%s in %s is another backup: its nonce is not that of the one here", prefix, storage_describe(other->storage));
-}
 
 /* ---- objects ---- */
 
@@ -110,7 +80,7 @@ bool repository_repair(struct repository *home, struct repository *other, const 
     repository_prefix(r.prefix, sizeof r.prefix, m->cluster, m->id);
     index_init(&r.index);
     snprintf(name, sizeof name, "%s/backup.json", r.prefix);
-    bool ok = find_other(home, other, m, r.prefix, &r.theirs, error) && (lock = repository_lock(home, r.prefix, error)) &&
+    bool ok = elsewhere_manifest(home, other, r.prefix, m->nonce, &r.theirs, error) && (lock = repository_lock(home, r.prefix, error)) &&
               storage_size(home->storage, name, &size, error); /* else it has just been removed */
     if (ok)
         begin(&r, request);
@@ -160,7 +130,7 @@ static bool replace_keys(const struct repair *r, struct gb_error *error)
                          storage_describe(r->other->storage));
     const uint8_t *identity = r->mine.encryption.key.identity;
     return backup_keys_read(r->other->storage, r->prefix, identity, &envelope, error) &&
-           backup_keys_write(r->home->storage, r->prefix, identity, &envelope, false, error);
+           backup_keys_replace(r->home->storage, r->prefix, identity, &envelope, error);
 }
 
 bool repository_repair_keys(struct repository *home, struct repository *other, const struct manifest *m, bool *mended, struct gb_error *error)
@@ -172,7 +142,7 @@ bool repository_repair_keys(struct repository *home, struct repository *other, c
         return true;
     repository_prefix(r.prefix, sizeof r.prefix, m->cluster, m->id);
     if (is_damaged(&r, error))
-        *mended = find_other(home, other, m, r.prefix, &r.theirs, error) && (lock = repository_lock(home, r.prefix, error)) && replace_keys(&r, error);
+        *mended = elsewhere_manifest(home, other, r.prefix, m->nonce, &r.theirs, error) && (lock = repository_lock(home, r.prefix, error)) && replace_keys(&r, error);
     storage_unlock(lock);
     manifest_free(&r.theirs);
     return !error->code;
@@ -219,7 +189,7 @@ bool repository_repair_manifest(struct repository *home, struct repository *othe
     struct repair r = {.home = home, .other = other};
     struct storage_lock *lock = NULL;
     repository_prefix(r.prefix, sizeof r.prefix, cluster, label);
-    bool ok = read_other(home, other, r.prefix, &r.theirs, error) && (lock = repository_lock(home, r.prefix, error)) && is_copy(&r, error) &&
+    bool ok = elsewhere_manifest(home, other, r.prefix, NULL, &r.theirs, error) && (lock = repository_lock(home, r.prefix, error)) && is_copy(&r, error) &&
               replace_manifest(&r, error);
     storage_unlock(lock);
     manifest_free(&r.theirs);

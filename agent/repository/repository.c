@@ -560,12 +560,7 @@ static bool take_keys(struct repository_backup *b, const struct repository_keys 
 /* At the end, for a passphrase takes its time. */
 static bool write_envelope(const struct repository_backup *b, struct manifest *m, struct gb_error *error)
 {
-    struct envelope envelope = {.count = 0};
-    bool ok = true;
-    for (unsigned i = 0; ok && i < b->recipients.count; i++)
-        ok = envelope_add(&envelope, &b->key, &b->recipients.key[i], error);
-    envelope_ids(&envelope, m->encryption.key_ids, sizeof m->encryption.key_ids);
-    return ok && backup_keys_write(b->repository->storage, b->prefix, b->key.identity, &envelope, true, error);
+    return backup_keys_make(b->repository->storage, b->prefix, &b->key, &b->recipients, m->encryption.key_ids, sizeof m->encryption.key_ids, error);
 }
 
 struct repository_backup *repository_begin(struct repository *r, const char *cluster, const char *label, const struct seal_key *key,
