@@ -823,6 +823,21 @@ uint64_t files_window_bytes(struct files *f, char *largest, size_t size)
   return s.bytes;
 }
 
+/* Undo tablespaces are made with 10 MiB, of which most is never used; others have little that is not. */
+static uint64_t used_bytes(const char *full, uint64_t size)
+{
+  uint8_t head[HEAD_SIZE];
+  struct space_info info;
+  struct gb_error ignored = {0};
+  bool zero;
+  int fd = open(full, O_RDONLY | O_CLOEXEC);
+  bool known = fd >= 0 && pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head && space_parse(head, sizeof head, &info, &zero, &ignored);
+  if (fd >= 0)
+    close(fd);
+  uint64_t used = known ? (uint64_t)info.free_limit * info.format.page_size : size;
+  return used < size ? used : size;
+}
+
 uint64_t files_estimate(const char *datadir)
 {
   uint64_t bytes = 0;
@@ -836,8 +851,10 @@ uint64_t files_estimate(const char *datadir)
     snprintf(full, sizeof full, "%s%s", datadir, e->d_name);
     if (stat(full, &st))
       continue;
-    if (S_ISREG(st.st_mode) && (!strncmp(e->d_name, "ibdata", 6) || !strncmp(e->d_name, "undo", 4)))
+    if (S_ISREG(st.st_mode) && !strncmp(e->d_name, "ibdata", 6))
       bytes += (uint64_t)st.st_size;
+    if (S_ISREG(st.st_mode) && !strncmp(e->d_name, "undo", 4))
+      bytes += used_bytes(full, (uint64_t)st.st_size);
     DIR *database = S_ISDIR(st.st_mode) ? opendir(full) : NULL;
     for (struct dirent *file; database && (file = readdir(database));)
     {
