@@ -18,6 +18,7 @@
 #define WINDOW_SLACK_NS  20000000
 #define SMALL_INDEX    (1 << 20) /* bytes of a .MAI that may be copied once more for its header alone */
 #define HEAD_SIZE      4096u
+#define UNUSED_MAX     (8u << 20) /* an extension is of four extents, undo tablespaces begin with ten MiB */
 #define INDEXES_MAX    64u /* of a table */
 
 struct extension
@@ -823,19 +824,22 @@ uint64_t files_window_bytes(struct files *f, char *largest, size_t size)
   return s.bytes;
 }
 
-/* Undo tablespaces are made with 10 MiB, of which most is never used; others have little that is not. */
+/* Of a tablespace: what is behind its free limit is not copied. The first page on disk may be an older one, so no more is left out than
+   what the server makes a file larger by at once. */
 static uint64_t used_bytes(const char *full, uint64_t size)
 {
   uint8_t head[HEAD_SIZE];
   struct space_info info;
   struct gb_error ignored = {0};
   bool zero;
+  if (size < UNUSED_MAX / 8)
+    return size;
   int fd = open(full, O_RDONLY | O_CLOEXEC);
   bool known = fd >= 0 && pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head && space_parse(head, sizeof head, &info, &zero, &ignored);
   if (fd >= 0)
     close(fd);
   uint64_t used = known ? (uint64_t)info.free_limit * info.format.page_size : size;
-  return used < size ? used : size;
+  return used >= size ? size : used + UNUSED_MAX < size ? size - UNUSED_MAX : used;
 }
 
 uint64_t files_estimate(const char *datadir)
@@ -861,7 +865,7 @@ uint64_t files_estimate(const char *datadir)
       char name[WIRE_PATH_MAX];
       snprintf(name, sizeof name, "%s/%s", full, file->d_name);
       if (file->d_name[0] != '.' && !stat(name, &st) && S_ISREG(st.st_mode))
-        bytes += (uint64_t)st.st_size;
+        bytes += ends_with(name, ".ibd") ? used_bytes(name, (uint64_t)st.st_size) : (uint64_t)st.st_size;
     }
     if (database)
       closedir(database);

@@ -226,6 +226,10 @@ def a_failed_run_says_why_in_status_and_list():
 @suite.test
 def a_rate_limit_is_the_bottleneck_and_the_eta_comes_true():
     s = scene()
+    # a table that is not on disk yet is read in no time
+    s.node.execute('SET GLOBAL innodb_max_dirty_pages_pct = 0')
+    wait_for(lambda: s.node.status('Innodb_buffer_pool_pages_dirty') == '0', 30, 'all pages to be on disk')
+    s.node.execute('SET GLOBAL innodb_max_dirty_pages_pct = DEFAULT')
     backups.start(s.node, rate='12M')
     s.wait_status(30, 'two seconds of copying', lambda row: row['stage'] == 'COPY' and row['stage_s'] >= 2)
     row = s.status()
@@ -239,10 +243,10 @@ def a_rate_limit_is_the_bottleneck_and_the_eta_comes_true():
     s.wait_status(60, 'the end of the copy', copied)
     end = foretold.pop()[0]
     s.idle()
-    ratios = [eta / (end - at) for at, eta in foretold if end - at > 2]
+    ratios = [(eta - 0.5) / (end - at) for at, eta in foretold if end - at > 2]  # whole seconds, rounded up
     assert len(ratios) > 5, ratios
     say(f'  12 MiB/s: {foretold[0][1]} s foretold, {end - foretold[0][0]:.1f} s it took; in the median {measure.median(ratios):.2f} times as long')
-    assert 1 / 1.7 < measure.median(ratios) < 1.7, foretold
+    assert 0.6 < measure.median(ratios) < 1.7, foretold[::20]
 
 
 @suite.test
