@@ -436,7 +436,7 @@ bool wire_put_progress(struct bytes_writer *w, const struct wire_progress *m)
     bytes_put_u64(w, m->bytes_stored);
     bytes_put_u64(w, m->store_rate);
     bytes_put_u8(w, m->bottleneck);
-    bytes_put_u64(w, m->redo_queued);
+    bytes_put_u8(w, m->redo_full);
     S(repositories);
     return !w->failed;
 }
@@ -445,7 +445,7 @@ READER(progress, struct wire_progress)
     m->bytes_stored = bytes_get_u64(&r);
     m->store_rate = bytes_get_u64(&r);
     m->bottleneck = bytes_get_u8(&r);
-    m->redo_queued = bytes_get_u64(&r);
+    m->redo_full = bytes_get_u8(&r);
     G(repositories);
 READER_END(progress)
 

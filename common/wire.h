@@ -232,7 +232,7 @@ struct wire_progress {
     uint64_t bytes_stored;
     uint64_t store_rate;    /* bytes a second, lately */
     uint8_t bottleneck;     /* 0 unknown, 1 cpu, 2 store: what the agent's workers wait for */
-    uint64_t redo_queued;   /* bytes of sealed redo in memory */
+    uint8_t redo_full;      /* bool: sealed redo has half of the memory that it may have, and no spool */
     char repositories[WIRE_JSON_MAX]; /* JSON array: name, state, bytes, error */
 };
 

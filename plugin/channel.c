@@ -447,6 +447,7 @@ static void note_progress(const struct wire_progress *m)
   struct progress *p = progress_lock();
   p->bytes_stored = m->bytes_stored;
   p->store_rate = m->store_rate;
+  p->redo_full = m->redo_full;
   p->agent_bottleneck = m->bottleneck == 2 ? BOTTLENECK_STORE : m->bottleneck == 1 ? BOTTLENECK_CPU : BOTTLENECK_NONE;
   snprintf(p->repositories, sizeof p->repositories, "%.*s", (int)sizeof p->repositories - 1, m->repositories);
   progress_unlock();

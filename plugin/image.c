@@ -315,6 +315,26 @@ static uint64_t count_alters(struct backup *b)
   return sql_status_number(b->sql, "Com_alter_table", &b->error);
 }
 
+/* From FLUSH on the agent takes redo as it comes: it begins with room for that. */
+static enum outcome wait_redo_room(struct backup *b)
+{
+  bool waited = false;
+  for (;; waited = true)
+  {
+    struct progress p;
+    progress_get(&p);
+    if (!p.redo_full)
+      break;
+    watch_waiting_for("the repository to take redo");
+    if (!backup_tick(b))
+      return FAILED;
+    usleep(WAIT_MS * 1000);
+  }
+  if (waited)
+    watch_waiting_for("");
+  return TAKEN;
+}
+
 static enum outcome copy(struct backup *b)
 {
   backup_set_stage(b, "COPY");
@@ -342,7 +362,7 @@ static enum outcome copy(struct backup *b)
       return FAILED;
     inventory_load(b->inventory, &load);
     if (load.queued_bytes < PENDING_MAX)
-      return TAKEN;
+      return wait_redo_room(b);
     if (round == PENDING_ROUNDS)
     {
       error_set(&b->error, GB_ddl_storm, "new tablespaces appear as fast as they are copied, %s the largest", load.largest);

@@ -27,6 +27,7 @@ struct progress
   uint64_t eta_rate;        /* read_rate, smoothed over some seconds */
   uint8_t bottleneck;       /* enum bottleneck */
   uint8_t agent_bottleneck; /* the agent's own word: CPU, STORE or NONE */
+  bool redo_full;           /* the agent's: its memory for redo is half full, or fuller */
   char waiting_for[256];
   bool desynced;
   uint64_t desynced_us, resynced_us;

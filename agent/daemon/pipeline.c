@@ -568,7 +568,7 @@ void pipeline_figures(struct pipeline *p, struct pipeline_figures *f)
 {
     pthread_mutex_lock(&p->mutex);
     f->stored = p->stored;
-    f->redo_queued = p->sealed_bytes;
+    f->redo_full = !p->spool && p->sealed_bytes >= p->setup.redo_memory / 2;
     f->idle_us = !p->mirroring && (p->active || p->pages.head || p->sealed_head) ? now_us() - p->took_us : 0;
     f->queued = p->pages.head != NULL;
     f->workers = p->workers;

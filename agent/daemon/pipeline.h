@@ -54,7 +54,8 @@ bool pipeline_finish(struct pipeline *pipeline, const bool *stop, struct gb_erro
 struct index *pipeline_finished(struct pipeline *pipeline, const struct object_info **segments, size_t *count);
 
 struct pipeline_figures {
-    uint64_t stored, redo_queued;
+    uint64_t stored;
+    bool redo_full;   /* sealed redo has half of redo_memory, and no spool */
     uint64_t idle_us; /* since the store last took something while something waited; 0: nothing waits */
     bool queued;       /* slots wait for a worker */
     uint64_t store_us; /* time that threads have spent in the store, all together, calls under way included */

@@ -378,7 +378,7 @@ static void *alive_main(void *argument)
         m.bottleneck = waits_for(&f, f.store_us - store_us, passed);
         store_us = f.store_us;
         at = now;
-        m.redo_queued = f.redo_queued;
+        m.redo_full = f.redo_full;
         last = f.stored;
         describe_repositories(s, "running", f.stored, NULL, m.repositories, sizeof m.repositories);
         send_progress(s, &m);

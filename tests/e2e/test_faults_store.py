@@ -273,6 +273,38 @@ def redo_waits_in_the_log_while_nothing_hurries():
     s.next_succeeds()
 
 
+@suite.test
+def flush_waits_for_room_for_redo():
+    """From FLUSH on redo can't wait in the server's log: what fills redo-memory in COPY is stored first."""
+    s = shared()
+    store = processes.Stall('store-small')
+    s.restart_agent(store.environment, redo_memory='1M')
+    try:
+        backup = backups.start(s.node, rate='8M')
+        wait_for(lambda: int(backups.state(s.node)['bytes_done']) > 4 << 20, 20, 'pages')
+        store.begin()
+        backups.call(s.node, 'BACKUP_SET', '{"rate": 0}')  # the rest fits into the ring
+
+        def waits():
+            redo(s, 1)
+            figures = backups.state(s.node)
+            assert figures['stage'] == 'COPY', figures
+            return figures['waiting_for'] == 'the repository to take redo'
+        wait_for(waits, 20, 'the backup to wait for room')
+        store.end()
+        backups.hold(s.node, 'PAUSED')
+        backups.wait_held(s.node, 'PAUSED')
+        expected = oracle.take(s.node)
+        backups.release(s.node)
+        figures = backups.wait_end(s.node, backup)
+        assert figures['state'] == 'succeeded', figures['error']
+        say(f'  {restored.verify(s.agent, backup, expected)}')
+    finally:
+        store.end()
+        s.restart_agent(redo_memory=None)
+    s.next_succeeds()
+
+
 def redo_without_room(words, **options):
     s = shared()
     with Spooling(**options) as spooling:

@@ -173,7 +173,7 @@ static void fill_progress(struct wire_progress *m)
     m->bytes_stored = 0x2000000001u;
     m->store_rate = 0x2000000002u;
     m->bottleneck = 2;
-    m->redo_queued = 0x2000000003u;
+    m->redo_full = 1;
     TEXT(repositories, "[{\"state\":\"running\"}]");
 }
 
