@@ -520,4 +520,28 @@ def a_create_table_that_fails_before_the_pause_leaves_nothing_behind():
     s.compare(backup, expected)
 
 
+@suite.test
+def an_aria_table_made_anew_while_it_is_opened_is_copied_again():
+    """The index file of one table, open, was read by the header of the other that has taken its place."""
+    s = shared()
+    wide = ', '.join([f'c{n} VARCHAR(40), KEY (c{n}, c{n + 1}, c{n + 2})' for n in range(60)] + [f'c{n} VARCHAR(40)' for n in range(60, 300)])  # a header of several blocks
+    s.server.execute('CREATE TABLE d.large (id INT PRIMARY KEY, v LONGBLOB) ENGINE=InnoDB',
+                     'INSERT INTO d.large SELECT seq, REPEAT(RANDOM_BYTES(1024), 1000) FROM seq_1_to_20',
+                     f'CREATE TABLE d.anew (id INT PRIMARY KEY, {wide}) ENGINE=Aria TRANSACTIONAL=1',
+                     'INSERT INTO d.anew (id, c1, c29) SELECT seq, MD5(seq), MD5(-seq) FROM seq_1_to_20000', 'FLUSH TABLES')
+    backup = s.held('COPY', rate='20M', threads=1)
+    s.stall.begin('open /d/anew.MAI')
+    backups.release(s.server)
+    soon(s.stall.reached, 'the scan to look at the table')
+    s.stall.end()
+    load.seconds(0.02)  # one that waits looks every millisecond
+    s.stall.begin('open:2 /d/anew.MAI')  # the file, its header; it is larger than the other
+    soon(s.stall.reached, 'the index to be open and its header not read')
+    s.server.execute('DROP TABLE d.anew', 'CREATE TABLE d.anew (id INT PRIMARY KEY) ENGINE=Aria TRANSACTIONAL=1',
+                     'INSERT INTO d.anew SELECT seq FROM seq_1_to_1000')
+    s.stall.end()
+    s.compare(backup, s.finish(backup))
+    s.server.execute('DROP TABLE d.anew, d.large')
+
+
 suite.main()

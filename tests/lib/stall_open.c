@@ -1,7 +1,7 @@
 /*
   Files that can't be opened: loaded with LD_PRELOAD by tests, into a server. GB_STALL_FILE has lines "open END" and "stat
   END"; the first that opens for reading, or stats, a path with that end waits until the file is no more. Its line is then in
-  GB_STALL_FILE.reached.
+  GB_STALL_FILE.reached. "open:N END": the Nth that opens it, of the line last looked for alone.
 */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -21,10 +21,24 @@
 static bool is_for(const char *line, const char *call, const char *path)
 {
     size_t n = strlen(call), m = strlen(path);
-    if (strncmp(line, call, n) || line[n] != ' ')
+    if (strncmp(line, call, n) || !strchr(" :", line[n]))
         return false;
-    const char *end = line + n + 1;
+    const char *end = line + strcspn(line, " ");
+    end += *end == ' ';
     return *end && strlen(end) <= m && !strcmp(path + m - strlen(end), end);
+}
+
+/* Whether the call is the one that the line means. Under the mutex. */
+static bool its_turn(const char *line)
+{
+    static char counted[LINE];
+    static unsigned long count;
+    const char *colon = memchr(line, ':', strcspn(line, " "));
+    if (strcmp(counted, line)) {
+        strcpy(counted, line);
+        count = 0;
+    }
+    return !colon || ++count == strtoul(colon + 1, NULL, 10);
 }
 
 /* The line of the file that is for this call. */
@@ -50,7 +64,7 @@ static void stall(const char *call, const char *path)
         return;
     snprintf(name, sizeof name, "%s.reached", file);
     pthread_mutex_lock(&mutex);
-    bool first = !find(name, call, path, other);
+    bool first = !find(name, call, path, other) && its_turn(line);
     FILE *reached = first ? fopen(name, "ae") : NULL;
     if (reached) {
         fprintf(reached, "%s\n", line);

@@ -168,7 +168,7 @@ class Stall:
 
 class StallOpen:
     """The same for reading: between begin(lines) and end(), of a process with .environment the first that opens for reading
-    or stats such a path waits; a line is "open END" or "stat END", END the end of the path (tests/lib/stall_open.c)."""
+    or stats such a path waits; a line is "open END" or "stat END", END the end of the path; "open:3 END": the third (tests/lib/stall_open.c)."""
 
     def __init__(self):
         self.file = tempfile.mktemp(prefix='stall-', dir=run_dir())
