@@ -7,6 +7,7 @@
 #include "agent/daemon/errand.h"
 #include "agent/daemon/expiry.h"
 #include "agent/daemon/holding.h"
+#include "agent/daemon/peer.h"
 #include "agent/daemon/pipeline.h"
 #include "agent/daemon/proof.h"
 #include "agent/mariadb/rows.h"
@@ -18,19 +19,15 @@
 #include "common/processors.h"
 #include "common/clock.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <openssl/crypto.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/time.h>
 #include <unistd.h>
 
 #define POLL_MS        100
@@ -38,23 +35,16 @@
 #define ALIVE_MS       500    /* sign of life: the protocol promises one a second */
 #define ROW_EVERY_US   2000000
 #define HELLO_WAIT_MS  5000
-#define MESSAGE_WAIT_MS 10000
-#define SEND_TIMEOUT_S 30
-#define AHEAD_SIZE     (64u << 10) /* bytes read from the socket at once */
 #define OPTIONAL_STALL_MS 60000u /* a repository that need not have the backup holds it up no longer */
 #define PROBLEM_MAX    300 /* bytes of a repository's error in the JSON of all */
 
 struct session {
-    int fd;
+    struct peer *peer;
     const struct config *config;
     struct catalog *catalog;
     struct catchup *catchup;
     const bool *stop; /* atomic: the agent ends */
-    pthread_mutex_t send_mutex; /* one message at a time on the socket */
-    uint8_t *in, *out;          /* WIRE_PAYLOAD_MAX each; out: under send_mutex */
-    uint8_t *ahead;             /* AHEAD_SIZE: what has been read and not been taken */
-    size_t ahead_at, ahead_end;
-    int passed_fd;              /* that came with the last message, -1 */
+    pthread_mutex_t mutex; /* damage, progress */
     /* of a backup */
     char cluster[WIRE_NAME_MAX];
     struct wire_hello hello;
@@ -70,13 +60,13 @@ struct session {
     unsigned mirror_count;
     bool told_of[MIRRORS_MAX]; /* that it has failed */
     char warnings[MIRRORS_MAX * WIRE_TEXT_MAX]; /* what has been told */
-    struct gb_error damage[CHOSEN_MAX]; /* what reading it back has found in each; under send_mutex */
+    struct gb_error damage[CHOSEN_MAX]; /* what reading it back has found in each; under the mutex */
     struct pipeline *pipeline;
     struct committer *committer; /* has taken over backup */
     uint8_t *ring;
     size_t ring_size;
     time_t started_at;
-    struct wire_node_progress progress; /* under send_mutex */
+    struct wire_node_progress progress; /* under the mutex */
     pthread_t alive;
     bool alive_started;
     bool given_up; /* the commit, while the repository may hang in it */
@@ -84,117 +74,12 @@ struct session {
     struct wire_slot *slot;
 };
 
-/* ---- sending: from any thread ---- */
-
-static bool write_all(struct session *s, const uint8_t *data, size_t size)
-{
-    while (size) {
-        ssize_t n = send(s->fd, data, size, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        data += n;
-        size -= (size_t)n;
-    }
-    return true;
-}
-
-#define DEFINE_SEND(name, TYPE, shape)                                                             \
-    static bool send_##name(struct session *s, const shape *m)                                     \
-    {                                                                                              \
-        pthread_mutex_lock(&s->send_mutex);                                                        \
-        struct bytes_writer w = bytes_writer(s->out + WIRE_HEADER_SIZE, WIRE_PAYLOAD_MAX);         \
-        bool ok = wire_put_##name(&w, m);                                                          \
-        wire_put_header(s->out, TYPE, w.at);                                                       \
-        ok = ok && write_all(s, s->out, WIRE_HEADER_SIZE + w.at);                                  \
-        pthread_mutex_unlock(&s->send_mutex);                                                      \
-        return ok;                                                                                 \
-    }
-
-DEFINE_SEND(welcome, WIRE_WELCOME, struct wire_welcome)
-DEFINE_SEND(ready, WIRE_READY, struct wire_ready)
-DEFINE_SEND(error, WIRE_ERROR, struct wire_error)
-DEFINE_SEND(free, WIRE_FREE, struct wire_free)
-DEFINE_SEND(progress, WIRE_PROGRESS, struct wire_progress)
-DEFINE_SEND(committed, WIRE_COMMITTED, struct wire_committed)
-DEFINE_SEND(checked, WIRE_CHECKED, struct wire_checked)
-DEFINE_SEND(held, WIRE_HELD, struct wire_held)
-DEFINE_SEND(warning, WIRE_WARNING, struct wire_warning)
-
-static void send_failure(struct session *s, const struct gb_error *error)
-{
-    struct wire_error m = {.code = (uint16_t)error->code};
-    snprintf(m.what, sizeof m.what, "%s", error->what);
-    snprintf(m.hint, sizeof m.hint, "%s", error->hint);
-    send_error(s, &m);
-}
-
 static void free_slot(void *context, uint32_t slot)
 {
+    struct session *s = context;
     struct wire_free m = {.count = 1};
     m.slot[0] = slot;
-    send_free(context, &m);
-}
-
-/* ---- receiving: the session's own thread ---- */
-
-static bool wait_readable(struct session *s, int ms)
-{
-    struct pollfd p = {s->fd, POLLIN, 0};
-    return s->ahead_at < s->ahead_end || poll(&p, 1, ms) > 0;
-}
-
-/* Reads size bytes, and a descriptor if one comes with them. False at end of file, error or after wait_ms of silence. */
-static bool read_all(struct session *s, uint8_t *data, size_t size, int wait_ms)
-{
-    while (size) {
-        if (s->ahead_at < s->ahead_end) {
-            size_t n = s->ahead_end - s->ahead_at < size ? s->ahead_end - s->ahead_at : size;
-            memcpy(data, s->ahead + s->ahead_at, n);
-            s->ahead_at += n;
-            data += n;
-            size -= n;
-            continue;
-        }
-        struct iovec iov = {s->ahead, AHEAD_SIZE};
-        union {
-            struct cmsghdr header;
-            char space[CMSG_SPACE(sizeof(int))];
-        } control;
-        struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control.space};
-        if (!wait_readable(s, wait_ms))
-            return false;
-        ssize_t n = recvmsg(s->fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-        if (n < 0 && (errno == EINTR || errno == EAGAIN))
-            continue;
-        if (n <= 0)
-            return false;
-        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-        /* The room for one may hold two: none is left open. */
-        size_t fds = c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS ? (c->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
-        for (size_t i = 0; i < fds; i++) {
-            if (s->passed_fd >= 0)
-                close(s->passed_fd);
-            memcpy(&s->passed_fd, CMSG_DATA(c) + i * sizeof(int), sizeof(int));
-        }
-        s->ahead_at = 0;
-        s->ahead_end = (size_t)n;
-    }
-    return true;
-}
-
-/* One message into s->in. Errors: GB_agent_lost stands for "the plugin is gone"; GB_protocol. */
-static bool read_message(struct session *s, uint16_t *type, uint32_t *size, struct gb_error *error)
-{
-    uint8_t header[WIRE_HEADER_SIZE];
-    if (!read_all(s, header, sizeof header, MESSAGE_WAIT_MS))
-        return error_set(error, GB_agent_lost, "the server closed the connection");
-    if (!wire_get_header(header, type, size, error))
-        return false;
-    if (!read_all(s, s->in, *size, MESSAGE_WAIT_MS))
-        return error_set(error, GB_agent_lost, "the server closed the connection in the middle of a message");
-    return true;
+    peer_send_free(s->peer, &m);
 }
 
 /* ---- start of a backup ---- */
@@ -220,9 +105,9 @@ static json_t *describe_one(const struct repository_spec *spec, const char *stat
 
 static struct gb_error damage_of(struct session *s, unsigned number)
 {
-    pthread_mutex_lock(&s->send_mutex);
+    pthread_mutex_lock(&s->mutex);
     struct gb_error damage = s->damage[number];
-    pthread_mutex_unlock(&s->send_mutex);
+    pthread_mutex_unlock(&s->mutex);
     return damage;
 }
 
@@ -290,8 +175,7 @@ static bool begin_backup(struct session *s, struct gb_error *error)
 
 static bool map_ring(struct session *s, const struct wire_ring *m, struct gb_error *error)
 {
-    int fd = s->passed_fd;
-    s->passed_fd = -1;
+    int fd = peer_descriptor(s->peer);
     uint64_t size = (uint64_t)m->slot_size * ((uint64_t)m->page_slots + m->redo_slots);
     int seals = fd < 0 ? -1 : fcntl(fd, F_GET_SEALS);
     off_t real = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
@@ -347,9 +231,9 @@ static bool begin(struct session *s, const struct wire_ready *ready, bool *told,
     if (!errand)
         return begin_backup(s, error);
     if (!errand_wait(errand, ERRAND_ANSWER_MS)) {
-        *told = send_ready(s, ready);
+        *told = peer_send_ready(s->peer, ready);
         while (!errand_wait(errand, ALIVE_MS))
-            send_progress(s, &alive);
+            peer_send_progress(s->peer, &alive);
     }
     errand_end(errand);
     error_copy(error, &b.error);
@@ -381,12 +265,12 @@ static void *alive_main(void *argument)
         m.redo_full = f.redo_full;
         last = f.stored;
         describe_repositories(s, "running", f.stored, NULL, m.repositories, sizeof m.repositories);
-        send_progress(s, &m);
+        peer_send_progress(s->peer, &m);
         if (now - row_at >= ROW_EVERY_US) {
             row_at = now;
-            pthread_mutex_lock(&s->send_mutex);
+            pthread_mutex_lock(&s->mutex);
             struct wire_node_progress progress = s->progress;
-            pthread_mutex_unlock(&s->send_mutex);
+            pthread_mutex_unlock(&s->mutex);
             catalog_running(s->catalog, s->cluster, s->hello.node, &s->start, &progress, f.stored, s->started_at);
         }
         for (unsigned i = 0; i < ALIVE_MS / 50 && !__atomic_load_n(&s->alive_stop, __ATOMIC_ACQUIRE); i++)
@@ -418,6 +302,7 @@ static bool writers_wait(const char *stage)
 /* Handles one message. ENDED: ABORT came (error holds it). BROKEN: error is to be told to the plugin. */
 static enum step handle(struct session *s, uint16_t type, uint32_t size, struct wire_facts *facts, struct gb_error *error)
 {
+    const uint8_t *in = peer_payload(s->peer);
     union {
         struct wire_ring ring;
         struct wire_file file;
@@ -442,66 +327,66 @@ static enum step handle(struct session *s, uint16_t type, uint32_t size, struct 
     }
     switch (type) {
     case WIRE_RING:
-        ok = wire_get_ring(s->in, size, &m.ring, error) && map_ring(s, &m.ring, error);
+        ok = wire_get_ring(in, size, &m.ring, error) && map_ring(s, &m.ring, error);
         if (ok && !(s->alive_started = !pthread_create(&s->alive, NULL, alive_main, s)))
             ok = error_set(error, GB_internal, "no thread for the backup");
         break;
     case WIRE_REDO:
-        ok = s->have_redo = wire_get_redo(s->in, size, &s->redo, error);
+        ok = s->have_redo = wire_get_redo(in, size, &s->redo, error);
         break;
     case WIRE_FILE:
-        if (wire_get_file(s->in, size, &m.file, error)) {
+        if (wire_get_file(in, size, &m.file, error)) {
             ok = index_add_file(pipeline_index_lock(s->pipeline), &m.file, error);
             pipeline_index_unlock(s->pipeline);
         }
         break;
     case WIRE_FILE_DONE:
-        if (wire_get_file_done(s->in, size, &m.done, error)) {
+        if (wire_get_file_done(in, size, &m.done, error)) {
             ok = index_file_done(pipeline_index_lock(s->pipeline), &m.done, error);
             pipeline_index_unlock(s->pipeline);
         }
         break;
     case WIRE_FILE_DROP:
-        if (wire_get_file_drop(s->in, size, &m.number, error)) {
+        if (wire_get_file_drop(in, size, &m.number, error)) {
             ok = index_file_drop(pipeline_index_lock(s->pipeline), m.number.file_no, error);
             pipeline_index_unlock(s->pipeline);
         }
         break;
     case WIRE_FILE_NAME:
-        if (wire_get_file_name(s->in, size, &m.name, error)) {
+        if (wire_get_file_name(in, size, &m.name, error)) {
             ok = index_file_name(pipeline_index_lock(s->pipeline), m.name.file_no, m.name.path, error);
             pipeline_index_unlock(s->pipeline);
         }
         break;
     case WIRE_SLOT:
-        ok = wire_get_slot(s->in, size, s->slot, error) && pipeline_slot(s->pipeline, s->slot, error);
+        ok = wire_get_slot(in, size, s->slot, error) && pipeline_slot(s->pipeline, s->slot, error);
         break;
     case WIRE_LOG:
-        if ((ok = wire_get_log(s->in, size, &m.log, error))) {
+        if ((ok = wire_get_log(in, size, &m.log, error))) {
             daemon_log(s->start.id, "%s", m.log.message);
             catalog_log(s->catalog, s->cluster, s->start.id, &m.log);
         }
         break;
     case WIRE_NODE_PROGRESS:
-        if ((ok = wire_get_node_progress(s->in, size, &m.progress, error))) {
+        if ((ok = wire_get_node_progress(in, size, &m.progress, error))) {
             if (s->pipeline)
                 pipeline_hurry(s->pipeline, writers_wait(m.progress.stage));
             for (unsigned i = 0; i < s->mirror_count; i++)
                 mirror_hurry(s->mirrors[i], writers_wait(m.progress.stage));
-            pthread_mutex_lock(&s->send_mutex);
+            pthread_mutex_lock(&s->mutex);
             s->progress = m.progress;
-            pthread_mutex_unlock(&s->send_mutex);
+            pthread_mutex_unlock(&s->mutex);
         }
         break;
     case WIRE_FINISH:
-        ok = s->finished = wire_get_finish(s->in, size, facts, error);
+        ok = s->finished = wire_get_finish(in, size, facts, error);
         break;
     case WIRE_RESYNCED:
-        if ((ok = wire_get_resynced(s->in, size, facts, error)))
+        if ((ok = wire_get_resynced(in, size, facts, error)))
             catalog_resynced(s->catalog, s->cluster, s->start.id, facts);
         break;
     case WIRE_ABORT:
-        if (!wire_get_abort(s->in, size, &m.abort, error))
+        if (!wire_get_abort(in, size, &m.abort, error))
             break;
         error_set(error, m.abort.cancelled ? GB_cancelled : error_from_number(m.abort.code), "%s", m.abort.what);
         error_hint(error, "%s", m.abort.hint);
@@ -562,7 +447,7 @@ static bool mirrors_well(struct session *s, struct gb_error *error)
         size_t used = strlen(s->warnings);
         snprintf(s->warnings + used, sizeof s->warnings - used, "%s%s", used ? "; " : "", warning.text);
         daemon_log(s->start.id, "%s", warning.text);
-        send_warning(s, &warning);
+        peer_send_warning(s->peer, &warning);
     }
     return true;
 }
@@ -576,7 +461,7 @@ static bool late_message(struct session *s, bool *tell, struct gb_error *error)
     enum step step = BROKEN;
     if (!late)
         error_set(error, GB_internal, "no memory for a message");
-    else if (!read_message(s, &type, &size, error))
+    else if (!peer_read(s->peer, &type, &size, error))
         *tell = error->code == GB_protocol;
     else {
         step = handle(s, type, size, late, error);
@@ -598,7 +483,7 @@ static bool commit(struct session *s, const struct wire_facts *facts, struct man
         return false;
     s->backup = NULL;
     while (!committer_ended(s->committer)) {
-        bool well = !wait_readable(s, COMMIT_POLL_MS) || late_message(s, tell, error);
+        bool well = !peer_readable(s->peer, COMMIT_POLL_MS) || late_message(s, tell, error);
         well = well && mirrors_well(s, error);
         if (well && __atomic_load_n(s->stop, __ATOMIC_ACQUIRE))
             well = error_set(error, GB_agent_lost, "the agent was stopped");
@@ -630,7 +515,7 @@ static void finish_mirrors(struct session *s, const struct manifest *m, bool *te
             mirror_commit(s->mirrors[i], index, m, MIRROR_KEPT);
     for (unsigned i = 0; i < s->mirror_count; i++)
         while (!mirror_look(s->mirrors[i], MIRROR_PUBLISHED, &ignored)) {
-            if (wait_readable(s, COMMIT_POLL_MS))
+            if (peer_readable(s->peer, COMMIT_POLL_MS))
                 talks = talks && late_message(s, tell, &ignored);
             if (!talks || __atomic_load_n(s->stop, __ATOMIC_ACQUIRE))
                 mirror_give_up(s->mirrors[i], &ended);
@@ -650,7 +535,7 @@ static bool prove_one(struct session *s, struct repository *r, const struct mani
     if (!proof)
         return error_set(error, GB_internal, "it is stored, and could not be read back: no memory");
     for (bool talks = true; !proof_wait(proof, COMMIT_POLL_MS);) {
-        if (talks && wait_readable(s, 0) && !late_message(s, tell, &ignored))
+        if (talks && peer_readable(s->peer, 0) && !late_message(s, tell, &ignored))
             talks = false;
         if (!talks || __atomic_load_n(s->stop, __ATOMIC_ACQUIRE))
             proof_stop(proof);
@@ -678,9 +563,9 @@ static bool prove(struct session *s, const struct manifest *m, bool *tell, struc
         if (mirror ? prove_one(s, mirror_repository(mirror), mirror_manifest(mirror), tell, &other, &damage)
                    : prove_one(s, s->repository, m, tell, record, &damage))
             continue;
-        pthread_mutex_lock(&s->send_mutex);
+        pthread_mutex_lock(&s->mutex);
         s->damage[i] = damage;
-        pthread_mutex_unlock(&s->send_mutex);
+        pthread_mutex_unlock(&s->mutex);
         if (!mirror)
             error_copy(error, &damage);
         else if (chosen_required(&s->chosen, i) && !error->code)
@@ -712,11 +597,11 @@ static bool converse(struct session *s, struct wire_facts *facts, bool *tell, st
     while (!s->finished) {
         if (!still_well(s, error))
             return false;
-        if (!wait_readable(s, POLL_MS))
+        if (!peer_readable(s->peer, POLL_MS))
             continue;
         uint16_t type;
         uint32_t size;
-        if (!read_message(s, &type, &size, error)) {
+        if (!peer_read(s->peer, &type, &size, error)) {
             *tell = error->code == GB_protocol;
             return false;
         }
@@ -736,9 +621,9 @@ static void read_resynced(struct session *s, struct wire_facts *facts)
     uint16_t type;
     uint32_t size;
     while (!__atomic_load_n(s->stop, __ATOMIC_ACQUIRE)) {
-        if (!wait_readable(s, POLL_MS))
+        if (!peer_readable(s->peer, POLL_MS))
             continue;
-        if (!read_message(s, &type, &size, &ignored) || handle(s, type, size, facts, &ignored) != GO_ON)
+        if (!peer_read(s->peer, &type, &size, &ignored) || handle(s, type, size, facts, &ignored) != GO_ON)
             return;
     }
 }
@@ -751,7 +636,7 @@ static void end_mirrors(struct session *s, bool committed)
         bool kept = mirror_look(s->mirrors[i], MIRROR_PUBLISHED, &why) > 0;
         const struct repository_spec *spec = mirror_spec(s->mirrors[i]);
         if (why.code)
-            shutdown(s->fd, SHUT_WR); /* the end, for the plugin: what follows may take as long as the repository hangs */
+            peer_end(s->peer); /* the end, for the plugin: what follows may take as long as the repository hangs */
         mirror_free(s->mirrors[i]);
         if (committed && kept)
             expiry_run(spec, s->cluster, s->start.id, s->catalog, s->stop);
@@ -775,7 +660,7 @@ static void run_backup(struct session *s)
         describe_repositories(s, "running", 0, NULL, ready.repositories, sizeof ready.repositories);
         daemon_log(s->start.id, "started on %s by %s, repository %s%s", s->hello.node, s->start.user, s->repository->spec.name,
                    s->mirror_count ? " and others" : "");
-        if ((told || send_ready(s, &ready)) && converse(s, facts, &tell, &error))
+        if ((told || peer_send_ready(s->peer, &ready)) && converse(s, facts, &tell, &error))
             committed = commit(s, facts, &manifest, &tell, &error);
         stored = committed;
         if (committed)
@@ -797,15 +682,15 @@ static void run_backup(struct session *s)
         }
         if (verified.verified_at)
             catalog_verified(s->catalog, s->cluster, s->start.id, &verified);
-        if (send_committed(s, &m))
+        if (peer_send_committed(s->peer, &m))
             read_resynced(s, facts);
     } else {
         bool begun = s->backup || s->pipeline || told;
         const char *state = error.code == GB_cancelled ? "cancelled" : "failed";
         if (tell)
-            send_failure(s, &error);
+            peer_send_failure(s->peer, &error);
         if (s->given_up)
-            shutdown(s->fd, SHUT_WR); /* the end, for the plugin: what follows may take as long as the repository hangs */
+            peer_end(s->peer); /* the end, for the plugin: what follows may take as long as the repository hangs */
         daemon_log(s->start.id, "%s: %s", state, error.what);
         failed_begun = begun && !stored && s->repository && error.code != GB_cancelled;
         if (begun) {
@@ -854,16 +739,17 @@ static void run_dry(struct session *s)
             if (chosen_required(&s->chosen, i) && trial_run(&trial[i], s->chosen.spec[i], &writer, s->start.bytes_estimate, &error))
                 error_copy(&error, &trial[i].error);
     if (error.code)
-        send_failure(s, &error);
+        peer_send_failure(s->peer, &error);
     else
-        send_ready(s, &ready);
+        peer_send_ready(s->peer, &ready);
     for (unsigned i = 0; i < CHOSEN_MAX; i++)
         trial_end(&trial[i]);
 }
 
 static void send_slow(void *context, const struct gb_error *error)
 {
-    send_failure(context, error);
+    const struct session *s = context;
+    peer_send_failure(s->peer, error);
 }
 
 static void run_hold(struct session *s, const struct wire_hold *m)
@@ -881,9 +767,9 @@ static void run_hold(struct session *s, const struct wire_hold *m)
         catalog_statement(s->catalog, kept_hold_sql(sql, s->cluster, m->id, request.until));
     hold_text(request.until, held.until);
     if (all)
-        send_held(s, &held);
+        peer_send_held(s->peer, &held);
     else if (error.code)
-        send_failure(s, &error);
+        peer_send_failure(s->peer, &error);
 }
 
 static void run_check(struct session *s, const struct wire_check *check)
@@ -901,7 +787,7 @@ static void run_check(struct session *s, const struct wire_check *check)
     for (unsigned i = 0; i < s->chosen.count; i++)
         check_repository(s->config, s->chosen.spec[i], s->cluster, check, &trial[i], m);
     check_memory(s->config, memory_available(""), m);
-    send_checked(s, m);
+    peer_send_checked(s->peer, m);
     for (unsigned i = 0; i < CHOSEN_MAX; i++)
         trial_end(&trial[i]);
     free(m);
@@ -909,68 +795,58 @@ static void run_check(struct session *s, const struct wire_check *check)
 
 static void converse_first(struct session *s)
 {
+    const uint8_t *in = peer_payload(s->peer);
     struct gb_error error = {0};
     uint16_t type;
     uint32_t size;
-    if (!wait_readable(s, HELLO_WAIT_MS) || !read_message(s, &type, &size, &error))
+    if (!peer_readable(s->peer, HELLO_WAIT_MS) || !peer_read(s->peer, &type, &size, &error))
         return;
-    if (type != WIRE_HELLO || !wire_get_hello(s->in, size, &s->hello, &error)) {
+    if (type != WIRE_HELLO || !wire_get_hello(in, size, &s->hello, &error)) {
         error_set(&error, GB_protocol, "the first message was not HELLO");
-        send_failure(s, &error);
+        peer_send_failure(s->peer, &error);
         return;
     }
     if (s->hello.version_max < WIRE_VERSION_MIN || s->hello.version_min > WIRE_VERSION_MAX) {
         error_set(&error, GB_protocol, "the plugin speaks protocol %u to %u, this agent %u to %u", s->hello.version_min,
                   s->hello.version_max, WIRE_VERSION_MIN, WIRE_VERSION_MAX);
-        send_failure(s, &error);
+        peer_send_failure(s->peer, &error);
         return;
     }
     struct wire_welcome welcome = {.version = WIRE_VERSION_MAX};
     snprintf(welcome.agent_version, sizeof welcome.agent_version, "%s", GB_VERSION);
     struct wire_check check;
     struct wire_hold hold;
-    if (!send_welcome(s, &welcome) || !wait_readable(s, HELLO_WAIT_MS) || !read_message(s, &type, &size, &error))
+    if (!peer_send_welcome(s->peer, &welcome) || !peer_readable(s->peer, HELLO_WAIT_MS) || !peer_read(s->peer, &type, &size, &error))
         return;
-    if (type == WIRE_CHECK && wire_get_check(s->in, size, &check, &error))
+    if (type == WIRE_CHECK && wire_get_check(in, size, &check, &error))
         run_check(s, &check);
-    else if (type == WIRE_HOLD && wire_get_hold(s->in, size, &hold, &error))
+    else if (type == WIRE_HOLD && wire_get_hold(in, size, &hold, &error))
         run_hold(s, &hold);
-    else if (type == WIRE_START && wire_get_start(s->in, size, &s->start, &error)) {
+    else if (type == WIRE_START && wire_get_start(in, size, &s->start, &error)) {
         if (!strcmp(s->start.type, "dry-run"))
             run_dry(s);
         else
             run_backup(s);
     } else {
         error_set(&error, GB_protocol, "message %u where START, CHECK or HOLD was expected", type);
-        send_failure(s, &error);
+        peer_send_failure(s->peer, &error);
     }
 }
 
 void session_run(int fd, const struct config *config, struct catalog *catalog, struct catchup *catchup, const bool *stop)
 {
+    struct peer *peer = peer_new(fd);
     struct session *s = calloc(1, sizeof *s);
-    if (s) {
-        s->fd = fd;
+    if (peer && s) {
+        s->peer = peer;
         s->config = config;
         s->catalog = catalog;
         s->catchup = catchup;
         s->stop = stop;
-        s->passed_fd = -1;
-        pthread_mutex_init(&s->send_mutex, NULL);
-        struct timeval timeout = {.tv_sec = SEND_TIMEOUT_S};
-        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
-        s->in = malloc(WIRE_PAYLOAD_MAX);
-        s->out = malloc(WIRE_PAYLOAD_MAX + WIRE_HEADER_SIZE);
-        s->ahead = malloc(AHEAD_SIZE);
-        if (s->in && s->out && s->ahead)
-            converse_first(s);
-        if (s->passed_fd >= 0)
-            close(s->passed_fd);
-        pthread_mutex_destroy(&s->send_mutex);
-        free(s->in);
-        free(s->out);
-        free(s->ahead);
+        pthread_mutex_init(&s->mutex, NULL);
+        converse_first(s);
+        pthread_mutex_destroy(&s->mutex);
     }
-    close(fd);
+    peer_free(peer);
     free(s);
 }

@@ -28,15 +28,15 @@ ABSENT = '(absent)'
 DISCARDED = '(without a tablespace: discarded)'
 ERROR = '(error) '
 READ_TIMEOUT_S = 300
+KNOWN = {ER_LOCK_WAIT_TIMEOUT: KEPT, ER_TABLESPACE_DISCARDED: DISCARDED}
 
 
 def _ask(connection, sql):
     """Rows; or KEPT, DISCARDED, or the error as text."""
-    known = {ER_LOCK_WAIT_TIMEOUT: KEPT, ER_TABLESPACE_DISCARDED: DISCARDED}
     try:
         return query(connection, sql)
     except pymysql.MySQLError as error:
-        return known.get(error.args[0], f'{ERROR}{error.args[0]} {error.args[1]}')
+        return KNOWN.get(error.args[0], f'{ERROR}{error.args[0]} {error.args[1]}')
 
 
 def _text(rows, first=0):
@@ -60,10 +60,8 @@ def _rows(connection, table):
     if found[0][1] is not None:
         return found[0][1]
     why = query(connection, 'SHOW WARNINGS')
-    if any(number == ER_LOCK_WAIT_TIMEOUT for _, number, _ in why):
-        return KEPT
     if why:
-        return ERROR + _text(why)
+        return KNOWN.get(why[0][1], ERROR + _text(why))
     return _text(_ask(connection, f'SELECT COUNT(*) FROM {table}'))
 
 
