@@ -79,7 +79,7 @@ def replicate(replica, primary, answer):
             return True
         return replica.value('SELECT @@gtid_slave_pos') == primary.value('SELECT @@gtid_binlog_pos')
     failed = []
-    wait_for(caught_up, 120, 'the replica to catch up', while_true=replica.alive)
+    wait_for(caught_up, 600 if LONG else 120, 'the replica to catch up', while_true=replica.alive)
     assert not failed, failed
     names = [name for name in checks.tables(primary.connection()) if not name.startswith(('mysql.', 'galera_backup.'))]
     assert names

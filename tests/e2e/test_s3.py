@@ -75,9 +75,8 @@ class Scene:
         return {re.sub(rf'^{PREFIX}/[^/]+/backups/([^/]+)/.*', r'\1', key) for key in self.swift.keys() if not key.endswith(('/cluster.json', '/failed.json'))}
 
     def clean(self, before):
-        """Nothing is there that was not, and nothing is begun."""
-        assert self.swift.uploads() == [], self.swift.uploads()
-        assert self.labels() == set(before), self.labels() ^ set(before)
+        """Nothing is there that was not, and nothing is begun; the caller is told before it is tidied up."""
+        wait_for(lambda: self.swift.uploads() == [] and self.labels() == set(before), 30, 'all to be tidied up')
         assert sorted(self.agent.listed()) == sorted(before)
 
     def fails(self, rule, *codes, repository='short'):

@@ -1,4 +1,5 @@
 """What must hold of a restored directory and of servers that should be alike."""
+import contextlib
 import os
 import re
 import time
@@ -16,6 +17,7 @@ LOCAL_TABLES = {'mysql.innodb_index_stats', 'mysql.innodb_table_stats', 'mysql.g
 VIRTUAL_SCHEMAS = ('information_schema', 'performance_schema', 'sys')
 RECOVER_DEADLINE_S = 300
 SETTLE_S = 20
+CHECK_TIMEOUT_S = 600  # of one table
 
 
 def pairs(connection):
@@ -73,23 +75,26 @@ def assert_alike(servers):
     return first
 
 
-def complaints(server, pair):
+def complaints(connection, pair):
     """What CHECK TABLE ... EXTENDED finds wrong."""
-    return [f'{".".join(pair)}: {kind} {text}' for _, _, kind, text in server.rows(f'CHECK TABLE {quoted(*pair)} EXTENDED')
+    return [f'{".".join(pair)}: {kind} {text}' for _, _, kind, text in query(connection, f'CHECK TABLE {quoted(*pair)} EXTENDED')
             if kind.lower() in ('error', 'warning') or (kind == 'status' and text not in ('OK', 'Table is already up to date'))]
 
 
 def check_tables(server, but=(), source=None):
     """CHECK TABLE ... EXTENDED on every table but those (schema.table); returns how many. source: the server that was backed up,
     if nothing writes to it now: what it says of its own table in the same words the backup is not to blame for."""
-    found = [pair for pair in pairs(server.connection()) if '.'.join(pair) not in but]
     bad = []
-    for pair in found:
-        words = complaints(server, pair)
-        known = complaints(source, pair) if words and source else []
-        bad += [each for each in words if each not in known]
-        for each in known:
-            print(f'  as on the server itself: {each}')
+    with contextlib.closing(server.connect(CHECK_TIMEOUT_S)) as connection:
+        found = [pair for pair in pairs(connection) if '.'.join(pair) not in but]
+        for pair in found:
+            words, known = complaints(connection, pair), []
+            if words and source:
+                with contextlib.closing(source.connect(CHECK_TIMEOUT_S)) as other:
+                    known = complaints(other, pair)
+            bad += [each for each in words if each not in known]
+            for each in known:
+                print(f'  as on the server itself: {each}')
     assert not bad, '; '.join(bad)
     return len(found)
 
