@@ -280,17 +280,16 @@ def flush_waits_for_room_for_redo():
     store = processes.Stall('store-small')
     s.restart_agent(store.environment, redo_memory='1M')
     try:
-        backup = backups.start(s.node, rate='8M')
-        wait_for(lambda: int(backups.state(s.node)['bytes_done']) > 4 << 20, 20, 'pages')
-        store.begin()
-        backups.call(s.node, 'BACKUP_SET', '{"rate": 0}')  # the rest fits into the ring
+        backup = backups.start(s.node, rate='6M')
+        wait_for(lambda: int(backups.state(s.node)['bytes_done']) > 1 << 20, 20, 'pages')
+        store.begin()  # what pages are left fit into the ring; they last for longer than what fills the memory
+        redo(s, 2)
 
         def waits():
-            redo(s, 1)
             figures = backups.state(s.node)
             assert figures['stage'] == 'COPY', figures
             return figures['waiting_for'] == 'the repository to take redo'
-        wait_for(waits, 20, 'the backup to wait for room')
+        wait_for(waits, 30, 'the backup to wait for room')
         store.end()
         backups.hold(s.node, 'PAUSED')
         backups.wait_held(s.node, 'PAUSED')
