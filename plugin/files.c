@@ -18,6 +18,7 @@
 #define WINDOW_SLACK_NS  20000000
 #define SMALL_INDEX    (1 << 20) /* bytes of a .MAI that may be copied once more for its header alone */
 #define HEAD_SIZE      4096u
+#define UNUSED_MIN     (1u << 20) /* smaller files are counted as they are */
 #define UNUSED_MAX     (8u << 20) /* an extension is of four extents, undo tablespaces begin with ten MiB */
 #define INDEXES_MAX    64u /* of a table */
 
@@ -89,17 +90,26 @@ static bool is_log_table(const char *path)
   return false;
 }
 
+/* The first bytes of a file, and (st, unless NULL) what it is; how many, -1: errno says why not. */
+static ssize_t read_head(const char *full, uint8_t head[HEAD_SIZE], struct stat *st)
+{
+  int fd = open(full, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 || (st && fstat(fd, st)) ? -1 : pread(fd, head, HEAD_SIZE, 0);
+  int failed = errno;
+  if (fd >= 0)
+    close(fd);
+  errno = failed;
+  return n;
+}
+
 /* Whether the Aria table of this .MAI or .MAD may be copied while it changes. */
 static bool aria_online(const struct files *f, const char *path)
 {
   char full[WIRE_PATH_MAX];
   snprintf(full, sizeof full, "%s%s", f->datadir, path);
   memcpy(full + strlen(full) - 3, "MAI", 3);
-  int fd = open(full, O_RDONLY | O_CLOEXEC);
   uint8_t head[HEAD_SIZE];
-  ssize_t n = fd < 0 ? -1 : pread(fd, head, sizeof head, 0);
-  if (fd >= 0)
-    close(fd);
+  ssize_t n = read_head(full, head, NULL);
   struct aria_table table;
   return n > 0 && aria_parse_header(head, (size_t)n, &table) && table.online;
 }
@@ -151,10 +161,7 @@ static bool aria_made_anew(const struct files *f, const struct item *item)
     return errno != ENOENT; /* dropped */
   if (item->stamp.created && same_stamp(&item->stamp, &st, WINDOW_SLACK_NS))
     return false;
-  int fd = open(full, O_RDONLY | O_CLOEXEC);
-  ssize_t n = fd < 0 ? -1 : pread(fd, head, sizeof head, 0);
-  if (fd >= 0)
-    close(fd);
+  ssize_t n = read_head(full, head, NULL);
   return n <= 0 || !aria_parse_header(head, (size_t)n, &table) || table.created != item->stamp.created ||
          table.skip_redo != item->stamp.skip_redo;
 }
@@ -236,12 +243,9 @@ static bool add_if_space(struct files *f, const char *full, uint32_t space_id)
 {
   uint8_t head[HEAD_SIZE];
   struct stat st;
-  int fd = open(full, O_RDONLY | O_CLOEXEC);
-  ssize_t n = fd < 0 ? -1 : pread(fd, head, sizeof head, 0);
-  if (n < 0 || fstat(fd, &st))
+  ssize_t n = read_head(full, head, &st);
+  if (n < 0)
     unless_gone(f, full);
-  if (fd >= 0)
-    close(fd);
   struct space_info info;
   struct gb_error ignored = {0};
   bool zero;
@@ -832,14 +836,12 @@ static uint64_t used_bytes(const char *full, uint64_t size)
   struct space_info info;
   struct gb_error ignored = {0};
   bool zero;
-  if (size < UNUSED_MAX / 8)
+  if (size < UNUSED_MIN || read_head(full, head, NULL) < (ssize_t)sizeof head || !space_parse(head, sizeof head, &info, &zero, &ignored))
     return size;
-  int fd = open(full, O_RDONLY | O_CLOEXEC);
-  bool known = fd >= 0 && pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head && space_parse(head, sizeof head, &info, &zero, &ignored);
-  if (fd >= 0)
-    close(fd);
-  uint64_t used = known ? (uint64_t)info.free_limit * info.format.page_size : size;
-  return used >= size ? size : used + UNUSED_MAX < size ? size - UNUSED_MAX : used;
+  uint64_t used = (uint64_t)info.free_limit * info.format.page_size;
+  if (used + UNUSED_MAX < size)
+    used = size - UNUSED_MAX;
+  return used < size ? used : size;
 }
 
 uint64_t files_estimate(const char *datadir)

@@ -61,13 +61,11 @@ static size_t find(const struct catchup *c, const json_t *entry)
 /* The repository is there, and has the backup no longer. */
 static bool is_gone(struct repository *r, const char *cluster, const char *id)
 {
-    char prefix[WIRE_NAME_MAX + WIRE_ID_MAX + 16], name[sizeof prefix + 16];
+    char prefix[WIRE_NAME_MAX + WIRE_ID_MAX + 16];
     struct gb_error why = {0}, ignored = {0};
     struct identity identity;
-    uint64_t size;
     repository_prefix(prefix, sizeof prefix, cluster, id);
-    snprintf(name, sizeof name, "%s/backup.json", prefix);
-    return r && !storage_size(r->storage, name, &size, &why) && why.code == GB_not_found &&
+    return r && !manifest_exists(r->storage, prefix, &why) && why.code == GB_not_found &&
            identity_read(&identity, r->storage, cluster, &ignored);
 }
 

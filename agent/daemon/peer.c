@@ -110,8 +110,8 @@ bool peer_readable(struct peer *p, int ms)
 }
 
 /* Reads size bytes, and a descriptor if one comes with them. False at end of file, error or after
- * wait_ms of silence. */
-static bool read_all(struct peer *p, uint8_t *data, size_t size, int wait_ms)
+   MESSAGE_WAIT_MS of silence. */
+static bool read_all(struct peer *p, uint8_t *data, size_t size)
 {
     while (size) {
         if (p->ahead_at < p->ahead_end) {
@@ -131,7 +131,7 @@ static bool read_all(struct peer *p, uint8_t *data, size_t size, int wait_ms)
                            .msg_iovlen = 1,
                            .msg_control = &control,
                            .msg_controllen = sizeof control.space};
-        if (!peer_readable(p, wait_ms))
+        if (!peer_readable(p, MESSAGE_WAIT_MS))
             return false;
         ssize_t n = recvmsg(p->fd, &m, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
         if (n < 0 && (errno == EINTR || errno == EAGAIN))
@@ -157,11 +157,11 @@ static bool read_all(struct peer *p, uint8_t *data, size_t size, int wait_ms)
 bool peer_read(struct peer *p, uint16_t *type, uint32_t *size, struct gb_error *error)
 {
     uint8_t header[WIRE_HEADER_SIZE];
-    if (!read_all(p, header, sizeof header, MESSAGE_WAIT_MS))
+    if (!read_all(p, header, sizeof header))
         return error_set(error, GB_agent_lost, "the server closed the connection");
     if (!wire_get_header(header, type, size, error))
         return false;
-    if (!read_all(p, p->in, *size, MESSAGE_WAIT_MS))
+    if (!read_all(p, p->in, *size))
         return error_set(error, GB_agent_lost,
                          "the server closed the connection in the middle of a message");
     return true;

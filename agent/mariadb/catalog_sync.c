@@ -219,14 +219,12 @@ static enum presence look_for(struct syncing *s, const char *id, const json_t *r
     json_array_foreach(json_object_get(row, "repositories"), at, entry)
     {
         const struct source *from = source_named(s, json_string_value(json_object_get(entry, "name")));
-        char prefix[1024], name[1100];
-        uint64_t size;
+        char prefix[1024];
         struct gb_error why = {0};
         if (!from || (strcmp(node, s->node) && !repository_is_remote(from->spec) && !holds_some_of(from, node)))
             return UNKNOWN;
         repository_prefix(prefix, sizeof prefix, s->cluster, id);
-        snprintf(name, sizeof name, "%s/backup.json", prefix);
-        if (storage_size(from->repository->storage, name, &size, &why))
+        if (manifest_exists(from->repository->storage, prefix, &why))
             return THERE; /* damaged, or committed since */
         if (why.code != GB_not_found) {
             error_copy(error, &why);

@@ -87,7 +87,6 @@ bool hold_write(struct storage *storage, const char *prefix, time_t until, struc
 bool hold_set(struct repository *r, const struct manifest *m, time_t until, struct gb_error *error)
 {
     char prefix[WIRE_NAME_MAX + WIRE_ID_MAX + 16], name[NAME_SIZE], text[UTC_MAX];
-    uint64_t size;
     if (until && until <= time(NULL)) {
         error_set(error, GB_bad_value, "%s has passed: nothing would be held", utc_text(until, text));
         return false;
@@ -97,8 +96,7 @@ bool hold_set(struct repository *r, const struct manifest *m, time_t until, stru
     if (!lock)
         return false;
     /* Looked at under the lock: whoever removes it has it, too. */
-    snprintf(name, sizeof name, "%s/backup.json", prefix);
-    bool ok = storage_size(r->storage, name, &size, error);
+    bool ok = manifest_exists(r->storage, prefix, error);
     if (ok && until)
         ok = hold_write(r->storage, prefix, until, error);
     else if (ok) {

@@ -141,12 +141,10 @@ bool repository_rekey(struct repository *r, const struct manifest *m, const stru
                       struct gb_error *error)
 {
     struct envelope envelope;
-    char prefix[1024], name[1100];
+    char prefix[1024];
     repository_prefix(prefix, sizeof prefix, m->cluster, m->id);
     struct storage_lock *lock = repository_lock(r, prefix, error);
-    uint64_t size;
-    snprintf(name, sizeof name, "%s/backup.json", prefix);
-    bool ok = lock && storage_size(r->storage, name, &size, error) && backup_keys_read(r->storage, prefix, m->encryption.key.identity, &envelope, error) &&
+    bool ok = lock && manifest_exists(r->storage, prefix, error) && backup_keys_read(r->storage, prefix, m->encryption.key.identity, &envelope, error) &&
               change_envelope(&envelope, m, recipients, without, error) &&
               backup_keys_replace(r->storage, prefix, m->encryption.key.identity, &envelope, error);
     storage_unlock(lock);

@@ -279,6 +279,14 @@ bool manifest_parse(struct manifest *m, const char *text, size_t size, const cha
     return ok;
 }
 
+bool manifest_exists(struct storage *storage, const char *prefix, struct gb_error *error)
+{
+    char name[1100];
+    uint64_t size;
+    snprintf(name, sizeof name, "%s/backup.json", prefix);
+    return storage_size(storage, name, &size, error);
+}
+
 bool manifest_read(struct manifest *m, struct storage *storage, const char *prefix, const struct crypto_keys *trusted,
                    struct gb_error *error)
 {

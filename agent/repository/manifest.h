@@ -61,6 +61,8 @@ const char *manifest_position(const struct manifest *manifest);
 /* signer: an Ed25519 key; NULL: it is not signed. */
 bool manifest_write(const struct manifest *manifest, struct storage *storage, const char *prefix, const struct crypto_key *signer,
                     struct gb_error *error);
+/* Whether there is one, and so a backup. Errors: GB_not_found, those of storage_size(). */
+bool manifest_exists(struct storage *storage, const char *prefix, struct gb_error *error);
 /* trusted: who must have signed it; NULL or empty: nobody need have.
    Errors: GB_not_found, GB_format_newer (names both), GB_untrusted_backup, GB_corrupt_backup: also of a text that has been changed,
    and of a manifest that belongs under another prefix. */

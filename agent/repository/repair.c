@@ -75,13 +75,10 @@ bool repository_repair(struct repository *home, struct repository *other, const 
 {
     struct repair r = {.home = home, .other = other, .mine = *m};
     struct storage_lock *lock = NULL;
-    char name[NAME_SIZE];
-    uint64_t size;
     repository_prefix(r.prefix, sizeof r.prefix, m->cluster, m->id);
     index_init(&r.index);
-    snprintf(name, sizeof name, "%s/backup.json", r.prefix);
     bool ok = elsewhere_manifest(home, other, r.prefix, m->nonce, &r.theirs, error) && (lock = repository_lock(home, r.prefix, error)) &&
-              storage_size(home->storage, name, &size, error); /* else it has just been removed */
+              manifest_exists(home->storage, r.prefix, error); /* else it has just been removed */
     if (ok)
         begin(&r, request);
     for (size_t i = 0; ok && i < m->object_count; i++) {

@@ -488,12 +488,10 @@ bool repository_collect(struct repository *r, const char *cluster, unsigned *rem
     bool ok = list_names(r, prefix, &labels, error);
     for (size_t i = 0; ok && i < labels.count; i++) {
         struct gb_error ignored = {0};
-        uint64_t size;
         if (!label_valid(labels.name[i]))
             continue;
         repository_prefix(prefix, sizeof prefix, cluster, labels.name[i]);
-        snprintf(name, sizeof name, "%s/backup.json", prefix);
-        if (storage_size(r->storage, name, &size, &ignored))
+        if (manifest_exists(r->storage, prefix, &ignored))
             continue;
         if (storage_is_away(&ignored)) {
             error_copy(error, &ignored);
@@ -510,8 +508,7 @@ bool repository_collect(struct repository *r, const char *cluster, unsigned *rem
             continue;
         }
         /* Looked at once more: whoever had the lock until now may have committed. */
-        snprintf(name, sizeof name, "%s/backup.json", prefix);
-        if (!storage_size(r->storage, name, &size, &ignored) && ignored.code == GB_not_found) {
+        if (!manifest_exists(r->storage, prefix, &ignored) && ignored.code == GB_not_found) {
             error_clear(&ignored);
             runs_note_left_over(r, cluster, labels.name[i]);
             if (storage_remove_all(r->storage, prefix, &ignored))

@@ -175,14 +175,12 @@ static bool take_label(void *context, const char *name, bool directory)
 
 bool runs_left_over(struct repository *r, const char *cluster, const char *label, bool *is, struct gb_error *error)
 {
-    char prefix[NAME_SIZE], name[NAME_SIZE + 16];
+    char prefix[NAME_SIZE];
     struct gb_error problem = {0};
     struct storage_lock_state lock;
-    uint64_t size;
     repository_prefix(prefix, sizeof prefix, cluster, label);
-    snprintf(name, sizeof name, "%s/backup.json", prefix);
     *is = false;
-    if (storage_size(r->storage, name, &size, &problem))
+    if (manifest_exists(r->storage, prefix, &problem))
         return true;
     if (problem.code != GB_not_found) {
         error_copy(error, &problem);

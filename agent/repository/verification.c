@@ -32,12 +32,10 @@ static void show(void *context, uint64_t done, uint64_t total)
 /* What was removed while it was read is not damaged. */
 static bool is_gone(struct repository *repository, const struct manifest *m)
 {
-    char prefix[1024], name[1100];
-    uint64_t size;
+    char prefix[1024];
     struct gb_error why = {0};
     repository_prefix(prefix, sizeof prefix, m->cluster, m->id);
-    snprintf(name, sizeof name, "%s/backup.json", prefix);
-    return !storage_size(repository->storage, name, &size, &why) && why.code == GB_not_found;
+    return !manifest_exists(repository->storage, prefix, &why) && why.code == GB_not_found;
 }
 
 /* A record that can't be used is as none; one of a later release is left alone. */

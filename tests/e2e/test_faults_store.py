@@ -236,13 +236,10 @@ def redo_waits_in_the_spool():
         most = wait_for(lambda: spooled(s), 20, 'redo in the spool')
         spooling.store.end()
         redo(s, 2)
-        backups.hold(s.node, 'PAUSED')
-        backups.wait_held(s.node, 'PAUSED')
-        expected = oracle.take(s.node)
-        backups.release(s.node)
+        backup = backups.state(s.node)['id']
+        expected = oracle.finish(s.node, backup)
         spooling.caller.wait()
         assert spooling.caller.number is None, spooling.caller.text
-        backup = backups.state(s.node)['id']
         say(f'  {most} bytes in the spool; {restored.verify(s.agent, backup, expected)}')
         assert not os.listdir(spooling.directory)
     s.next_succeeds()
@@ -260,13 +257,11 @@ def redo_waits_in_the_log_while_nothing_hurries():
         redo(s, 6)
         assert caller.number is None, caller.text
         store.end()
-        backups.hold(s.node, 'PAUSED')
-        backups.wait_held(s.node, 'PAUSED')
-        expected = oracle.take(s.node)
-        backups.release(s.node)
+        backup = backups.state(s.node)['id']
+        expected = oracle.finish(s.node, backup)
         caller.wait()
         assert caller.number is None, caller.text
-        say(f'  {restored.verify(s.agent, backups.state(s.node)["id"], expected)}')
+        say(f'  {restored.verify(s.agent, backup, expected)}')
     finally:
         store.end()
         s.restart_agent(redo_memory=None)
@@ -291,12 +286,7 @@ def flush_waits_for_room_for_redo():
             return figures['waiting_for'] == 'the repository to take redo'
         wait_for(waits, 30, 'the backup to wait for room')
         store.end()
-        backups.hold(s.node, 'PAUSED')
-        backups.wait_held(s.node, 'PAUSED')
-        expected = oracle.take(s.node)
-        backups.release(s.node)
-        figures = backups.wait_end(s.node, backup)
-        assert figures['state'] == 'succeeded', figures['error']
+        expected = oracle.finish(s.node, backup)
         say(f'  {restored.verify(s.agent, backup, expected)}')
     finally:
         store.end()
