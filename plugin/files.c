@@ -18,6 +18,7 @@
 #define WINDOW_SLACK_NS  20000000
 #define SMALL_INDEX    (1 << 20) /* bytes of a .MAI that may be copied once more for its header alone */
 #define HEAD_SIZE      4096u
+#define LOOKS_MAX      100u
 #define UNUSED_MIN     (1u << 20) /* smaller files are counted as they are */
 #define UNUSED_MAX     (8u << 20) /* an extension is of four extents, undo tablespaces begin with ten MiB */
 #define INDEXES_MAX    64u /* of a table */
@@ -829,14 +830,15 @@ uint64_t files_window_bytes(struct files *f, char *largest, size_t size)
 }
 
 /* Of a tablespace: what is behind its free limit is not copied. The first page on disk may be an older one, so no more is left out than
-   what the server makes a file larger by at once. */
-static uint64_t used_bytes(const char *full, uint64_t size)
+   what the server makes a file larger by at once; and no more than LOOKS_MAX files are looked at: a backup does not begin with a read for
+   each table. */
+static uint64_t used_bytes(const char *full, uint64_t size, unsigned *looks)
 {
   uint8_t head[HEAD_SIZE];
   struct space_info info;
   struct gb_error ignored = {0};
   bool zero;
-  if (size < UNUSED_MIN || read_head(full, head, NULL) < (ssize_t)sizeof head || !space_parse(head, sizeof head, &info, &zero, &ignored))
+  if (size < UNUSED_MIN || (*looks)++ >= LOOKS_MAX || read_head(full, head, NULL) < (ssize_t)sizeof head || !space_parse(head, sizeof head, &info, &zero, &ignored))
     return size;
   uint64_t used = (uint64_t)info.free_limit * info.format.page_size;
   if (used + UNUSED_MAX < size)
@@ -847,6 +849,7 @@ static uint64_t used_bytes(const char *full, uint64_t size)
 uint64_t files_estimate(const char *datadir)
 {
   uint64_t bytes = 0;
+  unsigned looks = 0;
   DIR *root = opendir(datadir);
   for (struct dirent *e; root && (e = readdir(root));)
   {
@@ -860,14 +863,14 @@ uint64_t files_estimate(const char *datadir)
     if (S_ISREG(st.st_mode) && !strncmp(e->d_name, "ibdata", 6))
       bytes += (uint64_t)st.st_size;
     if (S_ISREG(st.st_mode) && !strncmp(e->d_name, "undo", 4))
-      bytes += used_bytes(full, (uint64_t)st.st_size);
+      bytes += used_bytes(full, (uint64_t)st.st_size, &looks);
     DIR *database = S_ISDIR(st.st_mode) ? opendir(full) : NULL;
     for (struct dirent *file; database && (file = readdir(database));)
     {
       char name[WIRE_PATH_MAX];
       snprintf(name, sizeof name, "%s/%s", full, file->d_name);
       if (file->d_name[0] != '.' && !stat(name, &st) && S_ISREG(st.st_mode))
-        bytes += ends_with(name, ".ibd") ? used_bytes(name, (uint64_t)st.st_size) : (uint64_t)st.st_size;
+        bytes += ends_with(name, ".ibd") ? used_bytes(name, (uint64_t)st.st_size, &looks) : (uint64_t)st.st_size;
     }
     if (database)
       closedir(database);
