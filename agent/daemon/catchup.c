@@ -12,6 +12,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #define FILE_NAME  "catch-up.json"
 #define FIRST_MS   10000u        /* after the backup, and after the start */
@@ -24,7 +25,8 @@ struct catchup {
     pthread_t thread;
     pthread_mutex_t mutex; /* what follows */
     pthread_cond_t changed;
-    json_t *owed; /* array of {cluster, id, from, to} */
+    json_t *owed;     /* array of {cluster, id, from, to} */
+    json_t *expected; /* the same, of backups that are being committed */
     unsigned wait_ms;
     bool stop; /* atomic */
 };
@@ -39,7 +41,10 @@ static const char *text_of(const json_t *entry, const char *key)
 
 static void write_down(struct catchup *c)
 {
-    json_t *root = json_pack("{s:i, s:O}", "schema", 1, "owed", c->owed);
+    json_t *all = json_copy(c->owed);
+    if (all)
+        json_array_extend(all, c->expected);
+    json_t *root = json_pack("{s:i, s:o}", "schema", 1, "owed", all);
     if (root && c->config->state_dir[0] && !state_file_write(c->config->state_dir, FILE_NAME, root))
         daemon_log("",
                    "%s/" FILE_NAME
@@ -94,7 +99,8 @@ static bool copy_one(struct catchup *c, const json_t *entry)
     }
     if (copied) {
         runs_note_good(to, cluster);
-        daemon_log(id, "repository %s has got it from %s", to_spec->name, from_spec->name);
+        if (outcome != COPY_THERE)
+            daemon_log(id, "repository %s has got it from %s", to_spec->name, from_spec->name);
         catalog_statement(c->catalog,
                           kept_copied_sql(sql, cluster, to_spec->name, id, m.stored_bytes));
     }
@@ -161,14 +167,16 @@ struct catchup *catchup_start(const struct config *config, struct catalog *catal
         c->owed = json_is_array(json_object_get(root, "owed"))
                       ? json_incref(json_object_get(root, "owed"))
                       : json_array();
+        c->expected = json_array();
         json_decref(root);
         pthread_mutex_init(&c->mutex, NULL);
         cond_init_monotonic(&c->changed);
-        if (c->owed && !pthread_create(&c->thread, NULL, catchup_main, c))
+        if (c->owed && c->expected && !pthread_create(&c->thread, NULL, catchup_main, c))
             return c;
         pthread_cond_destroy(&c->changed);
         pthread_mutex_destroy(&c->mutex);
         json_decref(c->owed);
+        json_decref(c->expected);
         free(c);
     }
     error_set(error, GB_internal, "no thread for catching up");
@@ -187,20 +195,49 @@ void catchup_stop(struct catchup *c)
     pthread_cond_destroy(&c->changed);
     pthread_mutex_destroy(&c->mutex);
     json_decref(c->owed);
+    json_decref(c->expected);
     free(c);
 }
 
-void catchup_note(struct catchup *c, const char *cluster, const char *id, const char *from,
-                  const char *to)
+/* Under the mutex: `to` is to get it from each that `has` it (NULL: all), the first first. */
+static void add(json_t *list, const char *cluster, const char *id, const char *const *names,
+                const bool *has, unsigned count, unsigned to)
 {
-    json_t *entry =
-        json_pack("{s:s, s:s, s:s, s:s}", "cluster", cluster, "id", id, "from", from, "to", to);
+    for (unsigned from = 0; from < count; from++)
+        if (from != to && (!has || has[from]))
+            json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s}", "cluster", cluster, "id",
+                                                  id, "from", names[from], "to", names[to]));
+}
+
+void catchup_expect(struct catchup *c, const char *cluster, const char *id,
+                    const char *const *names, unsigned count)
+{
+    if (count < 2)
+        return;
     pthread_mutex_lock(&c->mutex);
-    if (entry && find(c, entry) == json_array_size(c->owed))
-        json_array_append(c->owed, entry);
+    for (unsigned to = 0; to < count; to++)
+        add(c->expected, cluster, id, names, NULL, count, to);
     write_down(c);
-    c->wait_ms = FIRST_MS;
-    pthread_cond_broadcast(&c->changed);
     pthread_mutex_unlock(&c->mutex);
-    json_decref(entry);
+}
+
+void catchup_settle(struct catchup *c, const char *cluster, const char *id,
+                    const char *const *names, const bool *has, unsigned count)
+{
+    bool found = false;
+    pthread_mutex_lock(&c->mutex);
+    for (size_t i = json_array_size(c->expected); i-- > 0;) {
+        const json_t *entry = json_array_get(c->expected, i);
+        if (!strcmp(text_of(entry, "cluster"), cluster) && !strcmp(text_of(entry, "id"), id))
+            found = !json_array_remove(c->expected, i);
+    }
+    for (unsigned to = 0; found && to < count; to++)
+        if (!has[to])
+            add(c->owed, cluster, id, names, has, count, to);
+    if (found) {
+        write_down(c);
+        c->wait_ms = FIRST_MS;
+        pthread_cond_broadcast(&c->changed);
+    }
+    pthread_mutex_unlock(&c->mutex);
 }

@@ -471,6 +471,31 @@ static bool late_message(struct session *s, bool *tell, struct gb_error *error)
     return step == GO_ON;
 }
 
+static void name_repositories(const struct session *s, const char *names[CHOSEN_MAX])
+{
+    for (unsigned i = 0; i <= s->mirror_count; i++)
+        names[i] = s->chosen.spec[i]->name;
+}
+
+static void expect(const struct session *s)
+{
+    const char *names[CHOSEN_MAX];
+    name_repositories(s, names);
+    catchup_expect(s->catchup, s->cluster, s->start.id, names, s->mirror_count + 1);
+}
+
+/* stored: the first repository has the backup, and each mirror has or has not; else none is to have it. */
+static void settle(const struct session *s, bool stored)
+{
+    const char *names[CHOSEN_MAX];
+    bool has[CHOSEN_MAX] = {stored};
+    struct gb_error ignored = {0};
+    name_repositories(s, names);
+    for (unsigned i = 0; i < s->mirror_count; i++)
+        has[i + 1] = stored && mirror_look(s->mirrors[i], MIRROR_PUBLISHED, &ignored) > 0;
+    catchup_settle(s->catchup, s->cluster, s->start.id, names, has, s->mirror_count + 1);
+}
+
 /* The repository commits in a thread of its own while this one looks after the plugin and the clock. An ABORT, the plugin's death and a
    repository that hangs end the backup as long as it is not committed. */
 static bool commit(struct session *s, const struct wire_facts *facts, struct manifest *m, bool *tell, struct gb_error *error)
@@ -479,7 +504,10 @@ static bool commit(struct session *s, const struct wire_facts *facts, struct man
     for (unsigned i = 0; i < s->mirror_count; i++)
         if (chosen_required(&s->chosen, i + 1))
             setup.mirrors[setup.mirror_count++] = s->mirrors[i];
-    if (!fill_manifest(s, facts, m, error) || !(s->committer = committer_start(&setup, error)))
+    if (!fill_manifest(s, facts, m, error))
+        return false;
+    expect(s);
+    if (!(s->committer = committer_start(&setup, error)))
         return false;
     s->backup = NULL;
     while (!committer_ended(s->committer)) {
@@ -521,9 +549,7 @@ static void finish_mirrors(struct session *s, const struct manifest *m, bool *te
                 mirror_give_up(s->mirrors[i], &ended);
         }
     mirrors_well(s, &ignored);
-    for (unsigned i = 0; i < s->mirror_count; i++)
-        if (mirror_look(s->mirrors[i], MIRROR_PUBLISHED, &ignored) < 0)
-            catchup_note(s->catchup, s->cluster, s->start.id, s->chosen.spec[0]->name, mirror_spec(s->mirrors[i])->name);
+    settle(s, true);
 }
 
 /* Reads the backup back from one repository, while this thread looks after the plugin: its ABORT, its end and the agent's end the reading, not
@@ -715,6 +741,8 @@ static void run_backup(struct session *s)
         expiry_run(&s->repository->spec, s->cluster, s->start.id, s->catalog, s->stop);
     }
     end_mirrors(s, committed);
+    if (!stored && s->mirror_count)
+        settle(s, false);
     pipeline_abort(s->pipeline);
     manifest_free(&manifest);
     repository_close(s->repository);

@@ -78,15 +78,38 @@ bool bucket_list(struct storage *storage, const char *prefix,
     return ok;
 }
 
+/* A writer that hung may come back when its lock has gone to another, and that one may have ended, too: what stands there
+   then is not the writer's to remove. */
+static bool may_remove(struct bucket *s, struct bucket_lock *lock, const char *commit,
+                       struct gb_error *error)
+{
+    struct bucket_request q = {.method = "HEAD", .key = commit};
+    struct bucket_answer a;
+    struct gb_error why = {0};
+    bool gone;
+    if (!lock || bucket_lock_check(lock, &gone, error))
+        return true;
+    if (!gone)
+        return false;
+    bucket_perform(s, &q, &a, &why);
+    bucket_answer_free(&a);
+    if (why.code != GB_not_found)
+        return false;
+    error_clear(error);
+    return true;
+}
+
 bool bucket_remove_all(struct storage *storage, const char *prefix, struct gb_error *error)
 {
     struct bucket *s = (struct bucket *)storage;
     char below[BUCKET_KEY_MAX], commit[BUCKET_KEY_MAX + 16];
     if (!key_below(s, prefix, below, error))
         return false;
+    struct bucket_lock *lock = bucket_lock_on(s, prefix);
     snprintf(commit, sizeof commit, "%sbackup.json", below);
-    return bucket_delete(s, commit, BUCKET_CLEANING_TRIES, error) &&
-           s->dialect->remove_below(s, below, bucket_lock_key(s, prefix), error);
+    return may_remove(s, lock, commit, error) &&
+           bucket_delete(s, commit, BUCKET_CLEANING_TRIES, error) &&
+           s->dialect->remove_below(s, below, lock ? bucket_lock_key(lock) : NULL, error);
 }
 
 /* The name that a key is of; NULL: of none below our prefix. */

@@ -291,15 +291,21 @@ struct bucket_lock *bucket_lock_above(struct bucket *s, const char *name)
     return find(s, name, '/');
 }
 
-const char *bucket_lock_key(struct bucket *s, const char *prefix)
+struct bucket_lock *bucket_lock_on(struct bucket *s, const char *prefix)
 {
-    struct bucket_lock *l = find(s, prefix, '\0');
-    return l ? l->key : NULL;
+    return find(s, prefix, '\0');
 }
 
-bool bucket_lock_check(struct bucket_lock *l, struct gb_error *error)
+const char *bucket_lock_key(const struct bucket_lock *l)
+{
+    return l->key;
+}
+
+bool bucket_lock_check(struct bucket_lock *l, bool *gone, struct gb_error *error)
 {
     enum seen seen = look(l, NULL, 0, NULL, 0, error);
+    if (gone)
+        *gone = seen == SEEN_NONE;
     if (seen == SEEN_NONE || seen == SEEN_OTHER)
         error_set(error, GB_store_failed,
                   "%s://%s/%s is not the lock any more that this backup holds: another process "

@@ -202,10 +202,11 @@ bool bucket_lock_look(struct storage *storage, const char *name, struct storage_
 /* The lock of this store on a directory that the object `name` is below of; NULL. It is valid as
  * long as the one who asks holds it. */
 struct bucket_lock *bucket_lock_above(struct bucket *bucket, const char *name);
-/* The key of this store's lock on the directory `prefix`; NULL. */
-const char *bucket_lock_key(struct bucket *bucket, const char *prefix);
-/* Whether it is ours still, as the store has it now. Errors: GB_store_failed, those of a request.
- */
-bool bucket_lock_check(struct bucket_lock *lock, struct gb_error *error);
+/* The same, of the lock on the directory `prefix` itself. */
+struct bucket_lock *bucket_lock_on(struct bucket *bucket, const char *prefix);
+const char *bucket_lock_key(const struct bucket_lock *lock);
+/* Whether it is ours still, as the store has it now; *gone (may be NULL): it is nobody's. Errors:
+ * GB_store_failed, those of a request. */
+bool bucket_lock_check(struct bucket_lock *lock, bool *gone, struct gb_error *error);
 
 #endif

@@ -38,7 +38,7 @@ static void on_start(void *context, const char *name, const char **attributes)
     struct reader *r = context;
     (void)attributes;
     name = local_name(name);
-    if (r->depth == S3_XML_DEPTH_MAX || strlen(name) >= ELEMENT_MAX - 1) {
+    if (r->depth == S3_XML_DEPTH_MAX || !*name || strlen(name) >= ELEMENT_MAX - 1) {
         stop(r);
         return;
     }

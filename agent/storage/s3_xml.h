@@ -15,7 +15,7 @@
 
 /* Calls visit at the end of each element: path "ListBucketResult/Contents/Key", text what stood in
    it directly, without space around it. Stops when visit answers false. False: it is no such
-   document (malformed, too deep, an element too long), or visit stopped it. */
+   document (malformed, too deep, an element too long or without a name), or visit stopped it. */
 bool s3_xml_read(const char *text, size_t size,
                  bool (*visit)(void *context, const char *path, const char *text), void *context);
 

@@ -338,6 +338,43 @@ def a_backup_whose_lock_is_gone_is_none():
     s.clean(before)
 
 
+def whose_lock_another_has(committed):
+    """A writer that hung until its lock was another's fails, and what the other has there stays: its lock, or what it has committed."""
+    s = shared()
+    before = s.agent.listed()
+    backups.hold(s.server, 'PAUSED')
+    caller = backups.Caller(s.server)
+    try:
+        backups.wait_held(s.server, 'PAUSED')
+        lock, = (key for key in s.swift.keys() if key.endswith('/.lock'))
+        foreign = {lock.replace('/.lock', '/data/000077'): b'of another'}
+        foreign |= {lock.replace('/.lock', '/backup.json'): b'{}'} if committed else {lock: b'galera-backup lock\nowner=other\nprocess=1\nlock=2\n'}
+        if committed:
+            s.swift.delete(lock)
+        for key, text in foreign.items():
+            s.swift.put(key, text)
+    finally:
+        backups.release(s.server)
+    text = caller.failed_with('GB3008')
+    assert 'lock' in text and lock in text, text
+    wait_for(lambda: backups.state(s.server)['state'] == 'failed', 30, 'the end of the backup')
+    assert set(foreign) <= set(s.swift.keys()), s.swift.keys()
+    for key in s.swift.keys():
+        if key.startswith(lock.replace('.lock', '')):
+            s.swift.delete(key)
+    s.clean(before)
+
+
+@suite.test
+def a_lock_that_is_anothers_by_now_is_left_to_it():
+    whose_lock_another_has(committed=False)
+
+
+@suite.test
+def what_another_has_committed_meanwhile_is_left_to_it():
+    whose_lock_another_has(committed=True)
+
+
 @suite.test
 def a_quota_that_is_reached_is_said_so():
     s = shared()

@@ -323,6 +323,52 @@ def an_agent_that_is_killed_leaves_nothing_anywhere():
 
 
 @suite.test
+def an_agent_that_is_killed_between_two_commits_owes_it_to_the_second():
+    s = shared()
+    s.settle()
+    store = processes.Stall('to-spare*backup.json')
+    s.restart(store)
+    try:
+        store.begin()
+        before = s.left('default')
+        caller = backups.Caller(s.server, repository=['default', 'spare'])
+        wait_for(lambda: any(s.has('default', each) for each in s.left('default') - before), 30, 'the commit to the first')
+        s.agent.kill()
+        caller.failed_with('GB2007')
+    finally:
+        store.end()
+    backup, = s.left('default') - before
+    assert not s.has('spare', backup)
+    s.restart()
+    wait_for(lambda: s.has('spare', backup), 60, 'the copy', while_true=s.agent.alive)
+    s.settle()
+    assert manifest(s, 'spare', backup) == manifest(s, 'default', backup)
+    s.agent.cli('verify', backup, '--repository', 'spare')
+
+
+@suite.test
+def a_source_that_has_lost_it_is_not_the_only_one():
+    """Two repositories have what a third lacks."""
+    s = shared()
+    s.settle()
+    kept = s.path['optional'] + '.away'
+    os.rename(s.path['optional'], kept)
+    with open(s.path['optional'], 'w', encoding='ascii') as f:
+        f.write('not a directory')
+    s.agent.stop()
+    s.agent.start()
+    backup = backups.take(s.server, repository=['default', 'spare', 'optional'])['id']
+    s.agent.stop()
+    shutil.rmtree(s.directory('default', backup))
+    os.remove(s.path['optional'])
+    os.rename(kept, s.path['optional'])
+    s.agent.start()
+    wait_for(lambda: s.has('optional', backup), 60, 'the copy', while_true=s.agent.alive)
+    s.settle()
+    s.agent.cli('verify', backup, '--repository', 'optional')
+
+
+@suite.test
 def verified_everywhere_before_it_counts():
     s = shared()
     backup = backups.take(s.server, repository=['default', 'vault'], verify='deep')['id']

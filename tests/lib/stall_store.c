@@ -1,14 +1,14 @@
 /*
   A file system that takes nothing: loaded with LD_PRELOAD by tests, into the agent or a restore. While the file
-  GB_STALL_FILE exists, writes to files whose path holds GB_STALL_PATH wait, and so does fsync, as on a hung mount. Where a
+  GB_STALL_FILE exists, writes to files whose path holds GB_STALL_PATH (with * for anything) wait, and so does fsync, as on a hung mount. Where a
   number stands in it, the file system is slow: it takes so many bytes a second of all threads together.
 */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <fnmatch.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #define POLL_US 1000
@@ -31,7 +31,7 @@ static long rate_of(const char *file)
 static void stall(int fd, size_t size)
 {
     const char *file = getenv("GB_STALL_FILE"), *part = getenv("GB_STALL_PATH");
-    char link[64], path[4096];
+    char link[64], path[4096], pattern[512];
     if (!file || !part || access(file, F_OK))
         return;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
@@ -39,7 +39,8 @@ static void stall(int fd, size_t size)
     if (n <= 0)
         return;
     path[n] = '\0';
-    if (!strstr(path, part))
+    snprintf(pattern, sizeof pattern, "*%s*", part);
+    if (fnmatch(pattern, path, 0))
         return;
     for (long rate; !access(file, F_OK);) {
         if ((rate = rate_of(file)) > 0) {
