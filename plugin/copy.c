@@ -615,7 +615,8 @@ static enum copy_result copy_range(struct copier *c, uint32_t number, int fd, co
   return COPY_DONE;
 }
 
-/* The header of the Aria table that a .MAI or .MAD belongs to, and its stamp. */
+/* The header of the Aria table that a .MAI or .MAD belongs to, and its stamp. False: errno is ENOENT if there is no .MAI; maria_create()
+   empties one before it writes the header. */
 static bool aria_table_of(const char *full, struct aria_table *table, struct item_stamp *stamp)
 {
   char index[WIRE_PATH_MAX];
@@ -634,7 +635,10 @@ static bool aria_table_of(const char *full, struct aria_table *table, struct ite
   ssize_t got = ok ? read_at(fd, head, sizeof head, 0) : -1;
   close(fd);
   if (got <= 0 || !aria_parse_header(head, (size_t)got, table))
+  {
+    errno = EIO;
     return false;
+  }
   /* maria_create() writes the LSNs, then empties the .MAD, then extends the .MAI to its header's size. */
   if (st.st_size >= table->header_size)
   {
@@ -698,7 +702,7 @@ static enum copy_result copy_file(struct copier *c, struct item *item, uint32_t 
     struct aria_table table;
     bool online = item->class == ITEM_ARIA_ONLINE;
     if (online && !aria_table_of(full, &table, &stamp))
-      result = COPY_GONE;
+      result = errno == ENOENT ? COPY_GONE : COPY_MISSING;
     else
     {
       struct gb_error problem = {0};

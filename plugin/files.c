@@ -564,12 +564,25 @@ static bool may_vanish(const struct files *f, const struct item *item)
          (item->class == ITEM_DEFINITION && item->stamp.ctime.tv_sec >= f->began);
 }
 
+/* A statement puts other files in the place of a table's one after the other: who came in the midst of it found none. */
+static bool back_again(const struct files *f, const struct item *item)
+{
+  char full[WIRE_PATH_MAX];
+  snprintf(full, sizeof full, "%s%s", f->datadir, item->path);
+  return item->state == ITEM_GONE && (item->class == ITEM_CLOSED || item->class == ITEM_ARIA_ONLINE) && !access(full, F_OK);
+}
+
 /* A TRUNCATE that makes a table anew is not in ddl.log, and FLUSH does not hold it up. */
 static void copy_if_made_anew(struct item *item, void *context)
 {
   struct files *f = context;
   char full[WIRE_PATH_MAX];
   struct stat st;
+  if (back_again(f, item))
+  {
+    item->dropped = false;
+    queue_in_visit(f, item);
+  }
   if (item->state != ITEM_COPIED)
     return;
   snprintf(full, sizeof full, "%s%s", f->datadir, item->path);

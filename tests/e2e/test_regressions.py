@@ -544,4 +544,51 @@ def an_aria_table_made_anew_while_it_is_opened_is_copied_again():
     s.server.execute('DROP TABLE d.anew, d.large')
 
 
+@contextlib.contextmanager
+def about_to_read(s, table):
+    """In FLUSH: the last scan has found this transactional Aria table changed, and the reader, which is at another, comes to it next."""
+    large, small = 'SELECT seq, REPEAT(MD5(seq), 30) FROM seq_1_to_20000', 'SELECT seq, MD5(seq) FROM seq_1_to_4000'
+    s.server.execute(f'DROP TABLE IF EXISTS {table}, d.large')
+    for name in (table, 'd.large'):
+        s.server.execute(f'CREATE TABLE {name} (id INT PRIMARY KEY, v VARCHAR(1000)) ENGINE=Aria TRANSACTIONAL=1')
+    backup = s.held('FLUSH', threads=1)
+    s.server.execute(f'TRUNCATE TABLE {table}', 'TRUNCATE TABLE d.large', f'INSERT INTO {table} {small}', f'INSERT INTO d.large {large}')
+    s.stall.begin('open /d/large.MAD')
+    backups.release(s.server)
+    wait_for(s.stall.reached, SOON_S, 'the reader to be at the larger table')
+    yield
+    s.stall.end()
+    s.compare(backup, s.finish(backup))
+    s.server.execute(f'DROP TABLE {table}, d.large')
+
+
+@suite.test
+def an_aria_table_that_is_truncated_while_it_is_read_is_not_lost():
+    """TRUNCATE empties the index file and then writes its header; ddl.log does not name it."""
+    s = shared()
+    with contextlib.closing(s.server.connect()) as session:
+        caller = threading.Thread(target=lambda: session.cursor().execute('TRUNCATE TABLE d.anew'))
+        with about_to_read(s, 'd.anew'):
+            s.stall.also('create /d/anew.MAI')
+            caller.start()
+            wait_for(s.stall.reached, SOON_S, 'the index file to be empty')
+            s.stall.let('open /d/large.MAD')
+            load.seconds(0.3)  # a reader needs some milliseconds for both
+            backups.hold(s.server, 'PAUSED')
+        caller.join()
+
+
+@suite.test
+def a_table_that_is_away_for_a_moment_is_not_lost():
+    s = shared()
+    index = os.path.join(s.server.datadir, 'd', 'away.MAI')
+    with about_to_read(s, 'd.away'):
+        os.rename(index, index + '.kept')
+        backups.hold(s.server, 'WINDOW')
+        s.stall.end()
+        backups.wait_held(s.server, 'WINDOW')
+        os.rename(index + '.kept', index)
+        backups.hold(s.server, 'PAUSED')
+
+
 suite.main()

@@ -1,7 +1,7 @@
 /*
-  Files that can't be opened: loaded with LD_PRELOAD by tests, into a server. GB_STALL_FILE has lines "open END" and "stat
-  END"; the first that opens for reading, or stats, a path with that end waits until the file is no more. Its line is then in
-  GB_STALL_FILE.reached. "open:N END": the Nth that opens it, of the line last looked for alone.
+  Files that can't be opened: loaded with LD_PRELOAD by tests, into a server. GB_STALL_FILE has lines "open END", "stat END", "create END" and "unlink END"; the
+  first that opens for reading, stats, creates (or empties) or removes a path with that end waits until the file has that line no more: before it, but
+  with create and unlink when it has been done. Its line is then in GB_STALL_FILE.reached. "open:N END": the Nth that opens it, of the line last looked for alone.
 */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -41,6 +41,20 @@ static bool its_turn(const char *line)
     return !colon || ++count == strtoul(colon + 1, NULL, 10);
 }
 
+static bool has_line(const char *file, const char *wanted)
+{
+    char line[LINE];
+    FILE *lines = fopen(file, "re");
+    bool found = false;
+    while (lines && !found && fgets(line, LINE, lines)) {
+        line[strcspn(line, "\n")] = '\0';
+        found = !strcmp(line, wanted);
+    }
+    if (lines)
+        fclose(lines);
+    return found;
+}
+
 /* The line of the file that is for this call. */
 static bool find(const char *file, const char *call, const char *path, char line[LINE])
 {
@@ -71,7 +85,7 @@ static void stall(const char *call, const char *path)
         fclose(reached);
     }
     pthread_mutex_unlock(&mutex);
-    while (first && !access(file, F_OK))
+    while (first && has_line(file, line))
         usleep(POLL_US);
 }
 
@@ -88,7 +102,10 @@ static void stall(const char *call, const char *path)
         va_end(list);                                                               \
         if ((flags & O_ACCMODE) == O_RDONLY)                                        \
             stall("open", path);                                                    \
-        return next(path, flags, mode);                                             \
+        int fd = next(path, flags, mode);                                           \
+        if (flags & O_CREAT)                                                        \
+            stall("create", path);                                                  \
+        return fd;                                                                  \
     }
 #define OPEN_2(name)                                                                \
     int name(const char *path, int flags)                                           \
@@ -116,3 +133,13 @@ OPEN_2(__open_2)
 OPEN_2(__open64_2)
 STAT(stat, stat)
 STAT(stat64, stat64)
+
+int unlink(const char *path)
+{
+    static int (*next)(const char *);
+    if (!next)
+        next = (int (*)(const char *))dlsym(RTLD_NEXT, "unlink");
+    int result = next(path);
+    stall("unlink", path);
+    return result;
+}

@@ -167,8 +167,9 @@ class Stall:
 
 
 class StallOpen:
-    """The same for reading: between begin(lines) and end(), of a process with .environment the first that opens for reading
-    or stats such a path waits; a line is "open END" or "stat END", END the end of the path; "open:3 END": the third (tests/lib/stall_open.c)."""
+    """The same for a path: between begin(lines) and end(), of a process with .environment the first that opens for reading or stats such a path, or has
+    created or removed it, waits; a line is "open END", "stat END", "create END" or "unlink END", END the end of the path; "open:3 END": the third
+    (tests/lib/stall_open.c). also(): the same of more lines; let(): who waits at that line, and whoever comes there, goes on."""
 
     def __init__(self):
         self.file = tempfile.mktemp(prefix='stall-', dir=run_dir())
@@ -176,6 +177,19 @@ class StallOpen:
 
     def begin(self, *lines):
         self.end()
+        self._write(lines)
+
+    def also(self, *lines):
+        self._write([*self._lines(), *lines])
+
+    def let(self, line):
+        self._write([each for each in self._lines() if each != line])
+
+    def _lines(self):
+        with open(self.file, encoding='ascii') as f:
+            return f.read().splitlines()
+
+    def _write(self, lines):
         with open(self.file + '.new', 'w', encoding='ascii') as f:
             f.writelines(f'{each}\n' for each in lines)
         os.rename(self.file + '.new', self.file)
@@ -184,8 +198,8 @@ class StallOpen:
         """Whether somebody waits, or has waited, at each of the lines."""
         if not os.path.exists(self.file + '.reached'):
             return False
-        with open(self.file, encoding='ascii') as lines, open(self.file + '.reached', encoding='ascii') as reached:
-            return set(lines) == set(reached)
+        with open(self.file + '.reached', encoding='ascii') as reached:
+            return set(self._lines()) <= set(reached.read().splitlines())
 
     def end(self):
         for name in (self.file, self.file + '.reached'):
