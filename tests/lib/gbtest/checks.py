@@ -2,6 +2,7 @@
 import contextlib
 import os
 import re
+import signal
 import time
 
 from . import processes
@@ -145,13 +146,16 @@ def recover(datadir, options=()):
     log = os.path.join(os.path.dirname(datadir.rstrip('/')), os.path.basename(datadir.rstrip('/')) + '.recover.err')
     if os.path.exists(log):
         os.remove(log)
-    processes.run(['mariadbd', '--no-defaults'] + as_root() + [
+    result = processes.run(['mariadbd', '--no-defaults'] + as_root() + [
         f'--datadir={datadir}', '--wsrep-recover', '--wsrep-on=ON', f'--wsrep-provider={PROVIDER}',
         '--wsrep-cluster-address=gcomm://', '--binlog-format=ROW', f'--log-error={log}',
         '--innodb-buffer-pool-size=64M', '--skip-networking', f'--socket={log}.sock', f'--pid-file={log}.pid'] +
-        list(options), timeout=RECOVER_DEADLINE_S)
+        list(options), timeout=RECOVER_DEADLINE_S, check=False)
     with open(log, encoding='utf-8', errors='replace') as f:
         text = f.read()
+    # docs/restore.md: a server's defect, met where tables have full-text indexes, when all has been recovered and told
+    told = re.search(r'WSREP: Recovered position.*got signal 11', text, re.S)
+    assert not result.returncode or (result.returncode == -signal.SIGSEGV and told), f'--wsrep-recover ended with {result.returncode}: {text[-4000:]}'
     position = re.findall(r'WSREP: Recovered position: ?(\S+)', text)
     end = re.findall(r'InnoDB: End of log at LSN=(\d+)', text)
     return {'position': position[-1] if position else None, 'lsn': int(end[0]) if end else None, 'log': text}
