@@ -12,8 +12,8 @@
 #define ZSTD_LEVEL_MIN (-7)
 #define ZSTD_LEVEL_MAX 19
 #define ZSTD_RATIO_MAX 43691u /* a block of 128 KiB takes 3 bytes at least */
-#define LZ4_LEVEL_MIN  LZ4HC_CLEVEL_MIN
-#define LZ4_LEVEL_MAX  LZ4HC_CLEVEL_MAX
+#define LZ4_LEVEL_MIN  3 /* of lz4hc; what lower ones mean depends on the library's version */
+#define LZ4_LEVEL_MAX  12
 #define LZ4_RATIO_MAX  255u /* a byte adds so many to the length of a match at most */
 
 struct codec {

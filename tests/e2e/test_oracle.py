@@ -43,7 +43,7 @@ CHANGED = [
     ('ALTER TABLE d.t AUTO_INCREMENT=9000', ['AUTO_INCREMENT of d.t']),
     ('DELETE HISTORY FROM d.versioned', ['rows of d.versioned', 'history of d.versioned']),
     ('DELETE HISTORY FROM d.named', ['rows of d.named', 'history of d.named']),
-    ('CREATE OR REPLACE TRIGGER d.one BEFORE INSERT ON d.t FOR EACH ROW SET NEW.v = "z"', ['trigger d.one', 'trigger d.two']),
+    ('CREATE OR REPLACE TRIGGER d.one BEFORE INSERT ON d.t FOR EACH ROW SET NEW.v = "z"', ['trigger one of d.t', 'trigger two of d.t']),
     ('ALTER PROCEDURE d.hello SQL SECURITY INVOKER', ['procedure d.hello', 'rows of mysql.proc']),
     ('ALTER EVENT d.nightly DISABLE', ['event d.nightly', 'rows of mysql.event']),
     ('GRANT INSERT ON d.* TO reader@localhost', ['grants of `reader`@`localhost`', 'rows of mysql.db']),
@@ -51,7 +51,7 @@ CHANGED = [
 ]
 LOST = [
     ('DROP TABLE d.my', ['definition of d.my', 'rows of d.my']),
-    ('DROP TRIGGER d.two', ['trigger d.one', 'trigger d.two']),
+    ('DROP TRIGGER d.two', ['trigger one of d.t', 'trigger two of d.t']),
     ('DROP FUNCTION d.answer', ['function d.answer', 'rows of mysql.proc']),
     ('DROP EVENT d.gone', ['event d.gone', 'rows of mysql.event']),
     ('SET PASSWORD FOR reader@localhost = PASSWORD("other")', ['grants of `reader`@`localhost`', 'rows of mysql.global_priv']),

@@ -223,11 +223,11 @@ def make_vectors(server, table, engine, keys=''):
 
 
 def find_vectors(server, table):
-    """The vector index finds each row by its own vector; an index that is not that of these rows does not."""
+    """The vector index, which is not an exact one, finds each row by its own vector; an index that is not that of these rows does not."""
     for key, vector in server.rows(f'SELECT id, VEC_ToText(v) FROM v.{table} WHERE id % 9 = 0'):
-        search = f'SELECT id FROM v.{table} FORCE INDEX (v) ORDER BY VEC_DISTANCE_EUCLIDEAN(v, VEC_FromText("{vector}")) LIMIT 1'
-        plan, found = server.row(f'EXPLAIN {search}'), server.value(search)
-        assert plan['key'] == 'v' and found == key, f'{table}: row {key}, found {found} by {plan["key"]}'
+        search = f'SELECT id FROM v.{table} FORCE INDEX (v) ORDER BY VEC_DISTANCE_EUCLIDEAN(v, VEC_FromText("{vector}")) LIMIT 3'
+        plan, found = server.row(f'EXPLAIN {search}'), [each for each, in server.rows(search)]
+        assert plan['key'] == 'v' and key in found, f'{table}: row {key}, found {found} by {plan["key"]}'
 
 
 def vector_indexes_made_meanwhile(when):

@@ -99,9 +99,10 @@ def _tables(connection, marks, state):
 
 
 def _programs(connection, marks, state):
-    for schema, name, order in query(connection, 'SELECT trigger_schema, trigger_name, action_order FROM information_schema.triggers '
-                                     f'WHERE trigger_schema NOT IN ({marks})', VIRTUAL):
-        state['trigger', f'{schema}.{name}'] = f'{order}\t' + _text(_ask(connection, f'SHOW CREATE TRIGGER {quoted(schema, name)}'), 1)
+    # named by its table, for that of a table that is kept is not listed
+    for schema, name, table, order in query(connection, 'SELECT trigger_schema, trigger_name, event_object_table, action_order FROM '
+                                            f'information_schema.triggers WHERE trigger_schema NOT IN ({marks})', VIRTUAL):
+        state[f'trigger {name} of', f'{schema}.{table}'] = f'{order}\t' + _text(_ask(connection, f'SHOW CREATE TRIGGER {quoted(schema, name)}'), 1)
     for schema, name, kind in query(connection, 'SELECT routine_schema, routine_name, routine_type FROM information_schema.routines '
                                     f'WHERE routine_schema NOT IN ({marks})', VIRTUAL):
         state[kind.lower(), f'{schema}.{name}'] = _text(_ask(connection, f'SHOW CREATE {kind} {quoted(schema, name)}'), 1)
