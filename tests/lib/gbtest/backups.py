@@ -92,11 +92,16 @@ def wait_held(server, stage, deadline_s=60):
 
 def reaches(server, backup, stage, deadline_s=180):
     """Whether that backup comes to be held there: False if it ends before."""
+    figures = {}
+
     def seen():
-        figures = state(server)
+        figures.update(state(server))
         assert figures['id'] == backup, f'{figures["id"]} runs, not {backup}'
         return 'ended' if figures['state'] != RUNNING else 'held' if _is_held(figures, stage) else None
-    return wait_for(seen, deadline_s, f'{backup} to be held at {stage}, or to end', while_true=server.alive) == 'held'
+    try:
+        return wait_for(seen, deadline_s, f'{backup} to be held at {stage}, or to end', while_true=server.alive) == 'held'
+    except WaitTimeout as timeout:
+        raise WaitTimeout(f'{timeout}; stage {figures.get("stage")}, waiting for {figures.get("waiting_for")}; its log: ...{server.log_text()[-1500:]}') from None
 
 
 def error_of(function, *arguments, **options):
