@@ -720,7 +720,8 @@ static void run_backup(struct session *s)
         daemon_log(s->start.id, "%s: %s", state, error.what);
         failed_begun = begun && !stored && s->repository && error.code != GB_cancelled;
         if (begun) {
-            describe_repositories(s, stored ? "succeeded" : state, manifest.stored_bytes, error.what, repositories, sizeof repositories);
+            /* Of a commit that was given up the manifest is its thread's still. */
+            describe_repositories(s, stored ? "succeeded" : state, stored ? manifest.stored_bytes : 0, error.what, repositories, sizeof repositories);
             catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, state, NULL, repositories, s->warnings, &error, s->started_at);
             if (verified.verified_at)
                 catalog_verified(s->catalog, s->cluster, s->start.id, &verified);

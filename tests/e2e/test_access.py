@@ -51,6 +51,7 @@ class Scene:
         backups.hold(self.server, 'COMMIT')
         self.backup = backups.start(self.server)
         backups.wait_held(self.server, 'COMMIT')
+        wait_for(lambda: any(path.endswith('.seg') for path in modes(self.agent.repository)), 60, 'the first segment')
         self.modes_meanwhile = modes(self.agent.repository)
         self.arguments = [command_line(self.agent.process.pid), command_line(self.server.process.pid)]
         backups.release(self.server)

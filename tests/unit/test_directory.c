@@ -27,8 +27,7 @@ static void (*before_flock)(void);
 
 int flock(int fd, int operation)
 {
-    void (*happen)(void) = before_flock;
-    before_flock = NULL;
+    void (*happen)(void) = __atomic_exchange_n(&before_flock, NULL, __ATOMIC_ACQ_REL); /* some tests have threads */
     if (happen)
         happen();
     return (int)syscall(SYS_flock, fd, operation);
