@@ -44,14 +44,14 @@ class Scene:
         self.server.start()
         backups.install(self.server)
         self.server.execute(f"CREATE USER keeper@localhost IDENTIFIED BY '{SECRET}'", 'GRANT ALL ON *.* TO keeper@localhost',
-                            'CREATE DATABASE d', 'CREATE TABLE d.t ENGINE=InnoDB AS SELECT seq, MD5(seq) FROM seq_1_to_20000')
+                            'CREATE DATABASE d', 'CREATE TABLE d.t ENGINE=InnoDB AS SELECT seq, MD5(seq) FROM seq_1_to_100000')
         self.umask = os.umask(0)  # what the agent makes must not need one
         self.agent = SecretAgent(self.server).start()
         os.umask(self.umask)
         backups.hold(self.server, 'COMMIT')
         self.backup = backups.start(self.server)
         backups.wait_held(self.server, 'COMMIT')
-        wait_for(lambda: any(path.endswith('.seg') for path in modes(self.agent.repository)), 60, 'the first segment')
+        wait_for(lambda: any('.seg' in path for path in modes(self.agent.repository)), 60, 'the first segment')
         self.modes_meanwhile = modes(self.agent.repository)
         self.arguments = [command_line(self.agent.process.pid), command_line(self.server.process.pid)]
         backups.release(self.server)
