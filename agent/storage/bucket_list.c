@@ -83,11 +83,11 @@ bool bucket_list(struct storage *storage, const char *prefix,
 static bool may_remove(struct bucket *s, struct bucket_lock *lock, const char *commit,
                        struct gb_error *error)
 {
-    struct bucket_request q = {.method = "HEAD", .key = commit};
+    struct bucket_request q = {.method = "HEAD", .key = commit, .attempts = BUCKET_CLEANING_TRIES};
     struct bucket_answer a;
     struct gb_error why = {0};
     bool gone;
-    if (!lock || bucket_lock_check(lock, &gone, error))
+    if (!lock || bucket_lock_check(lock, BUCKET_CLEANING_TRIES, &gone, error))
         return true;
     if (!gone)
         return false;

@@ -301,9 +301,9 @@ const char *bucket_lock_key(const struct bucket_lock *l)
     return l->key;
 }
 
-bool bucket_lock_check(struct bucket_lock *l, bool *gone, struct gb_error *error)
+bool bucket_lock_check(struct bucket_lock *l, unsigned tries, bool *gone, struct gb_error *error)
 {
-    enum seen seen = look(l, NULL, 0, NULL, 0, error);
+    enum seen seen = look(l, NULL, 0, NULL, tries, error);
     if (gone)
         *gone = seen == SEEN_NONE;
     if (seen == SEEN_NONE || seen == SEEN_OTHER)

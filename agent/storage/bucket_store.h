@@ -205,8 +205,8 @@ struct bucket_lock *bucket_lock_above(struct bucket *bucket, const char *name);
 /* The same, of the lock on the directory `prefix` itself. */
 struct bucket_lock *bucket_lock_on(struct bucket *bucket, const char *prefix);
 const char *bucket_lock_key(const struct bucket_lock *lock);
-/* Whether it is ours still, as the store has it now; *gone (may be NULL): it is nobody's. Errors:
- * GB_store_failed, those of a request. */
-bool bucket_lock_check(struct bucket_lock *lock, bool *gone, struct gb_error *error);
+/* Whether it is ours still, as the store has it now; tries: of the request, 0: as many as others;
+   *gone (may be NULL): it is nobody's. Errors: GB_store_failed, those of a request. */
+bool bucket_lock_check(struct bucket_lock *lock, unsigned tries, bool *gone, struct gb_error *error);
 
 #endif

@@ -164,7 +164,7 @@ bool bucket_commit(struct storage_writer *writer, struct gb_error *error)
         bucket_abort(writer);
         return false;
     }
-    bool ok = !w->lock || bucket_lock_check(w->lock, NULL, error);
+    bool ok = !w->lock || bucket_lock_check(w->lock, 0, NULL, error);
     if (!ok && bucket_delete(w->store, w->key, BUCKET_CLEANING_TRIES, &ignored))
         drop_parts(w);
     writer_free(w);

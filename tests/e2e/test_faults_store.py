@@ -274,28 +274,34 @@ def flush_waits_for_room_for_redo():
     s = shared()
     store = processes.Stall('store-small')
     s.restart_agent(store.environment, redo_memory='1M')
+    s.node.execute(f'SET GLOBAL galera_backup_ring_size = {512 << 20}')  # for all that the tests before have written, too
     try:
         backup = backups.start(s.node, rate='6M')
         wait_for(lambda: int(backups.state(s.node)['bytes_done']) > 1 << 20, 20, 'pages')
-        store.begin()  # what pages are left fit into the ring; they last for longer than what fills the memory
+        store.begin()  # the pages that are left last for longer than what fills the memory
         redo(s, 2)
 
         def waits():
             figures = backups.state(s.node)
             assert figures['stage'] == 'COPY', figures
             return figures['waiting_for'] == 'the repository to take redo'
-        wait_for(waits, 30, 'the backup to wait for room')
+        wait_for(waits, 60, 'the backup to wait for room')
         store.end()
         expected = oracle.finish(s.node, backup)
         say(f'  {restored.verify(s.agent, backup, expected)}')
     finally:
         store.end()
+        s.node.execute('SET GLOBAL galera_backup_ring_size = DEFAULT')
         s.restart_agent(redo_memory=None)
     s.next_succeeds()
 
 
 def redo_without_room(words, **options):
     s = shared()
+    # little redo before the hold: what is behind the checkpoint comes faster than it is stored
+    s.node.execute('SET GLOBAL innodb_max_dirty_pages_pct_lwm = 0, innodb_max_dirty_pages_pct = 0')
+    wait_for(lambda: int(s.node.status('Innodb_checkpoint_age')) < 100000, 60, 'a checkpoint')
+    s.node.execute('SET GLOBAL innodb_max_dirty_pages_pct = DEFAULT')
     with Spooling(**options) as spooling:
         begin = time.monotonic()
         while spooling.caller.number is None and time.monotonic() < begin + 30:

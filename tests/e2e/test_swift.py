@@ -291,17 +291,7 @@ def a_part_that_can_not_be_put_leaves_nothing():
 def a_backup_whose_lock_is_gone_is_none():
     s = shared()
     before = s.agent.listed()
-    backups.hold(s.server, 'PAUSED')
-    caller = backups.Caller(s.server)
-    try:
-        backups.wait_held(s.server, 'PAUSED')
-        lock, = (key for key in s.swift.keys() if key.endswith('/.lock'))
-        s.swift.delete(lock)
-    finally:
-        backups.release(s.server)
-    text = caller.failed_with('GB3008')
-    assert 'lock' in text and lock in text, text
-    wait_for(lambda: backups.state(s.server)['state'] == 'failed', 30, 'the end of the backup')
+    backups.loses_its_lock(s.server, s.swift, s.swift.delete)
     s.clean(before)
 
 

@@ -161,3 +161,19 @@ def change_manifest(path, **changes):
     text = json.dumps(manifest, indent=1)[:-2]
     with open(path, 'w', encoding='utf-8') as f:
         f.write(f'{text},\n "sha256": "{hashlib.sha256(text.encode()).hexdigest()}"\n}}')
+
+
+def loses_its_lock(server, store, meanwhile):
+    """A backup into this store is paused while meanwhile(key of its lock) changes what is there: it fails and names the lock. Returns the key."""
+    hold(server, 'PAUSED')
+    caller = Caller(server)
+    try:
+        wait_held(server, 'PAUSED')
+        lock, = (key for key in store.keys() if key.endswith('/.lock'))
+        meanwhile(lock)
+    finally:
+        release(server)
+    text = caller.failed_with('GB3008')
+    assert 'lock' in text and lock in text, text
+    wait_for(lambda: state(server)['state'] == 'failed', 30, 'the end of the backup')
+    return lock
