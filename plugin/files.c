@@ -565,10 +565,8 @@ static bool may_vanish(const struct files *f, const struct item *item)
 }
 
 /* A statement puts other files in the place of a table's one after the other: who came in the midst of it found none. */
-static bool back_again(const struct files *f, const struct item *item)
+static bool back_again(const struct item *item, const char *full)
 {
-  char full[WIRE_PATH_MAX];
-  snprintf(full, sizeof full, "%s%s", f->datadir, item->path);
   return item->state == ITEM_GONE && (item->class == ITEM_CLOSED || item->class == ITEM_ARIA_ONLINE) && !access(full, F_OK);
 }
 
@@ -578,14 +576,11 @@ static void copy_if_made_anew(struct item *item, void *context)
   struct files *f = context;
   char full[WIRE_PATH_MAX];
   struct stat st;
-  if (back_again(f, item))
-  {
-    item->dropped = false;
+  snprintf(full, sizeof full, "%s%s", f->datadir, item->path);
+  if (back_again(item, full))
     queue_in_visit(f, item);
-  }
   if (item->state != ITEM_COPIED)
     return;
-  snprintf(full, sizeof full, "%s%s", f->datadir, item->path);
   if (may_vanish(f, item) && !is_there(f, full, &st))
   {
     inventory_set_state(f->inventory, item, ITEM_GONE);
@@ -851,7 +846,8 @@ static uint64_t used_bytes(const char *full, uint64_t size, unsigned *looks)
   struct space_info info;
   struct gb_error ignored = {0};
   bool zero;
-  if (size < UNUSED_MIN || (*looks)++ >= LOOKS_MAX || read_head(full, head, NULL) < (ssize_t)sizeof head || !space_parse(head, sizeof head, &info, &zero, &ignored))
+  if (size < UNUSED_MIN || (*looks)++ >= LOOKS_MAX || read_head(full, head, NULL) < (ssize_t)sizeof head ||
+      !space_parse(head, sizeof head, &info, &zero, &ignored))
     return size;
   uint64_t used = (uint64_t)info.free_limit * info.format.page_size;
   if (used + UNUSED_MAX < size)

@@ -44,7 +44,7 @@ class Scene:
         self.server.start()
         backups.install(self.server)
         self.server.execute(f"CREATE USER keeper@localhost IDENTIFIED BY '{SECRET}'", 'GRANT ALL ON *.* TO keeper@localhost',
-                            'CREATE DATABASE d', 'CREATE TABLE d.t ENGINE=InnoDB AS SELECT seq, MD5(seq) FROM seq_1_to_100000')
+                            'CREATE DATABASE d', 'CREATE TABLE d.t ENGINE=InnoDB AS SELECT seq, MD5(seq) FROM seq_1_to_20000')
         self.umask = os.umask(0)  # what the agent makes must not need one
         self.agent = SecretAgent(self.server).start()
         os.umask(self.umask)

@@ -2,6 +2,7 @@
 """One backup that goes to several repositories: each has all of it, in the same layout, sealed or not; what one that must have it lacks, none has; one with
 required = no costs the backup no more than a warning and its patience.
 """
+import contextlib
 import json
 import os
 import shutil
@@ -56,6 +57,19 @@ class Scene:
         """Labels below a repository, whether they are backups or not."""
         directory = os.path.join(self.path[name], self.agent.cluster, 'backups')
         return set(os.listdir(directory)) if os.path.isdir(directory) else set()
+
+    @contextlib.contextmanager
+    def away(self, name):
+        """There is no directory where the repository was."""
+        path = self.path[name]
+        os.rename(path, path + '.away')
+        with open(path, 'w', encoding='ascii') as f:
+            f.write('not a directory')
+        try:
+            yield
+        finally:
+            os.remove(path)
+            os.rename(path + '.away', path)
 
     def restart(self, store=None):
         """store: a Stall that is going to begin."""
@@ -147,16 +161,9 @@ def who_is_named_twice_or_unknown_is_refused():
 def one_that_is_required_fails_it_everywhere():
     s = shared()
     before = {name: s.left(name) for name in NAMES}
-    kept = s.path['spare'] + '.away'
-    os.rename(s.path['spare'], kept)
-    with open(s.path['spare'], 'w', encoding='ascii') as f:
-        f.write('not a directory')
-    try:
+    with s.away('spare'):
         _, text = backups.error_of(backups.start, s.server, repository=['default', 'spare', 'optional'], wait=True)
         assert 'spare' in text, text
-    finally:
-        os.remove(s.path['spare'])
-        os.rename(kept, s.path['spare'])
     wait_for(lambda: {name: s.left(name) for name in NAMES} == before, 20, 'what was begun to be removed')
 
 
@@ -192,11 +199,7 @@ def not_everywhere(s, backup, why):
 @suite.test
 def one_that_is_not_required_may_be_away():
     s = shared()
-    kept = s.path['optional'] + '.away'
-    os.rename(s.path['optional'], kept)
-    with open(s.path['optional'], 'w', encoding='ascii') as f:
-        f.write('not a directory')
-    try:
+    with s.away('optional'):
         result = s.agent.cli('backup', '--repository', 'optional,default', '--progress', 'none', check=False)
         assert result.returncode == NOT_EVERYWHERE, f'{result.returncode}: {result.stdout}{result.stderr}'
         assert 'GB3022' in result.stderr and 'optional' in result.stderr, result.stderr
@@ -204,9 +207,6 @@ def one_that_is_not_required_may_be_away():
         backup = s.agent.listed()[0]
         not_everywhere(s, backup, 'to-optional')
         assert 'repository optional' in backups.state(s.server)['warnings']
-    finally:
-        os.remove(s.path['optional'])
-        os.rename(kept, s.path['optional'])
 
 
 @suite.test
@@ -216,16 +216,11 @@ def what_it_lacks_it_gets_by_itself():
     s.agent.stop()
     shutil.rmtree(s.path['optional'], ignore_errors=True)
     os.mkdir(s.path['optional'], 0o700)
-    kept = s.path['optional'] + '.away'
-    os.rename(s.path['optional'], kept)
-    with open(s.path['optional'], 'w', encoding='ascii') as f:
-        f.write('not a directory')
-    s.agent.start()
-    backup = backups.take(s.server, repository=['default', 'optional'])['id']
-    wait_for(lambda: os.path.exists(s.owed) and backup in open(s.owed, encoding='utf-8').read(), 20, 'what is owed to be written down')
-    s.agent.stop()
-    os.remove(s.path['optional'])
-    os.rename(kept, s.path['optional'])
+    with s.away('optional'):
+        s.agent.start()
+        backup = backups.take(s.server, repository=['default', 'optional'])['id']
+        wait_for(lambda: os.path.exists(s.owed) and backup in open(s.owed, encoding='utf-8').read(), 20, 'what is owed to be written down')
+        s.agent.stop()
     s.agent.start()
     wait_for(lambda: s.has('optional', backup), 60, 'the copy', while_true=s.agent.alive)
     s.agent.cli('verify', backup, '--repository', 'optional')
@@ -351,17 +346,12 @@ def a_source_that_has_lost_it_is_not_the_only_one():
     """Two repositories have what a third lacks."""
     s = shared()
     s.settle()
-    kept = s.path['optional'] + '.away'
-    os.rename(s.path['optional'], kept)
-    with open(s.path['optional'], 'w', encoding='ascii') as f:
-        f.write('not a directory')
-    s.agent.stop()
-    s.agent.start()
-    backup = backups.take(s.server, repository=['default', 'spare', 'optional'])['id']
-    s.agent.stop()
-    shutil.rmtree(s.directory('default', backup))
-    os.remove(s.path['optional'])
-    os.rename(kept, s.path['optional'])
+    with s.away('optional'):
+        s.agent.stop()
+        s.agent.start()
+        backup = backups.take(s.server, repository=['default', 'spare', 'optional'])['id']
+        s.agent.stop()
+        shutil.rmtree(s.directory('default', backup))
     s.agent.start()
     wait_for(lambda: s.has('optional', backup), 60, 'the copy', while_true=s.agent.alive)
     s.settle()

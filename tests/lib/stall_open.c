@@ -1,7 +1,7 @@
 /*
-  Files that can't be opened: loaded with LD_PRELOAD by tests, into a server. GB_STALL_FILE has lines "open END", "stat END", "create END" and "unlink END"; the
-  first that opens for reading, stats, creates (or empties) or removes a path with that end waits until the file has that line no more: before it, but
-  with create and unlink when it has been done. Its line is then in GB_STALL_FILE.reached. "open:N END": the Nth that opens it, of the line last looked for alone.
+  Files that can't be opened: loaded with LD_PRELOAD by tests, into a server. GB_STALL_FILE has lines "open END", "stat END" and "create END"; the
+  first that opens for reading, stats, or creates (or empties) a path with that end waits until the file has that line no more: before it, but with create when it
+  has been done. Its line is then in GB_STALL_FILE.reached. "open:N END": the Nth that opens it, of the line last looked for alone.
 */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -41,20 +41,6 @@ static bool its_turn(const char *line)
     return !colon || ++count == strtoul(colon + 1, NULL, 10);
 }
 
-static bool has_line(const char *file, const char *wanted)
-{
-    char line[LINE];
-    FILE *lines = fopen(file, "re");
-    bool found = false;
-    while (lines && !found && fgets(line, LINE, lines)) {
-        line[strcspn(line, "\n")] = '\0';
-        found = !strcmp(line, wanted);
-    }
-    if (lines)
-        fclose(lines);
-    return found;
-}
-
 /* The line of the file that is for this call. */
 static bool find(const char *file, const char *call, const char *path, char line[LINE])
 {
@@ -85,7 +71,7 @@ static void stall(const char *call, const char *path)
         fclose(reached);
     }
     pthread_mutex_unlock(&mutex);
-    while (first && has_line(file, line))
+    while (first && find(file, call, path, other))
         usleep(POLL_US);
 }
 
@@ -133,13 +119,3 @@ OPEN_2(__open_2)
 OPEN_2(__open64_2)
 STAT(stat, stat)
 STAT(stat64, stat64)
-
-int unlink(const char *path)
-{
-    static int (*next)(const char *);
-    if (!next)
-        next = (int (*)(const char *))dlsym(RTLD_NEXT, "unlink");
-    int result = next(path);
-    stall("unlink", path);
-    return result;
-}

@@ -168,7 +168,7 @@ class Stall:
 
 class StallOpen:
     """The same for a path: between begin(lines) and end(), of a process with .environment the first that opens for reading or stats such a path, or has
-    created or removed it, waits; a line is "open END", "stat END", "create END" or "unlink END", END the end of the path; "open:3 END": the third
+    created it, waits; a line is "open END", "stat END" or "create END", END the end of the path; "open:3 END": the third
     (tests/lib/stall_open.c). also(): the same of more lines; let(): who waits at that line, and whoever comes there, goes on."""
 
     def __init__(self):
