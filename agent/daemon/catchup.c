@@ -241,3 +241,23 @@ void catchup_settle(struct catchup *c, const char *cluster, const char *id,
     }
     pthread_mutex_unlock(&c->mutex);
 }
+
+unsigned catchup_owed(struct catchup *c, const char *repository, char oldest[WIRE_ID_MAX])
+{
+    json_t *ids = json_object(); /* a backup that several have is owed once */
+    oldest[0] = '\0';
+    pthread_mutex_lock(&c->mutex);
+    for (size_t i = 0; i < json_array_size(c->owed); i++) {
+        const json_t *entry = json_array_get(c->owed, i);
+        const char *id = text_of(entry, "id");
+        if (strcmp(text_of(entry, "to"), repository))
+            continue;
+        json_object_set_new(ids, id, json_true());
+        if (!oldest[0] || strcmp(id, oldest) < 0)
+            snprintf(oldest, WIRE_ID_MAX, "%s", id);
+    }
+    pthread_mutex_unlock(&c->mutex);
+    unsigned count = (unsigned)json_object_size(ids);
+    json_decref(ids);
+    return count;
+}

@@ -29,5 +29,8 @@ void catchup_expect(struct catchup *catchup, const char *cluster, const char *id
                     const char *const *names, unsigned count);
 void catchup_settle(struct catchup *catchup, const char *cluster, const char *id,
                     const char *const *names, const bool *has, unsigned count);
+/* From any thread: how many backups the repository is owed; oldest: the label of the first of them,
+   "" if there is none. */
+unsigned catchup_owed(struct catchup *catchup, const char *repository, char oldest[WIRE_ID_MAX]);
 
 #endif

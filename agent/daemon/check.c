@@ -72,6 +72,24 @@ void check_repository(const struct config *config, const struct repository_spec 
     }
 }
 
+void check_owed(const struct config *config, struct catchup *catchup, struct wire_checked *m)
+{
+    for (unsigned i = 0; i < config->repository_count; i++) {
+        const char *name = config->repositories[i].name;
+        char oldest[WIRE_ID_MAX], detail[256], remedy[160];
+        unsigned count = catchup_owed(catchup, name, oldest);
+        if (!count)
+            continue;
+        snprintf(detail, sizeof detail,
+                 "repository %.48s lacks %u %s that another has, the oldest is %s", name, count,
+                 count == 1 ? "backup" : "backups", oldest);
+        snprintf(remedy, sizeof remedy,
+                 "copied by itself once it can be reached; at once: galera-backup copy %s --to %.48s",
+                 oldest, name);
+        wire_add_check(m, "catch_up", "WARN", detail, remedy);
+    }
+}
+
 /* Of a repository in a bucket: a part for each segment that is open and for each that is being sent. */
 static uint64_t parts_need(const struct config *config)
 {

@@ -7,6 +7,7 @@
 #include "agent/daemon/errand.h"
 #include "agent/daemon/expiry.h"
 #include "agent/daemon/holding.h"
+#include "agent/daemon/mirrors.h"
 #include "agent/daemon/peer.h"
 #include "agent/daemon/pipeline.h"
 #include "agent/daemon/proof.h"
@@ -35,8 +36,6 @@
 #define ALIVE_MS       500    /* sign of life: the protocol promises one a second */
 #define ROW_EVERY_US   2000000
 #define HELLO_WAIT_MS  5000
-#define OPTIONAL_STALL_MS 60000u /* a repository that need not have the backup holds it up no longer */
-#define PROBLEM_MAX    300 /* bytes of a repository's error in the JSON of all */
 
 struct session {
     struct peer *peer;
@@ -44,7 +43,7 @@ struct session {
     struct catalog *catalog;
     struct catchup *catchup;
     const bool *stop; /* atomic: the agent ends */
-    pthread_mutex_t mutex; /* damage, progress */
+    pthread_mutex_t mutex; /* progress */
     /* of a backup */
     char cluster[WIRE_NAME_MAX];
     struct wire_hello hello;
@@ -54,13 +53,9 @@ struct session {
     struct chosen chosen;
     struct seal_key key; /* of the backup, whichever repository seals with it */
     struct begin_request request; /* in the first repository */
-    struct repository *repository; /* the first; those that follow it have mirrors */
+    struct repository *repository; /* the first */
     struct repository_backup *backup;
-    struct mirror *mirrors[MIRRORS_MAX];
-    unsigned mirror_count;
-    bool told_of[MIRRORS_MAX]; /* that it has failed */
-    char warnings[MIRRORS_MAX * WIRE_TEXT_MAX]; /* what has been told */
-    struct gb_error damage[CHOSEN_MAX]; /* what reading it back has found in each; under the mutex */
+    struct mirrors mirrors; /* of the chosen ones */
     struct pipeline *pipeline;
     struct committer *committer; /* has taken over backup */
     uint8_t *ring;
@@ -95,43 +90,6 @@ static bool choose_cluster(struct session *s, struct gb_error *error)
     return false;
 }
 
-static json_t *describe_one(const struct repository_spec *spec, const char *state, uint64_t bytes, const char *problem)
-{
-    json_t *one = json_pack("{s:s, s:s, s:s, s:I}", "name", spec->name, "type", spec->type, "state", state, "bytes", (json_int_t)bytes);
-    if (problem && one)
-        json_object_set_new(one, "error", json_sprintf("%.*s", PROBLEM_MAX, problem));
-    return one;
-}
-
-static struct gb_error damage_of(struct session *s, unsigned number)
-{
-    pthread_mutex_lock(&s->mutex);
-    struct gb_error damage = s->damage[number];
-    pthread_mutex_unlock(&s->mutex);
-    return damage;
-}
-
-/* state, bytes, problem (may be NULL): of the first repository. A mirror that has not failed is in the state that the backup is in. */
-static void describe_repositories(struct session *s, const char *state, uint64_t bytes, const char *problem, char *out, size_t size)
-{
-    json_t *list = json_array();
-    json_array_append_new(list, describe_one(s->chosen.spec[0], damage_of(s, 0).code ? "damaged" : state, bytes, problem));
-    for (unsigned i = 0; i < s->mirror_count; i++) {
-        struct gb_error why = damage_of(s, i + 1);
-        const char *own = why.code ? "damaged" : mirror_look(s->mirrors[i], MIRROR_NONE, &why) < 0 && why.code != GB_cancelled ? "failed" : state;
-        json_array_append_new(list, describe_one(mirror_spec(s->mirrors[i]), own, mirror_stored(s->mirrors[i]), why.code ? why.what : NULL));
-    }
-    char *text = json_dumps(list, JSON_COMPACT);
-    for (size_t i = 0; text && strlen(text) >= size && i < json_array_size(list); i++) {
-        free(text);
-        json_object_del(json_array_get(list, i), "error");
-        text = json_dumps(list, JSON_COMPACT);
-    }
-    snprintf(out, size, "%s", text && strlen(text) < size ? text : "[]");
-    free(text);
-    json_decref(list);
-}
-
 /* "" is none. */
 static bool hold_valid(const char *text, struct gb_error *error)
 {
@@ -150,27 +108,14 @@ static bool prepare_begin(struct session *s, struct gb_error *error)
            chosen_parse(&s->chosen, s->config, s->start.repositories, error) && seal_key_make(&s->key, error);
 }
 
-static unsigned patience_ms(const struct session *s, unsigned number)
-{
-    unsigned most = s->config->stall_timeout_s * 1000;
-    return chosen_required(&s->chosen, number) || most < OPTIONAL_STALL_MS ? most : OPTIONAL_STALL_MS;
-}
-
 /* Those that must have it have begun; the others are waited for by nobody. */
 static bool begin_backup(struct session *s, struct gb_error *error)
 {
-    for (unsigned i = 1; i < s->chosen.count; i++) {
-        struct begin_request request = s->request;
-        request.spec = s->chosen.spec[i];
-        if (!(s->mirrors[s->mirror_count] = mirror_start(&request, chosen_required(&s->chosen, i), patience_ms(s, i), error)))
-            return false;
-        s->mirror_count++;
-    }
     s->request.spec = s->chosen.spec[0];
-    bool ok = (s->repository = repository_open(s->request.spec, error)) && begin_in(&s->request, s->repository, &s->backup, error);
-    for (unsigned i = 0; ok && i < s->mirror_count; i++)
-        ok = !chosen_required(&s->chosen, i + 1) || mirror_await(s->mirrors[i], MIRROR_BEGUN, s->stop, error);
-    return ok;
+    return mirrors_start(&s->mirrors, &s->request, s->config->stall_timeout_s * 1000, error) &&
+           (s->repository = repository_open(s->request.spec, error)) &&
+           begin_in(&s->request, s->repository, &s->backup, error) &&
+           mirrors_await_begun(&s->mirrors, s->stop, error);
 }
 
 static bool map_ring(struct session *s, const struct wire_ring *m, struct gb_error *error)
@@ -198,7 +143,7 @@ static bool map_ring(struct session *s, const struct wire_ring *m, struct gb_err
     unsigned threads = s->config->threads ? s->config->threads : processors();
     struct pipeline_setup setup = {.repository = s->repository, .prefix = repository_backup_prefix(s->backup),
                                    .key = repository_backup_key(s->backup), .ring = s->ring,
-                                   .mirrors = s->mirrors, .mirror_count = s->mirror_count,
+                                   .mirrors = s->mirrors.mirror, .mirror_count = s->mirrors.count,
                                    .shape = *m, .redo_memory = s->config->redo_memory,
                                    .redo_spool = s->config->redo_spool, .redo_spool_size = s->config->redo_spool_size,
                                    .threads = threads,
@@ -264,7 +209,7 @@ static void *alive_main(void *argument)
         at = now;
         m.redo_full = f.redo_full;
         last = f.stored;
-        describe_repositories(s, "running", f.stored, NULL, m.repositories, sizeof m.repositories);
+        mirrors_describe(&s->mirrors, "running", f.stored, NULL, m.repositories, sizeof m.repositories);
         peer_send_progress(s->peer, &m);
         if (now - row_at >= ROW_EVERY_US) {
             row_at = now;
@@ -371,8 +316,7 @@ static enum step handle(struct session *s, uint16_t type, uint32_t size, struct 
         if ((ok = wire_get_node_progress(in, size, &m.progress, error))) {
             if (s->pipeline)
                 pipeline_hurry(s->pipeline, writers_wait(m.progress.stage));
-            for (unsigned i = 0; i < s->mirror_count; i++)
-                mirror_hurry(s->mirrors[i], writers_wait(m.progress.stage));
+            mirrors_hurry(&s->mirrors, writers_wait(m.progress.stage));
             pthread_mutex_lock(&s->mutex);
             s->progress = m.progress;
             pthread_mutex_unlock(&s->mutex);
@@ -432,24 +376,13 @@ static bool stalled(const struct session *s, struct gb_error *error)
 /* One that need not have the backup is given up, and the plugin is told. */
 static bool mirrors_well(struct session *s, struct gb_error *error)
 {
-    for (unsigned i = 0; i < s->mirror_count; i++) {
-        struct gb_error why = {0};
-        struct wire_warning warning;
-        if (s->told_of[i] || mirror_look(s->mirrors[i], MIRROR_NONE, &why) >= 0)
-            continue;
-        s->told_of[i] = true;
-        if (chosen_required(&s->chosen, i + 1)) {
-            error_copy(error, &why);
-            return false;
-        }
-        snprintf(warning.text, sizeof warning.text, "repository %s does not get this backup: GB%u %.300s", mirror_spec(s->mirrors[i])->name,
-                 (unsigned)why.code, why.what);
-        size_t used = strlen(s->warnings);
-        snprintf(s->warnings + used, sizeof s->warnings - used, "%s%s", used ? "; " : "", warning.text);
+    struct wire_warning warning;
+    bool well;
+    while ((well = mirrors_look(&s->mirrors, warning.text, error)) && warning.text[0]) {
         daemon_log(s->start.id, "%s", warning.text);
         peer_send_warning(s->peer, &warning);
     }
-    return true;
+    return well;
 }
 
 /* Reads one message while the commit is under way. False: it ends the backup; *tell as in converse(). */
@@ -471,42 +404,15 @@ static bool late_message(struct session *s, bool *tell, struct gb_error *error)
     return step == GO_ON;
 }
 
-static void name_repositories(const struct session *s, const char *names[CHOSEN_MAX])
-{
-    for (unsigned i = 0; i <= s->mirror_count; i++)
-        names[i] = s->chosen.spec[i]->name;
-}
-
-static void expect(const struct session *s)
-{
-    const char *names[CHOSEN_MAX];
-    name_repositories(s, names);
-    catchup_expect(s->catchup, s->cluster, s->start.id, names, s->mirror_count + 1);
-}
-
-/* stored: the first repository has the backup, and each mirror has or has not; else none is to have it. */
-static void settle(const struct session *s, bool stored)
-{
-    const char *names[CHOSEN_MAX];
-    bool has[CHOSEN_MAX] = {stored};
-    struct gb_error ignored = {0};
-    name_repositories(s, names);
-    for (unsigned i = 0; i < s->mirror_count; i++)
-        has[i + 1] = stored && mirror_look(s->mirrors[i], MIRROR_PUBLISHED, &ignored) > 0;
-    catchup_settle(s->catchup, s->cluster, s->start.id, names, has, s->mirror_count + 1);
-}
-
 /* The repository commits in a thread of its own while this one looks after the plugin and the clock. An ABORT, the plugin's death and a
    repository that hangs end the backup as long as it is not committed. */
 static bool commit(struct session *s, const struct wire_facts *facts, struct manifest *m, bool *tell, struct gb_error *error)
 {
     struct committer_setup setup = {.repository = s->repository, .pipeline = s->pipeline, .backup = s->backup, .manifest = m};
-    for (unsigned i = 0; i < s->mirror_count; i++)
-        if (chosen_required(&s->chosen, i + 1))
-            setup.mirrors[setup.mirror_count++] = s->mirrors[i];
+    setup.mirror_count = mirrors_required(&s->mirrors, setup.mirrors);
     if (!fill_manifest(s, facts, m, error))
         return false;
-    expect(s);
+    mirrors_expect(&s->mirrors, s->catchup, s->cluster, s->start.id);
     if (!(s->committer = committer_start(&setup, error)))
         return false;
     s->backup = NULL;
@@ -538,18 +444,18 @@ static void finish_mirrors(struct session *s, const struct manifest *m, bool *te
     struct gb_error ignored = {0}, ended = {0};
     bool talks = true;
     error_set(&ended, GB_agent_lost, "the backup was not waited for any longer");
-    for (unsigned i = 0; i < s->mirror_count; i++)
+    for (unsigned i = 0; i < s->mirrors.count; i++)
         if (!chosen_required(&s->chosen, i + 1))
-            mirror_commit(s->mirrors[i], index, m, MIRROR_KEPT);
-    for (unsigned i = 0; i < s->mirror_count; i++)
-        while (!mirror_look(s->mirrors[i], MIRROR_PUBLISHED, &ignored)) {
+            mirror_commit(s->mirrors.mirror[i], index, m, MIRROR_KEPT);
+    for (unsigned i = 0; i < s->mirrors.count; i++)
+        while (!mirror_look(s->mirrors.mirror[i], MIRROR_PUBLISHED, &ignored)) {
             if (peer_readable(s->peer, COMMIT_POLL_MS))
                 talks = talks && late_message(s, tell, &ignored);
             if (!talks || __atomic_load_n(s->stop, __ATOMIC_ACQUIRE))
-                mirror_give_up(s->mirrors[i], &ended);
+                mirror_give_up(s->mirrors.mirror[i], &ended);
         }
     mirrors_well(s, &ignored);
-    settle(s, true);
+    mirrors_settle(&s->mirrors, s->catchup, s->cluster, s->start.id, true);
 }
 
 /* Reads the backup back from one repository, while this thread looks after the plugin: its ABORT, its end and the agent's end the reading, not
@@ -580,18 +486,16 @@ static bool prove(struct session *s, const struct manifest *m, bool *tell, struc
     memset(record, 0, sizeof *record);
     if (strcmp(s->start.verify, "deep") && strcmp(s->start.verify, "quick"))
         return true;
-    for (unsigned i = 0; i <= s->mirror_count; i++) {
+    for (unsigned i = 0; i <= s->mirrors.count; i++) {
         struct gb_error damage = {0};
         struct verified other = {0};
-        struct mirror *mirror = i ? s->mirrors[i - 1] : NULL;
+        struct mirror *mirror = i ? s->mirrors.mirror[i - 1] : NULL;
         if (mirror && mirror_look(mirror, MIRROR_PUBLISHED, &damage) <= 0)
             continue;
         if (mirror ? prove_one(s, mirror_repository(mirror), mirror_manifest(mirror), tell, &other, &damage)
                    : prove_one(s, s->repository, m, tell, record, &damage))
             continue;
-        pthread_mutex_lock(&s->mutex);
-        s->damage[i] = damage;
-        pthread_mutex_unlock(&s->mutex);
+        mirrors_note_damage(&s->mirrors, i, &damage);
         if (!mirror)
             error_copy(error, &damage);
         else if (chosen_required(&s->chosen, i) && !error->code)
@@ -657,13 +561,13 @@ static void read_resynced(struct session *s, struct wire_facts *facts)
 /* Where a mirror has the backup, what has expired there goes; a repository that hangs is waited for. */
 static void end_mirrors(struct session *s, bool committed)
 {
-    for (unsigned i = 0; i < s->mirror_count; i++) {
+    for (unsigned i = 0; i < s->mirrors.count; i++) {
         struct gb_error why = {0};
-        bool kept = mirror_look(s->mirrors[i], MIRROR_PUBLISHED, &why) > 0;
-        const struct repository_spec *spec = mirror_spec(s->mirrors[i]);
+        bool kept = mirror_look(s->mirrors.mirror[i], MIRROR_PUBLISHED, &why) > 0;
+        const struct repository_spec *spec = mirror_spec(s->mirrors.mirror[i]);
         if (why.code)
             peer_end(s->peer); /* the end, for the plugin: what follows may take as long as the repository hangs */
-        mirror_free(s->mirrors[i]);
+        mirror_free(s->mirrors.mirror[i]);
         if (committed && kept)
             expiry_run(spec, s->cluster, s->start.id, s->catalog, s->stop);
     }
@@ -683,9 +587,9 @@ static void run_backup(struct session *s)
     if (!facts || !s->slot)
         error_set(&error, GB_internal, "no memory for a backup");
     else if (begin(s, &ready, &told, &error)) {
-        describe_repositories(s, "running", 0, NULL, ready.repositories, sizeof ready.repositories);
+        mirrors_describe(&s->mirrors, "running", 0, NULL, ready.repositories, sizeof ready.repositories);
         daemon_log(s->start.id, "started on %s by %s, repository %s%s", s->hello.node, s->start.user, s->repository->spec.name,
-                   s->mirror_count ? " and others" : "");
+                   s->mirrors.count ? " and others" : "");
         if ((told || peer_send_ready(s->peer, &ready)) && converse(s, facts, &tell, &error))
             committed = commit(s, facts, &manifest, &tell, &error);
         stored = committed;
@@ -696,11 +600,11 @@ static void run_backup(struct session *s)
     stop_alive(s);
     if (committed) {
         struct wire_committed m = {.bytes_stored = manifest.stored_bytes};
-        describe_repositories(s, "succeeded", manifest.stored_bytes, NULL, m.repositories, sizeof m.repositories);
+        mirrors_describe(&s->mirrors, "succeeded", manifest.stored_bytes, NULL, m.repositories, sizeof m.repositories);
         snprintf(repositories, sizeof repositories, "%s", m.repositories);
         daemon_log(s->start.id, "succeeded: %" PRIu64 " bytes of data, %" PRIu64 " stored", manifest.data_bytes,
                    manifest.stored_bytes);
-        catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, "succeeded", &manifest, repositories, s->warnings, NULL,
+        catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, "succeeded", &manifest, repositories, s->mirrors.warnings, NULL,
                       s->started_at);
         if (s->start.hold[0]) {
             char sql[KEPT_SQL_MAX];
@@ -721,16 +625,16 @@ static void run_backup(struct session *s)
         failed_begun = begun && !stored && s->repository && error.code != GB_cancelled;
         if (begun) {
             /* Of a commit that was given up the manifest is its thread's still. */
-            describe_repositories(s, stored ? "succeeded" : state, stored ? manifest.stored_bytes : 0, error.what, repositories, sizeof repositories);
-            catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, state, NULL, repositories, s->warnings, &error, s->started_at);
+            mirrors_describe(&s->mirrors, stored ? "succeeded" : state, stored ? manifest.stored_bytes : 0, error.what, repositories, sizeof repositories);
+            catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, state, NULL, repositories, s->mirrors.warnings, &error, s->started_at);
             if (verified.verified_at)
                 catalog_verified(s->catalog, s->cluster, s->start.id, &verified);
         }
     }
     struct gb_error ignored = {0}, never = {0};
     error_set(&never, GB_cancelled, "the backup was not begun");
-    for (unsigned i = 0; i < s->mirror_count && !stored; i++)
-        mirror_give_up(s->mirrors[i], failed_begun ? &error : &never);
+    if (!stored)
+        mirrors_give_up(&s->mirrors, failed_begun ? &error : &never);
     committer_end(s->committer, &ignored);
     pipeline_stop(s->pipeline);
     if (s->backup)
@@ -742,8 +646,8 @@ static void run_backup(struct session *s)
         expiry_run(&s->repository->spec, s->cluster, s->start.id, s->catalog, s->stop);
     }
     end_mirrors(s, committed);
-    if (!stored && s->mirror_count)
-        settle(s, false);
+    if (!stored)
+        mirrors_settle(&s->mirrors, s->catchup, s->cluster, s->start.id, false);
     pipeline_abort(s->pipeline);
     manifest_free(&manifest);
     repository_close(s->repository);
@@ -815,6 +719,7 @@ static void run_check(struct session *s, const struct wire_check *check)
     }
     for (unsigned i = 0; i < s->chosen.count; i++)
         check_repository(s->config, s->chosen.spec[i], s->cluster, check, &trial[i], m);
+    check_owed(s->config, s->catchup, m);
     check_memory(s->config, memory_available(""), m);
     peer_send_checked(s->peer, m);
     for (unsigned i = 0; i < CHOSEN_MAX; i++)
@@ -873,7 +778,9 @@ void session_run(int fd, const struct config *config, struct catalog *catalog, s
         s->catchup = catchup;
         s->stop = stop;
         pthread_mutex_init(&s->mutex, NULL);
+        mirrors_init(&s->mirrors, &s->chosen);
         converse_first(s);
+        mirrors_destroy(&s->mirrors);
         pthread_mutex_destroy(&s->mutex);
     }
     peer_free(peer);

@@ -209,6 +209,10 @@ def one_that_is_not_required_may_be_away():
         assert 'repository optional' in backups.state(s.server)['warnings']
 
 
+def owed_rows(s):
+    return [row for row in backups.call(s.server, 'BACKUP_CHECK', None) if row['check'] == 'catch_up']
+
+
 @suite.test
 def what_it_lacks_it_gets_by_itself():
     """Also after the agent was stopped: the copy is the same, the row says so, and only what it was owed is copied."""
@@ -220,6 +224,9 @@ def what_it_lacks_it_gets_by_itself():
         s.agent.start()
         backup = backups.take(s.server, repository=['default', 'optional'])['id']
         wait_for(lambda: os.path.exists(s.owed) and backup in open(s.owed, encoding='utf-8').read(), 20, 'what is owed to be written down')
+        ids = {each['id'] for each in json.load(open(s.owed, encoding='utf-8'))['owed'] if each['to'] == 'optional'}
+        [row] = owed_rows(s)
+        assert row['result'] == 'WARN' and f'optional lacks {len(ids)} backup' in row['detail'] and min(ids) in row['remedy'], row
         s.agent.stop()
     s.agent.start()
     wait_for(lambda: s.has('optional', backup), 60, 'the copy', while_true=s.agent.alive)
@@ -229,6 +236,7 @@ def what_it_lacks_it_gets_by_itself():
     _, where, _ = catalog_row(s, backup)
     assert where['optional']['bytes'] == where['default']['bytes'] and 'error' not in where['optional'], where
     assert backup not in open(s.owed, encoding='utf-8').read()
+    wait_for(lambda: not owed_rows(s), 60, 'nothing to be owed', while_true=s.agent.alive)
 
 
 @suite.test
