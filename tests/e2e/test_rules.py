@@ -223,11 +223,15 @@ def make_vectors(server, table, engine, keys=''):
 
 
 def find_vectors(server, table):
-    """The vector index, which is not an exact one, finds each row by its own vector; an index that is not that of these rows does not."""
-    for key, vector in server.rows(f'SELECT id, VEC_ToText(v) FROM v.{table} WHERE id % 9 = 0'):
+    """The vector index, whose search is not exact, finds nearly each row by its own vector; an index that is not that of these rows does not."""
+    rows, missed = server.rows(f'SELECT id, VEC_ToText(v) FROM v.{table} WHERE id % 9 = 0'), {}
+    for key, vector in rows:
         search = f'SELECT id FROM v.{table} FORCE INDEX (v) ORDER BY VEC_DISTANCE_EUCLIDEAN(v, VEC_FromText("{vector}")) LIMIT 3'
         plan, found = server.row(f'EXPLAIN {search}'), [each for each, in server.rows(search)]
-        assert plan['key'] == 'v' and key in found, f'{table}: row {key}, found {found} by {plan["key"]}'
+        assert plan['key'] == 'v', f'{table}: {plan}'
+        if key not in found:
+            missed[key] = found
+    assert len(missed) <= len(rows) // 10, f'{table}: of {len(rows)} rows not found: {missed}'
 
 
 def vector_indexes_made_meanwhile(when):
