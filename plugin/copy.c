@@ -223,19 +223,18 @@ static bool sealed_meanwhile(struct copier *c, struct space_read *s)
   return true;
 }
 
-/* State of a page that did not verify: read again until it does. */
-static enum page_state retry_page(struct copier *c, const struct space_read *s, uint32_t page_no, uint64_t offset,
-                                  uint8_t *page)
+/* A page that did not verify is read again until it does. False: it is not in the file any more, which the server has cut. */
+static bool retry_page(struct copier *c, const struct space_read *s, uint32_t page_no, uint64_t offset, uint8_t *page,
+                       enum page_state *state)
 {
-  enum page_state state = PAGE_CORRUPT;
-  for (int i = 0; i < PAGE_TRIES && state == PAGE_CORRUPT && !c->shared->stop; i++)
+  for (int i = 0; i < PAGE_TRIES && *state == PAGE_CORRUPT && !c->shared->stop; i++)
   {
     usleep(i ? PAGE_RETRY_US : 1000);
     if (!read_page(c, s->fd, s->info.format.page_size, offset, page))
-      break;
-    state = page_verify(&s->info.format, page_no, page);
+      return false;
+    *state = page_verify(&s->info.format, page_no, page);
   }
-  return state;
+  return true;
 }
 
 /* Pages without a checksum: two equal reads at least PAGE_RETRY_US apart (rule 14). */
@@ -279,8 +278,8 @@ static enum copy_result take_pages(struct copier *c, struct space_read *s, uint8
       continue;
     uint8_t *page = data + at;
     enum page_state state = page_verify(f, page_no, page);
-    if (state == PAGE_CORRUPT)
-      state = retry_page(c, s, page_no, offset + at, page);
+    if (state == PAGE_CORRUPT && !retry_page(c, s, page_no, offset + at, page, &state))
+      return COPY_AGAIN;
     if (state == PAGE_UNVERIFIABLE && !settled)
     {
       if (!settle(c, s, data, size, offset))
@@ -572,8 +571,8 @@ static enum copy_result check_aria(struct copier *c, const struct aria_table *ta
         return COPY_FAILED;
       }
       usleep(i ? PAGE_RETRY_US : 1000);
-      if (read_at(fd, data + at, table->block_size, offset + at) < 0)
-        return COPY_MISSING;
+      if (read_at(fd, data + at, table->block_size, offset + at) < (ssize_t)table->block_size)
+        return COPY_MISSING; /* as in copy_range() */
     }
   }
   return COPY_DONE;

@@ -47,13 +47,17 @@ class Scene:
         self.server.execute('CREATE DATABASE d', 'CREATE TABLE d.kept (id INT PRIMARY KEY) ENGINE=MyISAM',
                             'INSERT INTO d.kept VALUES (1), (2)')
 
-    def held(self, stage, **options):
-        """The id of a backup that waits there. One that a failed test has left is let go and waited for."""
+    def idle(self):
+        """A backup that a failed test has left is let go and waited for."""
         self.stall.end()
         self.store.end()
         backups.release(self.server)
         if backups.state(self.server)['state'] == backups.RUNNING:
             backups.wait_end(self.server, backups.state(self.server)['id'])
+
+    def held(self, stage, **options):
+        """The id of a backup that waits there."""
+        self.idle()
         backups.hold(self.server, stage)
         backup = backups.start(self.server, **options)
         backups.wait_held(self.server, stage)
@@ -589,6 +593,65 @@ def a_table_that_is_away_for_a_moment_is_not_lost():
         backups.wait_held(s.server, 'WINDOW')
         os.rename(index + '.kept', index)
         backups.hold(s.server, 'PAUSED')
+
+
+def damage(path, offset):
+    with open(path, 'r+b') as f:
+        f.seek(offset)
+        f.write(b'ROTTEN')
+
+
+@contextlib.contextmanager
+def read_again(s, path):
+    """Of a file that the server does not have open a reader has found a block damaged, and looks at it again ten times in a second."""
+    backups.hold(s.server, 'FLUSH')
+    backup = backups.start(s.server)
+    descriptors = f'/proc/{s.server.process.pid}/fd'
+
+    def opened():
+        for each in os.listdir(descriptors):
+            with contextlib.suppress(FileNotFoundError):
+                if os.readlink(os.path.join(descriptors, each)) == path:
+                    return True
+        return False
+
+    wait_for(opened, SOON_S, f'{path} to be read', poll_s=0.001)
+    yield
+    backups.wait_held(s.server, 'FLUSH')
+    s.compare(backup, s.finish(backup))
+
+
+@suite.test
+def an_aria_table_that_is_truncated_while_a_block_is_read_again_is_not_damaged():
+    s = shared()
+    s.idle()
+    s.server.execute('CREATE TABLE d.cut (id INT PRIMARY KEY, v CHAR(200)) ENGINE=Aria', 'INSERT INTO d.cut SELECT seq, seq FROM seq_1_to_3000',
+                     'FLUSH TABLES')
+    index = os.path.join(s.server.datadir, 'd', 'cut.MAI')
+    damage(index, 8192 + 100)
+    with read_again(s, index):
+        s.server.execute('TRUNCATE TABLE d.cut')
+    s.server.execute('DROP TABLE d.cut')
+
+
+@suite.test
+def a_tablespace_that_is_cut_while_a_page_is_read_again_is_not_damaged():
+    """As undo tablespaces are; this one by hand, with a table that nobody has opened."""
+    s = shared()
+    s.idle()
+    s.server.execute('CREATE TABLE d.shorn (id INT PRIMARY KEY, v VARCHAR(600)) ENGINE=InnoDB', 'INSERT INTO d.shorn SELECT seq, REPEAT("x", 500) FROM seq_1_to_2000')
+    s.server.restart()
+    s.server.restart()
+    path = os.path.join(s.server.datadir, 'd', 'shorn.ibd')
+    with open(path, 'rb') as f:
+        whole = f.read()
+    damage(path, 10 * 16384 + 5000)
+    with read_again(s, path):
+        os.truncate(path, 5 * 16384)
+        load.seconds(0.25)  # a reader looks ten times a second
+        with open(path, 'r+b') as f:
+            f.write(whole)
+    s.server.execute('DROP TABLE d.shorn')
 
 
 suite.main()
