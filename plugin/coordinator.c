@@ -402,6 +402,18 @@ static bool finish(struct backup *b)
   return committed;
 }
 
+/* The receive queue may take as long as resync_timeout: who looks at the status meanwhile sees why the backup has failed. */
+static void tell_why(const struct backup *b)
+{
+  char text[GB_ERROR_TEXT_MAX + GB_ERROR_HINT_MAX + 64];
+  struct progress *p = progress_lock();
+  p->error = b->error;
+  snprintf(p->waiting_for, sizeof p->waiting_for, "the receive queue to be empty before the node is Synced again");
+  progress_unlock();
+  error_format(&b->error, text, sizeof text);
+  log_line(LOG_LEVEL_WARNING, "%s is over, and the node is not Synced yet: %s", b->options.id, text);
+}
+
 /* Whatever ended the backup: stage, desync, threads, ring, agent, report; in this order (design section 4). */
 static void leave(struct backup *b, bool ok)
 {
@@ -422,8 +434,14 @@ static void leave(struct backup *b, bool ok)
   if (!ok && b->channel && !b->options.check)
     send_abort(b);
   uint64_t until = now_us() + (uint64_t)b->options.resync_timeout_s * 1000000;
+  bool told = ok;
   while (b->sql && !resync_step(b, until))
+  {
+    if (!told)
+      tell_why(b);
+    told = true;
     usleep(RESYNC_RETRY_MS * 100);
+  }
   sql_close(b->sql);
   readers_stop(b->readers);
   follower_close(b->follower);

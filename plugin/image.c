@@ -682,7 +682,10 @@ static enum outcome paused(struct backup *b, const struct node_state *before)
 
 static enum outcome inside(struct backup *b, uint64_t *commit_us)
 {
+  /* Nothing bounds the provider's pause, and nothing can end it from here (rule 2): it must be seen from outside. */
+  watch_waiting_for("the provider's pause (BACKUP STAGE BLOCK_DDL)");
   enum outcome o = enter(b, "BLOCK_DDL");
+  watch_waiting_for("");
   if (o != TAKEN)
     return o;
   uint64_t until = now_us() + (uint64_t)b->options.block_timeout_ms * 1000;

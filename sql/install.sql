@@ -6,6 +6,7 @@
 -- catalog's rows and everyone's grants; a session that waits in a CALL holds it up. No statement here names a variable of
 -- the plugin: one that did would succeed on some nodes of a cluster and fail on others, and Galera evicts nodes for that.
 -- So the procedures reach the plugin by EXECUTE IMMEDIATE of constant texts and by information_schema.GLOBAL_STATUS.
+-- They read the catalog with SELECT ... INTO alone: a query in SET, IF, RETURN or DEFAULT takes row locks, and waits for those of others.
 -- They never build SQL from their input. docs/sql.md describes all of it, its section "Security" the accounts.
 --
 -- What is written in capitals is for callers; the rest serves it and is granted to nobody.
@@ -255,17 +256,19 @@ CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_ba
 BEGIN
   DECLARE here VARCHAR(255) DEFAULT galera_backup.node_name();
   DECLARE this_cluster VARCHAR(255) DEFAULT galera_backup.cluster_name();
+  DECLARE answer TEXT DEFAULT NULL;
   IF this_cluster = '' THEN
     RETURN NULL;
   END IF;
   -- An agent may be configured with another name for the cluster: then this node's own rows tell it.
-  RETURN (SELECT JSON_OBJECT('id', b.id, 'node', b.node, 'text', CONCAT(b.id, ' is running on ', b.node,
+  SELECT (SELECT JSON_OBJECT('id', b.id, 'node', b.node, 'text', CONCAT(b.id, ' is running on ', b.node,
       IF(b.stage = '', '', CONCAT(' (', b.stage, ', ', b.percent, ' %', IF(b.eta_s > 0, CONCAT(', ETA ', galera_backup.duration_text(b.eta_s)), ''), ')'))))
     FROM galera_backup.backups b
     WHERE b.state = 'running' AND b.node <> here AND (wanted IS NULL OR b.id = wanted)
       AND b.as_of BETWEEN UTC_TIMESTAMP(6) - INTERVAL 30 SECOND AND UTC_TIMESTAMP(6) + INTERVAL 30 SECOND
       AND (b.cluster = this_cluster OR b.cluster IN (SELECT o.cluster FROM galera_backup.backups o WHERE o.node = here))
-    ORDER BY b.id DESC LIMIT 1);
+    ORDER BY b.id DESC LIMIT 1) INTO answer;
+  RETURN answer;
 END//
 
 CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_backup.duration_text(seconds BIGINT UNSIGNED) RETURNS VARCHAR(32)
@@ -577,7 +580,8 @@ CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' FUNCTION galera_ba
   COMMENT 'a row of the catalog under the names of plugin_status(); wanted NULL: the newest of this node. NULL: there is none'
 BEGIN
   DECLARE here VARCHAR(255) DEFAULT galera_backup.node_name();
-  RETURN (SELECT JSON_OBJECT('id', b.id, 'cluster', b.cluster, 'node', b.node, 'type', b.type, 'parent', b.parent, 'state', b.state,
+  DECLARE answer LONGTEXT DEFAULT NULL;
+  SELECT (SELECT JSON_OBJECT('id', b.id, 'cluster', b.cluster, 'node', b.node, 'type', b.type, 'parent', b.parent, 'state', b.state,
       'stage', b.stage, 'percent', b.percent, 'eta_s', b.eta_s, 'started_at', b.started_at,
       'elapsed_s', IFNULL(b.duration_s, TIMESTAMPDIFF(SECOND, b.started_at, b.as_of)), 'bytes_total', b.bytes_total,
       'bytes_done', b.bytes_done, 'bytes_stored', b.stored_bytes, 'redo_bytes', IF(b.lsn_end > b.lsn_start, b.lsn_end - b.lsn_start, NULL),
@@ -586,7 +590,8 @@ BEGIN
       'position', b.position, 'gtid', b.gtid, 'binlog_file', b.binlog_file, 'binlog_pos', b.binlog_pos, 'lsn_start', b.lsn_start,
       'lsn_end', b.lsn_end, 'repositories', b.repositories, 'resync', b.resync, 'warnings', b.warnings,
       'error_code', b.error_code, 'error', b.error, 'hint', b.hint, 'as_of', b.as_of)
-    FROM galera_backup.backups b WHERE b.id = wanted OR (wanted IS NULL AND b.node = here) ORDER BY b.id DESC LIMIT 1);
+    FROM galera_backup.backups b WHERE b.id = wanted OR (wanted IS NULL AND b.node = here) ORDER BY b.id DESC LIMIT 1) INTO answer;
+  RETURN answer;
 END//
 
 CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_backup.BACKUP_STATUS(backup_id VARCHAR(64))
@@ -956,11 +961,14 @@ CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_b
 BEGIN
   DECLARE shown VARCHAR(64) DEFAULT IFNULL(JSON_VALUE(galera_backup.plugin_status(), '$.id'), '');
   DECLARE wanted VARCHAR(64) DEFAULT IFNULL(backup_id, IF(shown <> '', shown, JSON_VALUE(galera_backup.catalog_status(NULL), '$.id')));
+  DECLARE known BOOLEAN;
   IF wanted IS NULL THEN
     CALL galera_backup.fail(2004, CONCAT('no backup was ever started on ', galera_backup.node_name()),
       'CALL galera_backup.BACKUP_LIST(NULL) shows what there is');
-  ELSEIF wanted <> shown AND NOT EXISTS (SELECT 1 FROM galera_backup.backups b WHERE b.id = wanted)
-      AND NOT EXISTS (SELECT 1 FROM galera_backup.backup_log l WHERE l.id = wanted) THEN
+  END IF;
+  SELECT wanted = shown OR EXISTS (SELECT 1 FROM galera_backup.backups b WHERE b.id = wanted) OR
+    EXISTS (SELECT 1 FROM galera_backup.backup_log l WHERE l.id = wanted) INTO known;
+  IF NOT known THEN
     CALL galera_backup.fail(3005, CONCAT('there is no backup ', wanted), 'CALL galera_backup.BACKUP_LIST(NULL) shows what there is');
   END IF;
   SELECT l.at, l.stage, l.level, l.message FROM galera_backup.backup_log l WHERE l.id = wanted ORDER BY l.cluster, l.seq;

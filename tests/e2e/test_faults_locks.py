@@ -224,6 +224,47 @@ def a_receive_queue_that_does_not_empty_is_not_waited_for_for_ever():
     assert figures['resync'] == 'timeout' and 'flow control' in figures['warnings'], (figures['resync'], figures['warnings'])
     s.next_succeeds()
 
+@suite.test
+def why_it_failed_is_told_before_the_receive_queue_is_empty():
+    s = shared()
+    caller, before = s.held_at('REDO')
+    session = s.node.connect()
+    query(session, 'FLUSH TABLES WITH READ LOCK')
+    try:
+        wait_for(lambda: int(s.node.status('wsrep_local_recv_queue')) > 10, 30, 'a receive queue')
+        s.agent.kill()
+        backups.release(s.node)
+        wait_for(lambda: backups.state(s.node)['error_code'] == '2007', 30, 'the error to be told', while_true=s.node.alive)
+        figures = backups.state(s.node)
+        assert figures['state'] == 'running' and 'receive queue' in figures['waiting_for'], (figures['state'], figures['waiting_for'])
+    finally:
+        query(session, 'UNLOCK TABLES')
+        session.close()
+    s.left_nothing(caller, before, 'GB2007')
+    s.next_succeeds()
+
+
+@suite.test
+def the_pause_of_the_provider_is_seen_while_it_waits():
+    """LOCK TABLES and an applier that waits for it come between the last look and the pause, which nothing can end but UNLOCK TABLES or a KILL."""
+    s = shared()
+    caller, _ = s.held_at('WINDOW')
+    session = s.node.connect()
+    query(session, 'LOCK TABLES probe.t READ')
+    try:
+        s.cluster[1].execute('UPDATE probe.t SET n = n + 1')
+        wait_for(lambda: s.node.value('SELECT COUNT(*) FROM information_schema.processlist WHERE USER = "system user" AND STATE LIKE "Waiting for table%%"', ()), 30,
+                 'an applier to wait')
+        backups.release(s.node)
+        wait_for(lambda: "the provider's pause" in backups.state(s.node)['waiting_for'], 30, 'the pause to be seen')
+    finally:
+        query(session, 'UNLOCK TABLES')
+        session.close()
+    caller.wait()
+    assert caller.number is None, caller.text
+    assert not backups.state(s.node)['waiting_for']
+    s.desync_off()
+    s.next_succeeds()
 
 
 @suite.test
