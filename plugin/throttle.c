@@ -4,8 +4,9 @@
 
 #include <unistd.h>
 
-#define SLICE_US 10000u
-#define BURST_US 250000u /* a bucket holds this much time of the rate */
+#define WAIT_MIN_US 1000u
+#define WAIT_MAX_US 50000u  /* a new rate, or the end, is seen so late */
+#define BURST_US    250000u /* a bucket holds this much time of the rate */
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t rate, pace = UINT64_MAX;
@@ -44,16 +45,16 @@ uint64_t throttle_rate(void)
   return r;
 }
 
-/* True if taken; a debt is allowed once the bucket is not empty, so any size passes at any rate. */
-static bool try_take(size_t bytes)
+/* 0 if taken; a debt is allowed once the bucket is not empty, so any size passes at any rate. Else microseconds to wait. */
+static uint32_t try_take(size_t bytes)
 {
-  bool ok = true;
+  uint32_t wait_us = 0;
   if (!__atomic_load_n(&limited, __ATOMIC_RELAXED))
-    return true;
+    return 0;
   pthread_mutex_lock(&mutex);
   uint64_t limit = rate && rate < pace ? rate : pace;
   if (!limit)
-    ok = false;
+    wait_us = WAIT_MAX_US;
   else if (limit != UINT64_MAX)
   {
     uint64_t now = now_us();
@@ -62,20 +63,25 @@ static bool try_take(size_t bytes)
     int64_t most = (int64_t)((double)limit * BURST_US / 1e6);
     if (tokens > most)
       tokens = most;
-    if ((ok = tokens >= 0))
+    if (tokens < 0)
+    {
+      double owed_us = -(double)tokens * 1e6 / (double)limit;
+      wait_us = owed_us < WAIT_MIN_US ? WAIT_MIN_US : owed_us < WAIT_MAX_US ? (uint32_t)owed_us : WAIT_MAX_US;
+    }
+    else
       tokens -= (int64_t)bytes;
   }
   pthread_mutex_unlock(&mutex);
-  return ok;
+  return wait_us;
 }
 
 bool throttle_take(size_t bytes, const volatile bool *stop)
 {
   bool waited = false;
-  while (!try_take(bytes) && !*stop)
+  for (uint32_t wait_us; (wait_us = try_take(bytes)) && !*stop;)
   {
     waited = true;
-    usleep(SLICE_US);
+    usleep(wait_us);
   }
   return waited;
 }
