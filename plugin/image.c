@@ -683,7 +683,7 @@ static enum outcome paused(struct backup *b, const struct node_state *before)
 static enum outcome inside(struct backup *b, uint64_t *commit_us)
 {
   /* Nothing bounds the provider's pause, and nothing can end it from here (rule 2): it must be seen from outside. */
-  watch_waiting_for("the provider's pause (BACKUP STAGE BLOCK_DDL)");
+  watch_waiting_for(b->galera ? "the provider's pause (BACKUP STAGE BLOCK_DDL)" : "BACKUP STAGE BLOCK_DDL");
   enum outcome o = enter(b, "BLOCK_DDL");
   watch_waiting_for("");
   if (o != TAKEN)

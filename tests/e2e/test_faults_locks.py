@@ -2,6 +2,7 @@
 """What keeps a backup from its pause: DDL, locks, other tools. Nothing is locked while it is waited for (rule 1), the blocker is named, and what
 ends in time is waited for. What must be true afterwards: see test_faults.py.
 """
+import contextlib
 import os
 import shutil
 import sys
@@ -197,6 +198,21 @@ def beside_mariadb_backup():
     s.next_succeeds()
 
 
+@contextlib.contextmanager
+def locked(s, statement):
+    """What another session of the node locks, as long as it lasts."""
+    with contextlib.closing(s.node.connect()) as session:
+        query(session, statement)
+        try:
+            yield
+        finally:
+            query(session, 'UNLOCK TABLES')
+
+
+def queued(s):
+    wait_for(lambda: int(s.node.status('wsrep_local_recv_queue')) > 10, 30, 'a receive queue')
+
+
 @suite.test
 def a_receive_queue_that_does_not_empty_is_not_waited_for_for_ever():
     """FTWRL keeps the node's appliers from working after the pause: at resync_timeout the node is resynced all the same (rule 7)."""
@@ -204,42 +220,35 @@ def a_receive_queue_that_does_not_empty_is_not_waited_for_for_ever():
     s.ready()
     s.node.execute('SET GLOBAL galera_backup_resync_timeout = 3')
     caller, _ = s.held_at('REDO')
-    session = s.node.connect()
-    query(session, 'FLUSH TABLES WITH READ LOCK')
     try:
-        wait_for(lambda: int(s.node.status('wsrep_local_recv_queue')) > 10, 30, 'a receive queue')
-        before = int(s.node.status('wsrep_desync_count'))
-        backups.release(s.node)
-        begin = time.monotonic()
-        wait_for(lambda: int(s.node.status('wsrep_desync_count')) == before - 1, 3 + DESYNC_OFF_S, 'our desync to be undone')
-        took = time.monotonic() - begin
-        assert took > 2, f'resynced after {took:.1f} s, before the timeout'
-        caller.wait()
+        with locked(s, 'FLUSH TABLES WITH READ LOCK'):
+            queued(s)
+            before = int(s.node.status('wsrep_desync_count'))
+            backups.release(s.node)
+            begin = time.monotonic()
+            wait_for(lambda: int(s.node.status('wsrep_desync_count')) == before - 1, 3 + DESYNC_OFF_S, 'our desync to be undone')
+            took = time.monotonic() - begin
+            assert took > 2, f'resynced after {took:.1f} s, before the timeout'
+            caller.wait()
     finally:
-        query(session, 'UNLOCK TABLES')
-        session.close()
         s.node.execute('SET GLOBAL galera_backup_resync_timeout = DEFAULT')
     assert caller.number is None, caller.text
     figures = backups.state(s.node)
     assert figures['resync'] == 'timeout' and 'flow control' in figures['warnings'], (figures['resync'], figures['warnings'])
     s.next_succeeds()
 
+
 @suite.test
 def why_it_failed_is_told_before_the_receive_queue_is_empty():
     s = shared()
     caller, before = s.held_at('REDO')
-    session = s.node.connect()
-    query(session, 'FLUSH TABLES WITH READ LOCK')
-    try:
-        wait_for(lambda: int(s.node.status('wsrep_local_recv_queue')) > 10, 30, 'a receive queue')
+    with locked(s, 'FLUSH TABLES WITH READ LOCK'):
+        queued(s)
         s.agent.kill()
         backups.release(s.node)
         wait_for(lambda: backups.state(s.node)['error_code'] == '2007', 30, 'the error to be told', while_true=s.node.alive)
         figures = backups.state(s.node)
         assert figures['state'] == 'running' and 'receive queue' in figures['waiting_for'], (figures['state'], figures['waiting_for'])
-    finally:
-        query(session, 'UNLOCK TABLES')
-        session.close()
     s.left_nothing(caller, before, 'GB2007')
     s.next_succeeds()
 
@@ -249,17 +258,12 @@ def the_pause_of_the_provider_is_seen_while_it_waits():
     """LOCK TABLES and an applier that waits for it come between the last look and the pause, which nothing can end but UNLOCK TABLES or a KILL."""
     s = shared()
     caller, _ = s.held_at('WINDOW')
-    session = s.node.connect()
-    query(session, 'LOCK TABLES probe.t READ')
-    try:
+    applier = 'SELECT COUNT(*) FROM information_schema.processlist WHERE USER = "system user" AND STATE LIKE "Waiting for table%"'
+    with locked(s, 'LOCK TABLES probe.t READ'):
         s.cluster[1].execute('UPDATE probe.t SET n = n + 1')
-        wait_for(lambda: s.node.value('SELECT COUNT(*) FROM information_schema.processlist WHERE USER = "system user" AND STATE LIKE "Waiting for table%%"', ()), 30,
-                 'an applier to wait')
+        wait_for(lambda: s.node.value(applier), 30, 'an applier to wait')
         backups.release(s.node)
         wait_for(lambda: "the provider's pause" in backups.state(s.node)['waiting_for'], 30, 'the pause to be seen')
-    finally:
-        query(session, 'UNLOCK TABLES')
-        session.close()
     caller.wait()
     assert caller.number is None, caller.text
     assert not backups.state(s.node)['waiting_for']
