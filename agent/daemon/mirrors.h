@@ -19,8 +19,7 @@ struct mirrors {
     bool told_of[MIRRORS_MAX];                  /* that it has failed */
     char warnings[MIRRORS_MAX * WIRE_TEXT_MAX]; /* what has been told */
     pthread_mutex_t mutex;
-    struct gb_error
-        damage[CHOSEN_MAX]; /* what reading it back has found in each; under the mutex */
+    struct gb_error damage[CHOSEN_MAX]; /* under the mutex: what reading it back has found */
 };
 
 /* chosen is borrowed. The mirrors themselves end with mirror_free(). */

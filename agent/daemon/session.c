@@ -22,7 +22,6 @@
 
 #include <fcntl.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <openssl/crypto.h>
 #include <pthread.h>
 #include <stdio.h>

@@ -2,6 +2,7 @@
 """What happens to the repository, and to redo that it does not take, while a backup runs: full, hung, gone, failing; redo-memory and the redo
 spool. What must be true afterwards: see test_faults.py.
 """
+import contextlib
 import os
 import shutil
 import sys
@@ -191,13 +192,10 @@ for name, part, cancel in some('hung', [('hung_in_the_commit', 'small', False), 
 def spooled(s):
     """Bytes in the agent's spool, a file without a name."""
     size = 0
-    for name in os.listdir(f'/proc/{s.agent.process.pid}/fd'):
-        try:
-            path = os.readlink(f'/proc/{s.agent.process.pid}/fd/{name}')
-            if '/spool/' in path:
-                size += os.stat(f'/proc/{s.agent.process.pid}/fd/{name}').st_blocks * 512
-        except OSError:
-            pass
+    for name, path in processes.descriptors(s.agent.process.pid).items():
+        if '/spool/' in path:
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                size += os.stat(name).st_blocks * 512
     return size
 
 

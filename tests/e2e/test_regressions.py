@@ -365,6 +365,12 @@ def a_data_directory_that_nobody_has_opened_is_in_the_backup():
     s.server.execute('DROP TABLE d.far')
 
 
+def damage(path, offset):
+    with open(path, 'r+b') as f:
+        f.seek(offset)
+        f.write(b'ROTTEN')
+
+
 @suite.test
 def a_damaged_page_of_a_table_that_nobody_has_opened_fails_the_backup():
     s = shared()
@@ -373,9 +379,7 @@ def a_damaged_page_of_a_table_that_nobody_has_opened_fails_the_backup():
     s.server.restart()
     s.server.stop()  # after the second start nothing has opened it
     page, size = 10, 16384
-    with open(os.path.join(s.server.datadir, 'd', 'rotten.ibd'), 'r+b') as f:
-        f.seek(page * size + 5000)
-        f.write(b'ROTTEN')
+    damage(os.path.join(s.server.datadir, 'd', 'rotten.ibd'), page * size + 5000)
     s.server.start()
     backup = backups.start(s.server)
     figures = backups.wait_end(s.server, backup)
@@ -595,27 +599,12 @@ def a_table_that_is_away_for_a_moment_is_not_lost():
         backups.hold(s.server, 'PAUSED')
 
 
-def damage(path, offset):
-    with open(path, 'r+b') as f:
-        f.seek(offset)
-        f.write(b'ROTTEN')
-
-
 @contextlib.contextmanager
 def read_again(s, path):
     """Of a file that the server does not have open a reader has found a block damaged, and looks at it again ten times in a second."""
     backups.hold(s.server, 'FLUSH')
     backup = backups.start(s.server)
-    descriptors = f'/proc/{s.server.process.pid}/fd'
-
-    def opened():
-        for each in os.listdir(descriptors):
-            with contextlib.suppress(FileNotFoundError):
-                if os.readlink(os.path.join(descriptors, each)) == path:
-                    return True
-        return False
-
-    wait_for(opened, SOON_S, f'{path} to be read', poll_s=0.001)
+    wait_for(lambda: path in processes.descriptors(s.server.process.pid).values(), SOON_S, f'{path} to be read', poll_s=0.001)
     yield
     backups.wait_held(s.server, 'FLUSH')
     s.compare(backup, s.finish(backup))

@@ -13,7 +13,7 @@ import sys
 import pymysql
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
-from gbtest import backups, load  # noqa: E402
+from gbtest import backups, load, processes  # noqa: E402
 from gbtest.agent import Agent  # noqa: E402
 from gbtest.server import Server  # noqa: E402
 from gbtest.suite import LONG, Suite, say  # noqa: E402
@@ -37,15 +37,11 @@ class Figures:
             lines = dict(line.rstrip('\n').split(':\t', 1) for line in f)
         self.rss_kb = int(lines['VmRSS'].split()[0])
         self.threads = int(lines['Threads'])
-        self.descriptors = sorted(filter(None, (self.target(pid, name) for name in os.listdir(f'/proc/{pid}/fd'))))
+        self.descriptors = sorted(self.kind(path) for path in processes.descriptors(pid).values())
 
     @staticmethod
-    def target(pid, name):
+    def kind(path):
         """Of files that a server may open and close by itself only their kind counts."""
-        try:
-            path = os.readlink(f'/proc/{pid}/fd/{name}')
-        except FileNotFoundError:
-            return None
         return path.split('[')[0].split(':')[0] if path.startswith(('/', 'socket:', 'pipe:', 'anon_inode:')) else path
 
     def odd(self):

@@ -8,6 +8,7 @@ removes the run's directory. Never by name: other servers on the machine are non
 The parent-death signal fires when the THREAD that started the process ends: start() is for the main thread.
 """
 import atexit
+import contextlib
 import ctypes
 import os
 import shutil
@@ -121,6 +122,16 @@ def descendants(pid):
         below = children.get(queue.pop(0), [])
         found += below
         queue += below
+    return found
+
+
+def descriptors(pid):
+    """What the process has open: {/proc/PID/fd/N: where that leads}."""
+    found = {}
+    for name in os.listdir(f'/proc/{pid}/fd'):
+        path = f'/proc/{pid}/fd/{name}'
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            found[path] = os.readlink(path)
     return found
 
 
