@@ -24,6 +24,9 @@ from .waiting import wait_for
 PR_SET_CHILD_SUBREAPER = 36
 KILL_DEADLINE_S = 20
 
+FIRST_PORT, LAST_PORT = 10000, 30000
+LANES = 3  # so many test programs may run at a time, each in ports of its own
+
 # mariadbd is in a directory that a user's PATH may leave out
 os.environ['PATH'] = os.environ.get('PATH', '/usr/bin:/bin') + ':/usr/sbin:/sbin'
 
@@ -228,7 +231,8 @@ def free_ports(count):
     """Ports of 127.0.0.1 that nobody listens on, below the range that outgoing connections use. The run's own id
     picks where to look first, so that two runs at a time rarely look at the same; those of one tests/check never do (GB_TEST_LANE)."""
     lane = os.environ.get('GB_TEST_LANE')
-    first, last = (10000, 30000) if lane is None else (10000 + 10000 * int(lane), 20000 + 10000 * int(lane))
+    width = (LAST_PORT - FIRST_PORT) // LANES
+    first, last = (FIRST_PORT, LAST_PORT) if lane is None else (FIRST_PORT + width * int(lane), FIRST_PORT + width * (int(lane) + 1))
     ports, port = [], first + (os.getpid() * 37) % (last - first)
     for _ in range(last - first):
         port = port + 1 if port < last - 1 else first
