@@ -145,9 +145,10 @@ def the_first_start_takes_about_as_long_as_the_plan_says():
             say(f'  {back.fact("redo_bytes") / 1e6:.0f} MB of redo: told {seconds} s, took {took:.1f} s')
         finally:
             back.remove()
-    factor = 2 if LONG else 4  # in the short form a second is lost in what a start takes anyway
+    # the second figure, seconds: a part of them goes into what a start takes anyway, and a disk that is quick is probed in an instant
+    factor, spare = (2, 3) if LONG else (4, 1)
     for seconds, took in told:
-        assert took / factor - 1 <= seconds <= took * factor + 1, f'told {seconds} s, took {took:.1f} s'
+        assert took / factor - spare <= seconds <= took * factor + spare, f'told {seconds} s, took {took:.1f} s'
 
 
 @suite.test
