@@ -38,43 +38,66 @@ static bool confirmed(const struct options *options, const struct restore_plan *
     return error_set(error, GB_cancelled, "not restored");
 }
 
-/* Whether the restored node can be joined by IST. Asked now, not before the restore: write-sets that came meanwhile have pushed
-   others out. */
-static void find_ist(const struct options *options, const char *position, struct ist_prediction *prediction, char *text, size_t size)
+#define IST_MAX 1024u
+
+/* The position that a node of a cluster takes up there; "": the first node of a new group, and a new history, have nobody to join. */
+static const char *joins_at(const struct report *report)
 {
+    bool joins = report->request->galera && !report->request->safe_to_bootstrap && !report->finish->history.new;
+    return joins ? manifest_position(report->manifest) : "";
+}
+
+/* Whether the restored node can be joined by IST; report->ist gets text, IST_MAX bytes. For the plan, and once more for the report:
+   write-sets that came meanwhile have pushed others out. */
+static void find_ist(const struct options *options, struct report *report, struct ist_prediction *prediction, char *text)
+{
+    const char *position = joins_at(report);
+    *prediction = (struct ist_prediction){.answer = IST_UNKNOWN, .behind = -1, .lowest = -1};
+    report->ist = NULL;
+    if (!position[0])
+        return;
     struct ist_donors *donors = calloc(1, sizeof *donors);
     struct gb_error problem = {0};
     bool asked = donors && cmd_donors(options, donors, &problem);
-    cmd_ist_text(asked ? donors : NULL, position, text, size);
+    cmd_ist_text(asked ? donors : NULL, position, text, IST_MAX);
     if (donors)
         ist_predict(donors, position, prediction);
     if (!asked && options->donor) {
         size_t n = strlen(text);
-        snprintf(text + n, size - n, " (%s could not be asked: %s)", options->donor, problem.what);
+        snprintf(text + n, IST_MAX - n, " (%s could not be asked: %s)", options->donor, problem.what);
     }
     free(donors);
+    report->ist = text;
+}
+
+static void print_json(json_t *root, const struct report *report, const struct ist_prediction *prediction)
+{
+    cmd_ist_json(root, joins_at(report), prediction);
+    json_dumpf(root, stdout, JSON_INDENT(1));
+    putchar('\n');
+    json_decref(root);
+}
+
+static void print_plan(const struct options *options, struct repository *r, const struct index *index, struct report *report)
+{
+    struct ist_prediction prediction;
+    char text[IST_MAX];
+    find_ist(options, report, &prediction, text);
+    if (options->json)
+        print_json(restore_plan_json(r, index, report), report, &prediction);
+    else
+        restore_plan_print(r, index, report);
 }
 
 static void print_report(const struct options *options, struct report *report)
 {
-    struct ist_prediction prediction = {.answer = IST_UNKNOWN, .behind = -1, .lowest = -1};
-    char text[1024];
-    /* the first node of a new group, and a new history, have nobody to join */
-    bool joins = report->request->galera && !report->request->safe_to_bootstrap && !report->finish->history.new;
-    const char *position = joins ? manifest_position(report->manifest) : "";
-    if (joins) {
-        find_ist(options, position, &prediction, text, sizeof text);
-        report->ist = text;
-    }
-    if (!options->json) {
+    struct ist_prediction prediction;
+    char text[IST_MAX];
+    find_ist(options, report, &prediction, text);
+    if (options->json)
+        print_json(report_json(report), report, &prediction);
+    else
         report_text(report, stdout);
-        return;
-    }
-    json_t *root = report_json(report);
-    cmd_ist_json(root, position, &prediction);
-    json_dumpf(root, stdout, JSON_INDENT(1));
-    putchar('\n');
-    json_decref(root);
 }
 
 /* What the private server says while it recovers. */
@@ -170,8 +193,9 @@ static void restore(const struct options *options, struct repository *r, const s
     if (!restore_plan(r, m, request, index, plan, error) || !finish_plan(&after, &finish, r, m, index, request, plan, error))
         return;
     request->stay_guarded = after.in_place || after.on_clone;
+    request->changes = after.in_place;
     if (options->dry_run || !options->json)
-        (options->json ? restore_plan_print_json : restore_plan_print)(r, index, &report);
+        print_plan(options, r, index, &report);
     if (options->dry_run || !confirmed(options, plan, error))
         return;
     double began = now_s();
@@ -206,7 +230,7 @@ int cmd_restore(const struct options *options, struct gb_error *error)
     struct repository *r = check_options(options, error) ? cmd_repository(options, error) : NULL;
     struct manifest m = {0};
     struct index index;
-    struct restore_plan plan = {0};
+    struct restore_plan plan = {.lock = -1};
     struct restore_request request;
     struct restore_map *maps = r ? take_maps(options, error) : NULL;
     index_init(&index);

@@ -156,17 +156,22 @@ void restore_plan_print(const struct repository *r, const struct index *index,
                         const struct report *report)
 {
     const struct manifest *m = report->manifest;
+    const struct manifest_encryption *keys = &m->encryption;
     const struct restore_request *request = report->request;
     const struct restore_plan *plan = report->plan;
     char age[32], bytes[32], stored[32], available[32], finished[32], version[32], who[128],
         time_[32], rate[32];
     printf("backup    %s of %s, finished %s, %s old\ncluster   %s\nfrom      %s, %s to read\nto    "
-           "    %s, %" PRIu64 " files, %s; %s free\nowner     %s\nkeys      none needed\n",
+           "    %s, %" PRIu64 " files, %s; %s free\nowner     %s\n",
            m->id, m->node, text_time(m->finished_at, finished, sizeof finished),
            text_duration((uint64_t)(time(NULL) - m->finished_at), age, sizeof age), m->cluster,
            storage_describe(r->storage), text_bytes(plan->stored, stored, sizeof stored),
            request->datadir, plan->files, text_bytes(plan->bytes, bytes, sizeof bytes),
            text_bytes(plan->available, available, sizeof available), owner(plan, who, sizeof who));
+    if (keys->on)
+        printf("keys      %s is here; one of %s is needed\n", keys->opened_with, keys->key_ids);
+    else
+        printf("keys      none needed\n");
     if (manifest_is_save(m))
         printf("as        it was saved, byte for byte; nobody has checked whether it boots\n");
     else
@@ -181,6 +186,8 @@ void restore_plan_print(const struct repository *r, const struct index *index,
            request->limit_rate ? "/s" : "");
     if (!manifest_is_save(m))
         report_plan(report, stdout);
+    if (report->ist)
+        printf("IST       %s\n", report->ist);
     print_outside(index, plan);
     print_old(request, plan);
     struct settings *s = find_settings(m, index, request);
@@ -203,8 +210,16 @@ static json_t *outside_json(const struct index *index, const struct restore_plan
     return list;
 }
 
-void restore_plan_print_json(const struct repository *r, const struct index *index,
-                             const struct report *report)
+static json_t *keys_json(const char *keys)
+{
+    json_t *list = json_array();
+    for (const char *at = keys; *at; at += strcspn(at, ", "), at += strspn(at, ", "))
+        json_array_append_new(list, json_stringn(at, strcspn(at, ", ")));
+    return list;
+}
+
+json_t *restore_plan_json(const struct repository *r, const struct index *index,
+                          const struct report *report)
 {
     const struct manifest *m = report->manifest;
     const struct restore_request *request = report->request;
@@ -213,7 +228,7 @@ void restore_plan_print_json(const struct repository *r, const struct index *ind
     char finished[32], version[32], who[128];
     json_t *root = json_pack(
         "{s:i, s:{s:s, s:s, s:s, s:s, s:s, s:I, s:s}, s:{s:s, s:I}, s:{s:s, s:I, s:I, s:I, s:s}, "
-        "s:I, s:s, s:b, s:s, s:[], s:i, s:I, "
+        "s:I, s:s, s:b, s:s, s:o, s:i, s:I, "
         "s:I, s:s, s:I}",
         "schema", 1, "backup", "id", m->id, "cluster", m->cluster, "node", m->node, "type", m->type,
         "finished_at", text_time(m->finished_at, finished, sizeof finished), "age_s",
@@ -223,7 +238,7 @@ void restore_plan_print_json(const struct repository *r, const struct index *ind
         (json_int_t)plan->bytes, "available_bytes", (json_int_t)plan->available, "owner",
         owner(plan, who, sizeof who), "redo_bytes", (json_int_t)m->redo_bytes, "as",
         manifest_is_save(m) ? "saved" : as(report), "safe_to_bootstrap", request->safe_to_bootstrap,
-        "server_version", series(m, version, sizeof version), "keys", "threads", (int)plan->threads,
+        "server_version", series(m, version, sizeof version), "keys", keys_json(m->encryption.key_ids), "threads", (int)plan->threads,
         "limit_rate", (json_int_t)request->limit_rate, "estimate_s", (json_int_t)plan->seconds,
         "start", starts[plan->start], "done_bytes", (json_int_t)plan->done);
     json_object_set_new(root, "outside", outside_json(index, plan));
@@ -242,7 +257,5 @@ void restore_plan_print_json(const struct repository *r, const struct index *ind
     json_object_set_new(root, "settings", list);
     if (!manifest_is_save(m))
         report_plan_json(report, root);
-    json_dumpf(root, stdout, JSON_INDENT(1));
-    putchar('\n');
-    json_decref(root);
+    return root;
 }

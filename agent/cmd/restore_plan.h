@@ -4,10 +4,10 @@
 
 #include "agent/restore/report.h"
 
-/* report->result is not looked at: nothing has been done yet. */
+/* report->result is not looked at: nothing has been done yet. The second: a new object. */
 void restore_plan_print(const struct repository *repository, const struct index *index,
                         const struct report *report);
-void restore_plan_print_json(const struct repository *repository, const struct index *index,
-                             const struct report *report);
+json_t *restore_plan_json(const struct repository *repository, const struct index *index,
+                          const struct report *report);
 
 #endif

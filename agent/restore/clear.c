@@ -35,19 +35,42 @@ static bool mount_of(const char *path, uint64_t *id)
     return true;
 }
 
+bool clear_beside(const char *real)
+{
+    char parent[PATH_MAX];
+    uint64_t here, above;
+    snprintf(parent, sizeof parent, "%s", real);
+    const char *directory = dirname(parent);
+    return mount_of(real, &here) && mount_of(directory, &above) && here == above && !access(directory, W_OK | X_OK);
+}
+
 bool clear_aside(const char *datadir, const char *stamp, char *out, size_t size,
                  struct gb_error *error)
 {
-    char real[PATH_MAX], parent[PATH_MAX];
-    uint64_t here, above;
+    char real[PATH_MAX];
     if (!realpath(datadir, real))
         return error_set_errno(error, GB_target_failed, errno, "the directory %s", datadir);
-    snprintf(parent, sizeof parent, "%s", real);
-    const char *directory = dirname(parent);
-    bool beside = mount_of(real, &here) && mount_of(directory, &above) && here == above &&
-                  !access(directory, W_OK | X_OK);
-    snprintf(out, size, beside ? "%s.before-%s" : "%s/" ASIDE_INSIDE "%s", real, stamp);
+    snprintf(out, size, clear_beside(real) ? "%s.before-%s" : "%s/" ASIDE_INSIDE "%s", real, stamp);
     return true;
+}
+
+bool clear_possible(const char *datadir, struct gb_error *error)
+{
+    char *real = realpath(datadir, NULL), *paths[] = {real, NULL};
+    uint64_t here, there;
+    bool ok = true;
+    FTS *fts = real && mount_of(real, &here) ? fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL) : NULL;
+    for (FTSENT *e; ok && fts && (e = fts_read(fts));)
+        if (e->fts_level == 1 && !clear_is_content(e->fts_name))
+            fts_set(fts, e, FTS_SKIP);
+        else if (e->fts_info == FTS_D && mount_of(e->fts_path, &there) && there != here) {
+            ok = error_set(error, GB_target_not_empty, "%s, in the data directory, is a mount point: it can't be moved or removed", e->fts_path);
+            error_hint(error, "umount it, or empty the data directory yourself");
+        }
+    if (fts)
+        fts_close(fts);
+    free(real);
+    return ok;
 }
 
 uint64_t clear_bytes(const char *datadir)
@@ -69,13 +92,13 @@ uint64_t clear_bytes(const char *datadir)
 static bool remove_tree(const char *path, bool keep_top, struct gb_error *error)
 {
     char *copy = strdup(path), *paths[] = {copy, NULL};
-    FTS *fts = copy ? fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL) : NULL;
+    FTS *fts = copy ? fts_open(paths, FTS_PHYSICAL, NULL) : NULL; /* goes into each directory: see target_chown() */
     bool ok = fts || error_set_errno(error, GB_target_failed, errno, "%s can't be removed", path);
     for (FTSENT *e; ok && (e = fts_read(fts));) {
         bool top = keep_top && e->fts_level == 0;
         if (e->fts_info == FTS_D || top)
             continue;
-        if (e->fts_info == FTS_DP ? rmdir(e->fts_path) : unlink(e->fts_path))
+        if (e->fts_info == FTS_DP ? rmdir(e->fts_accpath) : unlink(e->fts_accpath))
             ok =
                 error_set_errno(error, GB_target_failed, errno, "%s can't be removed", e->fts_path);
     }
@@ -108,7 +131,7 @@ static bool swap_directory(const char *from, const char *to, struct gb_error *er
                error_set_errno(error, GB_target_failed, errno, "%s can't be made", from);
     if (mkdir(to, 0700) && errno != EEXIST)
         return error_set_errno(error, GB_target_failed, errno, "%s can't be made", to);
-    if (rmdir(to) && (errno == ENOTEMPTY || errno == EEXIST))
+    if (rmdir(to) && (errno == ENOTEMPTY || errno == EEXIST || errno == ENOTDIR))
         return true; /* an earlier run has done it */
     if (!mkdir(to, 0700) && !renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_EXCHANGE))
         return true;
@@ -118,7 +141,7 @@ static bool swap_directory(const char *from, const char *to, struct gb_error *er
 }
 
 struct clearing {
-    const char *datadir, *aside; /* aside NULL: remove */
+    const char *datadir, *aside; /* aside NULL: remove; "": there was no data directory, hence nothing of it */
     struct gb_error *error;
 };
 
@@ -128,6 +151,9 @@ static bool clear_entry(const struct clearing *c, const char *name)
     bool directory = !strcmp(name, "mysql");
     snprintf(from, sizeof from, "%s/%s", c->datadir, name);
     snprintf(to, sizeof to, "%s/%s", c->aside ? c->aside : "", name);
+    if (c->aside && !c->aside[0])
+        return !directory || !mkdir(from, 0700) || errno == EEXIST ||
+               error_set_errno(c->error, GB_target_failed, errno, "%s can't be made", from);
     if (!c->aside && directory && (unlink(from), mkdir(from, 0700)) && errno != EEXIST)
         return error_set_errno(c->error, GB_target_failed, errno, "%s can't be made", from);
     if (!c->aside)
@@ -171,7 +197,29 @@ static bool swap_file(const struct clearing *c, const char *name,
     snprintf(path, sizeof path, "%s/%s", c->datadir, name);
     snprintf(aside, sizeof aside, "%s/%s", c->aside ? c->aside : "", name);
     return is_guard(path) ||
-           ((!c->aside || move(path, aside, c->error)) && write_guard(path, c->error));
+           ((!c->aside || !c->aside[0] || move(path, aside, c->error)) && write_guard(path, c->error));
+}
+
+static bool is_guarded(const char *path)
+{
+    const char *name = strrchr(path, '/') + 1;
+    return !strcmp(name, GUARD_LOG) ? target_is_guard(path) : !strcmp(name, GUARD_ARIA) && target_is_aria_guard(path);
+}
+
+/* The same for logs outside the data directory: what they belong to is still there. */
+static bool swap_outside(const struct clearing *c, const struct marker *m)
+{
+    char aside[WIRE_PATH_MAX + 64];
+    for (size_t i = 0; i < m->outside_count; i++) {
+        const char *path = m->outside[i], *name = strrchr(path, '/') + 1;
+        bool log = !strcmp(name, GUARD_LOG);
+        if ((!log && strcmp(name, GUARD_ARIA)) || access(path, F_OK) || is_guarded(path))
+            continue;
+        snprintf(aside, sizeof aside, "%s.before-%s", path, m->stamp);
+        if ((c->aside && !move(path, aside, c->error)) || !(log ? target_write_guard : target_guard_aria)(path, c->error))
+            return false;
+    }
+    return true;
 }
 
 /* The old log goes, the guard's comes: a server does not start without one. The same for Aria's
@@ -206,7 +254,7 @@ static bool clear_outside(const struct clearing *c, const struct marker *m)
             unlink(to);
         }
         snprintf(to, sizeof to, "%s.before-%s", m->outside[i], m->stamp);
-        if (c->aside ? !move(m->outside[i], to, c->error)
+        if (c->aside && !is_guarded(m->outside[i]) ? !move(m->outside[i], to, c->error)
                      : (unlink(m->outside[i]) && errno != ENOENT && errno != ENOTDIR))
             return error_set_errno(c->error, GB_target_failed, errno, "%s can't be removed",
                                    m->outside[i]);
@@ -226,7 +274,8 @@ bool clear_target(const char *datadir, struct marker *m, struct gb_error *error)
     if (inside && lchown(c.aside, st.st_uid, st.st_gid) && errno != EPERM)
         return error_set_errno(error, GB_target_failed, errno, "the owner of %s can't be set",
                                c.aside);
-    if (!marker_write(datadir, m, error) || !swap_guards(&c) || !clear_entries(&c) ||
+    if (!marker_write(datadir, m, error) || !swap_guards(&c) || !swap_outside(&c, m) ||
+        !clear_entries(&c) ||
         !clear_outside(&c, m) || (inside && !target_sync_directory(c.aside, error)))
         return false;
     m->state = MARKER_WRITING;

@@ -1,5 +1,6 @@
 /* A copy of a directory that shares its blocks; see clone.h. */
 #include "agent/restore/clone.h"
+#include "agent/restore/clear.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -8,6 +9,7 @@
 #include <limits.h>
 #include <linux/fs.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
@@ -16,6 +18,11 @@
 bool clone_possible(const char *directory, struct gb_error *error)
 {
     char path[PATH_MAX], byte = 0;
+    if (realpath(directory, path) && !clear_beside(path))
+        return error_set(error, GB_no_clone,
+                         "%s is a mount point, or the directory above it can't be written to: there is no place beside it for a "
+                         "throw-away copy",
+                         path);
     snprintf(path, sizeof path, "%s", directory);
     const char *at = path;
     while (access(at, F_OK) && strcmp(at, "/") && strcmp(at, "."))

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,46 +28,52 @@ static void path_in(char *out, size_t size, const char *datadir, const char *nam
 
 /* An interrupted run had only its guard left. What it did is done; what it was not asked for can't
    be added. */
-static bool plan_rest(struct finish_plan *p, const struct restore_request *request,
-                      struct gb_error *error)
+static bool plan_rest(struct finish_plan *p, const struct index *index, const struct restore_request *request,
+                      const struct marker *previous, struct gb_error *error)
 {
-    char log[WIRE_PATH_MAX];
+    char log[WIRE_PATH_MAX], held[sizeof log + sizeof RESTORE_SUFFIX];
+    restore_log_path(request, index, log, sizeof log);
+    snprintf(held, sizeof held, "%s" RESTORE_SUFFIX, log);
     path_in(log, sizeof log, request->datadir, RECOVERY_LOG);
     p->done_before = !access(log, F_OK);
-    if ((p->in_place && !p->done_before) || p->on_clone) {
+    if ((p->in_place && !p->done_before) || (p->on_clone && access(held, F_OK)) || strcmp(p->history.token, previous->token) ||
+        !p->gtid[0] != !previous->replica) {
         error_set(
             error, GB_target_unfinished,
-            "an interrupted restore into %s had all but ended, without recovery or a trial of it",
+            "an interrupted restore into %s had all but ended, with other options for what follows the files",
             request->datadir);
-        error_hint(error, "bring it to its end without these options, or give --restart");
+        error_hint(error, "bring it to its end with the same options, or give --restart");
         return false;
     }
     p->in_place = false;
-    p->history.new = false; /* that of the run before holds */
-    p->gtid[0] = '\0';
     return true;
 }
 
 bool finish_plan(struct finish_plan *p, const struct finish_request *finish,
                  struct repository *repository, const struct manifest *m, const struct index *index,
-                 const struct restore_request *request, const struct restore_plan *restore,
+                 const struct restore_request *request, struct restore_plan *restore,
                  struct gb_error *error)
 {
     struct estimate estimate;
+    const struct marker *previous = &restore->previous;
+    bool same = !strcmp(previous->backup, m->id) && !strcmp(previous->nonce, m->nonce);
     memset(p, 0, sizeof *p);
     if (manifest_is_save(m))
         return true;
     if (finish->history && !request->galera)
         return error_set(error, GB_bad_value, "--history is for --as galera");
     if (request->galera &&
-        !history_choose(&p->history, finish->history, request->safe_to_bootstrap, m, error))
+        !history_choose(&p->history, finish->history, request->safe_to_bootstrap,
+                        same ? previous->token : "", m, error))
         return false;
     if (finish->replica && !replica_position(m, p->gtid, error))
         return false;
     p->in_place = finish->recover || finish->replica || p->history.new;
     p->on_clone = finish->verify_boot && !p->in_place;
-    if (restore->start == RESTORE_FINISH && !plan_rest(p, request, error))
+    if (restore->start == RESTORE_FINISH && !plan_rest(p, index, request, previous, error))
         return false;
+    snprintf(restore->marker.token, sizeof restore->marker.token, "%s", p->history.token);
+    restore->marker.replica = p->gtid[0];
     bool found =
         server_program_find(p->program, sizeof p->program, p->version, sizeof p->version, error);
     if (p->in_place || p->on_clone) {
@@ -103,16 +110,31 @@ static bool move_log(const char *from, const char *to, struct gb_error *error)
            error_set_errno(error, GB_target_failed, errno, "%s can't be moved to %s", from, to);
 }
 
+/* Where recovery found the end of the redo must be where the backup ends. It says nothing where
+ * there is no redo to replay. */
+static bool check_end(struct private_server *server, const struct manifest *m,
+                      struct gb_error *error)
+{
+    static const char words[] = "End of log at LSN=";
+    char said[512];
+    private_server_said(server, words, said, sizeof said);
+    if (!said[0] || strtoull(said + strlen(words), NULL, 10) == m->end_lsn)
+        return true;
+    return error_set(error, GB_position_differs,
+                     "recovery ended at LSN %s, the backup ends at %" PRIu64, said + strlen(words),
+                     m->end_lsn);
+}
+
 /* A server in layout's directory: recovery, then what is asked for. */
 static bool serve(const struct private_server_spec *spec, const struct finish_plan *p,
                   const struct finish_request *finish, struct finish_result *r,
-                  struct gb_error *error)
+                  const struct manifest *m, struct gb_error *error)
 {
     double began = now_s();
     struct private_server *server = private_server_start(spec, error);
     bool ok = server && private_server_wait_ready(server, error);
     r->recover_s = now_s() - began;
-    ok = ok && (!p->gtid[0] || replica_seed(server, p->gtid, error)) &&
+    ok = ok && check_end(server, m, error) && (!p->gtid[0] || replica_seed(server, p->gtid, error)) &&
          (!p->history.new || history_forget_view(server, error)) &&
          (!finish->verify_boot || tables_check(server, &r->tables, error)) &&
          private_server_stop(server, error);
@@ -202,7 +224,7 @@ static bool in_place(struct private_server_spec *spec, const struct finish_plan 
     if (mkdir(log_home, 0700) || (spec->uid != (uid_t)-1 && chown(log_home, spec->uid, spec->gid)))
         return error_set_errno(error, GB_target_failed, errno, "the directory %s can't be made",
                                log_home);
-    if (!move_log(held, used, error) || !serve(spec, p, finish, r, error) ||
+    if (!move_log(held, used, error) || !serve(spec, p, finish, r, m, error) ||
         !settle_position(spec, p, r, m, request, error) ||
         !target_chown(datadir, spec->uid, spec->gid, error) || !sync_tree(datadir, error) ||
         !move_log(used, held, error))
@@ -218,8 +240,8 @@ static bool in_place(struct private_server_spec *spec, const struct finish_plan 
 /* The same in a copy that shares the blocks of the directory; the directory stays as it is. */
 static bool on_clone(struct private_server_spec *spec, const struct finish_plan *p,
                      const struct finish_request *finish, struct finish_result *r,
-                     const struct index *index, const struct restore_request *request,
-                     struct gb_error *error)
+                     const struct manifest *m, const struct index *index,
+                     const struct restore_request *request, struct gb_error *error)
 {
     char trial[WIRE_PATH_MAX], log[WIRE_PATH_MAX], from[sizeof log + sizeof RESTORE_SUFFIX],
         to[WIRE_PATH_MAX];
@@ -237,7 +259,8 @@ static bool on_clone(struct private_server_spec *spec, const struct finish_plan 
         spec->layout = &layout;
         ok = (!rename(from, to) ||
               error_set_errno(error, GB_target_failed, errno, "%s can't be renamed", from)) &&
-             serve(spec, p, finish, r, error);
+             serve(spec, p, finish, r, m, error) &&
+             settle_position(spec, p, r, m, request, error);
     }
     if (!clone_remove(trial, &removal))
         error_copy(error, &removal);
@@ -253,7 +276,8 @@ bool finish_run(const struct finish_plan *p, const struct finish_request *finish
     struct layout layout;
     char log[WIRE_PATH_MAX];
     memset(r, 0, sizeof *r);
-    snprintf(r->position, sizeof r->position, "%s", manifest_position(m));
+    snprintf(r->position, sizeof r->position, "%s",
+             p->history.new ? p->history.position : manifest_position(m));
     r->recovered = p->done_before;
     if (!p->in_place && !p->on_clone)
         return true;
@@ -269,7 +293,7 @@ bool finish_run(const struct finish_plan *p, const struct finish_request *finish
                                        .line = finish->line,
                                        .context = finish->context};
     bool ok = p->in_place ? in_place(&spec, p, finish, r, m, index, request, restore, error)
-                          : on_clone(&spec, p, finish, r, index, request, error);
+                          : on_clone(&spec, p, finish, r, m, index, request, error);
     r->verified = ok && finish->verify_boot;
     layout_free(&layout);
     return ok;

@@ -49,13 +49,13 @@ struct finish_result {
     struct tables_result tables;
 };
 
-/* After restore_plan(); of a save nothing is planned. Errors: GB_no_server, GB_no_clone,
+/* After restore_plan(), whose marker gets what a later run has to know; of a save nothing is planned. Errors: GB_no_server, GB_no_clone,
  * GB_bad_value, GB_target_unfinished, those of estimate_make().
  */
 bool finish_plan(struct finish_plan *plan, const struct finish_request *finish,
                  struct repository *repository, const struct manifest *manifest,
                  const struct index *index, const struct restore_request *request,
-                 const struct restore_plan *restore, struct gb_error *error);
+                 struct restore_plan *restore, struct gb_error *error);
 
 /* After restore_run(), which was stay_guarded if in_place or on_clone: then this takes the guard
    away at its end. Errors: GB_recovery_failed, GB_position_differs, GB_table_damaged, GB_cancelled,

@@ -43,7 +43,7 @@ static bool make_token(struct history *h, struct gb_error *error)
     return true;
 }
 
-bool history_choose(struct history *h, const char *option, bool safe_to_bootstrap,
+bool history_choose(struct history *h, const char *option, bool safe_to_bootstrap, const char *begun,
                     const struct manifest *m, struct gb_error *error)
 {
     memset(h, 0, sizeof *h);
@@ -56,6 +56,8 @@ bool history_choose(struct history *h, const char *option, bool safe_to_bootstra
     if (!token && strcmp(option, "new"))
         return error_set(error, GB_bad_value, "--history %s is neither keep nor new nor new:TOKEN",
                          option);
+    if (!token && begun[0])
+        token = begun;
     if (token &&
         (!token[0] || strlen(token) > HISTORY_TOKEN_MAX || token[strspn(token, TOKEN_SIGNS)]))
         return error_set(error, GB_bad_value,

@@ -57,6 +57,10 @@ bool marker_write(const char *datadir, const struct marker *m, struct gb_error *
         m->backup, m->stamp, m->backup, m->nonce, m->stamp, states[m->state]);
     if (m->state == MARKER_CLEARING_KEEP)
         fprintf(f, "aside: %s\n", m->aside);
+    if (m->token[0])
+        fprintf(f, "history: %s\n", m->token);
+    if (m->replica)
+        fprintf(f, "as: replica\n");
     for (size_t i = 0; i < m->outside_count; i++)
         fprintf(f, "outside: %s\n", m->outside[i]);
     bool ok = !fclose(f) || error_set(error, GB_internal, "no memory");
@@ -84,6 +88,10 @@ static bool take_line(struct marker *m, const char *line)
         snprintf(m->stamp, sizeof m->stamp, "%s", value);
     else if (IS("aside") && value[0] == '/')
         snprintf(m->aside, sizeof m->aside, "%s", value);
+    else if (IS("history"))
+        snprintf(m->token, sizeof m->token, "%s", value);
+    else if (IS("as"))
+        m->replica = !strcmp(value, "replica");
     else if (IS("state")) {
         for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
             if (!strcmp(value, states[i]))

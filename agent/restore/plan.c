@@ -128,8 +128,16 @@ static bool look_outside(const struct restore_request *request, const struct ind
         if (index->files[i].kind == INDEX_KIND_LOG && !no_other_log(path, error))
             return false;
         plan->outside++;
-        if (access(path, F_OK) || (plan->start != RESTORE_FRESH && listed(&plan->previous, path)))
+        if (access(path, F_OK))
             continue;
+        if (plan->start != RESTORE_FRESH && listed(&plan->previous, path)) {
+            if (plan->previous.state != MARKER_WRITING || index->files[i].kind == INDEX_KIND_LINK || target_is_guard(path) ||
+                target_is_aria_guard(path))
+                continue;
+            error_set(error, GB_target_not_empty, "%s is there, and the interrupted restore has not made it", path);
+            error_hint(error, "has a file system been mounted since? Move that file away");
+            return false;
+        }
         if (target_locked(path))
             return error_set(error, GB_target_in_use,
                              "a server has %s open, which is part of the backup", path);
@@ -160,7 +168,8 @@ static bool look_at_target(const struct restore_request *request, const struct i
         plan->replaces = true;
         plan->old_bytes = clear_bytes(request->datadir);
     }
-    if (!look_outside(request, index, plan, error))
+    if (!look_outside(request, index, plan, error) ||
+        ((plan->replaces || plan->start == RESTORE_ANEW) && !clear_possible(request->datadir, error)))
         return false;
     if (plan->replaces) {
         struct stat st;
@@ -335,10 +344,11 @@ bool restore_plan(struct repository *repository, const struct manifest *m,
                   const struct restore_request *request, struct index *index,
                   struct restore_plan *plan, struct gb_error *error)
 {
-    memset(plan, 0, sizeof *plan);
+    *plan = (struct restore_plan){.lock = -1};
     char prefix[1024];
     repository_prefix(prefix, sizeof prefix, m->cluster, m->id);
     if (!target_owner(request, &plan->uid, &plan->gid, error) ||
+        !target_lock(request->datadir, &plan->lock, error) ||
         !target_check_idle(request->datadir, error) ||
         !check_repository(repository, request->datadir, error) ||
         !check_objects(repository, m, prefix, request->elsewhere, error) ||
@@ -368,6 +378,8 @@ void restore_plan_free(struct restore_plan *plan)
         free(plan->original[i]);
     free(plan->original);
     free(plan->written);
+    if (plan->lock >= 0)
+        close(plan->lock);
     marker_free(&plan->marker);
     marker_free(&plan->previous);
 }

@@ -41,7 +41,7 @@ void restore_target_path(const struct restore_request *request, const char *path
 bool restore_is_held(const struct index_file *f)
 {
     return f->kind == INDEX_KIND_LOG || f->kind == WIRE_KIND_ARIA_CONTROL || !strcmp(f->path, "ib_logfile0") || !strcmp(f->path, "aria_log_control") ||
-           !strcmp(f->path, "grastate.dat");
+           !strcmp(f->path, "grastate.dat") || (f->path[0] == '/' && f->kind != WIRE_KIND_DIRECTORY && f->kind != INDEX_KIND_LINK);
 }
 
 void restore_writing_path(const struct restore_request *request, const struct index_file *f, char *out, size_t size)
@@ -103,10 +103,39 @@ static mode_t mode_of(const struct index_file *f, mode_t otherwise)
     return mode ? mode : otherwise;
 }
 
-/* Makes all directories and files at their sizes; what no extent covers is a hole. */
-static bool make_files(const struct writer *w, bool go_on, struct gb_error *error)
+/* The journal says that they are written, but the file was not there any more (a file system that is not mounted, --map). */
+static void forget_frames(struct writer *w, uint32_t file_no)
 {
-    const int flags = O_WRONLY | O_CREAT | (go_on ? 0 : O_EXCL);
+    for (size_t i = 0; i < w->index->frame_count; i++) {
+        const struct index_frame *frame = &w->index->frames[i];
+        const struct index_extent *e = &w->index->extents[frame->first_extent];
+        uint64_t bytes = 0;
+        bool holds = false;
+        for (uint32_t j = 0; w->written[i] && j < frame->extents; j++) {
+            holds |= e[j].file_no == file_no;
+            bytes += e[j].length;
+        }
+        if (holds) {
+            w->written[i] = 0;
+            w->done -= bytes;
+        }
+    }
+}
+
+/* A file to be written, which may be there if an interrupted restore is gone on with. */
+static int open_file(struct writer *w, const struct index_file *f, const char *path, bool go_on)
+{
+    int fd = go_on ? beneath_open(w->request->datadir, path, O_WRONLY, 0) : -1;
+    if (fd >= 0 || (go_on && errno != ENOENT))
+        return fd;
+    if (go_on)
+        forget_frames(w, f->file_no);
+    return beneath_open(w->request->datadir, path, O_WRONLY | O_CREAT | O_EXCL, mode_of(f, 0660));
+}
+
+/* Makes all directories and files at their sizes; what no extent covers is a hole. */
+static bool make_files(struct writer *w, bool go_on, struct gb_error *error)
+{
     char path[WIRE_PATH_MAX], parent[WIRE_PATH_MAX];
     for (size_t i = 0; i < w->index->file_count; i++) {
         const struct index_file *f = &w->index->files[i];
@@ -120,7 +149,7 @@ static bool make_files(const struct writer *w, bool go_on, struct gb_error *erro
         char *directory = dirname(parent);
         if (access(directory, F_OK) && !target_make_directories(directory, w->uid, w->gid, error))
             return false;
-        int fd = beneath_open(w->request->datadir, path, flags, mode_of(f, 0660));
+        int fd = open_file(w, f, path, go_on);
         bool ok = fd >= 0 && !ftruncate(fd, (off_t)f->size) && (w->uid == (uid_t)-1 || !fchown(fd, w->uid, w->gid)) &&
                   !fchmod(fd, mode_of(f, 0660));
         if (!ok)
@@ -387,29 +416,40 @@ static bool guard_elsewhere(const struct writer *w, struct gb_error *error)
 static bool take_place(const struct writer *w, struct restore_plan *plan, struct gb_error *error)
 {
     const struct restore_request *request = w->request;
+    /* Somebody has been asked, perhaps, since the plan was made. */
+    if (!target_check_idle(request->datadir, error) ||
+        (plan->start == RESTORE_FRESH && !plan->replaces && !target_check(request->datadir, error)) ||
+        !target_make_directories(request->datadir, w->uid, w->gid, error) ||
+        (plan->lock < 0 && !target_lock(request->datadir, &plan->lock, error)))
+        return false;
     if (plan->start == RESTORE_ANEW) {
         if (plan->previous.state != MARKER_CLEARING_KEEP)
             plan->previous.state = MARKER_CLEARING_DELETE;
         if (!clear_target(request->datadir, &plan->previous, error))
             return false;
     }
-    if (plan->replaces && (!target_make_directories(request->datadir, (uid_t)-1, (gid_t)-1, error) ||
-                           !clear_target(request->datadir, &plan->marker, error)))
+    if (plan->replaces && !clear_target(request->datadir, &plan->marker, error))
         return false;
-    return target_begin(request->datadir, &plan->marker, error) && guard_elsewhere(w, error);
+    return target_begin(request->datadir, &plan->marker, w->uid, w->gid, error) && guard_elsewhere(w, error);
 }
 
 /* Each gets its name; the redo log comes last, with target_end(). */
 static bool release(const struct writer *w, struct gb_error *error)
 {
-    char path[WIRE_PATH_MAX];
+    char path[WIRE_PATH_MAX], directory[WIRE_PATH_MAX] = "";
     for (size_t i = 0; i < w->index->file_count; i++) {
         const struct index_file *f = &w->index->files[i];
+        if (!restore_is_held(f) || is_log(f))
+            continue;
         restore_target_path(w->request, f->path, path, sizeof path);
-        if (restore_is_held(f) && !is_log(f) && !target_release(path, error))
+        size_t length = (size_t)(strrchr(path, '/') - path);
+        if (directory[0] && (strncmp(directory, path, length) || directory[length]) && !target_sync_directory(directory, error))
+            return false;
+        snprintf(directory, sizeof directory, "%.*s", (int)length, path);
+        if (!target_rename(path, error))
             return false;
     }
-    return true;
+    return !directory[0] || target_sync_directory(directory, error);
 }
 
 /* A save's links, made and durable. */
@@ -431,9 +471,27 @@ static bool end_writing(const struct writer *w, struct restore_plan *plan, enum 
     plan->marker.state = state;
     if (!marker_write(datadir, &plan->marker, error) || (save && !finish_save(w, error)) || !release(w, error))
         return false;
-    if (state == MARKER_CHANGING)
+    if (w->request->stay_guarded)
         return journal_remove(datadir, error);
     return target_end(datadir, has_log ? log : NULL, error);
+}
+
+static bool holds_redo(const struct index *index, const struct index_frame *frame)
+{
+    return frame->extents && index->extents[frame->first_extent].file_no == WIRE_FILE_REDO;
+}
+
+static bool make_order(struct writer *w, struct gb_error *error)
+{
+    w->order = malloc((w->index->frame_count + 1) * sizeof *w->order);
+    if (!w->order)
+        return error_set(error, GB_internal, "no memory");
+    for (uint32_t i = 0; i < w->index->frame_count; i++)
+        if (!w->written[i] || holds_redo(w->index, &w->index->frames[i])) /* settle_log() had perhaps begun */
+            w->order[w->count++] = i;
+    sort_index = w->index;
+    qsort(w->order, w->count, sizeof *w->order, by_place);
+    return true;
 }
 
 static bool write_all(struct writer *w, struct restore_plan *plan, struct gb_error *error)
@@ -441,21 +499,16 @@ static bool write_all(struct writer *w, struct restore_plan *plan, struct gb_err
     const struct restore_request *request = w->request;
     const bool go_on = plan->start == RESTORE_GO_ON;
     struct durable *durable = NULL;
-    bool ok = take_place(w, plan, error) && make_files(w, go_on, error) && (manifest_is_save(w->manifest) || write_log_header(w, error)) &&
+    bool ok = take_place(w, plan, error) && make_files(w, go_on, error) && make_order(w, error) && (manifest_is_save(w->manifest) || write_log_header(w, error)) &&
               (durable = durable_open(request, w->index, error)) && write_frames(w, plan, durable, error) &&
               (manifest_is_save(w->manifest) || settle_log(w, error)) &&
               relocate_links(request, w->index, plan->original, error) &&
               (request->galera ? target_grastate(request->datadir, manifest_position(w->manifest), request->safe_to_bootstrap, error)
                                : target_no_grastate(request->datadir, error)) &&
               target_chown(request->datadir, w->uid, w->gid, error) && durable_sync(durable, error) &&
-              end_writing(w, plan, request->stay_guarded ? MARKER_CHANGING : MARKER_ENDING, error);
+              end_writing(w, plan, request->changes ? MARKER_CHANGING : MARKER_ENDING, error);
     durable_close(durable);
     return ok;
-}
-
-static bool holds_redo(const struct index *index, const struct index_frame *frame)
-{
-    return frame->extents && index->extents[frame->first_extent].file_no == WIRE_FILE_REDO;
 }
 
 bool restore_run(struct repository *repository, const struct manifest *m, const struct index *index,
@@ -466,14 +519,6 @@ bool restore_run(struct repository *repository, const struct manifest *m, const 
     if (plan->start == RESTORE_FINISH)
         return end_writing(&w, plan, MARKER_ENDING, error);
     repository_prefix(w.prefix, sizeof w.prefix, m->cluster, m->id);
-    w.order = malloc((index->frame_count + 1) * sizeof *w.order);
-    if (!w.order)
-        return error_set(error, GB_internal, "no memory");
-    for (uint32_t i = 0; i < index->frame_count; i++)
-        if (!plan->written[i] || holds_redo(index, &index->frames[i])) /* settle_log() had perhaps begun */
-            w.order[w.count++] = i;
-    sort_index = index;
-    qsort(w.order, w.count, sizeof *w.order, by_place);
     pthread_mutex_init(&w.mutex, NULL);
     bool ok = write_all(&w, plan, error);
     pthread_mutex_destroy(&w.mutex);

@@ -24,6 +24,7 @@ struct restore_request {
     bool galera;            /* write grastate.dat */
     bool safe_to_bootstrap;
     bool stay_guarded;      /* more is to be done before a server may start: the caller calls target_end() */
+    bool changes;           /* that changes the files: once it has begun they can't be gone on with */
     unsigned threads;       /* 0: as many as there are processors */
     uint64_t limit_rate;    /* bytes a second of what is read from the repository; 0: no limit */
     enum restore_replace replace; /* what becomes of old content */
@@ -60,6 +61,7 @@ struct restore_plan {
     uint8_t *written;        /* by frame: it is on disk */
     struct marker marker, previous; /* ours; that of the unfinished restore */
     size_t file_count;
+    int lock;                /* target_lock(); -1: none. Before restore_plan() it must be -1 */
 };
 
 /* Reads the index, applies --map to it, checks target and space. index: filled, the caller frees it; plan: with restore_plan_free(),
@@ -77,7 +79,8 @@ bool restore_run(struct repository *repository, const struct manifest *manifest,
 void restore_target_path(const struct restore_request *request, const char *path, char *out, size_t size);
 
 /* Files that a server is started by have another name until the directory is whole, and a guard has theirs: ib_logfile0, Aria's control
-   file, grastate.dat. Links of a save are files (saved.h). */
+   file, grastate.dat. So have all outside the data directory: what has the name itself there is not this restore's. Links of a save
+   are files (saved.h). */
 #define RESTORE_SUFFIX ".restoring"
 bool restore_is_held(const struct index_file *file);
 /* Where the bytes of a file are written. */

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,23 +26,36 @@ static void path_of(char *out, size_t size, const char *datadir, const char *nam
     snprintf(out, size, "%s/%s", datadir, name);
 }
 
-/* A server that runs holds write locks on ibdata1, ib_logfile0 and Aria's control file. */
-static bool locked_by(const char *path, pid_t *pid)
+bool target_lock(const char *datadir, int *fd, struct gb_error *error)
+{
+    *fd = open(datadir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*fd < 0 || !flock(*fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK) /* NFS has no such locks */
+        return true;
+    close(*fd);
+    *fd = -1;
+    error_set(error, GB_target_in_use, "another galera-backup restore is at work in %s", datadir);
+    error_hint(error, "wait for its end, or end it; the same command then goes on where it was");
+    return false;
+}
+
+/* A server that runs holds write locks on ibdata1, ib_logfile0 and Aria's control file, a save read locks: F_UNLCK if nobody has one. */
+static short locked_by(const char *path, pid_t *pid)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
-        return false;
-    struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET};
-    bool held = !fcntl(fd, F_GETLK, &lock) && lock.l_type != F_UNLCK;
+        return F_UNLCK;
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(fd, F_GETLK, &lock))
+        lock.l_type = F_UNLCK;
     *pid = lock.l_pid;
     close(fd);
-    return held;
+    return lock.l_type;
 }
 
 bool target_locked(const char *path)
 {
     pid_t pid;
-    return locked_by(path, &pid);
+    return locked_by(path, &pid) != F_UNLCK;
 }
 
 bool target_check_idle(const char *datadir, struct gb_error *error)
@@ -51,8 +65,15 @@ bool target_check_idle(const char *datadir, struct gb_error *error)
     pid_t pid = 0;
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         path_of(path, sizeof path, datadir, names[i]);
-        if (locked_by(path, &pid))
+        switch (locked_by(path, &pid)) {
+        case F_UNLCK:
+            continue;
+        case F_WRLCK:
             return error_set(error, GB_target_in_use, "a server (pid %d) runs in %s", (int)pid, datadir);
+        }
+        error_set(error, GB_target_in_use, "%s is being read by a galera-backup save, or by another program that keeps servers away", path);
+        error_hint(error, "wait for its end");
+        return false;
     }
     return true;
 }
@@ -210,10 +231,10 @@ bool target_is_aria_guard(const char *path)
     return n == sizeof aria_guard - 1 && !memcmp(text, aria_guard, n);
 }
 
-bool target_begin(const char *datadir, const struct marker *marker, struct gb_error *error)
+bool target_begin(const char *datadir, const struct marker *marker, uid_t uid, gid_t gid, struct gb_error *error)
 {
     char path[WIRE_PATH_MAX];
-    if (!target_make_directories(datadir, (uid_t)-1, (gid_t)-1, error) || !marker_write(datadir, marker, error))
+    if (!target_make_directories(datadir, uid, gid, error) || !marker_write(datadir, marker, error))
         return false;
     path_of(path, sizeof path, datadir, "mysql");
     if (mkdir(path, 0700) && errno != EEXIST)
@@ -230,13 +251,20 @@ bool target_begin(const char *datadir, const struct marker *marker, struct gb_er
     return target_write_file(path, grastate, sizeof grastate - 1, 0660, error) && target_sync_directory(datadir, error);
 }
 
-bool target_release(const char *path, struct gb_error *error)
+bool target_rename(const char *path, struct gb_error *error)
 {
-    char from[WIRE_PATH_MAX], directory[WIRE_PATH_MAX];
+    char from[WIRE_PATH_MAX];
     struct stat st;
     snprintf(from, sizeof from, "%s" RESTORE_SUFFIX, path);
-    if (rename(from, path) && (errno != ENOENT || lstat(path, &st)))
-        return error_set_errno(error, GB_target_failed, errno, "%s can't be renamed to %s", from, path);
+    return !rename(from, path) || (errno == ENOENT && !lstat(path, &st)) ||
+           error_set_errno(error, GB_target_failed, errno, "%s can't be renamed to %s", from, path);
+}
+
+bool target_release(const char *path, struct gb_error *error)
+{
+    char directory[WIRE_PATH_MAX];
+    if (!target_rename(path, error))
+        return false;
     snprintf(directory, sizeof directory, "%.*s", (int)(strrchr(path, '/') - path), path);
     return target_sync_directory(directory, error);
 }
@@ -329,9 +357,10 @@ bool target_chown(const char *datadir, uid_t uid, gid_t gid, struct gb_error *er
 {
     if (uid == (uid_t)-1)
         return true;
-    /* datadir may be a link to the directory; links in it are not followed. */
+    /* datadir may be a link to the directory; links in it are not followed, nor directories that become links meanwhile: fts_read()
+       goes into each and looks whether it is the one that it was. */
     char *real = realpath(datadir, NULL), *paths[] = {real, NULL};
-    FTS *fts = real ? fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL) : NULL;
+    FTS *fts = real ? fts_open(paths, FTS_PHYSICAL, NULL) : NULL;
     bool ok = fts != NULL;
     if (!ok)
         error_set_errno(error, GB_target_failed, errno, "the owner of %s can't be set", datadir);
@@ -339,9 +368,13 @@ bool target_chown(const char *datadir, uid_t uid, gid_t gid, struct gb_error *er
     for (FTSENT *e; ok && (e = fts_read(fts)); errno = 0) {
         if (e->fts_level == 1 && !strncmp(e->fts_name, RESTORE_FILES, sizeof RESTORE_FILES - 1))
             continue; /* ours: marker_read() looks at its owner */
+        if (e->fts_level == 1 && !clear_is_content(e->fts_name)) {
+            fts_set(fts, e, FTS_SKIP);
+            continue; /* what --replace keep has kept */
+        }
         if (e->fts_info == FTS_DNR || e->fts_info == FTS_ERR || e->fts_info == FTS_NS)
             ok = error_set_errno(error, GB_target_failed, e->fts_errno, "the owner of what is in %s can't be set", e->fts_path);
-        else if (e->fts_info != FTS_DP && lchown(e->fts_path, uid, gid))
+        else if (e->fts_info != FTS_DP && lchown(e->fts_accpath, uid, gid))
             ok = error_set_errno(error, GB_target_failed, errno, "the owner of %s can't be set", e->fts_path);
     }
     if (ok && errno)

@@ -51,14 +51,14 @@ static void a_history_is_the_same_for_the_same_token(void **state)
     struct history keep, first, again, other, made, made_again;
     const char *position = "5c3f0102-0304-0506-0708-090a0b0c0d0e:77";
     fact(m, "position", position);
-    assert_true(history_choose(&keep, NULL, false, m, &error));
+    assert_true(history_choose(&keep, NULL, false, "", m, &error));
     assert_false(keep.new);
     assert_string_equal(keep.position, position);
-    assert_true(history_choose(&keep, "keep", true, m, &error));
+    assert_true(history_choose(&keep, "keep", true, "", m, &error));
     assert_false(keep.new);
-    assert_true(history_choose(&first, "new:2026-11", false, m, &error));
-    assert_true(history_choose(&again, "new:2026-11", true, m, &error));
-    assert_true(history_choose(&other, "new:2026-12", true, m, &error));
+    assert_true(history_choose(&first, "new:2026-11", false, "", m, &error));
+    assert_true(history_choose(&again, "new:2026-11", true, "", m, &error));
+    assert_true(history_choose(&other, "new:2026-12", true, "", m, &error));
     assert_true(first.new && !first.token_made);
     assert_string_equal(first.position, again.position);
     assert_string_not_equal(first.position, other.position);
@@ -66,10 +66,16 @@ static void a_history_is_the_same_for_the_same_token(void **state)
     assert_int_equal(first.position[14], '8'); /* the uuid's version */
     /* docs/restore.md: a golden one, for whoever has to derive it by other means */
     assert_string_equal(first.position, "8825964b-f1d4-88cc-a69d-f475d0825eba:77");
-    assert_true(history_choose(&made, NULL, true, m, &error));
-    assert_true(history_choose(&made_again, "new", false, m, &error));
+    assert_true(history_choose(&made, NULL, true, "", m, &error));
+    assert_true(history_choose(&made_again, "new", false, "", m, &error));
     assert_true(made.new &&made.token_made &&strlen(made.token) == 12);
     assert_string_not_equal(made.position, made_again.position);
+    assert_true(history_choose(&again, NULL, true, made.token, m, &error)); /* after an interruption */
+    assert_string_equal(again.position, made.position);
+    assert_true(history_choose(&again, "new:2026-11", true, made.token, m, &error));
+    assert_string_equal(again.position, first.position);
+    assert_true(history_choose(&again, "keep", true, made.token, m, &error));
+    assert_false(again.new || again.token[0]);
     free(m);
 }
 
@@ -85,11 +91,11 @@ static void a_history_that_can_not_be_is_refused(void **state)
     struct history h;
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct gb_error error = {0};
-        assert_false(history_choose(&h, bad[i], false, m, &error));
+        assert_false(history_choose(&h, bad[i], false, "", m, &error));
         assert_int_equal(error.code, GB_bad_value);
     }
     struct gb_error error = {0};
-    assert_false(history_choose(&h, "new:x", false, m, &error)); /* of a standalone server */
+    assert_false(history_choose(&h, "new:x", false, "", m, &error)); /* of a standalone server */
     assert_int_equal(error.code, GB_bad_value);
     free(m);
 }

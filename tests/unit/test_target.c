@@ -160,7 +160,7 @@ static void begin(const char *directory)
     struct gb_error error = {0};
     struct marker m = {.state = MARKER_WRITING};
     snprintf(m.backup, sizeof m.backup, LABEL);
-    if (!target_begin(directory, &m, &error))
+    if (!target_begin(directory, &m, (uid_t)-1, (gid_t)-1, &error))
         fail_msg("%s", error.what);
 }
 
