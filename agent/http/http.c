@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <openssl/rand.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -334,6 +335,22 @@ static void set_limits(const struct transfer *t)
     }
 }
 
+/* A TLS library may write to a connection that the store has closed, and a command's process must not end by that. */
+static CURLcode perform(CURL *curl)
+{
+    const struct timespec now = {0};
+    sigset_t pipe, before;
+    sigemptyset(&pipe);
+    sigaddset(&pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &pipe, &before);
+    CURLcode code = curl_easy_perform(curl);
+    if (!sigismember(&before, SIGPIPE))
+        while (sigtimedwait(&pipe, NULL, &now) >= 0)
+            ;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return code;
+}
+
 static CURLcode try_once(struct http *h, const struct http_request *q, struct http_response *r,
                          char *why, bool *too_long)
 {
@@ -359,7 +376,7 @@ static CURLcode try_once(struct http *h, const struct http_request *q, struct ht
         curl_easy_setopt(t.curl, CURLOPT_XFERINFOFUNCTION, on_progress);
         curl_easy_setopt(t.curl, CURLOPT_XFERINFODATA, &t);
         curl_easy_setopt(t.curl, CURLOPT_NOPROGRESS, 0L);
-        code = curl_easy_perform(t.curl);
+        code = perform(t.curl);
         curl_easy_getinfo(t.curl, CURLINFO_RESPONSE_CODE, &status);
     }
     curl_slist_free_all(headers.list);
@@ -457,7 +474,7 @@ bool http_perform(struct http *h, const struct http_request *q, struct http_resp
         enum http_verdict verdict = HTTP_AGAIN;
         if (code == CURLE_OK) {
             verdict = q->judge(q->context, r);
-            if (verdict == HTTP_TAKE || attempt >= most)
+            if (verdict == HTTP_TAKE || (attempt >= most && verdict != HTTP_AGAIN_ONCE))
                 return true;
         } else if (!worth_another(code) || attempt >= most || silent >= HTTP_SILENT_TRIES) {
             return set_failure(h, q, r, code, why, too_long, error);

@@ -2,6 +2,7 @@
 #include "agent/mariadb/catalog_sync.h"
 #include "agent/mariadb/kept.h"
 #include "agent/mariadb/rows.h"
+#include "agent/repository/identity.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -226,7 +227,8 @@ static enum presence look_for(struct syncing *s, const char *id, const json_t *r
         repository_prefix(prefix, sizeof prefix, s->cluster, id);
         if (manifest_exists(from->repository->storage, prefix, &why))
             return THERE; /* damaged, or committed since */
-        if (why.code != GB_not_found) {
+        struct identity identity; /* without it this is not the repository, or its mount is missing */
+        if (why.code != GB_not_found || !(error_clear(&why), identity_read(&identity, from->repository->storage, s->cluster, &why))) {
             error_copy(error, &why);
             return UNKNOWN;
         }

@@ -19,7 +19,7 @@
 #define PREFIX_SIZE (WIRE_NAME_MAX + WIRE_ID_MAX + 16)
 #define NAME_SIZE   (PREFIX_SIZE + 64)
 #define TEXT_MAX    (64u << 20) /* of backup.json */
-#define BESIDE_MAX  STORAGE_REPLACE_MAX
+#define BESIDE_MAX  (1u << 20)
 
 struct copy {
     struct repository *from, *to;
@@ -74,7 +74,7 @@ static bool look_there(const struct copy *c, bool *there, struct gb_error *error
     struct manifest m;
     struct gb_error why = {0};
     *there = false;
-    if (!manifest_read(&m, c->to->storage, c->prefix, NULL, &why)) {
+    if (!manifest_read(&m, c->to->storage, c->prefix, &c->to->trusted, &why)) {
         if (why.code == GB_not_found)
             return true;
         error_copy(error, &why);
@@ -300,7 +300,8 @@ static bool commit(struct copy *c, struct gb_error *error)
     if (c->request->stop && __atomic_load_n(c->request->stop, __ATOMIC_ACQUIRE))
         return error_set(error, GB_cancelled, "%s was stopped", c->prefix);
     name_of(c, "backup.json", name);
-    if (!storage_size(c->from->storage, name, &size, error)) /* removed meanwhile */
+    if (!storage_size(c->from->storage, name, &size, error) || /* removed meanwhile */
+        !repository_check_stored(c->to, c->prefix, c->made, c->manifest->object_count, error))
         return false;
     if (!c->seal)
         return storage_put(c->to->storage, name, c->text, c->text_size, error);

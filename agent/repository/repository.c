@@ -619,19 +619,17 @@ static void name_key(const struct repository_backup *b, struct manifest *m)
     }
 }
 
-/* What the manifest is about to name is there. That the lock is ours still, the store says of each object that it writes. */
-static bool check_stored(const struct repository_backup *b, const struct manifest *m, struct gb_error *error)
+bool repository_check_stored(struct repository *r, const char *prefix, const struct object_info *objects, size_t count, struct gb_error *error)
 {
     char name[1200];
-    for (size_t i = 0; i < m->object_count; i++) {
+    for (size_t i = 0; i < count; i++) {
         struct gb_error why = {0};
         uint64_t size = 0;
-        snprintf(name, sizeof name, "%s/%s", b->prefix, m->objects[i].name);
-        if (!storage_size(b->repository->storage, name, &size, &why))
+        snprintf(name, sizeof name, "%s/%s", prefix, objects[i].name);
+        if (!storage_size(r->storage, name, &size, &why))
             return error_set(error, GB_store_failed, "what was written is not there: %s", why.what);
-        if (size != m->objects[i].size)
-            return error_set(error, GB_store_failed, "%s has %" PRIu64 " bytes, %" PRIu64 " were written", name, size,
-                             m->objects[i].size);
+        if (size != objects[i].size)
+            return error_set(error, GB_store_failed, "%s has %" PRIu64 " bytes, %" PRIu64 " were written", name, size, objects[i].size);
     }
     return true;
 }
@@ -658,7 +656,7 @@ bool repository_prepare(struct repository_backup *b, const struct index *index, 
     for (size_t i = 0; i < m->object_count; i++)
         m->stored_bytes += m->objects[i].size;
     name_key(b, m);
-    return check_stored(b, m, error);
+    return repository_check_stored(b->repository, b->prefix, m->objects, m->object_count, error);
 }
 
 bool repository_publish(struct repository_backup *b, const struct manifest *m, struct gb_error *error)

@@ -85,6 +85,11 @@ bool repository_find_as_of(struct repository *repository, const char *cluster, t
 bool repository_collect(struct repository *repository, const char *cluster, unsigned *removed,
                         struct gb_error *error);
 
+/* Whether what a manifest is about to name is there, at its sizes. That the lock is ours still, the store says of each object that it
+   writes. Errors: GB_store_failed. */
+bool repository_check_stored(struct repository *repository, const char *prefix, const struct object_info *objects, size_t count,
+                             struct gb_error *error);
+
 #define REPOSITORY_LOCK_NAME ".lock"
 /* The lock of one backup's directory: of who writes it, removes it, or changes what stands beside backup.json. Errors: GB_repository_busy, the
    store's. */

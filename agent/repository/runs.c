@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define RECORD_SIZE (64u << 10)
+#define EXPIRING_SIZE (1u << 20)
 #define NAME_SIZE   (WIRE_NAME_MAX + WIRE_ID_MAX + 64)
 #define KILLED      "its agent did not live to its end"
 
@@ -33,15 +34,6 @@ void runs_note_failed(struct repository *r, const char *cluster, const char *id,
 {
     /* What is encrypted betrays no name of a table by its errors. */
     write_record(r, cluster, id, (int)why->code, r->spec.keys.recipients[0] ? error_name(why->code) : why->what);
-}
-
-void runs_note_good(struct repository *r, const char *cluster)
-{
-    char name[NAME_SIZE];
-    struct gb_error problem = {0};
-    object_name(cluster, "failed.json", name);
-    if (!storage_remove(r->storage, name, &problem))
-        fprintf(stderr, "galera-backup: warning: nothing expires before the next backup: %s\n", problem.what);
 }
 
 /* A small object as JSON; NULL where there is none. *there: there is one, whatever is in it. False: the store failed. */
@@ -79,6 +71,20 @@ static bool read_record(struct repository *r, const char *cluster, struct failed
     return true;
 }
 
+void runs_note_good(struct repository *r, const char *cluster, const char *id)
+{
+    char name[NAME_SIZE];
+    struct gb_error problem = {0};
+    struct failed_run failed;
+    /* Ids are of one length up to their type, and begin with the time. */
+    if (read_record(r, cluster, &failed, &problem) && failed.id[0] && label_valid(failed.id) && strcmp(failed.id, id) > 0)
+        return;
+    error_clear(&problem);
+    object_name(cluster, "failed.json", name);
+    if (!storage_remove(r->storage, name, &problem))
+        fprintf(stderr, "galera-backup: warning: nothing expires before the next backup: %s\n", problem.what);
+}
+
 /* ---- what is being removed ---- */
 
 bool runs_expire_begin(struct repository *r, const char *cluster, const struct retention_backup *list, size_t count,
@@ -111,7 +117,7 @@ static bool read_expiring(struct repository *r, const char *cluster, json_t **id
 {
     json_t *root;
     bool there;
-    if (!read_json(r, cluster, "expiring.json", STORAGE_REPLACE_MAX, &there, &root, error))
+    if (!read_json(r, cluster, "expiring.json", EXPIRING_SIZE, &there, &root, error))
         return false;
     *ids = json_incref(json_object_get(root, "ids"));
     json_decref(root);

@@ -78,9 +78,7 @@ bool bucket_list(struct storage *storage, const char *prefix,
     return ok;
 }
 
-/* A writer that hung may come back when its lock has gone to another, and that one may have ended, too: what stands there
-   then is not the writer's to remove. */
-static bool may_remove(struct bucket *s, struct bucket_lock *lock, const char *commit,
+bool bucket_may_remove(struct bucket *s, struct bucket_lock *lock, const char *commit,
                        struct gb_error *error)
 {
     struct bucket_request q = {.method = "HEAD", .key = commit, .attempts = BUCKET_CLEANING_TRIES};
@@ -107,7 +105,7 @@ bool bucket_remove_all(struct storage *storage, const char *prefix, struct gb_er
         return false;
     struct bucket_lock *lock = bucket_lock_on(s, prefix);
     snprintf(commit, sizeof commit, "%sbackup.json", below);
-    return may_remove(s, lock, commit, error) &&
+    return bucket_may_remove(s, lock, commit, error) &&
            bucket_delete(s, commit, BUCKET_CLEANING_TRIES, error) &&
            s->dialect->remove_below(s, below, lock ? bucket_lock_key(lock) : NULL, error);
 }

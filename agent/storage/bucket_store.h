@@ -189,6 +189,9 @@ bool bucket_list(struct storage *storage, const char *prefix,
                  bool (*visit)(void *context, const char *name, bool directory), void *context,
                  struct gb_error *error);
 bool bucket_remove_all(struct storage *storage, const char *prefix, struct gb_error *error);
+/* A writer that hung may come back when its lock has gone to another, and that one may have ended, too: what stands there
+   then is not the writer's to remove. lock may be NULL; commit: the key of backup.json. */
+bool bucket_may_remove(struct bucket *bucket, struct bucket_lock *lock, const char *commit, struct gb_error *error);
 bool bucket_drop_uploads(struct storage *storage, const char *prefix,
                          bool (*drop)(void *context, const char *name), void *context,
                          unsigned *count, struct gb_error *error);

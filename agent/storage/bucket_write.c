@@ -155,17 +155,28 @@ static bool publish(struct bucket_writer *w, struct gb_error *error)
            complete(w, error);
 }
 
-/* A lock that has been taken from us is seen here at the latest: see bucket_lock.c. */
+/* What was written under a lock that is lost: backup.json was made as a new one, everything else may be another's by now. */
+static bool is_ours(struct bucket_writer *w)
+{
+    char commit[BUCKET_KEY_MAX + 16];
+    struct gb_error ignored = {0};
+    const char *lock = bucket_lock_key(w->lock);
+    snprintf(commit, sizeof commit, "%.*sbackup.json", (int)(strrchr(lock, '/') + 1 - lock), lock);
+    return !strcmp(w->key, commit) || bucket_may_remove(w->store, w->lock, commit, &ignored);
+}
+
+/* A lock that has been taken from us is seen here at the latest: see bucket_lock.c. Before, too: what is published may replace what
+   another has made under that name. */
 bool bucket_commit(struct storage_writer *writer, struct gb_error *error)
 {
     struct bucket_writer *w = (struct bucket_writer *)writer;
     struct gb_error ignored = {0};
-    if (!publish(w, error)) {
+    if ((w->lock && !bucket_lock_check(w->lock, 0, NULL, error)) || !publish(w, error)) {
         bucket_abort(writer);
         return false;
     }
     bool ok = !w->lock || bucket_lock_check(w->lock, 0, NULL, error);
-    if (!ok && bucket_delete(w->store, w->key, BUCKET_CLEANING_TRIES, &ignored))
+    if (!ok && is_ours(w) && bucket_delete(w->store, w->key, BUCKET_CLEANING_TRIES, &ignored))
         drop_parts(w);
     writer_free(w);
     return ok;

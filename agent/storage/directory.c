@@ -386,6 +386,28 @@ static bool directory_remove(struct storage *storage, const char *name, struct g
     return ok;
 }
 
+/* Of what can't be read: damage, or a store that is away and gives no sign of what it holds? */
+static enum gb_code unreadable(const struct directory *s, int failed)
+{
+    struct statvfs v;
+    switch (failed) {
+    case ESTALE:
+    case ETIMEDOUT:
+    case EHOSTDOWN:
+    case ENOTCONN:
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case EACCES:
+    case EPERM:
+        return GB_store_unreachable;
+    case EIO:
+        return fstatvfs(s->root, &v) ? GB_store_unreachable : GB_repository_unreachable;
+    default:
+        return GB_repository_unreachable;
+    }
+}
+
 static int open_object(struct directory *s, const char *name, struct gb_error *error)
 {
     const char *base;
@@ -395,7 +417,7 @@ static int open_object(struct directory *s, const char *name, struct gb_error *e
     if (directory >= 0)
         close(directory);
     if (fd < 0)
-        error_set_errno(error, failed == ENOENT ? GB_not_found : GB_repository_unreachable, failed, "%s/%s", s->path, name);
+        error_set_errno(error, failed == ENOENT ? GB_not_found : unreadable(s, failed), failed, "%s/%s", s->path, name);
     return fd;
 }
 
@@ -412,7 +434,7 @@ static bool directory_read(struct storage *storage, const char *name, uint64_t o
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
-            error_set_errno(error, GB_repository_unreachable, errno, "%s/%s at offset %" PRIu64, s->path, name, offset);
+            error_set_errno(error, unreadable(s, errno), errno, "%s/%s at offset %" PRIu64, s->path, name, offset);
         else if (n == 0)
             error_set(error, GB_corrupt_backup, "%s/%s ends before offset %" PRIu64, s->path, name, offset + size);
         if (n <= 0)

@@ -12,6 +12,7 @@
 
 #define SERVICE     "s3"
 #define QUERY_MAX   8192u
+#define SKEW_MIN_S  300 /* stores allow 900 */
 #define MESSAGE_MAX 200u
 #define SIGNED_MAX  (6u + S3_POLICY_HEADERS_MAX)
 #define MD5_SIZE    16
@@ -212,10 +213,13 @@ static enum http_verdict judge(void *context, const struct http_response *r)
     for (size_t i = 0; i < sizeof passing / sizeof passing[0]; i++)
         if (!strcmp(code, passing[i]))
             return HTTP_AGAIN;
-    if (!strcmp(code, "RequestTimeTooSkewed") && !a->skewed) {
-        time_t theirs = bucket_header_time(r, "Date");
+    /* The answer to a HEAD has no body that could say why. */
+    bool unsaid = !code[0] && !strcmp(a->request->method, "HEAD") && (r->status == 400 || r->status == 403);
+    if ((!strcmp(code, "RequestTimeTooSkewed") || unsaid) && !a->skewed) {
+        time_t theirs = bucket_header_time(r, "Date"),
+               ours = time(NULL) + (time_t)__atomic_load_n(&a->client->clock_offset_s, __ATOMIC_RELAXED);
         a->skewed = true;
-        if (theirs) {
+        if (theirs && (!unsaid || llabs((long long)(theirs - ours)) > SKEW_MIN_S)) {
             __atomic_store_n(&a->client->clock_offset_s, (int64_t)(theirs - time(NULL)),
                              __ATOMIC_RELAXED);
             return HTTP_AGAIN_ONCE;

@@ -20,7 +20,7 @@ struct storage;
 struct storage_writer;
 
 #define STORAGE_FREE_UNKNOWN UINT64_MAX
-#define STORAGE_REPLACE_MAX  (1u << 20)
+#define STORAGE_REPLACE_MAX  (64u << 20)
 
 /* Opens the directory path (created, mode 0700, if it is missing but its parent is there).
    min_free_percent: 0..99. Errors: GB_repository_unreachable. */
