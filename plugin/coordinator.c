@@ -226,6 +226,10 @@ static void note_resync(const char *how)
   progress_unlock();
 }
 
+/* The plugin is being uninstalled: in a cluster by a statement in total order isolation, so nothing is applied before we have left and the
+   receive queue can't become shorter. Atomic. */
+static bool leaving;
+
 /* One step towards Synced: true when nothing more is to be done. until_us: the deadline for the receive queue. */
 static bool resync_step(struct backup *b, uint64_t until_us)
 {
@@ -239,7 +243,7 @@ static bool resync_step(struct backup *b, uint64_t until_us)
   }
   struct gb_error ignored = {0};
   struct node_state s;
-  bool late = now_us() > until_us;
+  bool late = now_us() > until_us || __atomic_load_n(&leaving, __ATOMIC_RELAXED);
   if (!stage_node_state(b->sql, b->galera, &s, &ignored))
     return false;
   struct progress *p = progress_lock();
@@ -262,6 +266,23 @@ static bool resync_step(struct backup *b, uint64_t until_us)
   return true;
 }
 
+/* A position may have any number of domains: of a long one each fact (KEY, KEY+2, ...) is a position of some of them. */
+static void add_gtid(struct wire_facts *f, const char *key, const char *gtid)
+{
+  char name[64];
+  snprintf(name, sizeof name, "%s", key);
+  for (unsigned part = 2;; part++)
+  {
+    int n = image_gtid_cut(gtid, GTID_FACT_MAX);
+    wire_add_fact(f, name, "%.*s", n, gtid);
+    gtid += n;
+    if (!*gtid)
+      return;
+    gtid++; /* the comma */
+    snprintf(name, sizeof name, "%s+%u", key, part);
+  }
+}
+
 static void fill_facts(struct backup *b, struct wire_facts *f)
 {
   struct progress p;
@@ -277,9 +298,9 @@ static void fill_facts(struct backup *b, struct wire_facts *f)
   wire_add_fact(f, "lsn_start", "%" PRIu64, follower_log(b->follower)->checkpoint_lsn);
   wire_add_fact(f, "lsn_checkpoint_end", "%" PRIu64, follower_log(b->follower)->end_lsn);
   wire_add_fact(f, "lsn_end", "%" PRIu64, b->lsn_end);
-  wire_add_fact(f, "gtid", "%.1000s", b->gtid);
-  wire_add_fact(f, "gtid_slave_pos", "%.1000s", b->gtid_slave_pos);
-  wire_add_fact(f, "gtid_binlog_pos", "%.1000s", b->gtid_binlog_pos);
+  add_gtid(f, "gtid", b->gtid);
+  add_gtid(f, "gtid_slave_pos", b->gtid_slave_pos);
+  add_gtid(f, "gtid_binlog_pos", b->gtid_binlog_pos);
   wire_add_fact(f, "binlog_file", "%s", p.binlog_file);
   wire_add_fact(f, "binlog_pos", "%" PRIu64, p.binlog_pos);
   wire_add_fact(f, "server_version", "%s", b->facts.version);
@@ -665,6 +686,7 @@ bool coordinator_check_rows(const char *id, struct wire_checked *rows)
 
 void coordinator_shutdown(void)
 {
+  __atomic_store_n(&leaving, true, __ATOMIC_RELAXED);
   pthread_mutex_lock(&mutex);
   current.cancel = true;
   bool joinable = current.joinable;

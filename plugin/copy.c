@@ -17,6 +17,7 @@
 
 #define ALIGNMENT        4096u
 #define CUT_TRIES        10u    /* a file that is too short is looked at so often */
+#define PAGE_SIZE_LEAST  1024u  /* of InnoDB and of Aria */
 #define PAGE_TRIES       10     /* rule 2 of the design's section 3: a floor */
 #define PAGE_RETRY_US    100000u
 #define PAGE_0_TRIES 10
@@ -237,9 +238,10 @@ static bool retry_page(struct copier *c, const struct space_read *s, uint32_t pa
   return true;
 }
 
-/* Pages without a checksum: two equal reads at least PAGE_RETRY_US apart (rule 14). */
-static bool settle(struct copier *c, const struct space_read *s, uint8_t *data, uint32_t size, uint64_t offset)
+/* Pages without a checksum, or with one that only their key tells: of each two equal reads at least PAGE_RETRY_US apart (rule 14). */
+static bool settle(struct copier *c, int fd, uint8_t *data, uint32_t size, uint64_t offset, uint32_t page_size)
 {
+  bool settled[RING_SLOT_SIZE / PAGE_SIZE_LEAST] = {false};
   if (!c->second && posix_memalign((void **)&c->second, ALIGNMENT, RING_SLOT_SIZE))
   {
     c->second = NULL;
@@ -248,11 +250,21 @@ static bool settle(struct copier *c, const struct space_read *s, uint8_t *data, 
   for (int i = 0; i < PAGE_TRIES && !c->shared->stop; i++)
   {
     usleep(PAGE_RETRY_US);
-    if (read_at(s->fd, c->second, size, offset) != (ssize_t)size)
+    if (read_at(fd, c->second, size, offset) != (ssize_t)size)
       return false;
-    if (!memcmp(c->second, data, size))
+    bool all = true;
+    for (uint32_t at = 0, number = 0; at < size; at += page_size, number++)
+    {
+      uint32_t n = size - at < page_size ? size - at : page_size;
+      if (settled[number])
+        continue;
+      settled[number] = !memcmp(c->second + at, data + at, n);
+      if (!settled[number])
+        memcpy(data + at, c->second + at, n);
+      all = all && settled[number];
+    }
+    if (all)
       return true;
-    memcpy(data, c->second, size);
   }
   return false;
 }
@@ -282,7 +294,7 @@ static enum copy_result take_pages(struct copier *c, struct space_read *s, uint8
       return COPY_AGAIN;
     if (state == PAGE_UNVERIFIABLE && !settled)
     {
-      if (!settle(c, s, data, size, offset))
+      if (!settle(c, s->fd, data, size, offset, f->page_size))
         return c->shared->stop ? COPY_AGAIN : COPY_MISSING;
       s->unverifiable = settled = true;
       state = page_verify(f, page_no, page);
@@ -553,10 +565,14 @@ bool copy_read_system(struct copy_shared *shared, const char *path, struct gb_er
   return ok;
 }
 
-/* Aria pages of a chunk: read again until whole. */
+/* Aria pages of a chunk: read again until whole. The checksum of an encrypted one is that of its plain text. */
 static enum copy_result check_aria(struct copier *c, const struct aria_table *table, bool index, int fd, uint8_t *data,
                                    uint32_t size, uint64_t offset, const char *path, struct gb_error *error)
 {
+  if (table->encrypted && !settle(c, fd, data, size, offset, table->block_size))
+    return c->shared->stop ? COPY_AGAIN : COPY_MISSING;
+  if (table->encrypted)
+    return COPY_DONE;
   for (uint32_t at = 0; at + table->block_size <= size; at += table->block_size)
   {
     uint64_t block = (offset + at) / table->block_size;
@@ -603,7 +619,7 @@ static enum copy_result copy_range(struct copier *c, uint32_t number, int fd, co
     if (n < (ssize_t)want)
       return COPY_MISSING; /* shorter than it was: being dropped or truncated */
     enum copy_result result =
-        table && !table->encrypted ? check_aria(c, table, index, fd, data, want, offset, path, error) : COPY_DONE;
+        table ? check_aria(c, table, index, fd, data, want, offset, path, error) : COPY_DONE;
     if (result != COPY_DONE)
       return result;
     extent(c, number, offset, want, c->at);
@@ -689,11 +705,11 @@ static enum copy_result copy_file(struct copier *c, struct item *item, uint32_t 
     c->sent = item->sent;
   else
     announce(c, item, number, path, 0, st.st_mode);
-  if (item->class == ITEM_ARIA_LOG)
+  if (item->class == ITEM_ARIA_LOG || range->upto)
   {
     uint64_t end = range->more && range->upto < (uint64_t)st.st_size ? range->upto : (uint64_t)st.st_size;
     result = copy_range(c, number, fd, path, range->from, end, NULL, false, error);
-    if (result == COPY_DONE && !range->more && range->from)
+    if (result == COPY_DONE && !range->more && range->from && item->class == ITEM_ARIA_LOG)
       result = copy_range(c, number, fd, path, 0, ARIA_LOG_PAGE, NULL, false, error);
   }
   else
@@ -705,6 +721,7 @@ static enum copy_result copy_file(struct copier *c, struct item *item, uint32_t 
     else
     {
       struct gb_error problem = {0};
+      online = online && table.online; /* made anew as one that is not: the scan finds it */
       result = copy_range(c, number, fd, path, 0, (uint64_t)st.st_size, online ? &table : NULL,
                           !strcmp(path + strlen(path) - 4, ".MAI"), &problem);
       if (online && (result == COPY_DONE || problem.code == GB_corrupt_page) && !same_table(full, &st, &table))

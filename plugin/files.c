@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,6 +23,7 @@
 #define UNUSED_MIN     (1u << 20) /* smaller files are counted as they are */
 #define UNUSED_MAX     (8u << 20) /* an extension is of four extents, undo tablespaces begin with ten MiB */
 #define INDEXES_MAX    64u /* of a table */
+#define LARGE_LOG      (1u << 20) /* of a log table: smaller files are left to the window */
 
 struct extension
 {
@@ -45,6 +47,29 @@ static const char *const root_files[] = {"ib_buffer_pool", "mysql_upgrade_info",
 static const char *const log_tables[] = {"general_log", "slow_log", "table_stats", "column_stats", "index_stats"};
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
+
+static const char *const engines[] = {"InnoDB",     "Aria",   "MyISAM",    "CSV",      "ARCHIVE",
+                                      "MRG_MyISAM", "MEMORY", "BLACKHOLE", "SEQUENCE", "PERFORMANCE_SCHEMA",
+                                      "FEDERATED",  "partition"};
+
+/* What stands in ddl.log in the place of an engine. */
+static const char *const no_engines[] = {"", "DATABASE", "TRIGGER", "VIEW"};
+
+bool files_knows_engine(const char *name)
+{
+  for (size_t i = 0; i < COUNT(engines); i++)
+    if (!strcasecmp(name, engines[i]))
+      return true;
+  return false;
+}
+
+static bool unknown_engine(const char *name)
+{
+  for (size_t i = 0; i < COUNT(no_engines); i++)
+    if (!strcmp(name, no_engines[i]))
+      return false;
+  return !files_knows_engine(name);
+}
 
 static void free_names(char ***names, size_t *count)
 {
@@ -150,21 +175,21 @@ static bool same_stamp(const struct item_stamp *s, const struct stat *st, int64_
 
 /* Whether a table was made anew since this file of it was copied. Aria's recovery replays no TRUNCATE, ddl.log names none, and it
    names a bulk insert, repair or optimize before it is done; the LSNs in the header of the .MAI tell of all of them. */
-static bool aria_made_anew(const struct files *f, const struct item *item)
+static bool aria_made_anew(const struct files *f, const char *path, const struct item_stamp *stamp)
 {
   char full[WIRE_PATH_MAX];
   uint8_t head[HEAD_SIZE];
   struct stat st;
   struct aria_table table;
-  snprintf(full, sizeof full, "%s%s", f->datadir, item->path);
+  snprintf(full, sizeof full, "%s%s", f->datadir, path);
   memcpy(full + strlen(full) - 3, "MAI", 3);
   if (stat(full, &st))
     return errno != ENOENT; /* dropped */
-  if (item->stamp.created && same_stamp(&item->stamp, &st, WINDOW_SLACK_NS))
+  if (stamp->created && same_stamp(stamp, &st, WINDOW_SLACK_NS))
     return false;
   ssize_t n = read_head(full, head, NULL);
-  return n <= 0 || !aria_parse_header(head, (size_t)n, &table) || table.created != item->stamp.created ||
-         table.skip_redo != item->stamp.skip_redo;
+  return n <= 0 || !aria_parse_header(head, (size_t)n, &table) || table.created != stamp->created ||
+         table.skip_redo != stamp->skip_redo;
 }
 
 /* The header of a .MAI says that the table is open; FLUSH closes it. Aria checks and repairs a table that was open unless its log
@@ -188,7 +213,7 @@ static void see(struct files *f, struct item *item, const struct stat *st)
   if (copied && item->class == ITEM_DEFINITION)
     needed = !same_stamp(&item->stamp, st, SLACK_NS);
   if (copied && item->class == ITEM_ARIA_ONLINE)
-    needed = aria_made_anew(f, item) || open_when_copied(item, st);
+    needed = aria_made_anew(f, item->path, &item->stamp) || open_when_copied(item, st);
   if (needed)
     inventory_queue(f->inventory, item);
 }
@@ -375,31 +400,164 @@ static void queue_in_visit(struct files *f, struct item *item)
     inventory_set_state(f->inventory, item, ITEM_QUEUED);
 }
 
-/* IMPORT TABLESPACE writes pages that are not in the log, and often no record at all: its trace is in the file's times. Nobody
-   else writes a tablespace that is not open. */
-static bool imported_since_copied(struct files *f, const struct item *item, int64_t slack_ns)
+/* What a file is now, for an item that may be looked at only while nobody changes it: the disk, which may hang, is asked between. */
+struct look
 {
-  char full[WIRE_PATH_MAX];
+  struct files *files;
+  bool there, anew; /* anew: aria_made_anew(), where `aria` was asked for */
   struct stat st;
-  if (item->state != ITEM_COPIED)
-    return false;
-  snprintf(full, sizeof full, "%s%s", item->path[0] == '/' ? "" : f->datadir, item->path);
-  return is_there(f, full, &st) && !same_stamp(&item->stamp, &st, slack_ns);
+};
+
+struct looked_at
+{
+  struct item *item;
+  size_t path; /* where in the text */
+  struct item_stamp stamp;
+  bool aria;
+};
+
+struct looking
+{
+  struct files *files;
+  bool (*wanted)(const struct files *files, const struct item *item);
+  struct looked_at *list;
+  size_t count, room, used, size;
+  char *text;
+};
+
+static void collect(struct item *item, void *context)
+{
+  struct looking *l = context;
+  size_t n = strlen(item->path) + 1;
+  if (!l->wanted(l->files, item))
+    return;
+  if (l->count == l->room)
+  {
+    size_t room = l->room ? 2 * l->room : 64;
+    struct looked_at *more = realloc(l->list, room * sizeof *more);
+    if (more)
+    {
+      l->list = more;
+      l->room = room;
+    }
+  }
+  if (l->used + n > l->size)
+  {
+    size_t size = 2 * (l->used + n);
+    char *more = realloc(l->text, size);
+    if (more)
+    {
+      l->text = more;
+      l->size = size;
+    }
+  }
+  if (l->count == l->room || l->used + n > l->size)
+  {
+    error_set(&l->files->error, GB_no_memory, "no memory for the list of files");
+    return;
+  }
+  l->list[l->count++] = (struct looked_at){item, l->used, item->stamp, item->class == ITEM_ARIA_ONLINE};
+  memcpy(l->text + l->used, item->path, n);
+  l->used += n;
 }
 
+typedef void each_item(struct inventory *inventory, void (*visit)(struct item *item, void *context), void *context);
+
+/* Visits, with a struct look, those of `each` that are wanted. aria: whether their tables were made anew is to be found out, too. */
+static void look_at(struct files *f, each_item *each, bool (*wanted)(const struct files *files, const struct item *item), bool aria,
+                    void (*visit)(struct item *item, void *context))
+{
+  struct looking l = {.files = f, .wanted = wanted};
+  each(f->inventory, collect, &l);
+  for (size_t i = 0; i < l.count && !f->error.code; i++)
+  {
+    const struct looked_at *at = &l.list[i];
+    const char *path = l.text + at->path;
+    char full[2 * WIRE_PATH_MAX];
+    struct look look = {.files = f};
+    snprintf(full, sizeof full, "%s%s", path[0] == '/' ? "" : f->datadir, path);
+    look.there = is_there(f, full, &look.st);
+    look.anew = aria && at->aria && look.there && aria_made_anew(f, path, &at->stamp);
+    inventory_visit(f->inventory, at->item, path, visit, &look);
+  }
+  free(l.list);
+  free(l.text);
+}
+
+static bool is_copied(const struct files *f, const struct item *item)
+{
+  (void)f;
+  return item->state == ITEM_COPIED;
+}
+
+/* IMPORT TABLESPACE writes pages that are not in the log, and often no record at all: its trace is in the file's times. Nobody
+   else writes a tablespace that is not open. */
 static void copy_if_imported(struct item *item, void *context)
 {
-  struct files *f = context;
-  if (imported_since_copied(f, item, SLACK_NS))
-    queue_in_visit(f, item);
+  const struct look *l = context;
+  if (item->state == ITEM_COPIED && l->there && !same_stamp(&item->stamp, &l->st, SLACK_NS))
+    queue_in_visit(l->files, item);
 }
 
 /* In the pause the first record of what was imported is perhaps not read yet, and comes too late then. */
 static void note_if_imported(struct item *item, void *context)
 {
-  struct files *f = context;
-  if (imported_since_copied(f, item, WINDOW_SLACK_NS))
-    f->complex = true;
+  const struct look *l = context;
+  if (item->state == ITEM_COPIED && l->there && !same_stamp(&item->stamp, &l->st, WINDOW_SLACK_NS))
+    l->files->complex = true;
+}
+
+/* The same for one whose FILE_DELETE has been read. */
+static bool deleted_is_there(const struct files *f)
+{
+  char path[WIRE_PATH_MAX], full[2 * WIRE_PATH_MAX];
+  for (const struct item *last = NULL; inventory_deleted(f->inventory, &last, path, sizeof path);)
+  {
+    snprintf(full, sizeof full, "%s%s", path[0] == '/' ? "" : f->datadir, path);
+    if (!access(full, F_OK))
+      return true;
+  }
+  return false;
+}
+
+static bool not_innodb(const char *engine)
+{
+  return engine[0] && strcasecmp(engine, "InnoDB");
+}
+
+static bool partitioned(const struct ddl_entry *e)
+{
+  return e->field[DDL_ORG_PARTITIONED][0] == '1' || e->field[DDL_NEW_PARTITIONED][0] == '1';
+}
+
+/* Of a partition that is made a table, or a table made a partition, the server names the partitioned table alone. */
+static bool names_too_little(const struct ddl_entry *e)
+{
+  return partitioned(e) && (not_innodb(e->field[DDL_ORG_ENGINE]) || not_innodb(e->field[DDL_NEW_ENGINE]) ||
+                            !strcmp(e->field[DDL_QUERY], "ALTER"));
+}
+
+/* A tablespace outside the data directory, which TRUNCATE makes anew with its .isl. */
+static bool has_link(struct files *f, const char *database, const char *table)
+{
+  char path[WIRE_PATH_MAX], full[WIRE_PATH_MAX + 8];
+  int n = snprintf(path, sizeof path, "%s/%s.isl", database, table);
+  if (n >= (int)sizeof path || inventory_find_file(f->inventory, path))
+    return true;
+  n = snprintf(full, sizeof full, "%s%s", f->datadir, path);
+  if (n >= (int)sizeof full || !access(full, F_OK))
+    return true;
+  memcpy(full + n - 3, "ibd", 3);
+  return access(full, F_OK) != 0;
+}
+
+/* Of these the line is written before the files have their names: what ends between the scan and the pause would be seen by neither. */
+static bool may_go_on(struct files *f, const struct ddl_entry *e)
+{
+  if (names_too_little(e))
+    return true;
+  return !strncmp(e->field[DDL_QUERY], "TRUNCATE", 8) && !partitioned(e) && !not_innodb(e->field[DDL_ORG_ENGINE]) &&
+         has_link(f, e->field[DDL_ORG_DB], e->field[DDL_ORG_TABLE]);
 }
 
 void files_scan(void *argument)
@@ -408,11 +566,14 @@ void files_scan(void *argument)
   /* What ddl.log names was perhaps copied before; the scan queues it again. An unknown verb is no exception. */
   char *log = ddl_log_read(f->datadir, &f->ddl_log_at, &f->error);
   struct spoiled s = {.files = f};
+  f->unknown_engine = false;
   for (char *rest = log, *line; (line = ddl_log_line(&rest));)
   {
     struct ddl_entry e;
     if (!ddl_log_split(line, &e))
       continue;
+    f->unsettled = f->unsettled || may_go_on(f, &e);
+    f->unknown_engine = f->unknown_engine || unknown_engine(e.field[DDL_ORG_ENGINE]) || unknown_engine(e.field[DDL_NEW_ENGINE]);
     add_name(&s, e.field[DDL_ORG_DB], strcmp(e.field[DDL_ORG_ENGINE], "DATABASE") ? e.field[DDL_ORG_TABLE] : "");
     if (e.field[DDL_NEW_TABLE][0])
       add_name(&s, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]);
@@ -448,7 +609,7 @@ void files_scan(void *argument)
   closedir(directory);
   inventory_each_file(f->inventory, forget_unseen, f);
   if (f->altered)
-    inventory_each_cold(f->inventory, copy_if_imported, f);
+    look_at(f, inventory_each_cold, is_copied, false, copy_if_imported);
 }
 
 static int compare(const void *a, const void *b)
@@ -478,11 +639,28 @@ static void queue_closed(struct item *item, void *context)
     queue_in_visit(f, item);
 }
 
+/* Log tables grow for years. What is large is copied before the window; what has changed since is copied again there, of a CSV file, to
+   which rows are appended and nothing else is done, what came. */
+static void queue_large_log(struct item *item, void *context)
+{
+  struct files *f = context;
+  if (item->class != ITEM_LOG_TABLE || item->state != ITEM_IDLE || item->size < LARGE_LOG)
+    return;
+  if (ends_with(item->path, ".CSV"))
+  {
+    item->from = 0;
+    item->upto = item->size;
+    item->more = true;
+  }
+  queue_in_visit(f, item);
+}
+
 void files_queue_closed(struct files *f)
 {
   if (f->in_use_count)
     qsort(f->in_use, f->in_use_count, sizeof *f->in_use, compare);
   inventory_each_table(f->inventory, queue_closed, f);
+  inventory_each_table(f->inventory, queue_large_log, f);
 }
 
 /* The files of one table, now; in the window, so no directory is read. */
@@ -564,38 +742,27 @@ static bool may_vanish(const struct files *f, const struct item *item)
          (item->class == ITEM_DEFINITION && item->stamp.ctime.tv_sec >= f->began);
 }
 
-/* A statement puts other files in the place of a table's one after the other: who came in the midst of it found none. */
-static bool back_again(const struct item *item, const char *full)
+static bool may_be_anew(const struct files *f, const struct item *item)
 {
-  return item->state == ITEM_GONE && (item->class == ITEM_CLOSED || item->class == ITEM_ARIA_ONLINE) && !access(full, F_OK);
+  return item->state == ITEM_COPIED ? may_vanish(f, item)
+                                    : item->state == ITEM_GONE && (item->class == ITEM_CLOSED || item->class == ITEM_ARIA_ONLINE);
 }
 
 /* A TRUNCATE that makes a table anew is not in ddl.log, and FLUSH does not hold it up. */
 static void copy_if_made_anew(struct item *item, void *context)
 {
-  struct files *f = context;
-  char full[WIRE_PATH_MAX];
-  struct stat st;
-  snprintf(full, sizeof full, "%s%s", f->datadir, item->path);
-  if (back_again(item, full))
-    queue_in_visit(f, item);
-  if (item->state != ITEM_COPIED)
-    return;
-  if (may_vanish(f, item) && !is_there(f, full, &st))
-  {
-    inventory_set_state(f->inventory, item, ITEM_GONE);
-    return;
-  }
-  bool anew = item->class == ITEM_ARIA_ONLINE && aria_made_anew(f, item);
+  const struct look *l = context;
+  struct files *f = l->files;
+  /* Other files come into the place of a table's one after the other: who came in the midst of it found none. */
+  bool anew = l->anew || (item->state == ITEM_GONE && l->there);
   if (item->class == ITEM_CLOSED && !item->in_use && !f->replicated)
-    anew = !same_stamp(&item->stamp, &st, WINDOW_SLACK_NS);
-  if (anew)
+    anew = anew || (l->there && !same_stamp(&item->stamp, &l->st, WINDOW_SLACK_NS));
+  if (item->state != ITEM_COPIED && item->state != ITEM_GONE)
+    return;
+  if (!l->there)
+    inventory_set_state(f->inventory, item, ITEM_GONE);
+  else if (anew)
     queue_in_visit(f, item);
-}
-
-static bool not_innodb(const char *engine)
-{
-  return engine[0] && strcasecmp(engine, "InnoDB");
 }
 
 static void idle_is_gone(struct item *item, void *context)
@@ -627,16 +794,18 @@ static void add_to_close(struct files *f, const char *table)
 /* Each statement of an applier ends with its blocks written, so a table without a change since its copy is unchanged. */
 static void find_changed(struct item *item, void *context)
 {
-  struct files *f = context;
-  char full[WIRE_PATH_MAX], table[WIRE_PATH_MAX];
-  struct stat st;
-  if (item->class != ITEM_CLOSED || item->state == ITEM_GONE)
-    return;
-  snprintf(full, sizeof full, "%s%s", f->datadir, item->path);
-  if (item->state == ITEM_COPIED && !item->in_use && !stat(full, &st) && same_stamp(&item->stamp, &st, SLACK_NS))
+  const struct look *l = context;
+  char table[WIRE_PATH_MAX];
+  if (item->state == ITEM_COPIED && !item->in_use && l->there && same_stamp(&item->stamp, &l->st, SLACK_NS))
     return;
   table_of(item->path, table, sizeof table);
-  add_to_close(f, table);
+  add_to_close(l->files, table);
+}
+
+static bool is_closed(const struct files *f, const struct item *item)
+{
+  (void)f;
+  return item->class == ITEM_CLOSED && item->state != ITEM_GONE;
 }
 
 static void queue_in_use(struct item *item, void *context)
@@ -666,8 +835,11 @@ void files_window_ddl(void *argument)
   struct spoiled s = {.files = f};
   bool news = false;
   char *log = ddl_log_read(f->datadir, &f->ddl_log_at, &f->error);
+  f->complex = f->complex || f->unsettled;
+  f->unsettled = false; /* it has ended now: the next scan finds all */
   if (f->altered)
-    inventory_each_cold(f->inventory, note_if_imported, f);
+    look_at(f, inventory_each_cold, is_copied, false, note_if_imported);
+  f->complex = f->complex || (f->altered_since && deleted_is_there(f));
   for (char *rest = log, *line; (line = ddl_log_line(&rest));)
   {
     struct ddl_entry e;
@@ -678,16 +850,13 @@ void files_window_ddl(void *argument)
       break;
     }
     const char *engine = e.field[DDL_ORG_ENGINE];
-    bool partitioned = e.field[DDL_ORG_PARTITIONED][0] == '1' || e.field[DDL_NEW_PARTITIONED][0] == '1';
     bool others = not_innodb(engine) || not_innodb(e.field[DDL_NEW_ENGINE]);
-    /* Of a partition that is made a table, or a table made a partition, the server names the partitioned table alone. */
-    if (!strcmp(engine, "TRIGGER") || has_triggers(f, e.field[DDL_ORG_DB], e.field[DDL_ORG_TABLE]) ||
+    if (unknown_engine(engine) || unknown_engine(e.field[DDL_NEW_ENGINE]) || names_too_little(&e) || !strcmp(engine, "TRIGGER") || has_triggers(f, e.field[DDL_ORG_DB], e.field[DDL_ORG_TABLE]) ||
         has_triggers(f, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]) ||
-        (partitioned && (others || !strcmp(e.field[DDL_QUERY], "ALTER"))) ||
         (others && (has_vector_index(f, e.field[DDL_ORG_DB], e.field[DDL_ORG_TABLE]) ||
                     has_vector_index(f, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]))))
     {
-      f->complex = true; /* names that only a scan finds */
+      f->complex = true; /* names that only a scan finds, or that are to be refused */
       break;
     }
     if (!strcmp(engine, "DATABASE"))
@@ -699,7 +868,7 @@ void files_window_ddl(void *argument)
     if (e.field[DDL_NEW_TABLE][0])
       add_name(&s, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]);
   }
-  inventory_each_file(f->inventory, copy_if_made_anew, f); /* not before: has_triggers() asks for files that may be gone */
+  look_at(f, inventory_each_file, may_be_anew, true, copy_if_made_anew); /* not before: has_triggers() asks for files that may be gone */
   spoil_named(&s);
   for (size_t i = 0; i < s.names.count; i++)
     if (s.names.name[i].table[0])
@@ -709,14 +878,35 @@ void files_window_ddl(void *argument)
     inventory_each_file(f->inventory, idle_is_gone, f);
   free(log);
   if (f->replicated)
-    inventory_each_table(f->inventory, find_changed, f);
+    look_at(f, inventory_each_table, is_closed, false, find_changed);
 }
 
-static void queue_log_tables(struct item *item, void *context)
+static bool is_there_log(const struct files *f, const struct item *item)
 {
-  struct files *f = context;
-  if (item->class == ITEM_LOG_TABLE && item->state != ITEM_GONE)
-    queue_in_visit(f, item);
+  (void)f;
+  return item->class == ITEM_LOG_TABLE && item->state != ITEM_GONE;
+}
+
+static void queue_log_table(struct item *item, void *context)
+{
+  const struct look *l = context;
+  struct files *f = l->files;
+  uint64_t size = l->there ? (uint64_t)l->st.st_size : 0;
+  if (item->more && (item->state != ITEM_COPIED || item->stamp.inode != l->st.st_ino || size < item->upto))
+  {
+    f->complex = true; /* emptied, or another file */
+    return;
+  }
+  if (item->state == ITEM_COPIED && l->there && same_stamp(&item->stamp, &l->st, WINDOW_SLACK_NS) && !item->more)
+    return;
+  if (item->more)
+  {
+    item->from = item->upto;
+    item->upto = size;
+    item->more = false;
+  }
+  item->size = size;
+  queue_in_visit(f, item);
 }
 
 /* Visits the files aria_log.NNNNNNNN. */
@@ -804,7 +994,7 @@ static void queue_tail(struct files *f, struct item *item, uint64_t size)
 void files_window_commit(void *argument)
 {
   struct files *f = argument;
-  inventory_each_table(f->inventory, queue_log_tables, f);
+  look_at(f, inventory_each_table, is_there_log, false, queue_log_table);
   each_aria_log(f, queue_tail);
 }
 
@@ -820,7 +1010,7 @@ static void add_window_bytes(struct item *item, void *context)
   struct sum *s = context;
   if ((item->class != ITEM_CLOSED || !item->in_use) && item->class != ITEM_LOG_TABLE)
     return;
-  if (item->state == ITEM_GONE)
+  if (item->state == ITEM_GONE || (item->class == ITEM_LOG_TABLE && item->state == ITEM_COPIED))
     return;
   s->bytes += item->size;
   if (item->size >= s->largest)

@@ -26,8 +26,12 @@ struct files
   off_t ddl_log_at;    /* how much of ddl.log has been taken into account */
   time_t began;        /* shortly before BACKUP STAGE START */
   bool complex;        /* ddl.log named something that only a scan can follow: start over */
+  bool unsettled;      /* a statement that a scan found in ddl.log has perhaps not ended, and its files get their names after the scan:
+                          until BACKUP STAGE BLOCK_DDL, whatever round that is in */
+  bool unknown_engine; /* ddl.log names one that can't be backed up */
   bool control_changed;
   bool altered;        /* some ALTER TABLE since before BACKUP STAGE START: perhaps an IMPORT */
+  bool altered_since;  /* some since FLUSH looked for files */
   bool replicated;     /* appliers write non-transactional tables, whatever stage is held (wsrep_mode) */
   struct aria_control control_first, control_last;
   uint32_t newest_log; /* Aria's, by number */
@@ -43,6 +47,9 @@ struct files
   size_t unopened_count;
 };
 
+/* Whether a storage engine, by its name, is one whose tables can be backed up. */
+bool files_knows_engine(const char *name);
+
 void files_reset(struct files *files); /* frees the lists, forgets ddl.log */
 
 /* Adds a name to unopened. */
@@ -52,9 +59,10 @@ bool files_add_unopened(struct files *files, const char *name, uint32_t space_id
 void files_find_unopened(void *files);
 
 /* Scans the data directory: adds what is new, marks what is gone, queues definitions, online Aria tables and
-   directories that are new or changed. Sets ddl_log_at to where ddl.log ended before the scan. Errors in files->error. */
+   directories that are new or changed. Sets ddl_log_at to where ddl.log ended before the scan, unsettled and unknown_engine where it
+   said so until there. Errors in files->error. */
 void files_scan(void *files);
-/* After FLUSH: queues closed tables that are not in use. in_use must be set. */
+/* After FLUSH: queues closed tables that are not in use, and large log tables. in_use must be set. */
 void files_queue_closed(struct files *files);
 /* In the window: what ddl.log says since, what a TRUNCATE may have made anew, and (altered) what an IMPORT may have written.
    Where appliers write non-transactional tables, fills to_close with those that have changed since their copy: FLUSH does not
@@ -62,7 +70,7 @@ void files_queue_closed(struct files *files);
 void files_window_ddl(void *files);
 /* In the window, after to_close has been closed: queues these and the tables that were in use. */
 void files_window_tables(struct files *files);
-/* In the window, commits blocked: log tables, the tails of Aria's logs. */
+/* In the window, commits blocked: log tables that have changed or were not copied, the tails of Aria's logs. Sets complex. */
 void files_window_commit(void *files);
 /* Before the window: the bulk of Aria's logs. */
 void files_queue_aria_logs(void *files);

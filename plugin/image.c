@@ -219,7 +219,7 @@ static bool add_listed(void *context, char **column, unsigned count)
     return true;
   char path[1024];
   inventory_clean_path(path, sizeof path, column[1], b->facts.datadir);
-  bool undo = column[2] && !strncmp(column[2], "innodb_undo", 11);
+  bool undo = column[2] && !strncmp(column[2], "innodb_undo", 11) && !strchr(column[2], '/'); /* of no schema */
   inventory_add_space(b->inventory, undo ? WIRE_KIND_UNDO : WIRE_KIND_TABLESPACE, id, 0, path,
                       count > 3 && column[3] ? strtoull(column[3], NULL, 10) : 0);
   return true;
@@ -526,6 +526,9 @@ static enum outcome flush(struct backup *b)
     watch_waiting_for(reason);
     return b->error.code ? FAILED : BUSY;
   }
+  /* One may have been loaded since, and a table made of it. */
+  if (!preflight_engines(b->sql, NULL, &b->error) || b->error.code)
+    return FAILED;
   backup_set_stage(b, "FLUSH");
   enum outcome o = enter(b, "FLUSH");
   if (o != TAKEN)
@@ -540,6 +543,8 @@ static enum outcome flush(struct backup *b)
     return o;
   if ((o = run_job(b, files_scan, true)) != TAKEN || (o = run_job(b, files_queue_aria_logs, true)) != TAKEN)
     return o;
+  if (b->files.unknown_engine)
+    return again("tables of an engine that can't be backed up to go");
   files_queue_closed(&b->files);
   if ((o = wait_copies(b, true)) != TAKEN)
     return o;
@@ -625,6 +630,27 @@ static bool take_master(void *context, char **column, unsigned count)
   return false;
 }
 
+int image_gtid_cut(const char *gtid, size_t most)
+{
+  size_t n = strlen(gtid);
+  if (n <= most)
+    return (int)n;
+  for (n = most; n && gtid[n] != ',';)
+    n--;
+  return (int)n;
+}
+
+static bool read_gtid(struct backup *b, const char *variable, char out[GTID_MAX])
+{
+  if (!sql_value(b->sql, 0, out, GTID_MAX, &b->error, "SELECT @@global.%s", variable))
+    return false;
+  if (strlen(out) + 1 < GTID_MAX)
+    return true;
+  error_set(&b->error, GB_unsupported_config, "%s has more than %u characters", variable, GTID_MAX);
+  error_hint(&b->error, "take domains that are not used any more out of it: FLUSH BINARY LOGS DELETE_DOMAIN_ID, SET GLOBAL gtid_slave_pos");
+  return false;
+}
+
 /* Galera, GTID and binary log positions, while commits are blocked. */
 static bool take_position(struct backup *b)
 {
@@ -632,10 +658,8 @@ static bool take_position(struct backup *b)
     snprintf(b->position, sizeof b->position, "%s:%" PRId64, b->node.uuid, b->node.last_committed);
   if (b->facts.binlog && !sql_rows(b->sql, take_master, NULL, &b->error, "SHOW MASTER STATUS"))
     return false;
-  if (b->facts.binlog && !sql_value(b->sql, 0, b->gtid_binlog_pos, sizeof b->gtid_binlog_pos, &b->error, "SELECT @@global.gtid_binlog_pos"))
-    return false;
-  return sql_value(b->sql, 0, b->gtid, sizeof b->gtid, &b->error, "SELECT @@global.gtid_current_pos") &&
-         sql_value(b->sql, 0, b->gtid_slave_pos, sizeof b->gtid_slave_pos, &b->error, "SELECT @@global.gtid_slave_pos");
+  return (!b->facts.binlog || read_gtid(b, "gtid_binlog_pos", b->gtid_binlog_pos)) && read_gtid(b, "gtid_current_pos", b->gtid) &&
+         read_gtid(b, "gtid_slave_pos", b->gtid_slave_pos);
 }
 
 /* Closes tables that appliers wrote after BLOCK_DDL had closed them: what is in memory only goes to their files. */
@@ -698,8 +722,7 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
     return o == BUSY ? again("the redo follower in the pause") : o;
   uint64_t alters = count_alters(b);
   b->files.altered = alters != b->alters;
-  if (alters != b->alters_read && inventory_deleted_is_there(b->inventory, b->facts.datadir))
-    return again("ALTER TABLE between FLUSH and the pause");
+  b->files.altered_since = alters != b->alters_read;
   if ((o = window_job(b, files_window_ddl, until, "ddl.log to be read in the pause")) != TAKEN)
     return o;
   if (b->files.complex)
@@ -715,6 +738,8 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
   backup_set_stage(b, "BLOCK_COMMIT");
   if ((o = window_job(b, note_control, until, "Aria's log in the pause")) != TAKEN)
     return o;
+  if (b->files.complex)
+    return again("a log table that was emptied");
   if (!readers_idle(b->readers, left_ms(until)))
     return again(readers_overflowed(b->readers) ? "fewer changed files in the pause (more than its reserved memory)"
                                                 : "the readers in the pause (block_timeout)");
@@ -757,7 +782,7 @@ static enum outcome window(struct backup *b)
   if (o == TAKEN)
   {
     snprintf(p->position, sizeof p->position, "%.63s", b->position);
-    snprintf(p->gtid, sizeof p->gtid, "%s", b->gtid);
+    snprintf(p->gtid, sizeof p->gtid, "%.*s", image_gtid_cut(b->gtid, sizeof p->gtid - 1), b->gtid);
     p->lsn_end = b->lsn_end;
   }
   progress_unlock();

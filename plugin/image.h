@@ -15,6 +15,9 @@
 #include "plugin/reader.h"
 
 /* The backup under way; belongs to the coordinator's thread. */
+#define GTID_MAX      16384u /* a position: some hundred domains */
+#define GTID_FACT_MAX 1000u  /* what one fact of the manifest holds of it */
+
 struct backup
 {
   struct backup_options options;
@@ -50,11 +53,14 @@ struct backup
   bool copied;          /* COPY has ended once */
   uint64_t alters;      /* ALTER TABLE statements before this round */
   uint64_t alters_read; /* and before FLUSH looked for files */
-  char position[128], gtid[1024], gtid_slave_pos[1024], gtid_binlog_pos[1024];
+  char position[128], gtid[GTID_MAX], gtid_slave_pos[GTID_MAX], gtid_binlog_pos[GTID_MAX];
   struct gb_error error;
 };
 
 bool image_take(struct backup *backup);
+
+/* How many characters of a GTID position, at most `most`, are a position of some of its domains: all, or up to a comma. */
+int image_gtid_cut(const char *gtid, size_t most);
 
 /* Every wait of the coordinator calls this at least each 50 ms: is there a reason to stop? Refreshes the figures once a
    second, not inside the window. False: backup->error is set. */

@@ -180,9 +180,15 @@ static void leave_queue(struct inventory *inv, struct item *i)
     heap_settle(inv, at, last);
 }
 
+/* Only a part of it is to be read next. */
+static bool has_range(const struct item *i)
+{
+  return i->class == ITEM_ARIA_LOG || (i->class == ITEM_LOG_TABLE && i->upto);
+}
+
 static void enter_queue(struct inventory *inv, struct item *i)
 {
-  i->queued_bytes = i->class == ITEM_ARIA_LOG ? i->upto - i->from : i->size;
+  i->queued_bytes = has_range(i) ? i->upto - i->from : i->size;
   inv->queued_bytes += i->queued_bytes;
   heap_settle(inv, inv->heap_size++, i);
 }
@@ -463,18 +469,18 @@ bool inventory_is_space_path(struct inventory *inv, const char *path)
   return yes;
 }
 
-bool inventory_deleted_is_there(struct inventory *inv, const char *datadir)
+bool inventory_deleted(struct inventory *inv, const struct item **last, char *path, size_t size)
 {
   bool found = false;
-  char full[2 * WIRE_PATH_MAX];
   pthread_mutex_lock(&inv->mutex);
-  for (const struct item *i = inv->first; i && !found; i = i->next)
+  for (const struct item *i = *last ? (*last)->next : inv->first; i && !found; i = i->next)
   {
+    *last = i;
     if (i->class != ITEM_SPACE || !i->dropped || space_has_path(inv, i->path))
       continue;
     const struct item *file = find_file(inv, i->path);
-    snprintf(full, sizeof full, "%s%s", i->path[0] == '/' ? "" : datadir, i->path);
-    found = (!file || file->state == ITEM_GONE) && !access(full, F_OK);
+    found = !file || file->state == ITEM_GONE;
+    snprintf(path, size, "%s", i->path);
   }
   pthread_mutex_unlock(&inv->mutex);
   return found;
@@ -517,7 +523,7 @@ struct item_range inventory_range(struct inventory *inv, const struct item *i, u
 {
   struct item_range r = {0};
   pthread_mutex_lock(&inv->mutex);
-  if (i->class == ITEM_ARIA_LOG)
+  if (has_range(i))
     r = (struct item_range){.from = i->from, .upto = i->upto, .more = i->more, .further = i->file_no && i->from};
   if (r.further)
     *number = i->file_no;
@@ -558,6 +564,15 @@ void inventory_each_table(struct inventory *inv, void (*visit)(struct item *item
 {
   pthread_mutex_lock(&inv->mutex);
   for (struct item *i = inv->tables; i; i = i->next_table)
+    visit(i, context);
+  pthread_cond_broadcast(&inv->changed);
+  pthread_mutex_unlock(&inv->mutex);
+}
+
+void inventory_visit(struct inventory *inv, struct item *i, const char *path, void (*visit)(struct item *item, void *context), void *context)
+{
+  pthread_mutex_lock(&inv->mutex);
+  if (!strcmp(i->path, path))
     visit(i, context);
   pthread_cond_broadcast(&inv->changed);
   pthread_mutex_unlock(&inv->mutex);

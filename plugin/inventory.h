@@ -70,8 +70,8 @@ struct item
   uint32_t file_no;    /* of the copy announced to the agent, 0: none */
   uint64_t size;       /* bytes, when last looked at: for the order and the estimate */
   uint64_t left;       /* of it still to be read while it is copied; 0: not known */
-  uint64_t from, upto; /* ITEM_ARIA_LOG: byte range to read next */
-  bool more;           /* ITEM_ARIA_LOG: another range follows, the file is not done */
+  uint64_t from, upto; /* ITEM_ARIA_LOG, and ITEM_LOG_TABLE unless upto is 0: byte range to read next */
+  bool more;           /* of these: another range follows, the file is not done */
   uint64_t sent;       /* bytes of the ranges that were copied; the reader's that has it */
   unsigned tries;
   uint64_t dropped_at; /* number of the event */
@@ -107,8 +107,9 @@ struct item *inventory_file(struct inventory *inventory, enum item_class class, 
 /* For the estimate: how much of an item that is being copied is still to be read. */
 void inventory_note_left(struct inventory *inventory, struct item *item, uint64_t bytes);
 bool inventory_is_space_path(struct inventory *inventory, const char *path);
-/* True if a tablespace that the log has deleted has its file again, and nothing here is of that path: an IMPORT without a record. */
-bool inventory_deleted_is_there(struct inventory *inventory, const char *datadir);
+/* The tablespaces that the log has deleted, and of whose path nothing here is: if there is such a file, an IMPORT without a record has
+   brought it back. *last: NULL at first. False: no more; else path is the next one's. */
+bool inventory_deleted(struct inventory *inventory, const struct item **last, char *path, size_t size);
 /* Whether there is an item of that id, dropped or not. */
 bool inventory_has_space(struct inventory *inventory, uint32_t space_id);
 /* Adds a tablespace that is in the dictionary and not open, unless its id is known; the first record that names it has it
@@ -128,6 +129,9 @@ void inventory_each_file(struct inventory *inventory, void (*visit)(struct item 
 void inventory_each_table(struct inventory *inventory, void (*visit)(struct item *item, void *context), void *context);
 /* The same for tablespaces that nobody has opened and .ibd files that are none yet: what an IMPORT may write. */
 void inventory_each_cold(struct inventory *inventory, void (*visit)(struct item *item, void *context), void *context);
+/* The same for one item, if it still has that path. */
+void inventory_visit(struct inventory *inventory, struct item *item, const char *path, void (*visit)(struct item *item, void *context),
+                     void *context);
 /* In a visit alone: the state of an item. */
 void inventory_set_state(struct inventory *inventory, struct item *item, enum item_state state);
 
@@ -148,7 +152,7 @@ bool inventory_number(struct inventory *inventory, struct item *item, uint32_t *
 void inventory_put_back(struct inventory *inventory, struct item *item);
 /* Path of an item, now. */
 void inventory_path(struct inventory *inventory, const struct item *item, char *out, size_t size);
-/* ITEM_ARIA_LOG: what is to be read of it, as of now; else all zero. further: a copy of it has begun and goes on. */
+/* Of an item that is read in ranges: what is to be read of it, as of now; else all zero. further: a copy of it has begun and goes on. */
 struct item_range
 {
   uint64_t from, upto;

@@ -1,6 +1,7 @@
 /* Facts of the server and the checks of PREFLIGHT; see preflight.h. */
 #include "plugin/server.h"
 #include "plugin/preflight.h"
+#include "plugin/files.h"
 #include "common/memory.h"
 
 #include <inttypes.h>
@@ -97,7 +98,8 @@ bool facts_read(struct sql *sql, struct facts *facts, struct gb_error *error)
 static void fail(struct wire_checked *rows, const char *check, enum gb_code code, struct gb_error *error, const char *what,
                  const char *hint)
 {
-  wire_add_check(rows, check, "FAIL", what, hint ? hint : error_default_hint(code));
+  if (rows)
+    wire_add_check(rows, check, "FAIL", what, hint ? hint : error_default_hint(code));
   error_set(error, code, "%s", what);
   if (hint && error->code == code && !strcmp(error->what, what))
     error_hint(error, "%s", hint);
@@ -131,25 +133,20 @@ struct engines
   char names[256];
 };
 
-static const char *const known_engines[] = {"InnoDB", "Aria",  "MyISAM",    "CSV",      "ARCHIVE",
-                                            "MRG_MyISAM", "MEMORY", "BLACKHOLE", "SEQUENCE", "PERFORMANCE_SCHEMA",
-                                            "FEDERATED", "partition"};
-
 static bool take_engine(void *context, char **column, unsigned count)
 {
   struct engines *e = context;
   if (!count || !column[0])
     return true;
-  for (size_t i = 0; i < sizeof known_engines / sizeof known_engines[0]; i++)
-    if (!strcasecmp(column[0], known_engines[i]))
-      return true;
+  if (files_knows_engine(column[0]))
+    return true;
   size_t n = strlen(e->names);
   if (!strpbrk(column[0], "'\\\""))
     snprintf(e->names + n, sizeof e->names - n, "%s'%s'", n ? "," : "", column[0]);
   return true;
 }
 
-static bool check_engines(struct sql *sql, struct wire_checked *rows, struct gb_error *error)
+bool preflight_engines(struct sql *sql, struct wire_checked *rows, struct gb_error *error)
 {
   struct engines unknown = {""};
   char tables[512] = "";
@@ -167,7 +164,7 @@ static bool check_engines(struct sql *sql, struct wire_checked *rows, struct gb_
   snprintf(text, sizeof text, "tables of an engine that can't be backed up: %s", tables);
   if (tables[0])
     fail(rows, "engines", GB_unsupported_engine, error, text, NULL);
-  else
+  else if (rows)
     wire_add_check(rows, "engines", "OK", "all tables are of engines that can be backed up", "");
   return true;
 }
@@ -214,7 +211,7 @@ bool preflight(struct sql *sql, uint64_t ring_size, struct facts *facts, struct 
   else
     wire_add_check(rows, "redo_log", "OK", facts->log_file_size, "");
   check_memory(ring_size, rows, &first);
-  if (!check_list(sql, rows, &first, error) || !check_engines(sql, rows, error))
+  if (!check_list(sql, rows, &first, error) || !preflight_engines(sql, rows, error))
     return false;
   error_copy(error, &first);
   return !error->code;

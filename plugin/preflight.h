@@ -33,4 +33,8 @@ bool facts_read(struct sql *sql, struct facts *facts, struct gb_error *error);
 bool preflight(struct sql *sql, uint64_t ring_size, struct facts *facts, struct node_state *state, struct wire_checked *rows,
                struct gb_error *error);
 
+/* Whether all tables are of engines that can be backed up; false, or GB_unsupported_engine, which names some that are not. rows may be
+   NULL. */
+bool preflight_engines(struct sql *sql, struct wire_checked *rows, struct gb_error *error);
+
 #endif

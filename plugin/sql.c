@@ -64,8 +64,10 @@ struct sql *sql_open(struct gb_error *error)
     return NULL;
   }
   count_local(-1);
+  /* What a global setting gives each session must not change what statements mean, nor cut what they list. */
   if (!sql_run(sql, error, "SET NAMES utf8mb4") ||
-      !sql_run(sql, error, "SET SESSION lock_wait_timeout=1, time_zone='+00:00', max_statement_time=0"))
+      !sql_run(sql, error, "SET SESSION lock_wait_timeout=1, time_zone='+00:00', max_statement_time=0, sql_mode='', autocommit=1, "
+                           "sql_select_limit=18446744073709551615, sql_big_selects=1, group_concat_max_len=1048576"))
   {
     sql_close(sql);
     return NULL;

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DOMAINS_MAX    64u
+#define DOMAINS_MAX    1024u
 #define SEED_TIMEOUT_S 60u
 #define HOST_SIGNS     "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._-"
 
@@ -46,10 +46,16 @@ bool replica_position(const struct manifest *m, char *gtid, struct gb_error *err
     size_t count = 0, at = 0;
     static const char *const facts[] = {"gtid_binlog_pos", "gtid_slave_pos", "gtid"};
     gtid[0] = '\0';
-    for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++)
-        if (!merge(list, &count, wire_fact(&m->facts, facts[i])))
-            return error_set(error, GB_corrupt_backup, "%s: %s \"%s\" is not a GTID position",
-                             m->id, facts[i], wire_fact(&m->facts, facts[i]));
+    for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
+        char key[64];
+        snprintf(key, sizeof key, "%s", facts[i]);
+        for (unsigned part = 2; wire_fact(&m->facts, key)[0]; part++) {
+            if (!merge(list, &count, wire_fact(&m->facts, key)))
+                return error_set(error, GB_corrupt_backup, "%s: %s \"%s\" is not a GTID position",
+                                 m->id, key, wire_fact(&m->facts, key));
+            snprintf(key, sizeof key, "%s+%u", facts[i], part); /* of a long one */
+        }
+    }
     for (size_t i = 0; i < count && at < REPLICA_GTID_MAX; i++)
         at +=
             (size_t)snprintf(gtid + at, REPLICA_GTID_MAX - at, "%s%" PRIu32 "-%" PRIu32 "-%" PRIu64,

@@ -10,7 +10,7 @@
 
 #include "agent/restore/private_server.h"
 
-#define REPLICA_GTID_MAX      2048u
+#define REPLICA_GTID_MAX      32768u
 #define REPLICA_STATEMENT_MAX 4096u
 
 /* The position, REPLICA_GTID_MAX bytes. Errors: GB_bad_value if the source had no binary log and no
