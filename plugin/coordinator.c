@@ -696,4 +696,5 @@ void coordinator_shutdown(void)
   pthread_mutex_lock(&mutex);
   current.joinable = false;
   pthread_mutex_unlock(&mutex);
+  __atomic_store_n(&leaving, false, __ATOMIC_RELAXED); /* it may be installed again */
 }

@@ -34,7 +34,8 @@ class Scene:
 
     def __init__(self):
         self.server = Server('regressions', {'character-set-server': 'latin1', 'innodb-buffer-pool-load-at-startup': '0',
-                                             'aria-checkpoint-interval': '1', 'galera-backup-block-timeout': '60000'})
+                                             'aria-checkpoint-interval': '1', 'galera-backup-block-timeout': '60000',
+                                             'plugin-maturity': 'unknown', 'general-log': '0', 'log-output': 'TABLE'})
         self.stall = processes.StallOpen()
         self.server.environment = self.stall.environment
         self.server.create()
@@ -641,6 +642,168 @@ def a_tablespace_that_is_cut_while_a_page_is_read_again_is_not_damaged():
         with open(path, 'r+b') as f:
             f.write(whole)
     s.server.execute('DROP TABLE d.shorn')
+
+
+@suite.test
+def partitions_that_get_their_names_after_the_scan_are_in_the_backup():
+    """ddl.log has the line of an ALTER before its new partitions, of an engine other than InnoDB, have their names."""
+    s = shared()
+    s.idle()
+    s.server.execute('CREATE TABLE d.pieces (id INT PRIMARY KEY) ENGINE=Aria PARTITION BY LIST (id) (PARTITION one VALUES IN (1), '
+                     'PARTITION two VALUES IN (2, 3))', 'INSERT INTO d.pieces VALUES (1), (2), (3)')
+    backup = s.held('FLUSH')
+    with contextlib.closing(s.server.connect()) as session:
+        alter = threading.Thread(target=lambda: session.cursor().execute(
+            'ALTER TABLE d.pieces REORGANIZE PARTITION two INTO (PARTITION three VALUES IN (2), PARTITION four VALUES IN (3))'))
+        s.stall.begin('rename #P#three#TMP#.MAI')
+        alter.start()
+        wait_for(s.stall.reached, SOON_S, 'the first partition to get its name')
+        backups.hold(s.server, 'WINDOW')
+        backups.wait_held(s.server, 'WINDOW')
+        s.stall.end()
+        alter.join()
+    expected = s.finish(backup)
+    same_files(s, backup)
+    s.compare(backup, expected)
+    s.server.execute('DROP TABLE d.pieces')
+
+
+@suite.test
+def a_table_of_an_engine_that_came_meanwhile_is_refused():
+    """It was loaded, and a table made of it, when the first look at engines was over."""
+    s = shared()
+    for stage in ('COPY', 'WINDOW'):
+        backup = s.held(stage)
+        s.server.execute("INSTALL SONAME 'ha_example'", 'CREATE TABLE d.late (a INT NOT NULL) ENGINE=EXAMPLE')
+        backups.release(s.server)
+        figures = backups.wait_end(s.server, backup)
+        s.server.execute('DROP TABLE d.late', "UNINSTALL SONAME 'ha_example'")
+        assert figures['state'] == 'failed' and 'GB2011' in figures['error'] and 'd.late (EXAMPLE)' in figures['error'], figures['error']
+    backups.take(s.server)
+
+
+@suite.test
+def settings_of_each_session_do_not_change_what_the_backup_sees():
+    """Lists that end after five rows; a backslash that escapes nothing; names in double quotes."""
+    s = shared()
+    outside = processes.new_dir('beyond')
+    s.server.execute(*[f'CREATE TABLE d.cold{n} (id INT PRIMARY KEY) ENGINE=InnoDB' for n in range(20)],
+                     f'CREATE TABLE d.zlast (id INT PRIMARY KEY) ENGINE=InnoDB DATA DIRECTORY = "{outside}"', 'INSERT INTO d.zlast VALUES (7)')
+    s.server.restart()
+    s.server.restart()
+    s.server.execute('SET GLOBAL sql_select_limit = 5, sql_mode = "ANSI_QUOTES,NO_BACKSLASH_ESCAPES,PIPES_AS_CONCAT", autocommit = 0')
+    backup = backups.take(s.server)['id']
+    s.server.execute('SET GLOBAL sql_select_limit = DEFAULT, sql_mode = DEFAULT, autocommit = 1')
+    s.server.stop()
+    os.rename(outside, outside + '.away')
+    try:
+        with s.restored(backup, {}) as server:
+            assert server.value('SELECT id FROM d.zlast') == 7
+    finally:
+        shutil.rmtree(outside, ignore_errors=True)
+        os.rename(outside + '.away', outside)
+        s.server.start()
+    s.server.execute('DROP TABLE d.zlast', *[f'DROP TABLE d.cold{n}' for n in range(20)])
+
+
+@suite.test
+def a_gtid_position_of_many_domains_is_whole():
+    s = shared()
+    position = ','.join(f'{domain}-4000000007-{domain * 1000000007}' for domain in range(1, 91))
+    assert len(position) > 2000
+    s.server.execute(f'SET GLOBAL gtid_slave_pos = "{position}"')
+    figures = backups.take(s.server)
+    plan = s.agent.json('restore', figures['id'], '--datadir', os.path.join(processes.run_dir(), 'many'), '--dry-run', '--as', 'replica')
+    s.server.execute('SET GLOBAL gtid_slave_pos = ""')
+    assert sorted(plan['gtid_slave_pos'].split(',')) == sorted(position.split(',')), plan['gtid_slave_pos']
+    assert position.startswith(figures['gtid'] + ','), figures['gtid']  # what a status variable holds
+
+
+@suite.test
+def a_schema_whose_name_begins_as_that_of_undo_tablespaces_is_none():
+    s = shared()
+    s.server.execute('CREATE DATABASE innodb_undo_x', 'CREATE TABLE innodb_undo_x.t (id INT PRIMARY KEY) ENGINE=InnoDB',
+                     'INSERT INTO innodb_undo_x.t VALUES (1)')
+    backup = s.held('COPY')
+    s.server.execute('RENAME TABLE innodb_undo_x.t TO innodb_undo_x.u')
+    expected = s.finish(backup)
+    same_files(s, backup)
+    s.compare(backup, expected)
+    s.server.execute('DROP DATABASE innodb_undo_x')
+
+
+@suite.test
+def a_log_table_larger_than_what_a_pause_may_copy_is_in_the_backup():
+    """Not written to for years, and while rows are added to it; one that is emptied in between is copied anew."""
+    s = shared()
+    s.idle()
+    log = 'SELECT COUNT(*), MAX(LENGTH(argument)) FROM mysql.general_log'
+    with contextlib.closing(s.server.connect()) as session:
+
+        def fill(megabytes, mark=''):
+            s.server.execute('SET GLOBAL general_log = 1')
+            for _ in range(megabytes):
+                session.cursor().execute(f'SELECT LENGTH("{mark}{"x" * MIB}")')
+            s.server.execute('SET GLOBAL general_log = 0')
+        fill(30)
+        for meanwhile in (lambda: None, lambda: fill(2, 'late'), lambda: (s.server.execute('TRUNCATE mysql.general_log'), fill(3, 'new'))):
+            backup = s.held('WINDOW')
+            meanwhile()
+            expected = s.server.row(log)
+            backups.release(s.server)
+            s.succeeded(backup)
+            with s.restored(backup, {}) as server:
+                assert server.row(log) == expected, f'{server.row(log)}, it was {expected}'
+    s.server.execute('TRUNCATE mysql.general_log')
+
+
+@suite.test
+def a_disk_that_hangs_in_the_pause_keeps_nothing_locked():
+    """The job that asks it is given up, and nobody else has to wait for it: not the end of the pause, nor the cancel."""
+    s = shared()
+    s.idle()
+    backup = s.held('WINDOW', block_timeout='1s')
+    s.stall.begin('stat d/kept.MYD')
+    try:
+        backups.hold(s.server, '')
+        wait_for(s.stall.reached, SOON_S, 'the file to be looked at')
+        backups.call(s.server, 'BACKUP_CANCEL', backup)
+        with contextlib.closing(s.server.connect()) as session:
+            session.cursor().execute('SET SESSION lock_wait_timeout = 5')
+            session.cursor().execute('CREATE TABLE d.meanwhile (id INT) ENGINE=InnoDB')
+            session.cursor().execute('DROP TABLE d.meanwhile')
+        wait_for(lambda: backups.state(s.server)['error'], 10, 'the cancel to be seen')
+    finally:
+        s.stall.end()
+    assert backups.wait_end(s.server, backup)['state'] == 'cancelled'
+
+
+@suite.test
+def a_page_of_an_encrypted_aria_table_is_read_until_it_holds_still():
+    """Its checksum is that of its plain text: a page that is being written looks like any other."""
+    keys, told = (os.path.join(processes.run_dir(), name) for name in ('keys', 'torn'))
+    with open(keys, 'w', encoding='ascii') as f:
+        f.write('1;770A8A65DA156D24EE2A093277530142\n')
+    options = {'aria-encrypt-tables': 'ON', 'plugin-load-add': 'file_key_management.so', 'file-key-management-filename': keys}
+    server = Server('sealed', options)
+    server.environment = processes.preload('torn_read', GB_TORN_PATH='/d/t.MAD', GB_TORN_BLOCK='3', GB_TORN_SIZE='8192', GB_TORN_TOLD=told)
+    server.create()
+    server.start()
+    agent = Agent(server).start()
+    backups.install(server)
+    server.execute('CREATE DATABASE d', 'CREATE TABLE d.t (id INT PRIMARY KEY, v CHAR(200)) ENGINE=Aria TRANSACTIONAL=1',
+                   'INSERT INTO d.t SELECT seq, seq FROM seq_1_to_3000', 'FLUSH TABLES')
+    backup = backups.take(server)['id']
+    assert os.path.exists(told), 'no read was torn'
+    back = restored.Restored(agent, backup)
+    try:
+        back.server.options.update(options)
+        back.start()
+        difference = checks.differences(checks.checksums(server.connection()), checks.checksums(back.server.connection()))
+        assert not difference, difference
+    finally:
+        back.remove()
+        server.stop()
 
 
 suite.main()

@@ -1,7 +1,7 @@
 /*
-  Files that can't be opened: loaded with LD_PRELOAD by tests, into a server. GB_STALL_FILE has lines "open END", "stat END" and "create END"; the
-  first that opens for reading, stats, or creates (or empties) a path with that end waits until the file has that line no more: before it, but with create when it
-  has been done. Its line is then in GB_STALL_FILE.reached. "open:N END": the Nth that opens it, of the line last looked for alone.
+  Files that can't be opened: loaded with LD_PRELOAD by tests, into a server. GB_STALL_FILE has lines "open END", "stat END", "rename END" and "create END";
+  the first that opens for reading, stats, renames, or creates (or empties) a path with that end waits until the file has that line no more: before it, but with
+  create when it has been done. Its line is then in GB_STALL_FILE.reached. "open:N END": the Nth that opens it, of the line last looked for alone.
 */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -117,5 +117,14 @@ OPEN(open)
 OPEN(open64)
 OPEN_2(__open_2)
 OPEN_2(__open64_2)
+int rename(const char *from, const char *to)
+{
+    static int (*next)(const char *, const char *);
+    if (!next)
+        next = (int (*)(const char *, const char *))dlsym(RTLD_NEXT, "rename");
+    stall("rename", from);
+    return next(from, to);
+}
+
 STAT(stat, stat)
 STAT(stat64, stat64)
