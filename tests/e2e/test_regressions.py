@@ -767,6 +767,7 @@ def a_disk_that_hangs_in_the_pause_keeps_nothing_locked():
     try:
         backups.hold(s.server, '')
         wait_for(s.stall.reached, SOON_S, 'the file to be looked at')
+        load.seconds(3)  # the job is given up after one
         backups.call(s.server, 'BACKUP_CANCEL', backup)
         with contextlib.closing(s.server.connect()) as session:
             session.cursor().execute('SET SESSION lock_wait_timeout = 5')
