@@ -7,13 +7,14 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
-from gbtest import backups, checks, restored  # noqa: E402
+from gbtest import backups, checks, load, restored  # noqa: E402
 from gbtest.faults import HELD, Scene, add_cells, some  # noqa: E402
 from gbtest.server import query  # noqa: E402
 from gbtest.suite import Shared, Suite, say  # noqa: E402
 from gbtest.waiting import wait_for  # noqa: E402
 
 LET_GO_S = 5  # of the stage, by a node that is not Primary
+UNINSTALL_S = 10
 GTID = {'wsrep-gtid-mode': 'ON', 'wsrep-gtid-domain-id': '7', 'server-id': '77', 'log-bin': 'bin', 'log-slave-updates': 'ON'}
 
 suite = Suite()
@@ -169,6 +170,30 @@ if asked_for_a_state_transfer in some('cluster', [asked_for_a_state_transfer, on
     add_cells(suite, asked_for_a_state_transfer, HELD, 1)
 if one_gtid_on_all_nodes in some('cluster', [asked_for_a_state_transfer, one_gtid_on_all_nodes], 1):
     suite.test(one_gtid_on_all_nodes)
+
+
+class Hasty(load.Load):
+    pace_s = 0
+
+    def step(self, connection):
+        query(connection, 'INSERT INTO probe.hasty VALUES (NULL)')
+
+
+@suite.test
+def uninstalled_while_the_cluster_writes():
+    """UNINSTALL is done in total order isolation: before the plugin has gone the node applies nothing, and its receive queue can't become shorter."""
+    s = shared()
+    s.node.execute('CREATE TABLE probe.hasty (id INT AUTO_INCREMENT PRIMARY KEY)')
+    caller, before = s.held_at('REDO')
+    with load.running([Hasty(s.cluster[1], number) for number in range(8)]):
+        load.seconds(1)
+        begin = time.monotonic()
+        s.node.execute("UNINSTALL SONAME 'galera_backup'")
+        took = time.monotonic() - begin
+    s.node.execute("INSTALL SONAME 'galera_backup'")
+    assert took < UNINSTALL_S, f'UNINSTALL took {took:.1f} s'
+    s.told_the_truth(caller, before)
+    s.next_succeeds()
 
 
 @suite.test
