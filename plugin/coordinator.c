@@ -310,6 +310,11 @@ static void fill_facts(struct backup *b, struct wire_facts *f)
   wire_add_fact(f, "innodb_log_group_home_dir", "%s", log_directory);
   wire_add_fact(f, "innodb_data_file_path", "%.1000s", b->facts.innodb_files);
   wire_add_fact(f, "innodb_checksum_algorithm", "%s", b->facts.checksum);
+  char encrypted[24];
+  struct gb_error ignored = {0}; /* the list may be switched off */
+  if (sql_value(b->sql, 0, encrypted, sizeof encrypted, &ignored,
+                "SELECT COUNT(*) FROM information_schema.INNODB_TABLESPACES_ENCRYPTION WHERE ENCRYPTION_SCHEME = 1"))
+    wire_add_fact(f, "encrypted_tablespaces", "%s", encrypted);
   wire_add_fact(f, "ddl_blocked_ms", "%" PRIu64, p.ddl_blocked_us / 1000);
   wire_add_fact(f, "commit_blocked_ms", "%" PRIu64, p.commit_blocked_us / 1000);
   wire_add_fact(f, "blocked_ms", "%" PRIu64, p.blocked_us / 1000);

@@ -49,6 +49,20 @@ static bool plan_rest(struct finish_plan *p, const struct index *index, const st
     return true;
 }
 
+/* Before hours are spent on a restore whose tables the private server could not open. */
+static bool check_keys(const struct finish_plan *p, const struct manifest *m, struct gb_error *error)
+{
+    const char *count = wire_fact(&m->facts, "encrypted_tablespaces");
+    if (!strtoull(count, NULL, 10) || p->settings[0])
+        return true;
+    error_set(error, GB_no_server,
+              "%s has %s encrypted tablespaces, and no configuration file of this host gives %s a key plugin (%s --print-defaults)",
+              m->id, count, p->program, p->program);
+    error_hint(error, "configure the plugin and its keys here as on %s; without --recover, --as replica and a new history the restore needs none",
+               m->node);
+    return false;
+}
+
 bool finish_plan(struct finish_plan *p, const struct finish_request *finish,
                  struct repository *repository, const struct manifest *m, const struct index *index,
                  const struct restore_request *request, struct restore_plan *restore,
@@ -77,7 +91,9 @@ bool finish_plan(struct finish_plan *p, const struct finish_request *finish,
     bool found =
         server_program_find(p->program, sizeof p->program, p->version, sizeof p->version, error);
     if (p->in_place || p->on_clone) {
-        if (!found || !server_program_fits(p->program, p->version, m->server_version, error))
+        if (!found || !server_program_fits(p->program, p->version, m->server_version, error) ||
+            !server_program_key_settings(p->program, p->settings, sizeof p->settings, error) ||
+            !check_keys(p, m, error))
             return false;
     } else
         error_clear(error);
@@ -287,6 +303,7 @@ bool finish_run(const struct finish_plan *p, const struct finish_request *finish
     struct private_server_spec spec = {.program = p->program,
                                        .layout = &layout,
                                        .log_path = log,
+                                       .settings = p->settings,
                                        .buffer_pool = p->pool,
                                        .uid = restore->uid,
                                        .gid = restore->gid,

@@ -16,6 +16,7 @@
 #include "agent/restore/replica.h"
 #include "agent/restore/tables.h"
 
+#define FINISH_SETTINGS_MAX 8192u
 #define RECOVERY_DIR "galera-backup-recovery" /* beside the redo log */
 #define RECOVERY_LOG "galera-backup-recovery.log"
 
@@ -33,6 +34,7 @@ struct finish_plan {
     struct history history;
     char gtid[REPLICA_GTID_MAX]; /* of a replica, else "" */
     char program[WIRE_PATH_MAX], version[WIRE_NAME_MAX];
+    char settings[FINISH_SETTINGS_MAX]; /* for tables that a plugin opens: server_program_key_settings() */
     uint64_t available; /* memory, bytes; 0: not known */
     uint64_t pool;      /* buffer pool of the recovery */
     double recover_s;   /* how long the recovery will take */

@@ -23,6 +23,7 @@
 #define ARGUMENT_MAX  (WIRE_PATH_MAX + 64)
 #define LOG_TAIL      4096u /* of its log, to find why it failed */
 #define LOG_LINE_MAX  512u
+#define SETTINGS      "settings.cnf"
 #define LOG_FILE_SIZE                                                                              \
     "96M" /* of the redo log that it leaves; a server with another innodb_log_file_size rebuilds   \
              it */
@@ -78,7 +79,10 @@ static void fill_arguments(const struct private_server *s, struct arguments *a)
 {
     const struct layout *l = s->spec->layout;
     add(a, "%s", s->spec->program);
-    add(a, "--no-defaults");
+    if (s->spec->settings[0])
+        add(a, "--defaults-file=%s/" SETTINGS, s->run_dir);
+    else
+        add(a, "--no-defaults");
     if ((s->spec->uid == (uid_t)-1 ? geteuid() : s->spec->uid) == 0)
         add(a, "--user=root");
     add(a, "--datadir=%s", l->datadir);
@@ -146,6 +150,23 @@ static void become(const struct private_server *s, char **argv, pid_t parent)
     _exit(127);
 }
 
+/* In a file that its user alone may read: there may be a password in it. */
+static bool write_settings(const struct private_server *s, struct gb_error *error)
+{
+    char path[sizeof s->run_dir + sizeof SETTINGS];
+    const struct private_server_spec *spec = s->spec;
+    size_t size = strlen(spec->settings);
+    snprintf(path, sizeof path, "%s/" SETTINGS, s->run_dir);
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    bool ok = fd >= 0 && write(fd, spec->settings, size) == (ssize_t)size &&
+              (spec->uid == (uid_t)-1 || !fchown(fd, spec->uid, spec->gid));
+    if (!ok)
+        error_set_errno(error, GB_recovery_failed, errno, "%s can't be written", path);
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
 static bool make_run_dir(struct private_server *s, struct gb_error *error)
 {
     const struct private_server_spec *spec = s->spec;
@@ -158,7 +179,7 @@ static bool make_run_dir(struct private_server *s, struct gb_error *error)
     if (spec->uid != (uid_t)-1 && chown(s->run_dir, spec->uid, spec->gid))
         return error_set_errno(error, GB_recovery_failed, errno, "the owner of %s can't be set",
                                s->run_dir);
-    return true;
+    return !spec->settings[0] || write_settings(s, error);
 }
 
 static bool open_log(struct private_server *s, struct gb_error *error)

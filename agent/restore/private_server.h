@@ -2,8 +2,8 @@
   A mariadbd of our own in a restored directory: nobody else can reach it, and it does not outlive
   us.
 
-  No network, no configuration file, no grants, no events, no replication, no Galera, no binary log,
-  no plugins of the directory; its socket is in a directory of its own that only its user may enter.
+  No network, no configuration file but for the plugins that open tables, no grants, no events, no
+  replication, no Galera, no binary log, no plugins of the directory; its socket is in a directory of its own that only its user may enter.
   It runs as the owner of the data directory and is killed when this process ends, however it ends.
   What it says goes to a log that is kept.
 
@@ -26,6 +26,7 @@ struct private_server_spec {
     const struct layout *layout;
     const char *log_home; /* innodb_log_group_home_dir; NULL: the data directory */
     const char *log_path; /* what it says is appended there */
+    const char *settings; /* server_program_key_settings(); "": none */
     uint64_t buffer_pool; /* bytes */
     uid_t uid;            /* it runs as; -1: as this process */
     gid_t gid;

@@ -3,6 +3,7 @@
 #include "common/wire.h"
 
 #include <stdio.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -89,4 +90,76 @@ uint64_t server_program_configured_pool(const char *program)
             bytes <<= 10 * (unit - units + 1);
     }
     return bytes;
+}
+
+struct settings {
+    char *out;
+    size_t size, at;
+};
+
+__attribute__((format(printf, 2, 3))) static void put(struct settings *s, const char *format, ...)
+{
+    va_list list;
+    va_start(list, format);
+    int n = vsnprintf(s->out + s->at, s->size - s->at, format, list);
+    va_end(list);
+    s->at += n > 0 ? (size_t)n : 0;
+    if (s->at >= s->size)
+        s->at = s->size - 1;
+}
+
+/* As option files want it: in quotes, what is behind a backslash has a meaning. */
+static void put_value(struct settings *s, const char *name, const char *value)
+{
+    put(s, "%s=\"", name);
+    for (; *value; value++)
+        put(s, "%s%c", *value == '\\' ? "\\" : "", *value);
+    put(s, "\"\n");
+}
+
+static bool is_of_keys(const char *text)
+{
+    return strstr(text, "key_management") || strstr(text, "key-management") || strstr(text, "provider_") ||
+           strstr(text, "provider-");
+}
+
+/* One option as --print-defaults says it, "--plugin-load-add=a.so;b.so". */
+static void take_option(struct settings *s, char *name)
+{
+    char *value = strchr(name, '=');
+    if (value)
+        *value++ = '\0';
+    for (char *c = name; *c; c++)
+        *c = *c == '_' ? '-' : *c;
+    const char *plain = strncmp(name, "loose-", 6) ? name : name + 6;
+    bool load = !strcmp(plain, "plugin-load") || !strcmp(plain, "plugin-load-add");
+    if (!load && (is_of_keys(plain) || !strcmp(plain, "plugin-dir") || !strcmp(plain, "plugin-maturity"))) {
+        if (value)
+            put_value(s, name, value);
+        else
+            put(s, "%s\n", name);
+    }
+    for (char *rest = load ? value : NULL, *plugin; rest && (plugin = strsep(&rest, ";"));)
+        if (is_of_keys(plugin))
+            put_value(s, "plugin-load-add", plugin);
+}
+
+bool server_program_key_settings(const char *program, char *out, size_t size, struct gb_error *error)
+{
+    char text[65536];
+    struct settings s = {out, size, 0};
+    out[0] = '\0';
+    if (!output_of(program, "--print-defaults", text, sizeof text) || !is_of_keys(text))
+        return true;
+    put(&s, "[mysqld]\n");
+    /* A value may hold spaces; what begins with " --" is the next option. */
+    for (char *at = strstr(text, "--"), *next; at; at = next) {
+        next = strstr(at, " --");
+        if (next)
+            *next++ = '\0';
+        at[strcspn(at, "\n")] = '\0';
+        take_option(&s, at + 2);
+    }
+    return s.at + 1 < size ||
+           error_set(error, GB_internal, "the settings of key plugins that %s has are longer than %zu bytes", program, size);
 }
