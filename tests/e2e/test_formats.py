@@ -4,6 +4,7 @@ backed up while all of it is written to, and is compared with what comes back by
 
     tests/e2e/test_formats.py [CELL...]      GB_TEST_SEED=N: which cells are in the short form; GB_TEST_LONG=1: all of them
 """
+import json
 import os
 import random
 import sys
@@ -289,6 +290,29 @@ def an_encrypted_redo_log_is_refused_by_name():
 
 
 CRYPT_MAGIC = b's\x0e\x0cREt'
+
+
+@suite.test
+def encrypted_tables_are_recovered_with_the_keys_of_this_host():
+    """The server that --recover starts has no configuration file but for the plugins that open tables; without them nothing is begun."""
+    cell = Encrypted('hosts_keys')
+    server = cell.make()
+    agent = Agent(server).start()
+    backups.install(server)
+    load.bulk(server, 'sbtest', 1, 4 * MIB)
+    cell.prepare(server)
+    backup = backups.take(server)['id']
+    home, target = processes.new_dir('home'), os.path.join(processes.run_dir(), 'recovered')
+    argv = agent.argv('restore', backup, '--datadir', target, '--yes', '--recover', '--verify-boot', '--json')
+    result = processes.run(argv, check=False, env={**os.environ, 'MARIADB_HOME': home})
+    assert result.returncode == 3 and 'GB4020' in result.stderr and 'key plugin' in result.stderr, result.stderr
+    assert not os.path.exists(target)
+    with open(os.path.join(home, 'my.cnf'), 'w', encoding='ascii') as f:
+        f.write('[mysqld]\nplugin_load_add = server_audit.so;file_key_management.so\n'
+                f'loose_file_key_management_filename = {cell.options["file-key-management-filename"]}\n')
+    report = json.loads(processes.run(argv, env={**os.environ, 'MARIADB_HOME': home}).stdout)
+    assert report['recovered'] and report['tables_checked'] > 10, report
+    server.stop()
 
 
 def encrypted_meanwhile(algorithm):
