@@ -254,11 +254,29 @@ static bool clear_outside(const struct clearing *c, const struct marker *m)
             unlink(to);
         }
         snprintf(to, sizeof to, "%s.before-%s", m->outside[i], m->stamp);
-        if (c->aside && !is_guarded(m->outside[i]) ? !move(m->outside[i], to, c->error)
+        if (is_guarded(m->outside[i]))
+            continue; /* it stays up */
+        if (c->aside ? !move(m->outside[i], to, c->error)
                      : (unlink(m->outside[i]) && errno != ENOENT && errno != ENOTDIR))
             return error_set_errno(c->error, GB_target_failed, errno, "%s can't be removed",
                                    m->outside[i]);
     }
+    return true;
+}
+
+static bool has(const struct marker *m, const char *path)
+{
+    size_t i = 0;
+    while (i < m->outside_count && strcmp(m->outside[i], path))
+        i++;
+    return i < m->outside_count;
+}
+
+bool clear_guards(const struct marker *old, const struct marker *new, struct gb_error *error)
+{
+    for (size_t i = 0; i < old->outside_count; i++)
+        if (!has(new, old->outside[i]) && is_guarded(old->outside[i]) && unlink(old->outside[i]))
+            return error_set_errno(error, GB_target_failed, errno, "%s can't be removed", old->outside[i]);
     return true;
 }
 

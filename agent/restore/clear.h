@@ -29,5 +29,7 @@ uint64_t clear_bytes(const char *datadir);
    marker->state is MARKER_WRITING when it returns true. Errors: GB_target_failed,
    GB_target_no_space. */
 bool clear_target(const char *datadir, struct marker *marker, struct gb_error *error);
+/* Once a new restore has its guards: those that an unfinished one left at places which are not the new one's go. Errors: GB_target_failed. */
+bool clear_guards(const struct marker *old, const struct marker *new, struct gb_error *error);
 
 #endif

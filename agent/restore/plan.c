@@ -117,35 +117,55 @@ static bool no_other_log(const char *log, struct gb_error *error)
     return ok;
 }
 
-/* Files outside the data directory that are there and are not an unfinished restore's. */
+/* A file outside the data directory that is there and is not an unfinished restore's. *in_the_way: it may go, as --replace says. */
+static bool look_at_outside(const struct restore_request *request, const struct index_file *f,
+                            const struct restore_plan *plan, bool *in_the_way, struct gb_error *error)
+{
+    const char *path = f->path;
+    if (f->kind == INDEX_KIND_LOG && !no_other_log(path, error))
+        return false;
+    if (access(path, F_OK))
+        return true;
+    if (plan->start != RESTORE_FRESH && listed(&plan->previous, path)) {
+        if (plan->previous.state != MARKER_WRITING || f->kind == INDEX_KIND_LINK || target_is_guard(path) ||
+            target_is_aria_guard(path))
+            return true;
+        error_set(error, GB_target_not_empty, "%s is there, and the interrupted restore has not made it", path);
+        error_hint(error, "has a file system been mounted since? Move that file away");
+        return false;
+    }
+    if (target_locked(path))
+        return error_set(error, GB_target_in_use,
+                         "a server has %s open, which is part of the backup", path);
+    *in_the_way = true;
+    return request->replace != RESTORE_REFUSE ||
+           error_set(error, GB_target_not_empty,
+                     "%s, which is part of the backup, is outside the data directory and exists", path);
+}
+
 static bool look_outside(const struct restore_request *request, const struct index *index,
                          struct restore_plan *plan, struct gb_error *error)
 {
     for (size_t i = 0; i < index->file_count; i++) {
-        const char *path = index->files[i].path;
-        if (path[0] != '/')
+        if (index->files[i].path[0] != '/')
             continue;
-        if (index->files[i].kind == INDEX_KIND_LOG && !no_other_log(path, error))
-            return false;
         plan->outside++;
-        if (access(path, F_OK))
-            continue;
-        if (plan->start != RESTORE_FRESH && listed(&plan->previous, path)) {
-            if (plan->previous.state != MARKER_WRITING || index->files[i].kind == INDEX_KIND_LINK || target_is_guard(path) ||
-                target_is_aria_guard(path))
-                continue;
-            error_set(error, GB_target_not_empty, "%s is there, and the interrupted restore has not made it", path);
-            error_hint(error, "has a file system been mounted since? Move that file away");
+        if (!look_at_outside(request, &index->files[i], plan, &plan->replaces, error))
             return false;
-        }
-        if (target_locked(path))
-            return error_set(error, GB_target_in_use,
-                             "a server has %s open, which is part of the backup", path);
-        if (!request->replace)
-            return error_set(
-                error, GB_target_not_empty,
-                "%s, which is part of the backup, is outside the data directory and exists", path);
-        plan->replaces = true;
+    }
+    return true;
+}
+
+bool restore_look_outside(const struct restore_request *request, const struct index *index, const struct restore_plan *plan,
+                          struct gb_error *error)
+{
+    for (size_t i = 0; i < index->file_count; i++) {
+        const char *path = index->files[i].path;
+        bool in_the_way = false;
+        if (path[0] == '/' && !look_at_outside(request, &index->files[i], plan, &in_the_way, error))
+            return false;
+        if (in_the_way && !plan->replaces)
+            return error_set(error, GB_target_not_empty, "%s has come since the plan was made", path);
     }
     return true;
 }
@@ -167,7 +187,8 @@ static bool look_at_target(const struct restore_request *request, const struct i
         }
         plan->replaces = true;
         plan->old_bytes = clear_bytes(request->datadir);
-    }
+    } else
+        plan->empty = true;
     if (!look_outside(request, index, plan, error) ||
         ((plan->replaces || plan->start == RESTORE_ANEW) && !clear_possible(request->datadir, error)))
         return false;

@@ -418,7 +418,7 @@ static bool take_place(const struct writer *w, struct restore_plan *plan, struct
     const struct restore_request *request = w->request;
     /* Somebody has been asked, perhaps, since the plan was made. */
     if (!target_check_idle(request->datadir, error) ||
-        (plan->start == RESTORE_FRESH && !plan->replaces && !target_check(request->datadir, error)) ||
+        (plan->empty && !target_check(request->datadir, error)) || !restore_look_outside(request, w->index, plan, error) ||
         !target_make_directories(request->datadir, w->uid, w->gid, error) ||
         (plan->lock < 0 && !target_lock(request->datadir, &plan->lock, error)))
         return false;
@@ -430,7 +430,20 @@ static bool take_place(const struct writer *w, struct restore_plan *plan, struct
     }
     if (plan->replaces && !clear_target(request->datadir, &plan->marker, error))
         return false;
-    return target_begin(request->datadir, &plan->marker, w->uid, w->gid, error) && guard_elsewhere(w, error);
+    return target_begin(request->datadir, &plan->marker, w->uid, w->gid, error) && guard_elsewhere(w, error) &&
+           (plan->start != RESTORE_ANEW || clear_guards(&plan->previous, &plan->marker, error));
+}
+
+/* Outside the data directory anybody may have made a file of that name. */
+static bool came_meanwhile(const char *path, struct gb_error *error)
+{
+    char from[WIRE_PATH_MAX + sizeof RESTORE_SUFFIX];
+    snprintf(from, sizeof from, "%s" RESTORE_SUFFIX, path);
+    if (access(from, F_OK) || access(path, F_OK) || target_is_guard(path) || target_is_aria_guard(path))
+        return false;
+    error_set(error, GB_target_not_empty, "%s has come while the restore was at work", path);
+    error_hint(error, "move that file away; the same command then brings the restore to its end");
+    return true;
 }
 
 /* Each gets its name; the redo log comes last, with target_end(). */
@@ -446,6 +459,8 @@ static bool release(const struct writer *w, struct gb_error *error)
         if (directory[0] && (strncmp(directory, path, length) || directory[length]) && !target_sync_directory(directory, error))
             return false;
         snprintf(directory, sizeof directory, "%.*s", (int)length, path);
+        if (f->path[0] == '/' && came_meanwhile(path, error))
+            return false;
         if (!target_rename(path, error))
             return false;
     }

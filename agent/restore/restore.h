@@ -56,6 +56,7 @@ struct restore_plan {
     gid_t gid;
     enum restore_start start;
     bool replaces;           /* there is old content, and request->replace says what becomes of it */
+    bool empty;              /* none of it in the data directory */
     uint64_t old_bytes;      /* of that content, or of what the unfinished restore left */
     char **original;         /* by place in index->files: the path in the backup of what --map moves, else NULL */
     uint8_t *written;        /* by frame: it is on disk */
@@ -74,6 +75,10 @@ void restore_plan_free(struct restore_plan *plan);
 /* Writes it. Errors: GB_target_failed, GB_target_no_space, GB_corrupt_backup. */
 bool restore_run(struct repository *repository, const struct manifest *manifest, const struct index *index,
                  const struct restore_request *request, struct restore_plan *plan, struct gb_error *error);
+
+/* Whether files outside the data directory, as they are now, still fit the plan. Errors: GB_target_in_use, GB_target_not_empty. */
+bool restore_look_outside(const struct restore_request *request, const struct index *index, const struct restore_plan *plan,
+                          struct gb_error *error);
 
 /* Where a file of the backup goes: its path there is relative to the data directory, or absolute. */
 void restore_target_path(const struct restore_request *request, const char *path, char *out, size_t size);

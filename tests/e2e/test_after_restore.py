@@ -22,6 +22,7 @@ CANCELLED, CONFIGURATION, USAGE = 7, 3, 2
 REPLICATOR = ("CREATE USER replicator@'127.0.0.1' IDENTIFIED BY 'replicator'",
               "GRANT REPLICATION SLAVE ON *.* TO replicator@'127.0.0.1'")
 MARKER = 'galera-backup-restore.incomplete'
+JOURNAL = 'galera-backup-restore.journal'
 
 
 def churn(server, megabytes):
@@ -366,6 +367,33 @@ def a_new_history_keeps_a_kept_node_from_joining_by_ist():
     g.cluster.wait_caught_up()
     assert g.rows(three) == g.rows(one) == g.rows(two) and len(g.rows(three)) == 90
     say(f'  {g.position} became {uuid}:{seqno}; the kept node got an SST')
+
+
+def marker_of(datadir):
+    with open(os.path.join(datadir, MARKER), encoding='utf-8') as f:
+        return f.read()
+
+
+@suite.test
+def a_new_history_is_the_one_that_was_told_when_the_restore_is_killed_and_run_again():
+    g = group()
+    g.cluster.kill()
+    node, agent = g.cluster[0], g.agents[0]
+    begun = os.path.join(node.datadir, JOURNAL)
+    told = set()
+    for options, moment in ((['--limit-rate', '100K'], lambda: os.path.exists(begun)), ([], lambda: 'state: changing' in marker_of(node.datadir))):
+        shutil.rmtree(node.datadir, ignore_errors=True)
+        first = processes.Terminal(agent.argv('restore', g.backup, '--datadir', node.datadir, '--yes', '--safe-to-bootstrap', *options))
+        wait_for(lambda: moment() or first.process.poll() is not None, 60, 'the moment', poll_s=0.001)
+        assert processes.end(first.process, signal.SIGKILL) == -signal.SIGKILL, f'the restore had ended: {first.text()}'
+        uuid, token = re.search(r'history +new: (\S+); on the other nodes --history new:(\w+)', first.text()).groups()
+        answer = json.loads(agent.restore(g.backup, node.datadir, '--json', '--safe-to-bootstrap').stdout)
+        assert answer['history'] == {'uuid': uuid, 'token': token}, f'told {uuid} of {token}, then {answer["history"]}'
+        seqno = int(g.position.split(':')[1])
+        assert saved_position(node.datadir) == (uuid, seqno)
+        assert checks.recover(node.datadir)['position'] == f'{uuid}:{seqno}'
+        told.add(token)
+    assert len(told) == 2, 'a restore that was not interrupted has a token of its own'
 
 
 @suite.test

@@ -151,6 +151,22 @@ def each_key_opens_it_and_no_other_does():
 
 
 @suite.test
+def the_plan_of_a_restore_says_which_keys_open_it():
+    s = shared()
+    ids = s.agent.json('info', s.backup)['key_ids'].split(', ')
+    assert len(ids) == 4, ids
+    for kind in ('x25519', 'rsa'):
+        dry = ('--key', s.key(kind), '--dry-run')
+        text = s.restore(*dry, check=True).stdout
+        assert re.search(f'(?m)^keys +{key_id(s.key(kind))} is here; one of {", ".join(ids)} is needed$', text), text
+        assert json.loads(s.restore(*dry, '--json', check=True).stdout)['keys'] == ids
+    plain = backups.take(s.server, repository='plain')['id']
+    dry = {'repository': 'plain', 'backup': plain, 'check': True}
+    assert re.search(r'(?m)^keys +none needed$', s.restore('--dry-run', **dry).stdout)
+    assert json.loads(s.restore('--dry-run', '--json', **dry).stdout)['keys'] == []
+
+
+@suite.test
 def with_a_key_all_of_it_comes_back():
     s = shared()
     assert 'good' in s.agent.cli('verify', s.backup, '--key', s.key('rsa')).stdout

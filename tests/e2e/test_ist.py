@@ -4,6 +4,7 @@
 Three nodes with a gcache of some megabytes: a backup that is in its reach, and the same one when writes have pushed its
 position out.
 """
+import json
 import os
 import re
 import sys
@@ -57,12 +58,22 @@ class Scene:
     def checked(self, node):
         return next(row for row in backups.call(node, 'BACKUP_CHECK', None) if row['check'] == 'ist_window')
 
+    def asking(self, home, datadir, *options):
+        """What a restore says that asks the donor."""
+        argv = self.agents[2].argv('restore', self.backup, '--datadir', datadir, '--yes', '--donor', f'127.0.0.1:{self.donor.port}', *options)
+        return processes.run(argv, env={**os.environ, 'HOME': home}).stdout
+
     def restore(self, home):
         self.wrecked.kill()
         self.wrecked.wipe()
-        argv = self.agents[2].argv('restore', self.backup, '--datadir', self.wrecked.datadir, '--yes', '--donor',
-                                   f'127.0.0.1:{self.donor.port}')
-        return processes.run(argv, env={**os.environ, 'HOME': home}).stdout
+        return self.asking(home, self.wrecked.datadir)
+
+    def planned(self, home):
+        """(text, JSON) of a dry run; nothing is written."""
+        datadir = os.path.join(processes.run_dir(), 'planned')
+        answers = self.asking(home, datadir, '--dry-run'), json.loads(self.asking(home, datadir, '--dry-run', '--json'))
+        assert not os.path.exists(datadir)
+        return answers
 
     def rejoin(self):
         """How the node asks to come back, once the log says it."""
@@ -104,6 +115,9 @@ def possible_and_it_was_ist():
     assert re.search(r'(?m)^IST +possible: \d+ write-sets', s.agents[0].cli('info', s.backup).stdout)
     found = wait_for(lambda: s.checked(s.donor)['result'] == 'OK' and s.checked(s.donor), 30, 'the check to be content')
     assert s.backup in found['detail'] and f'gcache.size {GCACHE_MB} MB' in found['detail'], found
+    before, (text, plan) = s.donor.last_committed() - seqno, s.planned(s.home)
+    assert re.search(r'(?m)^IST +possible: \d+ write-sets .* from n1', text), text
+    assert plan['ist'] == 'yes' and before <= plan['ist_writesets'] <= s.donor.last_committed() - seqno and 'n1' in plan['ist_donors'], plan
     report = s.restore(s.home)
     assert re.search(r'(?m)^IST +possible: \d+ write-sets .* from n1', report), report
     assert s.rejoin() == 'IST', s.wrecked.transfer()
@@ -115,6 +129,8 @@ def possible_and_it_was_ist():
 def a_donor_that_cannot_be_asked_is_told_what_to_ask():
     s = shared()
     wait_for(lambda: len(s.known(s.donor)) == 3, 60, 'the node that came back to be known')
+    text, plan = s.planned(s.strange_home)
+    assert 'could not be asked' in text and 'stranger' in text and (plan['ist'], plan['ist_writesets']) == ('unknown', None), (text, plan)
     report = s.restore(s.strange_home)
     seqno = s.agents[2].json('info', s.backup)['position'].split(':')[1]
     assert f"wsrep_local_cached_downto': possible where it is {seqno} or less" in report, report
@@ -145,6 +161,9 @@ def not_possible_and_it_was_sst():
     say(f'  {found["detail"]}; {found["remedy"]}')
     result = s.agents[0].cli('check', check=False)
     assert re.search(r'(?m)^WARN +ist_window', result.stdout), result.stdout
+    text, plan = s.planned(s.home)
+    assert re.search(r'(?m)^IST +not possible: \d+ write-sets are missing.*gcache.size = \d+M', text), text
+    assert plan['ist'] == 'no' and row['ist_writesets'] <= plan['ist_writesets'] <= s.donor.last_committed() - seqno, plan
     report = s.restore(s.home)
     assert re.search(r'(?m)^IST +not possible: \d+ write-sets are missing.*gcache.size = \d+M', report), report
     assert s.rejoin() == 'SST', s.wrecked.transfer()

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """One backup of a server that keeps its files in many places, restored in every way; what must not be is refused. The source is
 stopped and its files outside the data directory are moved away before anything is restored, as on another host."""
+import contextlib
 import datetime
 import hashlib
 import json
@@ -106,11 +107,35 @@ class Scene:
 shared = Shared(Scene)
 
 
-def restore(backup, target, *options, check=True, yes=True, repository=None, start=False):
-    """The command line without a configuration file, an agent or a server. start: a process, to be killed."""
-    argv = [binary(), 'restore', *([backup] if backup else []), '--repository', repository or shared().agent.repository,
+def command(backup, target, *options, yes=True, repository=None):
+    """The command line without a configuration file, an agent or a server."""
+    return [binary(), 'restore', *([backup] if backup else []), '--repository', repository or shared().agent.repository,
             '--datadir', target, *(['--yes'] if yes else []), '--progress', 'none', *options]
-    return processes.start(argv) if start else processes.run(argv, check=check)
+
+
+def restore(*arguments, check=True, start=False, env=None, **more):
+    """start: a process, to be killed."""
+    argv = command(*arguments, **more)
+    return processes.start(argv, env=env) if start else processes.run(argv, check=check)
+
+
+def planned(*arguments):
+    return json.loads(restore(*arguments, '--dry-run', '--json').stdout)
+
+
+def killed(until, *arguments, env=None):
+    """A restore is killed when it has come that far."""
+    process = restore(*arguments, start=True, env=env)
+    until(process)
+    assert processes.end(process, signal.SIGKILL) == -signal.SIGKILL, 'the restore had ended'
+
+
+def killed_at_mark(number, *arguments):
+    """When it is about to write its marker for that time: it does so before and after it clears old content, and before and after it writes
+    the files."""
+    stall = processes.StallOpen()
+    stall.begin(f'create:{number} {MARKER}.new')
+    killed(lambda process: wait_for(lambda: stall.reached() or process.poll() is not None, 60, 'the marker'), *arguments, env=stall.environment)
 
 
 def refused(status, word, backup, target, *options, **more):
@@ -137,6 +162,11 @@ def snapshot(top):
                     digest = hashlib.sha1(f.read()).hexdigest()
             found[os.path.relpath(path, top)] = (st.st_mode, st.st_size, st.st_mtime_ns if digest else 0, digest)
     return found
+
+
+def files_in(top):
+    """The same of files alone."""
+    return {name: value for name, value in snapshot(top).items() if value[3]}
 
 
 def differing(before, now):
@@ -249,7 +279,7 @@ def a_dry_run_says_all_and_writes_nothing():
                  f'innodb_undo_directory={s.out}.moved/undo', f'innodb_data_home_dir={s.out}.moved/home',
                  f'aria_log_dir_path={s.out}.moved/aria', f'innodb_log_group_home_dir={s.out}.moved/redo', 'keys', 'owner', 'free'):
         assert word in text, f'{word} is not in the plan: {text}'
-    plan = json.loads(restore(s.backup, target, '--dry-run', '--json', '--limit-rate', '1M', *maps).stdout)
+    plan = planned(s.backup, target, '--limit-rate', '1M', *maps)
     info = s.agent.json('info', s.backup)
     assert plan['schema'] == 1 and plan['backup']['id'] == s.backup and plan['server_version'] == series, plan
     assert plan['to']['files'] == info['files'] and plan['to']['bytes'] >= info['read_bytes'], plan
@@ -314,9 +344,7 @@ def a_recovery_finds_its_files_in_other_places_and_below_the_data_directory():
     for where in (new, target + '/sub'):
         below = [f'--map={path}={where}/{name}' for name, path in s.places.items() if name != 'far'] + [f'--map={s.places["far"]}={target}']
         places = {name: f'{where}/{name}' for name in s.places}
-        process = restore(s.backup, target, '--recover', *below, start=True)
-        has(f'{places["redo"]}/galera-backup-recovery/ib_logfile0')(process)
-        assert processes.end(process, signal.SIGKILL) == -signal.SIGKILL, 'the recovery had ended'
+        killed(has(f'{places["redo"]}/galera-backup-recovery/ib_logfile0'), s.backup, target, '--recover', *below)
         assert refuses_to_boot(target, *(f'--{name}={value}' for name, value in Scene.options(places).items())), 'mariadbd started'
         text = restore(s.backup, target, '--recover', *below).stdout
         for name, option in Scene.options(places).items():
@@ -355,6 +383,13 @@ def maps_that_cannot_work_are_refused():
 
 # -- owner, rate
 
+def not_of(owner, top):
+    """{path: (uid, gid)} of what belongs to others; top itself counts."""
+    paths = [top] + [os.path.join(top, name) for name in snapshot(top)]
+    owners = {path: (os.lstat(path).st_uid, os.lstat(path).st_gid) for path in paths}
+    return {path: each for path, each in owners.items() if each != owner}
+
+
 @suite.test
 def everything_gets_the_owner():
     s = shared()
@@ -365,21 +400,37 @@ def everything_gets_the_owner():
     import grp
     import pwd
     uid, gid = pwd.getpwnam('nobody').pw_uid, grp.getgrnam('daemon').gr_gid
-    for top in (target, new):
-        for directory, names, files in os.walk(top):
-            for path in [directory] + [os.path.join(directory, name) for name in names + files]:
-                st = os.lstat(path)
-                assert (st.st_uid, st.st_gid) == (uid, gid), f'{path} belongs to {st.st_uid}:{st.st_gid}'
+    assert not_of((uid, gid), target) == not_of((uid, gid), new) == {}
     refused(USAGE, 'no such user', s.backup, target + '2', '--owner', 'nobody-at-all')
     compare(target, s.expected, Scene.options({name: os.path.join(new, name) for name in s.places}))
     shutil.rmtree(new)
 
 
 @suite.test
+def a_directory_that_a_killed_restore_has_made_belongs_to_whom_its_plan_said():
+    s = shared()
+    if os.geteuid() or processes.run(['id', 'mysql'], check=False).returncode:
+        suite.skip('only root gives files away, and to a user mysql')
+    import pwd
+    mysql = pwd.getpwnam('mysql')
+    target, new = os.path.join(new_target('owned-by-mysql'), 'data'), os.path.join(processes.run_dir(), 'new8')
+    moved = f'--map={s.out}={new}'
+    told = planned(s.backup, target, moved)['to']['owner']
+    assert told.startswith('mysql:'), told
+    killed(has(os.path.join(target, MARKER)), s.backup, target, moved, '--limit-rate', '1M')
+    assert planned(s.backup, target, moved)['to']['owner'] == told
+    restore(s.backup, target, moved)
+    for top in (os.path.dirname(target), new):
+        strange = not_of((mysql.pw_uid, mysql.pw_gid), top)
+        assert strange == {}, f'not of mysql: {strange}'
+        shutil.rmtree(top)
+
+
+@suite.test
 def the_rate_is_held():
     s = shared()
     target = new_target('slow')
-    stored = json.loads(restore(s.backup, target, '--dry-run', '--json', *home(target)).stdout)['from']['read_bytes']
+    stored = planned(s.backup, target, *home(target))['from']['read_bytes']
     begin = time.monotonic()
     restore(s.backup, target, '--limit-rate', str(stored // 3), *home(target))
     took = time.monotonic() - begin
@@ -422,7 +473,7 @@ def old_content_is_kept_or_deleted_and_never_without_being_asked():
     refused(USAGE, 'give --yes', s.backup, target, '--replace', 'delete', *home(target), yes=False)
     refused(USAGE, 'neither keep nor delete', s.backup, target, '--replace', 'overwrite', *home(target))
     refused(USAGE, 'nothing below', s.backup, target, '--replace', 'delete', '--map=/wrong=/right', *home(target))
-    plan = json.loads(restore(s.backup, target, '--dry-run', '--json', '--replace', 'keep', *home(target)).stdout)
+    plan = planned(s.backup, target, '--replace', 'keep', *home(target))
     assert plan['replace']['how'] == 'keep' and plan['replace']['aside'].startswith(target + '.before-'), plan['replace']
     assert aside_of(target) == []
     restore(s.backup, target, '--replace', 'keep', *home(target))
@@ -444,18 +495,22 @@ def old_content_is_kept_or_deleted_and_never_without_being_asked():
     shutil.rmtree(aside)
 
 
+def kept_in(directory):
+    """What --replace=keep has moved aside file by file, by its old name."""
+    return {re.sub(r'\.before-\d{8}T\d{6}Z$', '', name): value for name, value in files_in(directory).items() if '.before-' in name}
+
+
 @suite.test
 def files_outside_that_are_in_the_way_are_replaced_too():
     s = shared()
     target, new = new_target('outside-old'), os.path.join(processes.run_dir(), 'new4')
     moved = f'--map={s.out}={new}'
     restore(s.backup, target, moved)
-    old = snapshot(new)
+    old = files_in(new)
     shutil.rmtree(target)
     refused(REFUSED, f'{new}/.*exists', s.backup, target, moved)
     restore(s.backup, target, moved, '--replace', 'keep')
-    kept = {re.sub(r'\.before-\d{8}T\d{6}Z$', '', name): value for name, value in snapshot(new).items() if '.before-' in name}
-    assert {name: value for name, value in old.items() if value[3]} == kept
+    assert old == kept_in(new)
     restore(s.backup, target, moved, '--replace', 'delete')
     compare(target, s.expected, Scene.options({name: os.path.join(new, name) for name in s.places}))
     shutil.rmtree(new)
@@ -483,6 +538,61 @@ def a_mount_point_keeps_its_old_content_inside():
 
 
 @suite.test
+def what_was_kept_in_a_mount_point_keeps_its_owner():
+    s = shared()
+    target = new_target('mounted-owned')
+    if os.geteuid() or not processes.mount_tmpfs(target, '300m'):
+        suite.skip('nothing can be mounted, or given away, here')
+    root = os.lstat(target).st_uid, os.lstat(target).st_gid
+    old_content(target)
+    restore(s.backup, target, '--replace', 'keep', '--owner', 'nobody:daemon', *home(target))
+    aside, = aside_of(target)
+    assert not_of(root, aside) == {}, 'old content was given away'
+    restore(s.backup, target, '--replace', 'delete', '--owner', 'daemon', *home(target))
+    assert not_of(root, aside) == {} and aside_of(target) == [aside]
+    processes.umount(target)
+
+
+@suite.test
+def a_mount_point_in_the_directory_is_named_and_nothing_goes():
+    s = shared()
+    for where in ('db', 'many/below'):
+        target = new_target('mounted-below-' + os.path.basename(where))
+        old_content(target)
+        inside = os.path.join(target, where)
+        shutil.rmtree(inside, ignore_errors=True)
+        if not processes.mount_tmpfs(inside, '1m'):
+            suite.skip('nothing can be mounted here')
+        with open(os.path.join(inside, 't.ibd'), 'wb') as f:
+            f.write(b'old')
+        for how in ('keep', 'delete'):
+            refused(REFUSED, f'GB4001.*{inside}.*is a mount point', s.backup, target, '--replace', how, *home(target))
+        assert aside_of(target) == []
+        processes.umount(inside)
+        restore(s.backup, target, '--replace', 'delete', *home(target))
+        check(target)
+
+
+@suite.test
+def a_directory_that_a_save_reads_is_not_replaced():
+    s = shared()
+    target, store = new_target('being-saved'), processes.Stall('/data/')
+    restore(s.backup, target, *home(target))
+    repository = processes.new_dir('saves')
+    store.begin()
+    save = processes.start([binary(), 'save', '--datadir', target, '--repository', repository, '--cluster', 'c'], env=store.environment)
+    try:
+        wait_for(lambda: any(name.endswith('.part') for _, _, names in os.walk(repository) for name in names), 20, 'the save to write')
+        for how in ('keep', 'delete'):
+            refused(REFUSED, 'GB4002.*is being read by a galera-backup save', s.backup, target, '--replace', how, *home(target))
+    finally:
+        store.end()
+    assert processes.end(save, 0) == 0, 'the save failed'
+    restore(s.backup, target, '--replace', 'delete', *home(target))
+    check(target)
+
+
+@suite.test
 def the_repository_is_never_cleared():
     s = shared()
     inside = os.path.join(s.agent.repository, 'data')
@@ -493,13 +603,132 @@ def the_repository_is_never_cleared():
     os.rmdir(inside)
 
 
+# -- what comes meanwhile
+
+def asked(target, *options):
+    """A restore that has asked whether it shall."""
+    terminal = processes.Terminal(command(shared().backup, target, *options, yes=False))
+    terminal.wait_for('Restore? [y/N]')
+    return terminal
+
+
+@suite.test
+def one_restore_at_a_time_is_at_work_in_a_directory():
+    s = shared()
+    target = new_target('two-at-once')
+    first = restore(s.backup, target, *slowly(8), *home(target), start=True)
+    has(os.path.join(target, JOURNAL))(first)
+    for backup, *options in ((s.backup,), (s.backup, '--restart'), (s.backup, '--dry-run'), (s.later, '--restart'), (s.later, '--replace', 'delete')):
+        second = restore(backup, target, *options, *home(target), check=False)
+        assert first.poll() is None, 'the first has ended'
+        assert second.returncode == REFUSED and 'GB4002' in second.stderr and 'another galera-backup restore' in second.stderr, f'{options}: {second}'
+    say('  ' + second.stderr.splitlines()[0])
+    assert processes.end(first, 0) == 0, 'the first failed'
+    check(target)
+
+
+def starts_while_it_asks(target, moved, options=None):
+    """Of a server that starts then, after "y", nothing is touched."""
+    s = shared()
+    restore(s.backup, target, *moved)
+    terminal = asked(target, '--replace', 'delete', *moved)
+
+    def answer(server):
+        status, said = terminal.answer('y')
+        assert status == REFUSED and 'GB4002' in said, f'status {status}: {said}'
+        assert MARKER not in os.listdir(target)
+        difference = checks.differences(s.expected, checks.checksums(server.connection()))
+        assert not difference, difference
+        server.restart()
+
+    compare(target, s.expected, options, answer)
+
+
+@suite.test
+def a_server_that_starts_while_the_restore_asks_is_left_alone():
+    target = new_target('asked')
+    starts_while_it_asks(target, home(target))
+
+
+@suite.test
+def a_server_with_files_elsewhere_that_starts_while_the_restore_asks_is_left_alone():
+    s = shared()
+    new = os.path.join(processes.run_dir(), 'new9')
+    starts_while_it_asks(new_target('asked-elsewhere'), [f'--map={s.out}={new}'], Scene.options({name: os.path.join(new, name) for name in s.places}))
+    shutil.rmtree(new)
+
+
+@contextlib.contextmanager
+def nothing_comes_into_the_root_directory():
+    """Of what a data directory holds; what does is removed."""
+    before = set(os.listdir('/'))
+    try:
+        yield
+    finally:
+        came = {'mysql', 'ib_logfile0', 'aria_log_control', 'grastate.dat'} & set(os.listdir('/')) - before
+        for name in came:
+            (os.rmdir if os.path.isdir('/' + name) else os.remove)('/' + name)
+    assert not came, f'{came} came into the root directory'
+
+
+def comes_while_it_asks(top, name, target, *options):
+    """A file that somebody puts there then is not touched, nor is anything else."""
+    terminal = asked(target, *options)
+    path = os.path.join(top, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, 'wb') as f:
+        f.write(b"somebody's")
+    before = snapshot(target), snapshot(top)
+    status, said = terminal.answer('y')
+    assert status == REFUSED and 'GB4001' in said, f'status {status}: {said}'
+    assert differing(before[0], snapshot(target)) == [] and differing(before[1], snapshot(top)) == []
+    os.remove(path)
+
+
+@suite.test
+def what_comes_into_an_empty_directory_while_the_restore_asks_is_left_alone():
+    target = new_target('asked-empty')
+    comes_while_it_asks(target, 'ibdata1', target, *home(target))
+    assert os.listdir(target) == []
+    comes_while_it_asks(target, 'ibdata1', target, *home(target))
+    os.rmdir(target)
+
+
+@suite.test
+def what_comes_to_an_absolute_path_while_the_restore_asks_is_left_alone():
+    s = shared()
+    target, new = processes.new_dir('asked-outside'), os.path.join(processes.run_dir(), 'new10')
+    for name in ('far/far/one.ibd', 'redo/ib_logfile0'):
+        comes_while_it_asks(new, name, target, f'--map={s.out}={new}')
+    shutil.rmtree(new)
+    os.rmdir(target)
+
+
+@suite.test
+def a_directory_that_is_made_while_the_restore_asks_about_files_outside_is_left_alone():
+    s = shared()
+    target, new = new_target('asked-missing'), os.path.join(processes.run_dir(), 'new12')
+    os.makedirs(os.path.join(new, 'home'))
+    with open(os.path.join(new, 'home', 'ibdata1'), 'wb') as f:
+        f.write(b'old')
+    for how in ('keep', 'delete'):
+        with nothing_comes_into_the_root_directory():
+            comes_while_it_asks(target, 'ib_logfile0', target, f'--map={s.out}={new}', '--replace', how)
+        os.rmdir(target)
+    shutil.rmtree(new)
+
+
 # -- interrupted
+
+def slowly(seconds):
+    """The rate of a restore that takes that long."""
+    target = new_target('none')
+    return '--limit-rate', str(int(planned(shared().backup, target, *home(target))['from']['read_bytes'] / seconds))
+
 
 def begin(target, seconds, *options, until=None):
     """A restore that would take that long is killed; True if it was still running."""
-    stored = json.loads(restore(shared().backup, new_target('none'), '--dry-run', '--json', *home(new_target('none'))).stdout)
-    process = restore(shared().backup, target, '--limit-rate', str(int(stored['from']['read_bytes'] / seconds)), *home(target),
-                      *options, start=True)
+    process = restore(shared().backup, target, *slowly(seconds), *home(target), *options, start=True)
     until(process)
     return processes.end(process, signal.SIGKILL) == -signal.SIGKILL
 
@@ -531,7 +760,7 @@ def a_killed_restore_goes_on():
     while wanted() or os.path.exists(target):
         if wanted() and begin(target, 4, until=after(chance.uniform(0.05, 2.5))):
             kills += 1
-            plan = json.loads(restore(s.backup, target, '--dry-run', '--json', *home(target)).stdout)
+            plan = planned(s.backup, target, *home(target))
             assert plan['start'] == ('go_on' if os.path.exists(target) else 'fresh'), plan['start']
             saved.append(plan['done_bytes'] >> 20)
             assert plan['done_bytes'] == 0 or plan['from']['read_bytes'] < plan['to']['bytes'], plan
@@ -593,9 +822,7 @@ def an_unfinished_restore_is_gone_on_with_or_begun_anew():
     shutil.rmtree(s.out)
     # what lies outside is removed with the rest
     new = os.path.join(processes.run_dir(), 'new5')
-    process = restore(s.backup, target, f'--map={s.out}={new}', '--limit-rate', '1M', start=True)
-    has(os.path.join(target, JOURNAL))(process)
-    assert processes.end(process, signal.SIGKILL) == -signal.SIGKILL
+    killed(has(os.path.join(target, JOURNAL)), s.backup, target, f'--map={s.out}={new}', '--limit-rate', '1M')
     assert os.path.exists(os.path.join(new, 'aria', 'aria_log_control'))
     restore(s.backup, target, *home(target), '--restart')
     assert [names for _, _, names in os.walk(new) if names] == [], 'files of the unfinished restore are left'
@@ -605,10 +832,88 @@ def an_unfinished_restore_is_gone_on_with_or_begun_anew():
     with open(os.path.join(target, JOURNAL), 'r+b') as f:
         f.seek(20)
         f.write(b'\xff\xff')
-    plan = json.loads(restore(s.backup, target, '--dry-run', '--json', *home(target)).stdout)
+    plan = planned(s.backup, target, *home(target))
     assert plan['start'] == 'go_on' and plan['done_bytes'] == 0, plan
     restore(s.backup, target, *home(target))
     check(target)
+
+
+class Elsewhere:
+    """A restore with files outside the data directory, killed when nothing is left to be written."""
+
+    def __init__(self, name):
+        s = shared()
+        self.target, self.new = new_target(name), os.path.join(processes.run_dir(), name + '-new')
+        self.moved = f'--map={s.out}={self.new}'
+        self.places = {name: os.path.join(self.new, name) for name in s.places}
+        self.kill(*slowly(4))
+
+    def kill(self, *options):
+        killed_at_mark(2, shared().backup, self.target, self.moved, *options)
+
+    def end(self):
+        restore(shared().backup, self.target, self.moved)
+        compare(self.target, shared().expected, Scene.options(self.places))
+        shutil.rmtree(self.new)
+
+
+@suite.test
+def files_outside_have_other_names_until_the_end():
+    e = Elsewhere('held')
+    files = set(files_in(e.new))
+    named = {name for name in files if not name.endswith('.restoring')}
+    assert named == {'redo/ib_logfile0', 'aria/aria_log_control'}, f'{named} of {files}'
+    assert {'home/ibdata1.restoring', 'undo/undo001.restoring', 'far/far/one.ibd.restoring', 'redo/ib_logfile0.restoring'} <= files, files
+    e.end()
+
+
+@suite.test
+def a_file_outside_that_is_lost_meanwhile_is_written_again():
+    s = shared()
+    e = Elsewhere('lost')
+    plan = planned(s.backup, e.target, e.moved)
+    assert plan['start'] == 'go_on' and plan['done_bytes'] > plan['to']['bytes'] / 2, plan
+    for name in ('home/ibdata1', 'undo/undo001', 'far/far/one.ibd'):
+        os.remove(os.path.join(e.new, name + '.restoring'))
+        e.kill()
+    shutil.rmtree(os.path.join(e.new, 'far'))
+    e.end()
+
+
+@suite.test
+def a_file_outside_that_came_meanwhile_is_left_alone():
+    s = shared()
+    e = Elsewhere('came')
+    for name in ('far/far/one.ibd', 'redo/ib_logfile0'):
+        path, guard = os.path.join(e.new, name), e.new + '.guard'
+        if os.path.exists(path):
+            os.rename(path, guard)
+        with open(path, 'wb') as f:
+            f.write(b"somebody's")
+        before = snapshot(e.new)
+        for options in ([], ['--restart'], ['--dry-run']):
+            refused(REFUSED, f'GB4001.*{path} is there, and the interrupted restore has not made it', s.backup, e.target, e.moved, *options)
+        assert differing(before, snapshot(e.new)) == []
+        os.remove(path)
+        if os.path.exists(guard):
+            os.rename(guard, path)
+    e.end()
+
+
+@suite.test
+def old_files_outside_are_kept_although_there_was_no_data_directory():
+    s = shared()
+    target, new = new_target('kept-outside'), os.path.join(processes.run_dir(), 'new11')
+    moved = f'--map={s.out}={new}'
+    restore(s.backup, target, moved)
+    old = files_in(new)
+    shutil.rmtree(target)
+    with nothing_comes_into_the_root_directory():
+        killed_at_mark(2, s.backup, target, moved, '--replace', 'keep')
+        assert os.path.isdir(os.path.join(target, 'mysql')), 'killed too early'
+        restore(s.backup, target, moved, '--replace', 'keep')
+    assert old == kept_in(new)
+    compare(target, s.expected, Scene.options({name: os.path.join(new, name) for name in s.places}))
 
 
 # -- the accident guard
@@ -674,9 +979,7 @@ def nothing_starts_on_an_unfinished_restore_whose_logs_are_elsewhere():
     refused(REFUSED, 'redo/ib_logfile0.*exists|ib_logfile1 is of another redo log', s.backup, target, moved)
     refused(REFUSED, 'ib_logfile1 is of another redo log', s.backup, target, moved, '--replace', 'keep')
     os.remove(os.path.join(places['redo'], 'ib_logfile1'))
-    process = restore(s.backup, target, moved, '--limit-rate', '1M', '--replace', 'keep', start=True)
-    has(os.path.join(target, JOURNAL))(process)
-    assert processes.end(process, signal.SIGKILL) == -signal.SIGKILL, 'the restore had ended'
+    killed(has(os.path.join(target, JOURNAL)), s.backup, target, moved, '--limit-rate', '1M', '--replace', 'keep')
     before = snapshot(target), snapshot(new)
     for options in (told, told[:-1], [each for each in told if 'aria' not in each]):
         assert refuses_to_boot(target, *options), f'mariadbd started with {options}'
@@ -688,5 +991,49 @@ def nothing_starts_on_an_unfinished_restore_whose_logs_are_elsewhere():
     compare(target, s.expected, Scene.options(places))
     shutil.rmtree(new)
 
+
+def nothing_starts(how, kill):
+    """A restore is killed while it clears old content."""
+    s = shared()
+    target, new = new_target(f'{how}-{kill.__name__}'), os.path.join(processes.run_dir(), f'{how}-{kill.__name__}-new')
+    moved, replace = f'--map={s.out}={new}', ('--replace', how)
+    places = {name: os.path.join(new, name) for name in s.places}
+    restore(s.backup, target, moved)
+    old = snapshot(target), files_in(new)
+    kill(target, s.backup, target, moved, *replace)
+    before = snapshot(target), snapshot(new)
+    assert refuses_to_boot(target, *(f'--{name}={value}' for name, value in Scene.options(places).items())), 'mariadbd started'
+    changed = differing(before[0], snapshot(target)) + differing(before[1], snapshot(new))
+    restore(s.backup, target, moved, *replace)
+    if how == 'keep':
+        aside, = aside_of(target)
+        lost = [each for each in differing(old[0], snapshot(aside)) + differing(old[1], kept_in(new)) if each[1]]
+        assert lost == [], f'old content was lost: {lost[:5]}'
+        shutil.rmtree(aside)
+    compare(target, s.expected, Scene.options(places))
+    assert changed == [], f'a start changed something: {changed[:5]}'
+    shutil.rmtree(new)
+
+
+def amid(target, *arguments):
+    far, mysql = os.path.join(target, 'far'), os.path.join(target, 'mysql')
+    for number in range(20000):  # they go between these two, which takes a while
+        with open(os.path.join(target, f'many.{number}'), 'wb'):
+            pass
+    killed(lambda process: wait_for(lambda: not os.path.exists(far) or process.poll() is not None, 20, 'something to go', poll_s=0), *arguments)
+    assert os.listdir(mysql), 'the clearing had ended'
+
+
+def at_the_end_of(_, *arguments):
+    killed_at_mark(2, *arguments)
+
+
+def right_after(_, *arguments):
+    killed_at_mark(3, *arguments)
+
+
+for each in ('keep', 'delete'):
+    for moment in (amid, at_the_end_of, right_after):
+        suite.add(f'nothing_starts_{moment.__name__}_replace_{each}_of_content_whose_logs_are_elsewhere', nothing_starts, each, moment)
 
 suite.main()

@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import ctypes
 import os
+import pty
 import shutil
 import signal
 import socket
@@ -109,6 +110,36 @@ def end(process, number=signal.SIGTERM, deadline_s=60):
     return status
 
 
+class Terminal:
+    """A process on a terminal of its own, as somebody who sits there sees it. From the main thread only."""
+
+    def __init__(self, argv):
+        self._ours, theirs = pty.openpty()
+        os.set_blocking(self._ours, False)
+        self._said = b''
+        self.process = start(argv, stdout=theirs, stdin=theirs)
+        os.close(theirs)
+
+    def text(self):
+        """All that was said there until now."""
+        with contextlib.suppress(OSError):  # nothing more yet, or it has ended
+            while True:
+                self._said += os.read(self._ours, 4096)
+        return self._said.decode('utf-8', 'replace')
+
+    def wait_for(self, words, deadline_s=60):
+        wait_for(lambda: words in self.text(), deadline_s, f'"{words}" on the terminal', while_true=self._running)
+
+    def _running(self):
+        assert self.process.poll() is None, f'it has ended: {self.text()}'
+
+    def answer(self, line, deadline_s=60):
+        """Types that, and waits for the end; (exit status, all that was said)."""
+        os.write(self._ours, line.encode() + b'\n')
+        wait_for(lambda: self.text() and self.process.poll() is not None, deadline_s, f'the end after "{line}"')
+        return end(self.process), self.text()
+
+
 def descendants(pid):
     """Ids of all processes below pid, children first."""
     children = {}
@@ -181,8 +212,8 @@ class Stall:
 
 
 class StallOpen:
-    """The same for a path: between begin(lines) and end(), of a process with .environment the first that opens for reading or stats such a path, or has
-    created it, waits; a line is "open END", "stat END" or "create END", END the end of the path; "open:3 END": the third
+    """The same for a path: between begin(lines) and end(), of a process with .environment the first that opens for reading, stats or renames such a path, or
+    has created it, waits; a line is "open END", "stat END", "rename END" or "create END", END the end of the path; "open:3 END": the third
     (tests/lib/stall_open.c). also(): the same of more lines; let(): who waits at that line, and whoever comes there, goes on."""
 
     def __init__(self):
