@@ -168,6 +168,8 @@ void mirrors_settle(const struct mirrors *m, struct catchup *catchup, const char
     const char *names[CHOSEN_MAX];
     bool has[CHOSEN_MAX] = {stored};
     struct gb_error ignored = {0};
+    if (!m->chosen->spec[0])
+        return; /* refused before any was chosen */
     name_repositories(m, names);
     for (unsigned i = 0; i < m->count; i++)
         has[i + 1] = stored && mirror_look(m->mirror[i], MIRROR_PUBLISHED, &ignored) > 0;

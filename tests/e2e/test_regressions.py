@@ -600,6 +600,16 @@ def a_table_that_is_away_for_a_moment_is_not_lost():
         backups.hold(s.server, 'PAUSED')
 
 
+@suite.test
+def an_aria_table_that_loses_its_log_before_it_is_read_is_not_damaged():
+    """Pages of a table that is not transactional look otherwise: as those of one that is they would have wrong checksums."""
+    s = shared()
+    with about_to_read(s, 'd.plainer'):
+        s.server.execute('ALTER TABLE d.plainer TRANSACTIONAL=0')
+        backups.hold(s.server, 'PAUSED')
+        s.stall.end()
+
+
 @contextlib.contextmanager
 def read_again(s, path):
     """Of a file that the server does not have open a reader has found a block damaged, and looks at it again ten times in a second."""
