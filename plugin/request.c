@@ -244,7 +244,7 @@ static bool refuse_later(struct json options, struct gb_error *error)
     const char *key, *allowed[2], *hint;
   } later[] = {{"type", {"full", "auto"}, "give \"full\" or \"auto\""},
                {"writer", {"refuse"}, "give \"refuse\""},
-               {"require", {"node", "cluster"}, "give \"node\" or \"cluster\""}};
+               {"require", {"node"}, "give \"node\""}};
   enum json_types type;
   struct json v;
   char text[64];

@@ -60,7 +60,7 @@ static void set_pace(struct backup *b, uint64_t now)
                           .redo_rate = b->redo_rate,
                           .headroom_s = p.redo_headroom_s,
                           .recv_queue = b->galera ? b->node.recv_queue : 0,
-                          .recv_queue_limit = b->options.max_recv_queue};
+                          .recv_queue_limit = b->options.max_recv_queue ? b->options.max_recv_queue : 1}; /* pace.h: 0 is none */
   pressure_costs(&b->pressure, b->sql, now, in.cost);
   enum pace_cause before = b->pace.cause;
   if (!b->paced_us)

@@ -11,6 +11,7 @@
 
 #define CALL_TIMEOUT_S 60u
 #define POLL_US        250000
+#define SYNCED_WAIT_US 60000000u
 
 static volatile sig_atomic_t interrupts;
 
@@ -108,6 +109,28 @@ static bool watch(struct connection *c, const char *id, const struct options *op
     }
 }
 
+/* After Ctrl-C: the node has been told to resync; says when it is Synced again, or what it is instead. */
+static void say_synced(struct connection *c)
+{
+    static const char state[] = "SHOW GLOBAL STATUS LIKE 'wsrep_local_state_comment'";
+    char now[64] = "";
+    for (unsigned us = 0; us < SYNCED_WAIT_US && strcmp(now, "Synced"); us += POLL_US) {
+        MYSQL_RES *rows = NULL;
+        struct gb_error ignored = {0};
+        if (!connection_query(c, state, &rows, NULL, &ignored))
+            return;
+        MYSQL_ROW row = rows ? mysql_fetch_row(rows) : NULL;
+        snprintf(now, sizeof now, "%s", row && row[1] ? row[1] : "");
+        if (rows)
+            mysql_free_result(rows);
+        if (!now[0] || !strcmp(now, "Initialized"))
+            return; /* no Galera */
+        if (strcmp(now, "Synced"))
+            usleep(POLL_US);
+    }
+    fprintf(stderr, "the node is %s\n", now);
+}
+
 int cmd_backup(const struct options *options, struct gb_error *error)
 {
     struct config config;
@@ -127,6 +150,8 @@ int cmd_backup(const struct options *options, struct gb_error *error)
             printf("%s %s\n", id, calls_text(json_array_get(rows, 0), "state"));
         else if (watch(c, id, options, &last, error)) {
             const json_t *row = json_array_get(last, 0);
+            if (interrupts)
+                say_synced(c);
             if (calls_number(row, "error_code")) {
                 error_set(error, error_from_number((unsigned)calls_number(row, "error_code")), "%s: %s", id,
                           calls_text(row, "error"));

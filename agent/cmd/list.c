@@ -78,7 +78,7 @@ static struct verified read_verified(struct repository *r, const struct manifest
     return v;
 }
 
-static json_t *entry(const struct manifest *m, const struct verified *v, const struct ist_donors *donors, const struct kept *kept)
+static json_t *entry(const struct manifest *m, const char *repository, const struct verified *v, const struct ist_donors *donors, const struct kept *kept)
 {
     char started[32], finished[32], verified[32];
     struct ist_prediction ist = predict(donors, m);
@@ -90,6 +90,7 @@ static json_t *entry(const struct manifest *m, const struct verified *v, const s
                      (json_int_t)m->stored_bytes, "position", manifest_position(m), "server_version", m->server_version,
                      "verified", verified_word(v), "comment", m->comment);
     if (o) {
+        json_object_set_new(o, "repositories", json_pack("[s]", repository));
         json_object_set_new(o, "verified_at", v->verified_at ? json_string(text_time(v->verified_at, verified, sizeof verified)) : json_null());
         cmd_ist_json(o, manifest_position(m), &ist);
         add_kept(o, kept, m);
@@ -138,14 +139,17 @@ int cmd_list(const struct options *options, struct gb_error *error)
     struct gb_error absent = {0}, unasked = {0};
     struct ist_donors *donors = calloc(1, sizeof *donors);
     bool by_path = cmd_repository_is_path(options) && !options->config;
+    const char *repository = r->spec.name[0] ? r->spec.name : storage_describe(r->storage);
     MYSQL_RES *failed = by_path ? NULL : failed_runs(options, &connection, &absent);
+    if (!by_path && !failed)
+        fprintf(stderr, "failed runs are not shown: %s\n", absent.what);
     if (donors && !cmd_donors(options, donors, &unasked) && options->donor)
         fprintf(stderr, "%s could not be asked about IST: %s\n", options->donor, unasked.what);
     if (options->json) {
-        json_t *root = json_pack("{s:i, s:[]}", "schema", 1, "backups"), *all = json_object_get(root, "backups");
+        json_t *root = json_pack("{s:i, s:b, s:[]}", "schema", 1, "failed_runs_known", failed != NULL, "backups"), *all = json_object_get(root, "backups");
         for (size_t i = 0; i < count; i++) {
             struct verified verified = read_verified(r, &list[i]);
-            json_array_append_new(all, entry(&list[i], &verified, donors, &kept));
+            json_array_append_new(all, entry(&list[i], repository, &verified, donors, &kept));
         }
         for (MYSQL_ROW row; failed && (row = mysql_fetch_row(failed));)
             json_array_append_new(all, json_pack("{s:s, s:s, s:i, s:s, s:s, s:s}", "id", row[0], "state", row[1], "error_code",
@@ -155,7 +159,7 @@ int cmd_list(const struct options *options, struct gb_error *error)
         putchar('\n');
         json_decref(root);
     } else {
-        printf("%-30s %6s %-5s %8s %8s %8s %-8s %-7s %s\n", "ID", "AGE", "TYPE", "SIZE", "STORED", "DURATION", "VERIFIED",
+        printf("%-30s %6s %-5s %8s %8s %8s %-12s %-8s %-7s %s\n", "ID", "AGE", "TYPE", "SIZE", "STORED", "DURATION", "REPOS", "VERIFIED",
                "IST", "POSITION");
         for (size_t i = 0; i < count; i++) {
             char age[32], size[32], stored[32], duration[32];
@@ -164,16 +168,14 @@ int cmd_list(const struct options *options, struct gb_error *error)
             char position[64] = "-";
             if (seqno)
                 snprintf(position, sizeof position, "%.8s..%s", manifest_position(&list[i]), seqno);
-            printf("%-30s %6s %-5s %8s %8s %8s %-8s %-7s %s\n", list[i].id,
+            printf("%-30s %6s %-5s %8s %8s %8s %-12s %-8s %-7s %s\n", list[i].id,
                    text_duration((uint64_t)(time(NULL) - list[i].finished_at), age, sizeof age), list[i].type,
                    text_bytes(list[i].data_bytes, size, sizeof size), text_bytes(list[i].stored_bytes, stored, sizeof stored),
                    text_duration((uint64_t)(list[i].finished_at - list[i].started_at), duration, sizeof duration),
-                   verified_word(&verified),
+                   repository, verified_word(&verified),
                    seqno ? ist_word(predict(donors, &list[i]).answer) : "-", position);
         }
         print_failed(failed);
-        if (!by_path && !failed)
-            fprintf(stderr, "failed runs are not shown: %s\n", absent.what);
     }
     if (failed)
         mysql_free_result(failed);

@@ -526,6 +526,7 @@ def interrupted_once_it_cancels_and_twice_it_leaves():
         if interrupts == 2:
             process.send_signal(signal.SIGINT)
         code = process.wait(30)
+        assert interrupts == 2 or b'the node is Synced' in process.stderr.read()
         state = backups.state(s.node)['state']
         assert (code, state) == (status, 'cancelled' if interrupts == 1 else 'running'), (interrupts, code, state)
         s.agent.thaw()
