@@ -462,9 +462,11 @@ bool config_load(struct config *config, const char *path, struct gb_error *error
         struct repository_spec *r = section_repository(&p, "default");
         snprintf(r->path, sizeof r->path, "/var/lib/galera-backup");
     }
-    for (unsigned i = 0; i < config->repository_count; i++)
+    for (unsigned i = 0; i < config->repository_count; i++) {
+        memcpy(config->repositories[i].state_dir, config->state_dir, sizeof config->state_dir);
         if (!check_repository(&p, i, error))
             return false;
+    }
     if (!check_secrets(&p, st.st_mode, error))
         return false;
     if (config->cluster[0] && !cluster_name_valid(config->cluster))

@@ -98,7 +98,7 @@ static bool copy_one(struct catchup *c, const json_t *entry)
                  repository_copy(from, to, &m, &request, &outcome, &error);
     }
     if (copied) {
-        runs_note_good(to, cluster, id);
+        runs_note_copied(to, cluster, id);
         if (outcome != COPY_THERE)
             daemon_log(id, "repository %s has got it from %s", to_spec->name, from_spec->name);
         catalog_statement(c->catalog,

@@ -10,10 +10,18 @@ struct errand {
     void (*run)(void *context);
     void *context;
     pthread_t thread;
-    pthread_mutex_t mutex; /* ended */
+    pthread_mutex_t mutex; /* ended, free_context */
     pthread_cond_t changed;
     bool ended;
+    void (*free_context)(void *context); /* nobody waits for it any more */
 };
+
+static void destroy(struct errand *e)
+{
+    pthread_cond_destroy(&e->changed);
+    pthread_mutex_destroy(&e->mutex);
+    free(e);
+}
 
 static void *errand_main(void *argument)
 {
@@ -21,16 +29,14 @@ static void *errand_main(void *argument)
     e->run(e->context);
     pthread_mutex_lock(&e->mutex);
     e->ended = true;
+    void (*free_context)(void *context) = e->free_context;
     pthread_cond_broadcast(&e->changed);
     pthread_mutex_unlock(&e->mutex);
+    if (free_context) {
+        free_context(e->context);
+        destroy(e);
+    }
     return NULL;
-}
-
-static void destroy(struct errand *e)
-{
-    pthread_cond_destroy(&e->changed);
-    pthread_mutex_destroy(&e->mutex);
-    free(e);
 }
 
 struct errand *errand_start(void (*run)(void *context), void *context)
@@ -66,4 +72,19 @@ void errand_end(struct errand *e)
         return;
     pthread_join(e->thread, NULL);
     destroy(e);
+}
+
+void errand_leave(struct errand *e, void (*free_context)(void *context))
+{
+    pthread_mutex_lock(&e->mutex);
+    bool ended = e->ended;
+    if (!ended) {
+        e->free_context = free_context;
+        pthread_detach(e->thread);
+    }
+    pthread_mutex_unlock(&e->mutex);
+    if (ended) {
+        free_context(e->context);
+        errand_end(e);
+    }
 }

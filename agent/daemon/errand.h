@@ -1,7 +1,7 @@
 /*
   Something that asks a repository behind a network, in a thread of its own: the plugin waits a
   second for an answer, the repository may take minutes. Whoever sent it out goes on talking
-  meanwhile, and waits for its end before what it works on goes.
+  meanwhile, and waits for its end before what it works on goes, or leaves it that.
 */
 #ifndef GB_AGENT_DAEMON_ERRAND_H
 #define GB_AGENT_DAEMON_ERRAND_H
@@ -18,5 +18,7 @@ struct errand *errand_start(void (*run)(void *context), void *context);
 bool errand_wait(struct errand *errand, unsigned ms);
 /* Waits for its end, however long, and frees it. NULL is allowed. */
 void errand_end(struct errand *errand);
+/* Waits for nothing: when it ends, or at once if it has, what it works on is freed. */
+void errand_leave(struct errand *errand, void (*free_context)(void *context));
 
 #endif

@@ -360,7 +360,7 @@ static void go_through(struct mirror *m)
             ok = repository_publish(m->backup, &m->manifest, &error);
             if (done(m, MIRROR_PUBLISHED, ok, &error)) {
                 repository_end(m->backup);
-                runs_note_good(m->repository, m->request.writer.cluster, m->manifest.id);
+                runs_note_good(m->repository, m->request.writer.cluster);
                 done(m, MIRROR_KEPT, true, &error);
                 return;
             }

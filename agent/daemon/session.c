@@ -641,7 +641,7 @@ static void run_backup(struct session *s)
     if (failed_begun)
         runs_note_failed(s->repository, s->cluster, s->start.id, &error);
     if (committed) {
-        runs_note_good(s->repository, s->cluster, s->start.id);
+        runs_note_good(s->repository, s->cluster);
         expiry_run(&s->repository->spec, s->cluster, s->start.id, s->catalog, s->stop);
     }
     end_mirrors(s, committed);

@@ -1,5 +1,6 @@
 /* Rows of the SQL catalog; see catalog.h. */
 #include "agent/mariadb/catalog.h"
+#include "agent/daemon/errand.h"
 #include "agent/mariadb/connection.h"
 #include "agent/mariadb/nodes.h"
 #include "agent/mariadb/rows.h"
@@ -29,6 +30,22 @@ struct statement {
     char sql[];
 };
 
+/* What became of backups whose rows say running. A repository may hang, and rows must not wait for it: an errand looks,
+   at its own copy of the configuration, and the thread takes the answer when it is there. */
+struct look {
+    struct errand *errand;
+    struct config config;
+    struct looked *one;
+    size_t count;
+    char unread[GB_ERROR_TEXT_MAX + WIRE_ID_MAX]; /* "": all could be read */
+};
+
+struct looked {
+    char cluster[WIRE_NAME_MAX], id[WIRE_ID_MAX];
+    char *sql; /* what the row becomes; NULL: that is not known yet */
+    char found[GB_ERROR_TEXT_MAX];
+};
+
 struct catalog {
     const struct config *config;
     pthread_t thread;
@@ -42,6 +59,7 @@ struct catalog {
     struct nodes nodes;
     bool absent_told, unknown_told;
     time_t settle_at; /* monotonic_s(); 0: nothing to settle */
+    struct look *look; /* under way; NULL: none */
 };
 
 /* Under mutex. The statement at the head may be under way: only those behind it are looked at. */
@@ -255,17 +273,17 @@ static void add_place(json_t *places, const struct repository_spec *spec, const 
 
 /* FOUND: *m and *verified are those of the first repository that has it, places has all that have it. NOT_FOUND: *error says why it is none.
    UNKNOWN: a repository could not be read. */
-static enum found find_backup(struct catalog *c, const char *cluster, const char *id, struct manifest *m, struct verified *verified,
+static enum found find_backup(struct look *l, const char *cluster, const char *id, struct manifest *m, struct verified *verified,
                               json_t *places, struct gb_error *error)
 {
     enum found found = NOT_FOUND;
     char prefix[WIRE_NAME_MAX + WIRE_ID_MAX + 16];
     bool valid = cluster_name_valid(cluster) && label_valid(id);
     repository_prefix(prefix, sizeof prefix, cluster, id);
-    for (unsigned i = 0; valid && i < c->config->repository_count; i++) {
+    for (unsigned i = 0; valid && i < l->config.repository_count; i++) {
         struct gb_error problem = {0}, unread = {0};
         struct manifest here = {0};
-        const struct repository_spec *spec = &c->config->repositories[i];
+        const struct repository_spec *spec = &l->config.repositories[i];
         struct repository *r = repository_open(spec, &problem);
         bool ok = r && manifest_read(&here, r->storage, prefix, &r->trusted, &problem) &&
                   repository_recipients(r, &here, here.encryption.key_ids, sizeof here.encryption.key_ids, &problem);
@@ -289,9 +307,7 @@ static enum found find_backup(struct catalog *c, const char *cluster, const char
             error_copy(error, &problem);
         else if (problem.code != GB_not_found) {
             found = UNKNOWN;
-            if (!c->unknown_told)
-                fprintf(stderr, "catalog: what became of %s is not known yet: %s\n", id, problem.what);
-            c->unknown_told = true;
+            snprintf(l->unread, sizeof l->unread, "%s is not known yet: %s", id, problem.what);
         }
     }
     if (found == NOT_FOUND && !error->code)
@@ -311,21 +327,18 @@ static void add_found(struct row *s, const struct manifest *m, const struct veri
     free(text);
 }
 
-/* False: to be tried again. *number: the server's error, 0 if it was none. */
-static bool settle_one(struct catalog *c, struct connection *connection, const char *cluster, const char *id,
-                       unsigned *number)
+static void look_at(struct look *l, struct looked *one)
 {
     struct manifest manifest = {0};
     struct verified verified = {0};
     json_t *places = json_array();
-    struct gb_error why = {0}, error = {0};
+    struct gb_error why = {0};
     char a[600], b[300];
-    enum found found = find_backup(c, cluster, id, &manifest, &verified, places, &why);
+    enum found found = find_backup(l, one->cluster, one->id, &manifest, &verified, places, &why);
     struct row *s = found == UNKNOWN ? NULL : calloc(1, sizeof *s);
-    bool ok = s != NULL;
-    if (ok) {
-        row_text(a, sizeof a, cluster);
-        row_text(b, sizeof b, id);
+    if (s) {
+        row_text(a, sizeof a, one->cluster);
+        row_text(b, sizeof b, one->id);
         row_add(s, "UPDATE galera_backup.backups SET as_of = UTC_TIMESTAMP(6), stage = 'DONE', eta_s = 0");
         if (found == FOUND)
             add_found(s, &manifest, &verified, places);
@@ -334,20 +347,45 @@ static bool settle_one(struct catalog *c, struct connection *connection, const c
             row_set_error(s, &why);
         }
         row_add(s, " WHERE cluster = %s AND id = %s AND state = 'running'", a, b);
-        ok = connection_query(connection, s->text, NULL, number, &error);
-        if (ok)
-            fprintf(stderr, "catalog: %s was left as running: %s\n", id, found == FOUND ? "it has succeeded" : why.what);
-        else
-            fprintf(stderr, "catalog: %s\n", error.what);
+        one->sql = strdup(s->text);
+        snprintf(one->found, sizeof one->found, "%s", found == FOUND ? "it has succeeded" : why.what);
     }
     manifest_free(&manifest);
     json_decref(places);
     free(s);
-    return ok;
 }
 
-/* Looks at all of them. *number: the server's error, 0 if it was none. */
-static void settle(struct catalog *c, struct connection *connection, unsigned *number)
+static void look_main(void *context)
+{
+    struct look *l = context;
+    for (size_t i = 0; i < l->count; i++)
+        look_at(l, &l->one[i]);
+}
+
+static void look_free(void *context)
+{
+    struct look *l = context;
+    for (size_t i = 0; i < l->count; i++)
+        free(l->one[i].sql);
+    free(l->one);
+    free(l);
+}
+
+static bool look_add(struct look *l, const char *cluster, const char *id)
+{
+    struct looked *more = realloc(l->one, (l->count + 1) * sizeof *more);
+    if (!more)
+        return false;
+    l->one = more;
+    more += l->count++;
+    memset(more, 0, sizeof *more);
+    snprintf(more->cluster, sizeof more->cluster, "%s", cluster);
+    snprintf(more->id, sizeof more->id, "%s", id);
+    return true;
+}
+
+/* Sends out for all of them. *number: the server's error, 0 if it was none. */
+static void look_begin(struct catalog *c, struct connection *connection, unsigned *number)
 {
     static const char select[] = "SELECT cluster, id FROM galera_backup.backups WHERE state = 'running' AND node = "
                                  "IF(@@wsrep_on, @@wsrep_node_name, @@hostname)";
@@ -361,16 +399,52 @@ static void settle(struct catalog *c, struct connection *connection, unsigned *n
             fprintf(stderr, "catalog: %s\n", error.what);
         return;
     }
-    for (MYSQL_ROW row; !connection_broke(*number) && rows && (row = mysql_fetch_row(rows));) {
-        unsigned failed = 0;
-        if (is_live(c, row[1]) || settle_one(c, connection, row[0], row[1], &failed))
-            continue;
-        *number = failed;
-        if (!failed || worth_retry(failed))
-            c->settle_at = monotonic_s() + SETTLE_RETRY_S;
-    }
+    struct look *l = calloc(1, sizeof *l);
+    bool ok = l != NULL;
+    for (MYSQL_ROW row; ok && rows && (row = mysql_fetch_row(rows));)
+        ok = is_live(c, row[1]) || look_add(l, row[0], row[1]);
     if (rows)
         mysql_free_result(rows);
+    if (ok && l->count) {
+        l->config = *c->config;
+        ok = (l->errand = errand_start(look_main, l)) != NULL;
+        if (ok)
+            c->look = l;
+    }
+    if (!ok)
+        c->settle_at = monotonic_s() + SETTLE_RETRY_S;
+    if (l && !c->look)
+        look_free(l);
+}
+
+/* Writes what it has brought. *number: the server's error, 0 if it was none. */
+static void look_end(struct catalog *c, struct connection *connection, unsigned *number)
+{
+    struct look *l = c->look;
+    bool again = false;
+    errand_end(l->errand);
+    c->look = NULL;
+    if (l->unread[0] && !c->unknown_told)
+        fprintf(stderr, "catalog: what became of %s\n", l->unread);
+    c->unknown_told = c->unknown_told || l->unread[0];
+    for (size_t i = 0; !connection_broke(*number) && i < l->count; i++) {
+        const struct looked *one = &l->one[i];
+        struct gb_error error = {0};
+        unsigned failed = 0;
+        if (is_live(c, one->id))
+            continue;
+        if (one->sql && connection_query(connection, one->sql, NULL, &failed, &error)) {
+            fprintf(stderr, "catalog: %s was left as running: %s\n", one->id, one->found);
+            continue;
+        }
+        if (one->sql)
+            fprintf(stderr, "catalog: %s\n", error.what);
+        *number = failed;
+        again = again || !failed || worth_retry(failed);
+    }
+    if (again && !c->settle_at)
+        c->settle_at = monotonic_s() + SETTLE_RETRY_S;
+    look_free(l);
 }
 
 /* ---- the thread ---- */
@@ -396,15 +470,17 @@ static bool server_gone(struct connection *connection)
     return poll(&p, 1, 0) > 0;
 }
 
-/* Connects where there is no connection, settles what is due, writes this node's row, notices a server that has gone. False: not connected. */
+/* Connects where there is no connection, settles what is due (without waiting for a repository), writes this node's row, notices a server that has gone. False: not connected. */
 static bool keep_connection(struct catalog *c, struct connection **connection, bool settles)
 {
     unsigned number = 0;
     if (!*connection && !(*connection = connect_catalog(c)))
         return false;
     bool gone = server_gone(*connection);
-    if (!gone && settles && c->settle_at && monotonic_s() >= c->settle_at)
-        settle(c, *connection, &number);
+    if (!gone && c->look && errand_wait(c->look->errand, 0))
+        look_end(c, *connection, &number);
+    if (!gone && settles && !connection_broke(number) && !c->look && c->settle_at && monotonic_s() >= c->settle_at)
+        look_begin(c, *connection, &number);
     if (!gone && settles && !connection_broke(number))
         nodes_tick(&c->nodes, *connection, c->config->cluster, &number);
     if (!gone && !connection_broke(number))
@@ -463,6 +539,8 @@ static void *catalog_main(void *argument)
     }
     pthread_mutex_unlock(&c->mutex);
     connection_close(connection);
+    if (c->look)
+        errand_leave(c->look->errand, look_free);
     return NULL;
 }
 

@@ -34,7 +34,7 @@ void catalog_statement(struct catalog *catalog, const char *sql);
 /* From here on the thread stays connected, keeps this node's row (nodes.h), and each time that it has connected it settles the rows of this node that say
    running and have no session. Their end was not seen, or the server was restored from that very backup: what the
    repositories have of it makes the row succeeded, with the manifest's figures, or failed (GB_agent_lost). A row waits
-   while a repository cannot be read. */
+   while a repository cannot be read, and no other row does. */
 void catalog_agent_started(struct catalog *catalog);
 
 #endif

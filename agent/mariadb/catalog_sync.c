@@ -15,6 +15,7 @@ struct source {
     struct repository *repository;
     struct manifest *list; /* newest first */
     size_t count;
+    bool unknown; /* neither backups of the cluster nor its cluster.json: not the repository, or its mount is missing */
 };
 
 struct syncing {
@@ -70,6 +71,9 @@ static bool read_sources(struct syncing *s, const struct repository_spec *const 
         if (!(from->repository = repository_open(specs[i], error)) ||
             !repository_list(from->repository, s->cluster, &from->list, &from->count, count_unread, s, error))
             return false;
+        struct identity identity;
+        struct gb_error why = {0};
+        from->unknown = !from->count && !identity_read(&identity, from->repository->storage, s->cluster, &why) && why.code == GB_not_found;
     }
     return true;
 }
@@ -90,14 +94,18 @@ static const struct source *source_named(const struct syncing *s, const char *na
     return NULL;
 }
 
-/* Where it is: those of our repositories that have it, in the order of the configuration, behind what the row says of others. */
+/* Where it is: those of our repositories that have it, in the order of the configuration, behind what the row says of others and of those of
+   which nothing is known. */
 static json_t *places_of(const struct syncing *s, const char *id)
 {
     json_t *list = json_array(), *entry;
     size_t i;
     json_array_foreach(json_object_get(json_object_get(s->before, id), "repositories"), i, entry)
-        if (!source_named(s, json_string_value(json_object_get(entry, "name"))))
+    {
+        const struct source *from = source_named(s, json_string_value(json_object_get(entry, "name")));
+        if (!from || from->unknown)
             json_array_append(list, entry);
+    }
     for (unsigned k = 0; k < s->sources; k++) {
         const struct manifest *m = find(&s->source[k], id);
         if (m)
@@ -227,8 +235,11 @@ static enum presence look_for(struct syncing *s, const char *id, const json_t *r
         repository_prefix(prefix, sizeof prefix, s->cluster, id);
         if (manifest_exists(from->repository->storage, prefix, &why))
             return THERE; /* damaged, or committed since */
-        struct identity identity; /* without it this is not the repository, or its mount is missing */
-        if (why.code != GB_not_found || !(error_clear(&why), identity_read(&identity, from->repository->storage, s->cluster, &why))) {
+        if (why.code == GB_not_found && from->unknown) {
+            error_clear(&why);
+            error_set(&why, GB_repository_unreachable, "%s has no %s/cluster.json", storage_describe(from->repository->storage), s->cluster);
+        }
+        if (why.code != GB_not_found) {
             error_copy(error, &why);
             return UNKNOWN;
         }

@@ -64,35 +64,51 @@ static bool find_used(struct repository *r, const char *prefix, time_t now, stru
     return true;
 }
 
-static bool decide(struct repository *r, const char *cluster, const struct manifest *manifests, size_t manifest_count, time_t now,
-                   bool look_at_locks, struct retention_backup **list, size_t *count, struct gb_error *error)
+struct deciding {
+    struct repository *repository;
+    const char *cluster;
+    time_t now;
+    bool look_at_locks;
+    struct retention_backup *list;
+    size_t count;
+};
+
+static bool add_one(void *context, const struct manifest *m, struct gb_error *error)
 {
-    bool ok = true;
-    *count = 0;
-    *list = calloc(manifest_count + 1, sizeof **list);
-    if (!*list)
+    struct deciding *d = context;
+    struct repository *r = d->repository;
+    char prefix[NAME_SIZE - 32];
+    if (strcmp(m->cluster, d->cluster))
+        return true;
+    struct retention_backup *b = realloc(d->list, (d->count + 1) * sizeof *b);
+    if (!b)
         return error_set(error, GB_internal, "no memory for the list");
-    for (size_t i = 0; ok && i < manifest_count; i++) {
-        const struct manifest *m = &manifests[i];
-        char prefix[NAME_SIZE - 32];
-        if (strcmp(m->cluster, cluster))
-            continue;
-        struct retention_backup *b = &(*list)[(*count)++];
-        snprintf(b->id, sizeof b->id, "%s", m->id);
-        b->started_at = m->started_at;
-        b->finished_at = m->finished_at;
-        b->save = manifest_is_save(m);
-        repository_prefix(prefix, sizeof prefix, cluster, m->id);
-        ok = hold_read(r->storage, prefix, &b->hold_until, error) && read_check(r, cluster, m->id, &b->verified, error) &&
-             (!look_at_locks || find_used(r, prefix, now, b, error));
-    }
-    return ok && (retention_decide(&r->spec.keep, *list, *count, now) || error_set(error, GB_internal, "no memory for the decision"));
+    d->list = b;
+    b += d->count++;
+    *b = (struct retention_backup){.started_at = m->started_at, .finished_at = m->finished_at, .save = manifest_is_save(m)};
+    snprintf(b->id, sizeof b->id, "%s", m->id);
+    repository_prefix(prefix, sizeof prefix, d->cluster, m->id);
+    return hold_read(r->storage, prefix, &b->hold_until, error) && read_check(r, d->cluster, m->id, &b->verified, error) &&
+           (!d->look_at_locks || find_used(r, prefix, d->now, b, error));
+}
+
+/* What it has added becomes the caller's. */
+static bool decide(struct deciding *d, bool ok, struct retention_backup **list, size_t *count, struct gb_error *error)
+{
+    *list = d->list;
+    *count = d->count;
+    return ok && (retention_decide(&d->repository->spec.keep, d->list, d->count, d->now) ||
+                  error_set(error, GB_internal, "no memory for the decision"));
 }
 
 bool expire_decide(struct repository *r, const char *cluster, const struct manifest *manifests, size_t manifest_count, time_t now,
                    struct retention_backup **list, size_t *count, struct gb_error *error)
 {
-    return decide(r, cluster, manifests, manifest_count, now, false, list, count, error);
+    struct deciding d = {.repository = r, .cluster = cluster, .now = now};
+    bool ok = true;
+    for (size_t i = 0; ok && i < manifest_count; i++)
+        ok = add_one(&d, &manifests[i], error);
+    return decide(&d, ok, list, count, error);
 }
 
 /* ---- what keeps it from going on ---- */
@@ -197,10 +213,8 @@ static void remove_all(struct repository *r, const struct expire_request *q, str
 bool expire_run(struct repository *r, const struct expire_request *q, struct expire_result *result, struct gb_error *error)
 {
     char name[NAME_SIZE];
-    struct manifest *manifests = NULL;
-    size_t manifest_count = 0;
+    struct deciding d = {.repository = r, .cluster = q->cluster, .now = time(NULL), .look_at_locks = true};
     struct storage_lock *lock = NULL;
-    time_t now = time(NULL);
     unsigned collected;
     memset(result, 0, sizeof *result);
     if (!cluster_name_valid(q->cluster))
@@ -208,8 +222,8 @@ bool expire_run(struct repository *r, const struct expire_request *q, struct exp
     snprintf(name, sizeof name, "%s/locks/expire", q->cluster);
     if (!q->dry_run && !(lock = storage_lock(r->storage, name, error)))
         return false;
-    bool ok = repository_list(r, q->cluster, &manifests, &manifest_count, warn, NULL, error) &&
-              decide(r, q->cluster, manifests, manifest_count, now, true, &result->list, &result->count, error);
+    bool ok = repository_each(r, q->cluster, add_one, warn, &d, error);
+    ok = decide(&d, ok, &result->list, &result->count, error);
     result->gone = calloc(result->count + 1, sizeof *result->gone);
     ok = ok && (result->gone || error_set(error, GB_internal, "no memory for the list"));
     for (size_t i = 0; ok && i < result->count; i++)
@@ -224,9 +238,6 @@ bool expire_run(struct repository *r, const struct expire_request *q, struct exp
         ok = ok && !error->code && repository_collect(r, q->cluster, &collected, error) && runs_expire_end(r, q->cluster, error);
     }
     storage_unlock(lock);
-    for (size_t i = 0; i < manifest_count; i++)
-        manifest_free(&manifests[i]);
-    free(manifests);
     return ok;
 }
 

@@ -180,6 +180,8 @@ bool identity_admit(struct repository *r, const struct identity_writer *w, struc
     }
     if (uuid_known) /* who has none is let in, and says nothing of who will come with one */
         remembered_add(w->state_dir, i.uuid, w->cluster);
+    if (!repository_is_remote(&r->spec))
+        remembered_add_place(w->state_dir, r->spec.path, w->cluster);
     return true;
 }
 

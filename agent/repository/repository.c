@@ -2,6 +2,7 @@
 #include "agent/repository/repository.h"
 #include "agent/hex.h"
 #include "agent/repository/keys.h"
+#include "agent/repository/remembered.h"
 #include "agent/repository/runs.h"
 #include "agent/repository/verified.h"
 #include "agent/utc.h"
@@ -89,7 +90,8 @@ struct repository *repository_open(const struct repository_spec *spec, struct gb
     }
     r->spec = *spec;
     if (!strcmp(spec->type, REPOSITORY_DIRECTORY))
-        r->storage = storage_open_directory(spec->path, spec->min_free_percent, error);
+        r->storage = remembered_check_place(spec->state_dir, spec->path, error) ? storage_open_directory(spec->path, spec->min_free_percent, error)
+                                                                                  : NULL;
     else if (!strcmp(spec->type, REPOSITORY_S3))
         r->storage = storage_open_s3(&spec->s3, &spec->remote, error);
     else if (!strcmp(spec->type, REPOSITORY_SWIFT))
@@ -138,16 +140,157 @@ static bool take_name(void *context, const char *name, bool directory)
     return true;
 }
 
-static int newest_first(const void *a, const void *b)
-{
-    return strcmp(((const struct manifest *)b)->id, ((const struct manifest *)a)->id);
-}
-
 static bool list_names(struct repository *r, const char *prefix, struct names *n, struct gb_error *error)
 {
     return storage_list(r->storage, prefix, take_name, n, error) &&
            (!n->no_memory || error_set(error, GB_internal, "no memory for the list"));
 }
+
+struct label {
+    char cluster[WIRE_NAME_MAX], id[WIRE_ID_MAX];
+};
+
+static int newest_first(const void *a, const void *b)
+{
+    return strcmp(((const struct label *)b)->id, ((const struct label *)a)->id);
+}
+
+static bool add_labels(struct repository *r, const char *cluster, struct label **all, size_t *count, struct gb_error *error)
+{
+    char prefix[1024];
+    struct names labels = {.directories = true};
+    repository_prefix(prefix, sizeof prefix, cluster, "");
+    bool ok = list_names(r, prefix, &labels, error);
+    struct label *more = ok ? realloc(*all, (*count + labels.count + 1) * sizeof *more) : NULL;
+    if (ok && !more)
+        ok = error_set(error, GB_internal, "no memory for the list");
+    if (more)
+        *all = more;
+    for (size_t i = 0; ok && i < labels.count; i++)
+        if (label_valid(labels.name[i])) {
+            snprintf(more[*count].cluster, sizeof more->cluster, "%s", cluster);
+            snprintf(more[(*count)++].id, sizeof more->id, "%s", labels.name[i]);
+        }
+    free(labels.name);
+    return ok;
+}
+
+/* All labels of a cluster or (NULL) of all clusters, newest first, whatever stands under them. *all is to be freed in any case. */
+static bool list_labels(struct repository *r, const char *cluster, struct label **all, size_t *count, struct gb_error *error)
+{
+    struct names clusters = {.directories = true};
+    bool ok = true;
+    if (cluster)
+        ok = add_labels(r, cluster, all, count, error);
+    else {
+        ok = list_names(r, "", &clusters, error);
+        for (size_t i = 0; ok && i < clusters.count; i++)
+            if (cluster_name_valid(clusters.name[i]))
+                ok = add_labels(r, clusters.name[i], all, count, error);
+    }
+    free(clusters.name);
+    if (*count)
+        qsort(*all, *count, sizeof **all, newest_first);
+    return ok;
+}
+
+struct visitor {
+    bool (*visit)(void *context, struct manifest *m, struct gb_error *error);
+    bool (*unread)(void *context, const struct label *label, const struct gb_error *why, struct gb_error *error); /* there, and can't be used */
+    void *context;
+};
+
+/* Newest first, one in memory at a time: a manifest is large. */
+static bool each(struct repository *r, const char *cluster, const struct visitor *v, struct gb_error *error)
+{
+    char prefix[1024];
+    struct label *label = NULL;
+    size_t count = 0;
+    struct manifest *m = malloc(sizeof *m);
+    bool ok = (m || error_set(error, GB_internal, "no memory for the list")) && list_labels(r, cluster, &label, &count, error);
+    for (size_t i = 0; ok && i < count; i++) {
+        struct gb_error problem = {0};
+        repository_prefix(prefix, sizeof prefix, label[i].cluster, label[i].id);
+        if (manifest_read(m, r->storage, prefix, &r->trusted, &problem)) {
+            ok = v->visit(v->context, m, error);
+            manifest_free(m);
+        } else if (storage_is_away(&problem)) {
+            error_copy(error, &problem);
+            ok = false;
+        } else if (problem.code != GB_not_found)
+            ok = v->unread(v->context, &label[i], &problem, error);
+    }
+    free(label);
+    free(m);
+    return ok;
+}
+
+/* A visit of who is told of the unread by their message. */
+struct told {
+    bool (*visit)(void *context, const struct manifest *m, struct gb_error *error);
+    void (*warn)(void *context, const char *text);
+    void *context;
+};
+
+static bool visit_told(void *context, struct manifest *m, struct gb_error *error)
+{
+    const struct told *t = context;
+    return t->visit(t->context, m, error);
+}
+
+static bool warn_told(void *context, const struct label *label, const struct gb_error *why, struct gb_error *error)
+{
+    const struct told *t = context;
+    (void)label;
+    (void)error;
+    if (t->warn)
+        t->warn(t->context, why->what);
+    return true;
+}
+
+bool repository_each(struct repository *r, const char *cluster, bool (*visit)(void *context, const struct manifest *m, struct gb_error *error),
+                     void (*warn)(void *context, const char *text), void *context, struct gb_error *error)
+{
+    struct told t = {visit, warn, context};
+    struct visitor v = {visit_told, warn_told, &t};
+    return each(r, cluster, &v, error);
+}
+
+struct collected {
+    struct told told; /* first: warn_told() */
+    struct manifest *list;
+    size_t count;
+};
+
+static bool collect(void *context, struct manifest *m, struct gb_error *error)
+{
+    struct collected *c = context;
+    struct manifest *more = realloc(c->list, (c->count + 1) * sizeof *more);
+    if (!more)
+        return error_set(error, GB_internal, "no memory for the list");
+    c->list = more;
+    more[c->count++] = *m;
+    m->objects = NULL;
+    return true;
+}
+
+bool repository_list(struct repository *r, const char *cluster, struct manifest **list, size_t *count,
+                     void (*warn)(void *context, const char *text), void *context, struct gb_error *error)
+{
+    struct collected c = {.told = {.warn = warn, .context = context}};
+    struct visitor v = {collect, warn_told, &c};
+    bool ok = each(r, cluster, &v, error);
+    *list = c.list;
+    *count = c.count;
+    return ok;
+}
+
+/* What one is found by. */
+struct listed {
+    char cluster[WIRE_NAME_MAX], id[WIRE_ID_MAX];
+    bool save;
+    time_t finished_at;
+};
 
 /* A backup.json that is there and can't be used. */
 struct unread {
@@ -156,96 +299,46 @@ struct unread {
 };
 
 struct listing {
-    struct manifest *list;
+    struct listed *list;
     size_t count;
     struct unread *unread;
     size_t unread_count;
 };
 
-static void listing_free(struct listing *l)
+static bool add_listed(void *context, struct manifest *m, struct gb_error *error)
 {
-    for (size_t i = 0; i < l->count; i++)
-        manifest_free(&l->list[i]);
-    free(l->list);
-    free(l->unread);
+    struct listing *l = context;
+    struct listed *more = realloc(l->list, (l->count + 1) * sizeof *more);
+    if (!more)
+        return error_set(error, GB_internal, "no memory for the list");
+    l->list = more;
+    more += l->count++;
+    *more = (struct listed){.save = manifest_is_save(m), .finished_at = m->finished_at};
+    snprintf(more->cluster, sizeof more->cluster, "%s", m->cluster);
+    snprintf(more->id, sizeof more->id, "%s", m->id);
+    return true;
 }
 
-static bool add_unread(struct listing *l, const char *cluster, const char *id, const struct gb_error *why,
-                       struct gb_error *error)
+static bool add_unread(void *context, const struct label *label, const struct gb_error *why, struct gb_error *error)
 {
+    struct listing *l = context;
     struct unread *more = realloc(l->unread, (l->unread_count + 1) * sizeof *more);
     if (!more)
         return error_set(error, GB_internal, "no memory for the list");
     l->unread = more;
     more += l->unread_count++;
-    snprintf(more->cluster, sizeof more->cluster, "%s", cluster);
-    snprintf(more->id, sizeof more->id, "%s", id);
+    snprintf(more->cluster, sizeof more->cluster, "%s", label->cluster);
+    snprintf(more->id, sizeof more->id, "%s", label->id);
     more->why = *why;
     return true;
-}
-
-static bool list_cluster(struct repository *r, const char *cluster, struct listing *l, struct gb_error *error)
-{
-    char prefix[1024];
-    struct names labels = {.directories = true};
-    repository_prefix(prefix, sizeof prefix, cluster, "");
-    bool ok = list_names(r, prefix, &labels, error);
-    for (size_t i = 0; ok && i < labels.count; i++) {
-        if (!label_valid(labels.name[i]))
-            continue;
-        struct gb_error problem = {0};
-        struct manifest *more = realloc(l->list, (l->count + 1) * sizeof *more);
-        if (!more) {
-            ok = error_set(error, GB_internal, "no memory for the list");
-            break;
-        }
-        l->list = more;
-        repository_prefix(prefix, sizeof prefix, cluster, labels.name[i]);
-        if (manifest_read(&more[l->count], r->storage, prefix, &r->trusted, &problem))
-            l->count++;
-        else if (storage_is_away(&problem)) {
-            error_copy(error, &problem);
-            ok = false;
-        } else if (problem.code != GB_not_found)
-            ok = add_unread(l, cluster, labels.name[i], &problem, error);
-    }
-    free(labels.name);
-    return ok;
 }
 
 /* All backups of a cluster or (NULL) of all clusters, newest first. To be freed in any case. */
 static bool list_all(struct repository *r, const char *cluster, struct listing *l, struct gb_error *error)
 {
-    struct names clusters = {.directories = true};
-    bool ok = true;
+    struct visitor v = {add_listed, add_unread, l};
     memset(l, 0, sizeof *l);
-    if (cluster)
-        ok = list_cluster(r, cluster, l, error);
-    else {
-        ok = list_names(r, "", &clusters, error);
-        for (size_t i = 0; ok && i < clusters.count; i++)
-            if (cluster_name_valid(clusters.name[i]))
-                ok = list_cluster(r, clusters.name[i], l, error);
-    }
-    free(clusters.name);
-    if (l->count)
-        qsort(l->list, l->count, sizeof *l->list, newest_first);
-    return ok;
-}
-
-bool repository_list(struct repository *r, const char *cluster, struct manifest **list, size_t *count,
-                     void (*warn)(void *context, const char *text), void *context, struct gb_error *error)
-{
-    struct listing l;
-    bool ok = list_all(r, cluster, &l, error);
-    for (size_t i = 0; warn && i < l.unread_count; i++)
-        warn(context, l.unread[i].why.what);
-    *list = l.list;
-    *count = l.count;
-    l.list = NULL;
-    l.count = 0;
-    listing_free(&l);
-    return ok;
+    return each(r, cluster, &v, error);
 }
 
 static bool add_cluster(char *text, size_t size, const char *first, const char *name)
@@ -302,9 +395,7 @@ static void leave_out_saves(struct listing *l)
 {
     size_t kept = 0;
     for (size_t i = 0; i < l->count; i++)
-        if (manifest_is_save(&l->list[i]) || label_is_save(l->list[i].id))
-            manifest_free(&l->list[i]);
-        else
+        if (!l->list[i].save && !label_is_save(l->list[i].id))
             l->list[kept++] = l->list[i];
     l->count = kept;
     kept = 0;
@@ -322,18 +413,18 @@ static bool none_found(const struct repository *r, const char *cluster, const st
         snprintf(in, sizeof in, " of cluster %s", cluster);
     if (!l->count)
         return error_set(error, GB_not_found, "there is no backup%s in %s", in, storage_describe(r->storage));
-    const struct manifest *oldest = &l->list[l->count - 1];
+    const struct listed *oldest = &l->list[l->count - 1];
     error_set(error, GB_not_found, "no backup%s in %s had finished at %s", in, storage_describe(r->storage), utc_text(when, then));
     error_hint(error, "the oldest, %s, finished at %s", oldest->id, utc_text(oldest->finished_at, then));
     return false;
 }
 
 /* The first of the list that had finished at `when` (0: any) or, of an earlier time, the last to finish. NULL: none. */
-static struct manifest *newest_of(const struct listing *l, time_t when)
+static struct listed *newest_of(const struct listing *l, time_t when)
 {
-    struct manifest *newest = NULL;
+    struct listed *newest = NULL;
     for (size_t i = 0; i < l->count; i++) {
-        struct manifest *m = &l->list[i];
+        struct listed *m = &l->list[i];
         if ((!when || m->finished_at <= when) && (!newest || (when && m->finished_at > newest->finished_at)))
             newest = m;
     }
@@ -341,7 +432,7 @@ static struct manifest *newest_of(const struct listing *l, time_t when)
 }
 
 /* Whether a verification has found damage in it, and nothing has been found right since. What can't be read is no such word. */
-static bool was_found_damaged(struct repository *r, const struct manifest *m, bool latest, struct gb_error *error)
+static bool was_found_damaged(struct repository *r, const struct listed *m, bool latest, struct gb_error *error)
 {
     struct verified *v = malloc(sizeof *v);
     struct gb_error why = {0};
@@ -371,10 +462,9 @@ static bool find_newest(struct repository *r, const char *cluster, struct listin
     leave_out_saves(l);
     if (!cluster && !check_one_cluster(r, l, error))
         return false;
-    struct manifest *newest;
+    struct listed *newest;
     size_t damaged = 0;
     while ((newest = newest_of(l, when)) && sound && was_found_damaged(r, newest, !when, error)) {
-        manifest_free(newest);
         memmove(newest, newest + 1, (size_t)(l->list + l->count - (newest + 1)) * sizeof *newest);
         l->count--;
         damaged++;
@@ -442,13 +532,15 @@ static bool find_label(const struct repository *r, const struct listing *l, cons
     return !unread;
 }
 
-static bool take_manifest(struct listing *l, bool found, size_t at, struct manifest *manifest)
+static bool take_manifest(struct repository *r, struct listing *l, bool found, size_t at, struct manifest *manifest, struct gb_error *error)
 {
+    char prefix[1024];
     if (found) {
-        *manifest = l->list[at];
-        l->list[at].objects = NULL;
+        repository_prefix(prefix, sizeof prefix, l->list[at].cluster, l->list[at].id);
+        found = manifest_read(manifest, r->storage, prefix, &r->trusted, error);
     }
-    listing_free(l);
+    free(l->list);
+    free(l->unread);
     return found;
 }
 
@@ -459,7 +551,7 @@ bool repository_find(struct repository *r, const char *cluster, const char *id,
     size_t at = 0;
     bool ok = list_all(r, cluster, &l, error) &&
               (strcmp(id, "latest") ? find_label(r, &l, id, &at, error) : find_newest(r, cluster, &l, 0, true, &at, error));
-    return take_manifest(&l, ok, at, manifest);
+    return take_manifest(r, &l, ok, at, manifest, error);
 }
 
 bool repository_find_newest(struct repository *r, const char *cluster, struct manifest *manifest, struct gb_error *error)
@@ -467,7 +559,7 @@ bool repository_find_newest(struct repository *r, const char *cluster, struct ma
     struct listing l;
     size_t at = 0;
     bool ok = list_all(r, cluster, &l, error) && find_newest(r, cluster, &l, 0, false, &at, error);
-    return take_manifest(&l, ok, at, manifest);
+    return take_manifest(r, &l, ok, at, manifest, error);
 }
 
 bool repository_find_as_of(struct repository *r, const char *cluster, time_t when, struct manifest *manifest,
@@ -476,7 +568,7 @@ bool repository_find_as_of(struct repository *r, const char *cluster, time_t whe
     struct listing l;
     size_t at = 0;
     bool ok = list_all(r, cluster, &l, error) && find_newest(r, cluster, &l, when, true, &at, error);
-    return take_manifest(&l, ok, at, manifest);
+    return take_manifest(r, &l, ok, at, manifest, error);
 }
 
 bool repository_collect(struct repository *r, const char *cluster, unsigned *removed, struct gb_error *error)

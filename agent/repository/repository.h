@@ -26,6 +26,7 @@ struct repository_spec { /* one [repository:NAME] section; strings owned by the 
     char name[64];
     char type[16];   /* REPOSITORY_DIRECTORY, REPOSITORY_S3, REPOSITORY_SWIFT */
     char path[WIRE_PATH_MAX]; /* of a directory */
+    char state_dir[WIRE_PATH_MAX]; /* of the agent whose configuration names it: what it remembers of the path; "": nothing */
     struct bucket_options remote; /* of an object store */
     struct s3_options s3;
     struct swift_options swift;
@@ -51,7 +52,8 @@ const char *repository_bucket(const struct repository_spec *spec);
 /* Whether both are the same place, as far as that can be seen: one directory, or one prefix of one bucket. */
 bool repository_is_same(const struct repository_spec *a, const struct repository_spec *b);
 
-/* Errors: of the storage; GB_bad_key of trusted signers. */
+/* A directory is made if it is missing, its parent is there and the agent does not remember that it was there (remembered.h).
+   Errors: of the storage; GB_repository_unreachable; GB_bad_key of trusted signers. */
 struct repository *repository_open(const struct repository_spec *spec, struct gb_error *error);
 void repository_close(struct repository *repository);
 
@@ -66,6 +68,10 @@ void repository_prefix(char *out, size_t size, const char *cluster, const char *
 /* Manifests of all backups, newest first, of one cluster or of all (NULL). Damaged manifests are skipped and
    named through warn (may be NULL). *list is malloc'ed; free each with manifest_free(), then the array. */
 bool repository_list(struct repository *repository, const char *cluster, struct manifest **list, size_t *count,
+                     void (*warn)(void *context, const char *text), void *context, struct gb_error *error);
+/* The same one after another: a manifest takes more than 160 KB, and *manifest is the visitor's for the call. False of a visitor ends it. */
+bool repository_each(struct repository *repository, const char *cluster,
+                     bool (*visit)(void *context, const struct manifest *manifest, struct gb_error *error),
                      void (*warn)(void *context, const char *text), void *context, struct gb_error *error);
 /* id: a label, "latest", or a prefix that fits just one label. "latest" is never a save, nor a backup that a verification has found
    damaged. What is newer than the latest and damaged is named on stderr.

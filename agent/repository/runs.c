@@ -71,18 +71,22 @@ static bool read_record(struct repository *r, const char *cluster, struct failed
     return true;
 }
 
-void runs_note_good(struct repository *r, const char *cluster, const char *id)
+void runs_note_good(struct repository *r, const char *cluster)
 {
     char name[NAME_SIZE];
     struct gb_error problem = {0};
-    struct failed_run failed;
-    /* Ids are of one length up to their type, and begin with the time. */
-    if (read_record(r, cluster, &failed, &problem) && failed.id[0] && label_valid(failed.id) && strcmp(failed.id, id) > 0)
-        return;
-    error_clear(&problem);
     object_name(cluster, "failed.json", name);
     if (!storage_remove(r->storage, name, &problem))
         fprintf(stderr, "galera-backup: warning: nothing expires before the next backup: %s\n", problem.what);
+}
+
+void runs_note_copied(struct repository *r, const char *cluster, const char *id)
+{
+    struct failed_run failed;
+    struct gb_error problem = {0};
+    /* Ids are of one length up to their type, and begin with the time. */
+    if (!read_record(r, cluster, &failed, &problem) || !label_valid(failed.id) || strcmp(failed.id, id) <= 0)
+        runs_note_good(r, cluster);
 }
 
 /* ---- what is being removed ---- */

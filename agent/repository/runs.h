@@ -23,9 +23,11 @@ void runs_note_left_over(struct repository *repository, const char *cluster, con
    Errors: the store's. */
 bool runs_left_over(struct repository *repository, const char *cluster, const char *label, bool *is, struct gb_error *error);
 
-/* After a commit, or when a backup that it lacked was copied into it: what failed before that one is over. What can't be removed
-   is named on stderr. */
-void runs_note_good(struct repository *repository, const char *cluster, const char *id);
+/* After a commit: what failed before it is over, also if a clock that was wrong has given it a later name. What can't be removed is named
+   on stderr. */
+void runs_note_good(struct repository *repository, const char *cluster);
+/* When a backup that it lacked was copied into it: what failed before that one is over. */
+void runs_note_copied(struct repository *repository, const char *cluster, const char *id);
 
 /* Before those of the list that are not to be kept are removed; and when nothing is left of any of them. Errors: the store's. */
 bool runs_expire_begin(struct repository *repository, const char *cluster, const struct retention_backup *list, size_t count,

@@ -212,6 +212,30 @@ def what_cant_be_read_is_left_as_it_is():
 
 
 @suite.test
+def a_directory_that_is_away_has_lost_nothing():
+    """There is nothing where it was, or the empty directory that a file system was mounted on."""
+    s = shared()
+    memory = os.path.join(s.agent.agent_options['state-dir'], 'repositories.json')
+    for empty, remembered in ((False, True), (False, False), (True, True)):
+        os.rename(s.paths['default'], s.paths['default'] + '.away')
+        if empty:
+            os.mkdir(s.paths['default'])
+        if not remembered:
+            os.rename(memory, memory + '.away')
+        try:
+            result = s.agent.cli('catalog', 'sync', check=False)
+            assert result.returncode, result
+            s.is_right()
+        finally:
+            if not remembered:
+                os.rename(memory + '.away', memory)
+            if os.path.isdir(s.paths['default']):
+                os.rmdir(s.paths['default'])
+            os.rename(s.paths['default'] + '.away', s.paths['default'])
+    s.is_idle()
+
+
+@suite.test
 def exported_as_csv_and_json():
     s = shared()
     rows = s.agent.json('catalog', 'export')['backups']

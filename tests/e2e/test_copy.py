@@ -14,11 +14,12 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..
 from gbtest import backups, oracle, processes, restored  # noqa: E402
 from gbtest.agent import Agent, binary  # noqa: E402
 from gbtest.server import Server  # noqa: E402
+from gbtest.store_proxy import StoreProxy  # noqa: E402
 from gbtest.suite import LONG, Shared, Suite  # noqa: E402
 from gbtest.swift import Swift  # noqa: E402
 from gbtest.waiting import wait_for  # noqa: E402
 
-USAGE, CANCELLED, UNREACHABLE, NO_SPACE, KEY, CORRUPT, UNKNOWN = 2, 7, 8, 9, 10, 13, 3
+USAGE, CANCELLED, UNREACHABLE, NO_SPACE, KEY, CORRUPT, UNKNOWN, STORE_FAILED = 2, 7, 8, 9, 10, 13, 3, 6
 WORD = 'what nobody may read'
 ANOTHER = '5c3f1a2b-c6d1-11f0-9f3a-0242ac110002'
 
@@ -34,6 +35,7 @@ class Scene:
         for name in ('mine', 'other', 'sign'):
             processes.run([binary(), 'key', 'generate', self.key(name), '--kind', 'ed25519' if name == 'sign' else 'x25519'])
         self.swift = Swift('store').start().make_bucket()
+        self.proxy = StoreProxy(self.swift)
         self.server = Server('alone')
         self.server.create()
         self.server.start()
@@ -46,6 +48,7 @@ class Scene:
             'others': self.directory('others', **{'encryption-recipient': self.key('other.pub')}),
             'full': self.directory('full', **{'min-free': '99%'}),
             'store': self.swift.repository(prefix='some/where'),
+            'forgetful': self.swift.repository(prefix='forgetful', endpoint=self.proxy.endpoint),
             'slow': self.swift.repository(prefix='some/where', rate_limit='1M'),
             'native': self.swift.native(prefix='native')}).start()
         backups.install(self.server)
@@ -304,6 +307,43 @@ def the_target_is_asked_whose_it_is_and_whether_there_is_room():
     assert s.listed('killed') == [s.backup]
     s.refused(NO_SPACE, 'min-free|free', s.backup, '--to', 'full')
     assert not os.path.exists(s.at('full'))
+
+
+@suite.test
+def a_store_that_loses_what_it_has_taken_has_no_copy():
+    """It says that it has an object, and has none when the copy is about to be told: nothing is."""
+    s = shared()
+    put = []
+
+    def rule(request):
+        if request.method == 'PUT' and request.path.endswith(('.seg', '/index')) and '/backups/' in request.path:
+            put.append(request.path.split('/', 2)[2])
+            if len(put) == 2:
+                s.swift.delete(put[0])
+
+    s.proxy.rule = rule
+    try:
+        s.refused(STORE_FAILED, f'GB3008.*is not there.*{s.backup}', s.backup, '--to', 'forgetful', '--threads', '1')
+    finally:
+        s.proxy.rule = None
+    assert len(put) > 1, put
+    assert not s.listed('forgetful') and not [key for key in s.swift.keys() if key.startswith('forgetful/') and s.backup in key], s.swift.keys()
+    rows, _ = s.copy(s.backup, 'default', 'forgetful')
+    assert rows[0]['result'] == 'copied' and 'good' in s.agent.cli('verify', s.backup, '--repository', 'forgetful').stdout, rows
+
+
+@suite.test
+def what_nobody_trusted_has_signed_is_not_taken_for_the_copy():
+    """It has the label and the nonce of the backup, and anybody could have made it."""
+    s = shared()
+    shutil.rmtree(s.at('sealed'), ignore_errors=True)
+    shutil.copytree(s.at('default'), s.at('sealed'))
+    try:
+        s.refused(CORRUPT, 'GB3017.*not signed', s.backup, '--to', 'sealed')
+    finally:
+        shutil.rmtree(s.at('sealed'))
+    rows, _ = s.copy(s.backup, 'default', 'sealed')
+    assert rows[0]['result'] == 'sealed', rows
 
 
 @suite.test

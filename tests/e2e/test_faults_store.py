@@ -147,8 +147,13 @@ def unmounted_repository(stage):
         assert s.repository in text and 'unmounted' in text, text
         s.desync_off()
         assert not os.listdir(s.repository), os.listdir(s.repository)
+        # nor does the agent take the directory for a new repository
+        backups.Caller(s.node).failed_with('GB3001')
+        assert not os.listdir(s.repository), os.listdir(s.repository)
     finally:
         processes.mount_tmpfs(s.repository, '400M')
+    # an empty one, to begin anew in
+    os.remove(os.path.join(s.agent.agent_options['state-dir'], 'repositories.json'))
     s.next_succeeds()
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import sys
 import threading
 import time
@@ -29,6 +30,8 @@ THREADS = 2
 TIMEOUT_S = 10
 IMPATIENT_S = 1
 SKEW_S = 3600
+FOREIGN_SEGMENTS = 12  # more than a backup here has
+SIGPIPE_BLOCKED = 1 << (signal.SIGPIPE - 1)
 QUOTA_ROOM_BYTES = 2 << 20  # more than what is small, less than a part
 RENEWAL_S = 60  # of a lock
 MEMORY_SIZES_MB = [int(word) for word in os.environ.get('GB_TEST_MEMORY_MB', '2048,10240').split(',')]
@@ -225,6 +228,52 @@ def a_clock_that_is_wrong_is_set_right():
 
 
 @suite.test
+def a_clock_that_is_wrong_is_set_right_by_whatever_is_asked_first():
+    """Of a backup, a check and a copy that is a HEAD, and its answer says nothing but a status."""
+    s = shared()
+    clock = Clock()
+    s.agent.stop()
+    s.agent.environment = clock.environment
+    try:
+        s.agent.start()
+        clock.begin(SKEW_S)
+        wait_for(lambda: checked(s, 'default')['repository default']['result'] == 'OK', 30, 'the check')
+        backup = backups.take(s.server, repository='default')['id']
+        assert backup in s.agent.listed()
+        elsewhere = s.swift.url('elsewhere')
+        ran = processes.run(s.agent.argv('copy', backup, '--to', elsewhere, '--json'), env=clock.environment)
+        assert [row['result'] for row in json.loads(ran.stdout)['backups']] == ['copied'], ran.stdout
+    finally:
+        clock.end()
+        s.agent.stop()
+        s.agent.environment = None
+        s.agent.start()
+    for key in s.swift.keys():
+        if key.startswith('elsewhere/'):
+            s.swift.delete(key)
+
+
+@suite.test
+def a_connection_that_a_store_closes_ends_no_command():
+    """By a SIGPIPE: while it waits for a store it can't be had."""
+    s = shared()
+    s.proxy.rule = lambda request: HANG
+    running = processes.start(s.agent.argv('list', '--repository', 'proxied'), stdout=open(os.devnull, 'wb'))
+
+    def blocked():
+        with open(f'/proc/{running.pid}/status', encoding='ascii') as f:
+            return int(re.search(r'^SigBlk:\t(\w+)$', f.read(), re.M)[1], 16)
+
+    try:
+        wait_for(lambda: s.proxy.counts['GET', HANG] > 0, 30, 'the request', while_true=lambda: running.poll() is None)
+        assert blocked() & SIGPIPE_BLOCKED, 'SIGPIPE ends it'
+    finally:
+        s.proxy.rule = None
+        s.proxy.let_go()
+    assert running.wait(60) == 0
+
+
+@suite.test
 def a_store_that_fails_for_good_ends_the_backup():
     s = shared()
     text, before = s.fails(lambda request: 500 if is_part(request) else None, 'GB3013')
@@ -329,22 +378,27 @@ def a_backup_whose_lock_is_gone_is_none():
 
 
 def whose_lock_another_has(committed):
-    """A writer that hung until its lock was another's fails, and what the other has there stays: its lock, or what it has committed."""
+    """A writer that hung until its lock was another's fails, and what the other has there stays as it is: its lock, or what it has committed, and
+    the objects of it that have the names of the writer's own."""
     s = shared()
     before, foreign = s.agent.listed(), {}
 
     def meanwhile(lock):
-        foreign[lock.replace('/.lock', '/data/000077')] = b'of another'
         if committed:
             s.swift.delete(lock)
             foreign[lock.replace('/.lock', '/backup.json')] = b'{}'
         else:
             foreign[lock] = b'galera-backup lock\nowner=other\nprocess=1\nlock=2\n'
+        for name in ('index', *(f'data/{number:06}.seg' for number in range(1, FOREIGN_SEGMENTS + 1))):
+            foreign[lock.replace('/.lock', f'/{name}')] = b'of another: ' + name.encode()
         for key, text in foreign.items():
             s.swift.put(key, text)
 
     lock = backups.loses_its_lock(s.server, s.swift, meanwhile)
+    wait_for(lambda: s.swift.uploads() == [], 30, 'uploads to be ended')
     assert set(foreign) <= set(s.swift.keys()), s.swift.keys()
+    for key, text in foreign.items():
+        assert s.swift.get(key) == text, f'{key} is not the other\'s any more'
     for key in s.swift.keys():
         if key.startswith(lock.replace('.lock', '')):
             s.swift.delete(key)
@@ -359,6 +413,33 @@ def a_lock_that_is_anothers_by_now_is_left_to_it():
 @suite.test
 def what_another_has_committed_meanwhile_is_left_to_it():
     whose_lock_another_has(committed=True)
+
+
+@suite.test
+def what_another_makes_while_it_is_published_is_left_to_it():
+    """The lock is another's, and so is the object, between the last look at the lock and the next one."""
+    s = shared()
+    published, foreign = [], {}
+
+    def rule(request):
+        key = request.path.split('/', 2)[2] if request.path.count('/') > 1 else ''
+        if request.method == 'POST' and 'uploadId=' in request.query and key.endswith('.seg') and not published:
+            published.append(key)
+        elif published and not foreign and key.endswith('/.lock') and request.method in ('GET', 'HEAD'):
+            wait_for(lambda: published[0] in s.swift.keys(), 30, 'the object to be published')
+            foreign.update({key: b'galera-backup lock\nowner=other\nprocess=1\nlock=2\n', published[0]: b'of another'})
+            for name, text in foreign.items():
+                s.swift.put(name, text)
+
+    text, before = s.fails(rule, 'GB3008', repository='proxied')
+    assert 'lock' in text and len(foreign) == 2, (text, published)
+    wait_for(lambda: s.swift.uploads() == [], 30, 'uploads to be ended')
+    for key, text in foreign.items():
+        assert key in s.swift.keys() and s.swift.get(key) == text, f'{key} is not the other\'s any more'
+    for key in s.swift.keys():
+        if key.startswith(os.path.dirname(os.path.dirname(published[0])) + '/'):
+            s.swift.delete(key)
+    s.clean(before)
 
 
 @suite.test

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
@@ -16,7 +17,7 @@ from gbtest.server import Server  # noqa: E402
 from gbtest.suite import Shared, Suite, say  # noqa: E402
 from gbtest.waiting import wait_for  # noqa: E402
 
-USAGE, NOT_EVERYWHERE = 2, 12
+USAGE, NOT_EVERYWHERE, NOT_FIT = 2, 12, 4
 STALL_TIMEOUT_S = 3
 NAMES = ('default', 'vault', 'spare', 'optional')
 
@@ -245,6 +246,7 @@ def expired_in_one_it_is_in_the_other():
     s.agent.stop()
     for name in ('default', 'spare'):
         shutil.rmtree(s.path[name], ignore_errors=True)
+        os.mkdir(s.path[name], 0o700)
     s.agent.repositories['default'] |= {'keep-last': 1, 'keep-min': 1}
     s.agent.start()
     try:
@@ -364,6 +366,75 @@ def a_source_that_has_lost_it_is_not_the_only_one():
     wait_for(lambda: s.has('optional', backup), 60, 'the copy', while_true=s.agent.alive)
     s.settle()
     s.agent.cli('verify', backup, '--repository', 'optional')
+
+
+@suite.test
+def an_older_backup_that_is_caught_up_makes_no_newer_run_good():
+    s = shared()
+    s.settle()
+    older = backups.take(s.server, repository='optional')['id']
+    with s.away('optional'):
+        s.agent.stop()
+        s.agent.start()
+        backup = backups.take(s.server, repository=['default', 'optional'])['id']
+        s.agent.stop()
+    # what a later run of the same second has left there
+    newer = f'{backup[:-8]}ffffffff'
+    failed = os.path.join(s.path['optional'], s.agent.cluster, 'failed.json')
+    os.makedirs(os.path.dirname(failed), exist_ok=True)
+    with open(failed, 'w', encoding='ascii') as f:
+        json.dump({'format': 1, 'id': newer, 'failed_at': '2026-01-01T00:00:00Z', 'error_code': 3008, 'error': 'of the test'}, f)
+    s.agent.repositories['optional'] |= {'keep-last': 1, 'keep-min': 1}
+    s.agent.start()
+    try:
+        wait_for(lambda: s.has('optional', backup), 60, 'the copy', while_true=s.agent.alive)
+        s.settle()
+        ran = s.agent.cli('expire', '--repository', 'optional', '--confirm-mass-expire', check=False)
+        assert ran.returncode == NOT_FIT and 'GB3021' in ran.stderr and newer in ran.stderr, ran
+        assert s.has('optional', older)
+    finally:
+        s.agent.repositories['optional'] = {k: v for k, v in s.agent.repositories['optional'].items() if not k.startswith('keep-')}
+        if os.path.exists(failed):
+            os.remove(failed)
+
+
+@suite.test
+def a_missing_mount_is_no_new_repository():
+    """A link stands for the mount: to another file system, and in its place there is nothing, or a directory of this one."""
+    s = shared()
+    s.settle()
+    far, mount = tempfile.mkdtemp(prefix='gbt-', dir='/dev/shm'), os.path.join(s.server.base, 'mount')
+    os.symlink(far, mount)
+    s.agent.repositories['mounted'] = {'type': 'directory', 'path': mount, 'min-free': '0%'}
+    s.restart()
+    try:
+        backup = backups.take(s.server, repository='mounted')['id']
+        s.agent.stop()
+        os.remove(mount)
+        s.agent.start()
+        text = backups.Caller(s.server, repository='mounted').failed_with('GB3001')
+        assert mount in text and 'mounted' in text, text
+        assert not os.path.lexists(mount)
+        say(f'  {text}')
+        if os.stat(far).st_dev != os.stat(s.server.base).st_dev:
+            os.mkdir(mount)
+            text = backups.Caller(s.server, repository='mounted').failed_with('GB3001')
+            assert mount in text and 'repositories.json' in text, text
+            row, = (row for row in backups.call(s.server, 'BACKUP_CHECK', '{"repository": "mounted"}') if row['check'] == 'repository mounted')
+            assert row['result'] == 'FAIL', row
+            assert s.agent.cli('list', '--repository', 'mounted', check=False).returncode == 8
+            assert not os.listdir(mount), os.listdir(mount)
+            os.rmdir(mount)
+            say(f'  {text}')
+        os.symlink(far, mount)
+        assert s.agent.json('list', '--repository', 'mounted')['backups'][0]['id'] == backup
+        backups.take(s.server, repository='mounted')
+        shutil.rmtree(os.path.join(far, s.agent.cluster))  # who empties it may go on
+        backups.take(s.server, repository='mounted')
+    finally:
+        del s.agent.repositories['mounted']
+        s.restart()
+        shutil.rmtree(far)
 
 
 @suite.test

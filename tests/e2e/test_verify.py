@@ -13,7 +13,7 @@ from gbtest.server import Server  # noqa: E402
 from gbtest.suite import Shared, Suite, say  # noqa: E402
 from gbtest.waiting import wait_for  # noqa: E402
 
-CORRUPT, USAGE = 13, 2
+CORRUPT, USAGE, UNREACHABLE = 13, 2, 8
 RECORD = 'verified.json'
 FRAME_HEADER = 40
 
@@ -239,6 +239,24 @@ def a_store_that_cant_be_written_to_is_read_all_the_same():
         faults.end()
     assert status == 0 and answer['result'] == 'ok' and not answer['recorded'] and 'is not recorded' in error, (answer, error)
     assert s.record(s.new) is None
+
+
+@suite.test
+def a_store_that_is_away_is_no_damage():
+    """An NFS server that has lost the file handles of its clients says nothing of what it holds."""
+    s = shared()
+    s.forget()
+    for number in ('ESTALE', 'ETIMEDOUT'):
+        for options in (['--quick'], []):
+            faults = Faults()
+            faults.begin(f'read {number} .seg')
+            try:
+                status, _, error = s.verify(s.new, *options, env=faults.environment)
+            finally:
+                faults.end()
+            assert status == UNREACHABLE and '.seg' in error and '"code":3013' in error, (status, error)
+            assert s.record(s.new) is None and s.listed(s.new)['verified'] == 'none', s.record(s.new)
+    assert s.agent.json('info', 'latest')['id'] == s.new
 
 
 @suite.test

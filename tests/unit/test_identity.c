@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define A "11111111-c6d1-11f0-9f3a-0242ac110002"
 #define B "22222222-c6d1-11f0-9f3a-0242ac110002"
@@ -256,6 +258,57 @@ static void the_oldest_history_is_forgotten(void **state)
     assert_string_equal(i.wsrep[0].uuid, "00000002-c6d1-11f0-9f3a-0242ac110002");
 }
 
+static struct repository *open_remembered(const char *state, const char *at, struct gb_error *error)
+{
+    struct repository_spec spec = {.name = "near", .type = "directory"};
+    snprintf(spec.path, sizeof spec.path, "%s", at);
+    snprintf(spec.state_dir, sizeof spec.state_dir, "%s", state);
+    memset(error, 0, sizeof *error);
+    return repository_open(&spec, error);
+}
+
+static enum gb_code opened(const char *state, const char *at, struct gb_error *error)
+{
+    repository_close(open_remembered(state, at, error));
+    return error->code;
+}
+
+/* A link stands for a mount: to another file system, and in its place there is nothing, or a directory of this one. */
+static void a_directory_whose_mount_is_missing(void **state)
+{
+    (void)state;
+    struct gb_error error;
+    struct stat here, there;
+    char mount[128], far[] = "/dev/shm/gb-test-identity-XXXXXX", command[200];
+    if (!mkdtemp(far))
+        skip();
+    snprintf(mount, sizeof mount, "%s/mount", root);
+    assert_false(stat(root, &here) || stat(far, &there) || symlink(far, mount));
+    struct repository *first = open_remembered(state_dir, mount, &error);
+    struct identity_writer w = {.cluster = "c", .wsrep_uuid = "", .state_dir = state_dir, .writes = true};
+    assert_true(first && identity_admit(first, &w, &error)); /* a standalone server's, too */
+    repository_close(first);
+    assert_int_equal(opened(state_dir, mount, &error), GB_OK);
+
+    assert_false(unlink(mount));
+    assert_int_equal(opened(state_dir, mount, &error), GB_repository_unreachable);
+    assert_int_equal(access(mount, F_OK), -1); /* nor is it made */
+    assert_non_null(strstr(error.hint, "mounted"));
+    assert_false(mkdir(mount, 0700));
+    assert_int_equal(opened(state_dir, mount, &error), here.st_dev == there.st_dev ? GB_OK : GB_repository_unreachable);
+    assert_true(here.st_dev == there.st_dev || strstr(error.hint, "/repositories.json"));
+    assert_int_equal(opened(other_state, mount, &error), GB_OK); /* who was never there knows nothing */
+    assert_int_equal(opened("", mount, &error), GB_OK);
+
+    assert_false(rmdir(mount) || symlink(far, mount));
+    assert_int_equal(opened(state_dir, mount, &error), GB_OK);
+    snprintf(command, sizeof command, "rm -rf %s/c", far); /* who empties it may go on */
+    assert_false(system(command));
+    assert_int_equal(opened(state_dir, mount, &error), GB_OK);
+    snprintf(command, sizeof command, "rm -rf %s", far);
+    assert_false(system(command));
+}
+
 static void without_a_place_to_remember(void **state)
 {
     (void)state;
@@ -274,6 +327,7 @@ int main(void)
         TEST(a_new_history_of_the_same_cluster_is_let_in), TEST(adopted),
         TEST(who_has_no_uuid_is_let_in),      TEST(what_cannot_be_read),
         TEST(the_oldest_history_is_forgotten), TEST(without_a_place_to_remember),
+        TEST(a_directory_whose_mount_is_missing),
         TEST(of_two_first_writers_one_is_refused), TEST(what_is_collected_without_asking),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

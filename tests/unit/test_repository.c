@@ -1,5 +1,6 @@
 /* The rooms of repository, storage and codec: a backup written, read back, damaged. */
-#include "agent/repository/repository.h"
+#include "agent/repository/expire.h"
+#include "agent/repository/repair.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -17,6 +19,9 @@
 #define LABEL      "20260102T030405Z-full-01234567"
 #define PLAIN_SIZE 300000u
 #define REDO_BYTES 5000u
+#define LISTED     1000
+#define LISTED_KB  8192 /* what looking through so many may take */
+#define LARGE      (1u << 20)
 
 static char root[64];
 
@@ -459,6 +464,105 @@ static void test_names(void **state)
     assert_false(codec_parse("zstd:99", &c, &error));
 }
 
+static long most_kb(void)
+{
+    struct rusage usage;
+    assert_false(getrusage(RUSAGE_SELF, &usage));
+    return usage.ru_maxrss;
+}
+
+/* A repository may hold thousands: the memory of who expires some of them, or looks for one, does not grow with their manifests. */
+static void test_many_take_little_memory(void **state)
+{
+    (void)state;
+    struct repository *r = open_it();
+    struct gb_error error = {0};
+    char prefix[256], text[WIRE_TEXT_MAX] = "";
+    struct manifest *m = calloc(1, sizeof *m);
+    if (!MALLOC_IS_OURS)
+        skip(); /* a sanitizer keeps what was freed */
+    write_backup(r, LABEL);
+    repository_prefix(prefix, sizeof prefix, "c", LABEL);
+    assert_true(manifest_read(m, r->storage, prefix, NULL, &error));
+    memset(text, 'x', 40);
+    for (unsigned i = 0; i < 30; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "fact %u", i);
+        assert_true(wire_add_fact(&m->facts, key, "%s", text));
+    }
+    for (int i = 0; i < LISTED; i++) {
+        snprintf(m->id, sizeof m->id, "20260102T030405Z-full-%08x", i);
+        repository_prefix(prefix, sizeof prefix, "c", m->id);
+        assert_true(manifest_write(m, r->storage, prefix, NULL, &error));
+    }
+    long before = most_kb();
+    struct expire_result result;
+    assert_true(expire_run(r, &(struct expire_request){.cluster = "c", .dry_run = true}, &result, &error));
+    assert_int_equal(result.count, LISTED + 1);
+    manifest_free(m);
+    assert_true(repository_find(r, "c", "20260102T030405Z-full-00000007", m, &error));
+    assert_int_equal(m->facts.count, 31);
+    assert_true(most_kb() - before < LISTED_KB);
+    expire_result_free(&result);
+    manifest_free(m);
+    free(m);
+    repository_close(r);
+}
+
+static void write_large(struct repository *r, const struct manifest *m)
+{
+    struct gb_error error = {0};
+    char prefix[256], name[300];
+    repository_prefix(prefix, sizeof prefix, "c", LABEL);
+    snprintf(name, sizeof name, "%s/backup.json", prefix);
+    assert_true(storage_remove(r->storage, name, &error));
+    assert_true(manifest_write(m, r->storage, prefix, NULL, &error));
+}
+
+/* A backup of some terabytes has a manifest of more than a megabyte, and that is mended, too. */
+static void test_a_large_manifest_is_mended(void **state)
+{
+    (void)state;
+    enum { OBJECTS = 12000 };
+    struct gb_error error = {0};
+    struct repository_spec of_other = spec();
+    char prefix[256], name[300];
+    uint64_t size, now;
+    struct manifest m;
+    strcat(of_other.path, "-other");
+    struct repository *home = open_it(), *other = repository_open(&of_other, &error);
+    assert_non_null(other);
+    write_backup(home, LABEL);
+    write_backup(other, LABEL);
+    repository_prefix(prefix, sizeof prefix, "c", LABEL);
+    snprintf(name, sizeof name, "%s/backup.json", prefix);
+    assert_true(manifest_read(&m, home->storage, prefix, NULL, &error));
+    struct object_info *objects = calloc(OBJECTS, sizeof *objects);
+    memcpy(objects, m.objects, m.object_count * sizeof *objects);
+    for (unsigned i = (unsigned)m.object_count; i < OBJECTS; i++)
+        snprintf(objects[i].name, sizeof objects[i].name, "data/%06u.seg", i);
+    free(m.objects);
+    m.objects = objects;
+    m.object_count = OBJECTS;
+    write_large(home, &m);
+    write_large(other, &m);
+    manifest_free(&m);
+    assert_true(storage_size(other->storage, name, &size, &error));
+    assert_true(size > LARGE);
+    char path[300];
+    snprintf(path, sizeof path, "%s/repository/%s", root, name);
+    assert_false(truncate(path, 1000));
+    if (!repository_repair_manifest(home, other, "c", LABEL, &error))
+        fail_msg("%s", error.what);
+    assert_true(storage_size(home->storage, name, &now, &error));
+    assert_int_equal(now, size);
+    assert_true(manifest_read(&m, home->storage, prefix, NULL, &error));
+    assert_int_equal(m.object_count, OBJECTS);
+    manifest_free(&m);
+    repository_close(home);
+    repository_close(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -470,6 +574,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_not_wanted, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_without_memory_nothing_is_good, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_as_of, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_many_take_little_memory, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_large_manifest_is_mended, set_up, tear_down),
         cmocka_unit_test(test_index_refuses),
         cmocka_unit_test(test_names),
     };
