@@ -300,7 +300,8 @@ def encrypted_tables_are_recovered_with_the_keys_of_this_host():
     agent = Agent(server).start()
     backups.install(server)
     load.bulk(server, 'sbtest', 1, 4 * MIB)
-    cell.prepare(server)
+    wait_for(lambda: server.value('SELECT COUNT(*) FROM information_schema.innodb_tablespaces_encryption WHERE name = "sbtest/t1" AND '
+                                  'encryption_scheme = 1'), 60, 'it to be encrypted')
     backup = backups.take(server)['id']
     home, target = processes.new_dir('home'), os.path.join(processes.run_dir(), 'recovered')
     argv = agent.argv('restore', backup, '--datadir', target, '--yes', '--recover', '--verify-boot', '--json')
