@@ -306,7 +306,7 @@ def encrypted_tables_are_recovered_with_the_keys_of_this_host():
     home, target = processes.new_dir('home'), os.path.join(processes.run_dir(), 'recovered')
     argv = agent.argv('restore', backup, '--datadir', target, '--yes', '--recover', '--verify-boot', '--json')
     result = processes.run(argv, check=False, env={**os.environ, 'MARIADB_HOME': home})
-    assert result.returncode == 3 and 'GB4020' in result.stderr and 'key plugin' in result.stderr, result.stderr
+    assert result.returncode == 3 and '"code":4020' in result.stderr and 'key plugin' in result.stderr, result.stderr
     assert not os.path.exists(target)
     with open(os.path.join(home, 'my.cnf'), 'w', encoding='ascii') as f:
         f.write('[mysqld]\nplugin_load_add = server_audit.so;file_key_management.so\n'
