@@ -157,7 +157,10 @@ bool server_program_key_settings(const char *program, char *out, size_t size, st
         next = strstr(at, " --");
         if (next)
             *next++ = '\0';
-        at[strcspn(at, "\n")] = '\0';
+        size_t length = strcspn(at, "\n");
+        while (length && at[length - 1] == ' ')
+            length--;
+        at[length] = '\0';
         take_option(&s, at + 2);
     }
     return s.at + 1 < size ||
