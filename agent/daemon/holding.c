@@ -1,6 +1,6 @@
 /* BACKUP_HOLD and BACKUP_RELEASE at the agent; see holding.h. */
 #include "agent/daemon/holding.h"
-#include "agent/daemon/errand.h"
+#include "agent/errand.h"
 #include "agent/repository/hold.h"
 
 struct holding {

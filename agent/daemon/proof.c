@@ -1,6 +1,6 @@
 /* A backup that is read back before the plugin is told of it; see proof.h. */
 #include "agent/daemon/proof.h"
-#include "agent/daemon/errand.h"
+#include "agent/errand.h"
 
 #include <stdlib.h>
 

@@ -4,7 +4,7 @@
 #include "agent/daemon/chosen.h"
 #include "agent/daemon/committer.h"
 #include "agent/daemon/daemon.h"
-#include "agent/daemon/errand.h"
+#include "agent/errand.h"
 #include "agent/daemon/expiry.h"
 #include "agent/daemon/holding.h"
 #include "agent/daemon/mirrors.h"

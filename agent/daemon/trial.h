@@ -6,7 +6,7 @@
 #ifndef GB_AGENT_DAEMON_TRIAL_H
 #define GB_AGENT_DAEMON_TRIAL_H
 
-#include "agent/daemon/errand.h"
+#include "agent/errand.h"
 #include "agent/repository/identity.h"
 #include "agent/repository/keytest.h"
 

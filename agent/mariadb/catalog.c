@@ -1,6 +1,6 @@
 /* Rows of the SQL catalog; see catalog.h. */
 #include "agent/mariadb/catalog.h"
-#include "agent/daemon/errand.h"
+#include "agent/errand.h"
 #include "agent/mariadb/connection.h"
 #include "agent/mariadb/nodes.h"
 #include "agent/mariadb/rows.h"

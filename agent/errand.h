@@ -3,8 +3,8 @@
   second for an answer, the repository may take minutes. Whoever sent it out goes on talking
   meanwhile, and waits for its end before what it works on goes, or leaves it that.
 */
-#ifndef GB_AGENT_DAEMON_ERRAND_H
-#define GB_AGENT_DAEMON_ERRAND_H
+#ifndef GB_AGENT_ERRAND_H
+#define GB_AGENT_ERRAND_H
 
 #include <stdbool.h>
 

@@ -1,5 +1,5 @@
 /* Something that asks a repository behind a network; see errand.h. */
-#include "agent/daemon/errand.h"
+#include "agent/errand.h"
 #include "common/clock.h"
 
 #include <pthread.h>
