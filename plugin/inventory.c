@@ -356,7 +356,7 @@ static void apply(struct inventory *inv, const struct follower_event *e)
   i->created = i->created || e->op == REDO_FILE_CREATE;
   set_path(inv, i, e->path);
   /* Back after its FILE_DELETE: created again or imported. Its old copy is worth nothing (rule 11). */
-  if (i->dropped || i->unopened || i->state == ITEM_MISSING)
+  if (i->dropped || (i->unopened && !(inv->imports_over && i->state == ITEM_COPIED)) || i->state == ITEM_MISSING)
     queue(inv, i);
   i->unopened = false;
 }
@@ -722,6 +722,13 @@ uint64_t inventory_space_bytes(struct inventory *inv)
       bytes += i->state == ITEM_BUSY && i->left ? i->left : i->size;
   pthread_mutex_unlock(&inv->mutex);
   return bytes;
+}
+
+void inventory_imports(struct inventory *inv, bool possible)
+{
+  pthread_mutex_lock(&inv->mutex);
+  inv->imports_over = !possible;
+  pthread_mutex_unlock(&inv->mutex);
 }
 
 bool inventory_close(struct inventory *inv)
