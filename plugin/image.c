@@ -727,6 +727,7 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
     return o;
   if (b->files.complex)
     return again("DDL between FLUSH and the pause that needs a new scan");
+  inventory_imports(b->inventory, false); /* DDL is blocked, and the job has looked at all that nobody has opened */
   if ((o = close_tables(b)) != TAKEN)
     return o;
   files_window_tables(&b->files);
@@ -770,6 +771,8 @@ static enum outcome window(struct backup *b)
   readers_window(b->readers, true);
   b->window = true;
   enum outcome o = inside(b, &commit_us);
+  if (o != TAKEN)
+    inventory_imports(b->inventory, true);
   bool ended = let_go(b);
   uint64_t now = now_us();
   b->window = false;

@@ -30,6 +30,7 @@ struct inventory
   unsigned count[ITEM_STATES]; /* of items in each state */
   uint64_t queued_bytes;
   bool complete, no_memory, closed;
+  bool imports_over; /* inventory_imports() */
   char left_out[1024];
   uint64_t clock, listed_at; /* counts events and queries of the list */
   struct pending_event *events, **events_last;

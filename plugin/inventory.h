@@ -172,6 +172,9 @@ struct inventory_load
 void inventory_load(struct inventory *inventory, struct inventory_load *load);
 /* Bytes of the tablespaces that are queued or being copied. */
 uint64_t inventory_space_bytes(struct inventory *inventory);
+/* Whether tablespaces may be imported (true at first). Where not, and no IMPORT has come since the copy, the first record of one that
+   nobody had opened says no more than that somebody writes to it: it is not copied again. */
+void inventory_imports(struct inventory *inventory, bool possible);
 /* Right before L is read: nothing is taken from here on. False, and nothing changed, if something is still to be copied. */
 bool inventory_close(struct inventory *inventory);
 /* Queues MISSING items once more; false, naming it, if one has been tried max_tries times. */

@@ -34,8 +34,7 @@ static bool plan_rest(struct finish_plan *p, const struct index *index, const st
     char log[WIRE_PATH_MAX], held[sizeof log + sizeof RESTORE_SUFFIX];
     restore_log_path(request, index, log, sizeof log);
     snprintf(held, sizeof held, "%s" RESTORE_SUFFIX, log);
-    path_in(log, sizeof log, request->datadir, RECOVERY_LOG);
-    p->done_before = !access(log, F_OK);
+    p->done_before = previous->recovered;
     if ((p->in_place && !p->done_before) || (p->on_clone && access(held, F_OK)) || strcmp(p->history.token, previous->token) ||
         !p->gtid[0] != !previous->replica) {
         error_set(
@@ -53,7 +52,7 @@ static bool plan_rest(struct finish_plan *p, const struct index *index, const st
 static bool check_keys(const struct finish_plan *p, const struct manifest *m, struct gb_error *error)
 {
     const char *count = wire_fact(&m->facts, "encrypted_tablespaces");
-    if (!strtoull(count, NULL, 10) || p->settings[0])
+    if (!strtoull(count, NULL, 10) || strstr(p->settings, "key_management") || strstr(p->settings, "key-management"))
         return true;
     error_set(error, GB_no_server,
               "%s has %s encrypted tablespaces, and no configuration file of this host gives %s a key plugin (%s --print-defaults)",
@@ -249,6 +248,7 @@ static bool in_place(struct private_server_spec *spec, const struct finish_plan 
         return error_set_errno(error, GB_target_failed, errno, "%s can't be removed", log_home);
     r->recovered = true;
     restore->marker.state = MARKER_ENDING;
+    restore->marker.recovered = true;
     return target_sync_directory(datadir, error) &&
            marker_write(datadir, &restore->marker, error) && target_end(datadir, log, error);
 }
@@ -261,14 +261,15 @@ static bool on_clone(struct private_server_spec *spec, const struct finish_plan 
 {
     char trial[WIRE_PATH_MAX], log[WIRE_PATH_MAX], from[sizeof log + sizeof RESTORE_SUFFIX],
         to[WIRE_PATH_MAX];
-    struct layout layout = *spec->layout;
+    struct layout layout = {.files = NULL};
+    struct restore_request of_trial = *request;
     struct gb_error removal = {0};
     snprintf(trial, sizeof trial, "%s" TRIAL_SUFFIX, spec->layout->datadir);
     if (!access(trial, F_OK) && !clone_remove(trial, error))
         return false;
-    bool ok = clone_make(spec->layout->datadir, trial, error);
+    of_trial.datadir = trial;
+    bool ok = clone_make(spec->layout->datadir, trial, error) && layout_make(&layout, m, index, &of_trial, error);
     if (ok) {
-        snprintf(layout.datadir, sizeof layout.datadir, "%s", trial);
         find_log(&layout, index, log, sizeof log);
         snprintf(from, sizeof from, "%s" RESTORE_SUFFIX, log);
         path_in(to, sizeof to, trial, "ib_logfile0");
@@ -278,6 +279,7 @@ static bool on_clone(struct private_server_spec *spec, const struct finish_plan 
              serve(spec, p, finish, r, m, error) &&
              settle_position(spec, p, r, m, request, error);
     }
+    layout_free(&layout);
     if (!clone_remove(trial, &removal))
         error_copy(error, &removal);
     restore_log_path(request, index, log, sizeof log);

@@ -61,6 +61,8 @@ bool marker_write(const char *datadir, const struct marker *m, struct gb_error *
         fprintf(f, "history: %s\n", m->token);
     if (m->replica)
         fprintf(f, "as: replica\n");
+    if (m->recovered)
+        fprintf(f, "recovered: yes\n");
     for (size_t i = 0; i < m->outside_count; i++)
         fprintf(f, "outside: %s\n", m->outside[i]);
     bool ok = !fclose(f) || error_set(error, GB_internal, "no memory");
@@ -92,6 +94,8 @@ static bool take_line(struct marker *m, const char *line)
         snprintf(m->token, sizeof m->token, "%s", value);
     else if (IS("as"))
         m->replica = !strcmp(value, "replica");
+    else if (IS("recovered"))
+        m->recovered = !strcmp(value, "yes");
     else if (IS("state")) {
         for (size_t i = 0; i < sizeof states / sizeof states[0]; i++)
             if (!strcmp(value, states[i]))

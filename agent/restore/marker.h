@@ -29,6 +29,7 @@ struct marker {
     char stamp[32]; /* of what is moved aside, and when this restore began: 20261121T031500Z */
     char token[65]; /* of a new history (history.h), which the next run takes, too; "": none */
     bool replica;   /* gtid_slave_pos is to be set */
+    bool recovered; /* MARKER_ENDING: a server has recovered the directory */
     char **outside; /* absolute paths that the restore writes, in the order of the index */
     size_t outside_count;
 };

@@ -117,15 +117,23 @@ static void put_value(struct settings *s, const char *name, const char *value)
     put(s, "\"\n");
 }
 
-static bool is_of_keys(const char *text)
+/* By the name of an option, or of a plugin. */
+static bool is_of_keys(const char *name)
 {
-    return strstr(text, "key_management") || strstr(text, "key-management") || strstr(text, "provider_") ||
-           strstr(text, "provider-");
+    return strstr(name, "key_management") || strstr(name, "key-management") || !strncmp(name, "provider_", 9) ||
+           !strncmp(name, "provider-", 9);
+}
+
+/* What all plugins need to be found and let in. */
+static bool is_of_plugins(const char *name)
+{
+    return !strcmp(name, "plugin-dir") || !strcmp(name, "plugin-maturity");
 }
 
 /* One option as --print-defaults says it, "--plugin-load-add=a.so;b.so". */
-static void take_option(struct settings *s, char *name)
+static bool take_option(struct settings *s, char *name)
 {
+    bool any = false;
     char *value = strchr(name, '=');
     if (value)
         *value++ = '\0';
@@ -133,23 +141,28 @@ static void take_option(struct settings *s, char *name)
         *c = *c == '_' ? '-' : *c;
     const char *plain = strncmp(name, "loose-", 6) ? name : name + 6;
     bool load = !strcmp(plain, "plugin-load") || !strcmp(plain, "plugin-load-add");
-    if (!load && (is_of_keys(plain) || !strcmp(plain, "plugin-dir") || !strcmp(plain, "plugin-maturity"))) {
+    if (!load && (is_of_keys(plain) || is_of_plugins(plain))) {
+        any = is_of_keys(plain);
         if (value)
             put_value(s, name, value);
         else
             put(s, "%s\n", name);
     }
     for (char *rest = load ? value : NULL, *plugin; rest && (plugin = strsep(&rest, ";"));)
-        if (is_of_keys(plugin))
+        if (is_of_keys(plugin)) {
             put_value(s, "plugin-load-add", plugin);
+            any = true;
+        }
+    return any;
 }
 
 bool server_program_key_settings(const char *program, char *out, size_t size, struct gb_error *error)
 {
     char text[65536];
     struct settings s = {out, size, 0};
+    bool any = false;
     out[0] = '\0';
-    if (!output_of(program, "--print-defaults", text, sizeof text) || !is_of_keys(text))
+    if (!output_of(program, "--print-defaults", text, sizeof text))
         return true;
     put(&s, "[mysqld]\n");
     /* A value may hold spaces; what begins with " --" is the next option. */
@@ -161,8 +174,10 @@ bool server_program_key_settings(const char *program, char *out, size_t size, st
         while (length && at[length - 1] == ' ')
             length--;
         at[length] = '\0';
-        take_option(&s, at + 2);
+        any |= take_option(&s, at + 2);
     }
-    return s.at + 1 < size ||
+    if (!any)
+        out[0] = '\0';
+    return !any || s.at + 1 < size ||
            error_set(error, GB_internal, "the settings of key plugins that %s has are longer than %zu bytes", program, size);
 }

@@ -398,9 +398,10 @@ static enum gb_code unreadable(const struct directory *s, int failed)
     case EMFILE:
     case ENFILE:
     case ENOMEM:
-    case EACCES:
-    case EPERM:
         return GB_store_unreachable;
+    case EACCES: /* of one backup, or of all? */
+    case EPERM:
+        return faccessat(s->root, ".", R_OK | X_OK, AT_EACCESS) ? GB_store_unreachable : GB_repository_unreachable;
     case EIO:
         return fstatvfs(s->root, &v) ? GB_store_unreachable : GB_repository_unreachable;
     default:
@@ -433,8 +434,9 @@ static bool directory_read(struct storage *storage, const char *name, uint64_t o
         ssize_t n = pread(fd, (char *)data + have, size - have, (off_t)(offset + have));
         if (n < 0 && errno == EINTR)
             continue;
+        int failed = errno;
         if (n < 0)
-            error_set_errno(error, unreadable(s, errno), errno, "%s/%s at offset %" PRIu64, s->path, name, offset);
+            error_set_errno(error, unreadable(s, failed), failed, "%s/%s at offset %" PRIu64, s->path, name, offset);
         else if (n == 0)
             error_set(error, GB_corrupt_backup, "%s/%s ends before offset %" PRIu64, s->path, name, offset + size);
         if (n <= 0)
