@@ -89,7 +89,7 @@ def blocked_by_lock_tables(stage):
 
 
 def blocked_by_a_local_alter(stage):
-    make_long_alter(shared(), 80)
+    make_long_alter(shared(), 240)
     blocked_by(of_its_own, SLOW_ALTER.format('b'), ['ALTER TABLE probe.long_alter'], stage, writes=False)
 
 
@@ -110,7 +110,7 @@ for each in (blocked_by_ftwrl, blocked_by_another_backup):  # later they wait fo
 def waited_for(before):
     """An ALTER of some seconds on this node: the backup waits for it outside the pause and then succeeds."""
     s = shared()
-    make_long_alter(s, 40)
+    make_long_alter(s, 150)
     blocker = Blocker(s.node, before, SLOW_ALTER.format('b'), True)
     try:
         wait_for(lambda: s.node.value('SELECT 1 FROM information_schema.processlist WHERE ID = %s AND TIME_MS > 1500 AND '
