@@ -818,7 +818,7 @@ def a_page_of_an_encrypted_aria_table_is_read_until_it_holds_still():
         f.write('1;770A8A65DA156D24EE2A093277530142\n')
     options = {'aria-encrypt-tables': 'ON', 'plugin-load-add': 'file_key_management.so', 'file-key-management-filename': keys}
     server = Server('sealed', {**options, 'plugin-load-add': 'galera_backup.so;file_key_management.so'})
-    server.environment = processes.preload('torn_read', GB_TORN_PATH='/d/t.MAD', GB_TORN_BLOCK='3', GB_TORN_SIZE='8192', GB_TORN_TOLD=told)
+    server.environment = processes.preload('fail_read', GB_TORN_PATH='/d/t.MAD', GB_TORN_BLOCK='3', GB_TORN_SIZE='8192', GB_TORN_TOLD=told)
     server.create()
     server.start()
     agent = Agent(server).start()
