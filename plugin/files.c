@@ -71,6 +71,11 @@ static bool unknown_engine(const char *name)
   return !files_knows_engine(name);
 }
 
+static bool names_unknown_engine(const struct ddl_entry *e)
+{
+  return unknown_engine(e->field[DDL_ORG_ENGINE]) || unknown_engine(e->field[DDL_NEW_ENGINE]);
+}
+
 static void free_names(char ***names, size_t *count)
 {
   for (size_t i = 0; i < *count; i++)
@@ -537,18 +542,26 @@ static bool names_too_little(const struct ddl_entry *e)
                             !strcmp(e->field[DDL_QUERY], "ALTER"));
 }
 
+/* A file of a table: known, or there. A scan that a RENAME runs beside may see neither the old file nor the new one. */
+static bool known_or_there(struct files *f, const char *database, const char *table, const char *extension)
+{
+  char path[WIRE_PATH_MAX], full[WIRE_PATH_MAX];
+  snprintf(path, sizeof path, "%s/%s%s", database, table, extension);
+  int n = snprintf(full, sizeof full, "%s%s", f->datadir, path);
+  return inventory_find_file(f->inventory, path) || n >= (int)sizeof full || !access(full, F_OK);
+}
+
+static bool has_triggers(struct files *f, const char *database, const char *table)
+{
+  return table[0] && known_or_there(f, database, table, ".TRG");
+}
+
 /* A tablespace outside the data directory, which TRUNCATE makes anew with its .isl. */
 static bool has_link(struct files *f, const char *database, const char *table)
 {
-  char path[WIRE_PATH_MAX], full[WIRE_PATH_MAX + 8];
-  int n = snprintf(path, sizeof path, "%s/%s.isl", database, table);
-  if (n >= (int)sizeof path || inventory_find_file(f->inventory, path))
-    return true;
-  n = snprintf(full, sizeof full, "%s%s", f->datadir, path);
-  if (n >= (int)sizeof full || !access(full, F_OK))
-    return true;
-  memcpy(full + n - 3, "ibd", 3);
-  return access(full, F_OK) != 0;
+  char full[WIRE_PATH_MAX];
+  snprintf(full, sizeof full, "%s%s/%s.ibd", f->datadir, database, table);
+  return known_or_there(f, database, table, ".isl") || access(full, F_OK);
 }
 
 /* Of these the line is written before the files have their names: what ends between the scan and the pause would be seen by neither. */
@@ -573,7 +586,7 @@ void files_scan(void *argument)
     if (!ddl_log_split(line, &e))
       continue;
     f->unsettled = f->unsettled || may_go_on(f, &e);
-    f->unknown_engine = f->unknown_engine || unknown_engine(e.field[DDL_ORG_ENGINE]) || unknown_engine(e.field[DDL_NEW_ENGINE]);
+    f->unknown_engine = f->unknown_engine || names_unknown_engine(&e);
     add_name(&s, e.field[DDL_ORG_DB], strcmp(e.field[DDL_ORG_ENGINE], "DATABASE") ? e.field[DDL_ORG_TABLE] : "");
     if (e.field[DDL_NEW_TABLE][0])
       add_name(&s, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]);
@@ -708,17 +721,6 @@ static void probe_database(struct files *f, const char *database, struct spoiled
     inventory_queue(f->inventory, item);
 }
 
-/* Known, or there: a scan that a RENAME runs beside may see neither the old file nor the new one. */
-static bool has_triggers(struct files *f, const char *database, const char *table)
-{
-  char path[WIRE_PATH_MAX], full[WIRE_PATH_MAX];
-  if (!table[0])
-    return false;
-  snprintf(path, sizeof path, "%s/%s.TRG", database, table);
-  int n = snprintf(full, sizeof full, "%s%s", f->datadir, path);
-  return inventory_find_file(f->inventory, path) || n >= (int)sizeof full || !access(full, F_OK);
-}
-
 /* Of an engine that keeps it in files of the table's own kind. */
 static bool has_vector_index(struct files *f, const char *database, const char *table)
 {
@@ -851,7 +853,8 @@ void files_window_ddl(void *argument)
     }
     const char *engine = e.field[DDL_ORG_ENGINE];
     bool others = not_innodb(engine) || not_innodb(e.field[DDL_NEW_ENGINE]);
-    if (unknown_engine(engine) || unknown_engine(e.field[DDL_NEW_ENGINE]) || names_too_little(&e) || !strcmp(engine, "TRIGGER") || has_triggers(f, e.field[DDL_ORG_DB], e.field[DDL_ORG_TABLE]) ||
+    if (names_unknown_engine(&e) || names_too_little(&e) || !strcmp(engine, "TRIGGER") ||
+        has_triggers(f, e.field[DDL_ORG_DB], e.field[DDL_ORG_TABLE]) ||
         has_triggers(f, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]) ||
         (others && (has_vector_index(f, e.field[DDL_ORG_DB], e.field[DDL_ORG_TABLE]) ||
                     has_vector_index(f, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]))))

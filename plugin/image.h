@@ -14,10 +14,10 @@
 #include "plugin/pressure.h"
 #include "plugin/reader.h"
 
-/* The backup under way; belongs to the coordinator's thread. */
 #define GTID_MAX      16384u /* a position: some hundred domains */
 #define GTID_FACT_MAX 1000u  /* what one fact of the manifest holds of it */
 
+/* The backup under way; belongs to the coordinator's thread. */
 struct backup
 {
   struct backup_options options;

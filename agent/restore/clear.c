@@ -189,21 +189,26 @@ static bool clear_entries(const struct clearing *c)
     return ok && clear_entry(c, "mysql");
 }
 
-static bool swap_file(const struct clearing *c, const char *name,
-                      bool (*is_guard)(const char *path),
-                      bool (*write_guard)(const char *path, struct gb_error *error))
+/* aside: where the old file goes; NULL: nowhere. */
+static bool swap_file(const char *path, const char *aside, struct gb_error *error)
 {
-    char path[WIRE_PATH_MAX], aside[WIRE_PATH_MAX];
-    snprintf(path, sizeof path, "%s/%s", c->datadir, name);
-    snprintf(aside, sizeof aside, "%s/%s", c->aside ? c->aside : "", name);
-    return is_guard(path) ||
-           ((!c->aside || !c->aside[0] || move(path, aside, c->error)) && write_guard(path, c->error));
+    return target_is_guarded(path) || ((!aside || move(path, aside, error)) && target_guard(path, error));
 }
 
-static bool is_guarded(const char *path)
+static bool swap_inside(const struct clearing *c, const char *name)
 {
-    const char *name = strrchr(path, '/') + 1;
-    return !strcmp(name, GUARD_LOG) ? target_is_guard(path) : !strcmp(name, GUARD_ARIA) && target_is_aria_guard(path);
+    char path[WIRE_PATH_MAX], aside[WIRE_PATH_MAX];
+    bool keep = c->aside && c->aside[0];
+    snprintf(path, sizeof path, "%s/%s", c->datadir, name);
+    snprintf(aside, sizeof aside, "%s/%s", keep ? c->aside : "", name);
+    return swap_file(path, keep ? aside : NULL, c->error);
+}
+
+/* The old log goes, the guard's comes: a server does not start without one. The same for Aria's
+   control file, without which Aria makes another: so it comes second. */
+static bool swap_guards(const struct clearing *c)
+{
+    return swap_inside(c, GUARD_LOG) && swap_inside(c, GUARD_ARIA) && target_sync_directory(c->datadir, c->error);
 }
 
 /* The same for logs outside the data directory: what they belong to is still there. */
@@ -212,23 +217,11 @@ static bool swap_outside(const struct clearing *c, const struct marker *m)
     char aside[WIRE_PATH_MAX + 64];
     for (size_t i = 0; i < m->outside_count; i++) {
         const char *path = m->outside[i], *name = strrchr(path, '/') + 1;
-        bool log = !strcmp(name, GUARD_LOG);
-        if ((!log && strcmp(name, GUARD_ARIA)) || access(path, F_OK) || is_guarded(path))
-            continue;
         snprintf(aside, sizeof aside, "%s.before-%s", path, m->stamp);
-        if ((c->aside && !move(path, aside, c->error)) || !(log ? target_write_guard : target_guard_aria)(path, c->error))
+        if ((!strcmp(name, GUARD_LOG) || !strcmp(name, GUARD_ARIA)) && !access(path, F_OK) && !swap_file(path, c->aside ? aside : NULL, c->error))
             return false;
     }
     return true;
-}
-
-/* The old log goes, the guard's comes: a server does not start without one. The same for Aria's
-   control file, without which Aria makes another: so it comes second. */
-static bool swap_guards(const struct clearing *c)
-{
-    return swap_file(c, GUARD_LOG, target_is_guard, target_write_guard) &&
-           swap_file(c, GUARD_ARIA, target_is_aria_guard, target_guard_aria) &&
-           target_sync_directory(c->datadir, c->error);
 }
 
 /* What an interrupted recovery left beside a redo log outside. */
@@ -254,7 +247,7 @@ static bool clear_outside(const struct clearing *c, const struct marker *m)
             unlink(to);
         }
         snprintf(to, sizeof to, "%s.before-%s", m->outside[i], m->stamp);
-        if (is_guarded(m->outside[i]))
+        if (target_is_guarded(m->outside[i]))
             continue; /* it stays up */
         if (c->aside ? !move(m->outside[i], to, c->error)
                      : (unlink(m->outside[i]) && errno != ENOENT && errno != ENOTDIR))
@@ -264,18 +257,10 @@ static bool clear_outside(const struct clearing *c, const struct marker *m)
     return true;
 }
 
-static bool has(const struct marker *m, const char *path)
-{
-    size_t i = 0;
-    while (i < m->outside_count && strcmp(m->outside[i], path))
-        i++;
-    return i < m->outside_count;
-}
-
 bool clear_guards(const struct marker *old, const struct marker *new, struct gb_error *error)
 {
     for (size_t i = 0; i < old->outside_count; i++)
-        if (!has(new, old->outside[i]) && is_guarded(old->outside[i]) && unlink(old->outside[i]))
+        if (!marker_lists(new, old->outside[i]) && target_is_guarded(old->outside[i]) && unlink(old->outside[i]))
             return error_set_errno(error, GB_target_failed, errno, "%s can't be removed", old->outside[i]);
     return true;
 }

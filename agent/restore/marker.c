@@ -159,3 +159,11 @@ bool marker_same(const struct marker *a, const struct marker *b)
         same = !strcmp(a->outside[i], b->outside[i]);
     return same;
 }
+
+bool marker_lists(const struct marker *m, const char *path)
+{
+    for (size_t i = 0; i < m->outside_count; i++)
+        if (!strcmp(m->outside[i], path))
+            return true;
+    return false;
+}

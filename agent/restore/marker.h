@@ -43,6 +43,8 @@ bool marker_write(const char *datadir, const struct marker *marker, struct gb_er
 /* *there: whether there is one, also one that can't be understood or that somebody else than root or
    this process's user has written: its backup is "" then. Errors: GB_target_failed. */
 bool marker_read(const char *datadir, struct marker *marker, bool *there, struct gb_error *error);
+/* Whether path is one of those outside the data directory. */
+bool marker_lists(const struct marker *marker, const char *path);
 /* Whether both speak of the same backup and of the same places. */
 bool marker_same(const struct marker *one, const struct marker *two);
 

@@ -89,14 +89,6 @@ static bool look_at_unfinished(const struct restore_request *request, const stru
     return true;
 }
 
-static bool listed(const struct marker *m, const char *path)
-{
-    for (size_t i = 0; i < m->outside_count; i++)
-        if (!strcmp(m->outside[i], path))
-            return true;
-    return false;
-}
-
 /* A server would read any further file of an old redo log beside the restored one. */
 static bool no_other_log(const char *log, struct gb_error *error)
 {
@@ -126,9 +118,8 @@ static bool look_at_outside(const struct restore_request *request, const struct 
         return false;
     if (access(path, F_OK))
         return true;
-    if (plan->start != RESTORE_FRESH && listed(&plan->previous, path)) {
-        if (plan->previous.state != MARKER_WRITING || f->kind == INDEX_KIND_LINK || target_is_guard(path) ||
-            target_is_aria_guard(path))
+    if (plan->start != RESTORE_FRESH && marker_lists(&plan->previous, path)) {
+        if (plan->previous.state != MARKER_WRITING || f->kind == INDEX_KIND_LINK || target_is_guarded(path))
             return true;
         error_set(error, GB_target_not_empty, "%s is there, and the interrupted restore has not made it", path);
         error_hint(error, "has a file system been mounted since? Move that file away");

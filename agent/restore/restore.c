@@ -404,7 +404,7 @@ static bool guard_elsewhere(const struct writer *w, struct gb_error *error)
         restore_target_path(w->request, f->path, path, sizeof path);
         snprintf(parent, sizeof parent, "%s", path);
         if (!target_make_directories(dirname(parent), w->uid, w->gid, error) ||
-            !(f->kind == INDEX_KIND_LOG ? target_write_guard : target_guard_aria)(path, error))
+            !target_guard(path, error))
             return false;
         if (w->uid != (uid_t)-1 && lchown(path, w->uid, w->gid))
             return error_set_errno(error, GB_target_failed, errno, "the owner of %s can't be set", path);
@@ -439,7 +439,7 @@ static bool came_meanwhile(const char *path, struct gb_error *error)
 {
     char from[WIRE_PATH_MAX + sizeof RESTORE_SUFFIX];
     snprintf(from, sizeof from, "%s" RESTORE_SUFFIX, path);
-    if (access(from, F_OK) || access(path, F_OK) || target_is_guard(path) || target_is_aria_guard(path))
+    if (access(from, F_OK) || access(path, F_OK) || target_is_guarded(path))
         return false;
     error_set(error, GB_target_not_empty, "%s has come while the restore was at work", path);
     error_hint(error, "move that file away; the same command then brings the restore to its end");

@@ -2,8 +2,8 @@
 #include "agent/restore/server_program.h"
 #include "common/wire.h"
 
-#include <stdio.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -231,6 +231,23 @@ bool target_is_aria_guard(const char *path)
     return n == sizeof aria_guard - 1 && !memcmp(text, aria_guard, n);
 }
 
+static const char *base_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+bool target_guard(const char *path, struct gb_error *error)
+{
+    return !strcmp(base_of(path), "aria_log_control") ? target_guard_aria(path, error) : target_write_guard(path, error);
+}
+
+bool target_is_guarded(const char *path)
+{
+    const char *name = base_of(path);
+    return !strcmp(name, "ib_logfile0") ? target_is_guard(path) : !strcmp(name, "aria_log_control") && target_is_aria_guard(path);
+}
+
 bool target_begin(const char *datadir, const struct marker *marker, uid_t uid, gid_t gid, struct gb_error *error)
 {
     char path[WIRE_PATH_MAX];

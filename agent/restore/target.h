@@ -33,6 +33,9 @@ bool target_begin(const char *datadir, const struct marker *marker, uid_t uid, g
 /* Aria's alone, also outside the data directory: a control file that it refuses, at path; is it one? */
 bool target_is_aria_guard(const char *path);
 bool target_guard_aria(const char *path, struct gb_error *error);
+/* Of either kind, by the name of the file: puts it up; does it stand there? */
+bool target_guard(const char *path, struct gb_error *error);
+bool target_is_guarded(const char *path);
 /* A held file from path RESTORE_SUFFIX to its place, if it is not there already; the second: durable. */
 bool target_rename(const char *path, struct gb_error *error);
 bool target_release(const char *path, struct gb_error *error);
