@@ -3,6 +3,7 @@
 #include "agent/hex.h"
 #include "agent/mariadb/catalog_sync.h"
 #include "agent/mariadb/rows.h"
+#include "agent/repository/listing.h"
 #include "agent/repository/verified.h"
 #include "agent/utc.h"
 

@@ -1,6 +1,7 @@
 /* What several commands need; see cmd.h. */
 #include "agent/cmd/cmd.h"
 #include "agent/location.h"
+#include "agent/repository/listing.h"
 
 #include <errno.h>
 #include <stdlib.h>

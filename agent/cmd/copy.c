@@ -2,6 +2,7 @@
 #include "agent/cmd/cmd.h"
 #include "agent/location.h"
 #include "agent/repository/copy.h"
+#include "agent/repository/listing.h"
 #include "agent/ui/progress.h"
 #include "agent/ui/text.h"
 

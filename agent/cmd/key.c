@@ -1,6 +1,7 @@
 /* galera-backup key: keys that backups are encrypted for and signed with, and who can open the backups that are there */
 #include "agent/cmd/cmd.h"
 #include "agent/repository/keytest.h"
+#include "agent/repository/listing.h"
 
 #include <string.h>
 

@@ -3,6 +3,7 @@
 #include "agent/mariadb/connection.h"
 #include "agent/repository/expire.h"
 #include "agent/repository/hold.h"
+#include "agent/repository/listing.h"
 #include "agent/repository/verified.h"
 #include "agent/ui/text.h"
 

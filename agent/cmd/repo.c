@@ -1,6 +1,7 @@
 /* galera-backup repo check|gc|unlock|upgrade|adopt */
 #include "agent/cmd/cmd.h"
 #include "agent/repository/identity.h"
+#include "agent/repository/listing.h"
 #include "agent/repository/upkeep.h"
 #include "agent/utc.h"
 

@@ -1,6 +1,7 @@
 /* galera-backup verify: one backup or all, recorded in the repository and, where a server answers, in its catalog; what is damaged mended from another repository. */
 #include "agent/cmd/cmd.h"
 #include "agent/mariadb/rows.h"
+#include "agent/repository/listing.h"
 #include "agent/repository/repair.h"
 #include "agent/repository/verification.h"
 #include "agent/ui/progress.h"

@@ -3,6 +3,7 @@
 #include "agent/mariadb/kept.h"
 #include "agent/mariadb/rows.h"
 #include "agent/repository/identity.h"
+#include "agent/repository/listing.h"
 
 #include <jansson.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 /* Expiring; see expire.h. */
 #include "agent/repository/expire.h"
 #include "agent/repository/hold.h"
+#include "agent/repository/listing.h"
 #include "agent/repository/runs.h"
 #include "agent/repository/verified.h"
 #include "agent/utc.h"

@@ -4,8 +4,6 @@
 #include "agent/repository/keys.h"
 #include "agent/repository/remembered.h"
 #include "agent/repository/runs.h"
-#include "agent/repository/verified.h"
-#include "agent/utc.h"
 
 #include <inttypes.h>
 #include <openssl/crypto.h>
@@ -117,471 +115,59 @@ void repository_close(struct repository *r)
     free(r);
 }
 
-/* Names of the entries of a prefix. */
-struct names {
-    char (*name)[WIRE_NAME_MAX];
-    size_t count;
-    bool directories;
-    bool no_memory;
+struct taking {
+    struct repository_names *names;
+    bool directories, no_memory;
+    bool (*valid)(const char *name);
 };
 
 static bool take_name(void *context, const char *name, bool directory)
 {
-    struct names *n = context;
-    if (directory != n->directories || strlen(name) >= WIRE_NAME_MAX)
+    struct taking *t = context;
+    struct repository_names *n = t->names;
+    if (directory != t->directories || strlen(name) >= WIRE_NAME_MAX || (t->valid && !t->valid(name)))
         return true;
     void *more = realloc(n->name, (n->count + 1) * sizeof *n->name);
-    if (!more) {
-        n->no_memory = true;
-        return false;
-    }
+    if (!more)
+        return !(t->no_memory = true);
     n->name = more;
     snprintf(n->name[n->count++], WIRE_NAME_MAX, "%s", name);
     return true;
 }
 
-static bool list_names(struct repository *r, const char *prefix, struct names *n, struct gb_error *error)
+bool repository_names(struct repository *r, const char *prefix, bool directories, bool (*valid)(const char *name), struct repository_names *names,
+                      struct gb_error *error)
 {
-    return storage_list(r->storage, prefix, take_name, n, error) &&
-           (!n->no_memory || error_set(error, GB_internal, "no memory for the list"));
+    struct taking t = {.names = names, .directories = directories, .valid = valid};
+    *names = (struct repository_names){0};
+    return storage_list(r->storage, prefix, take_name, &t, error) && (!t.no_memory || error_set(error, GB_internal, "no memory for the list"));
 }
 
-struct label {
-    char cluster[WIRE_NAME_MAX], id[WIRE_ID_MAX];
-};
-
-static int newest_first(const void *a, const void *b)
+bool repository_clusters(struct repository *r, struct repository_names *names, struct gb_error *error)
 {
-    return strcmp(((const struct label *)b)->id, ((const struct label *)a)->id);
+    return repository_names(r, "", true, cluster_name_valid, names, error);
 }
 
-static bool add_labels(struct repository *r, const char *cluster, struct label **all, size_t *count, struct gb_error *error)
+bool repository_labels(struct repository *r, const char *cluster, struct repository_names *names, struct gb_error *error)
 {
     char prefix[1024];
-    struct names labels = {.directories = true};
     repository_prefix(prefix, sizeof prefix, cluster, "");
-    bool ok = list_names(r, prefix, &labels, error);
-    struct label *more = ok ? realloc(*all, (*count + labels.count + 1) * sizeof *more) : NULL;
-    if (ok && !more)
-        ok = error_set(error, GB_internal, "no memory for the list");
-    if (more)
-        *all = more;
-    for (size_t i = 0; ok && i < labels.count; i++)
-        if (label_valid(labels.name[i])) {
-            snprintf(more[*count].cluster, sizeof more->cluster, "%s", cluster);
-            snprintf(more[(*count)++].id, sizeof more->id, "%s", labels.name[i]);
-        }
-    free(labels.name);
-    return ok;
+    return repository_names(r, prefix, true, label_valid, names, error);
 }
 
-/* All labels of a cluster or (NULL) of all clusters, newest first, whatever stands under them. *all is to be freed in any case. */
-static bool list_labels(struct repository *r, const char *cluster, struct label **all, size_t *count, struct gb_error *error)
+static void warn(const char *text)
 {
-    struct names clusters = {.directories = true};
-    bool ok = true;
-    if (cluster)
-        ok = add_labels(r, cluster, all, count, error);
-    else {
-        ok = list_names(r, "", &clusters, error);
-        for (size_t i = 0; ok && i < clusters.count; i++)
-            if (cluster_name_valid(clusters.name[i]))
-                ok = add_labels(r, clusters.name[i], all, count, error);
-    }
-    free(clusters.name);
-    if (*count)
-        qsort(*all, *count, sizeof **all, newest_first);
-    return ok;
-}
-
-struct visitor {
-    bool (*visit)(void *context, struct manifest *m, struct gb_error *error);
-    bool (*unread)(void *context, const struct label *label, const struct gb_error *why, struct gb_error *error); /* there, and can't be used */
-    void *context;
-};
-
-/* Newest first, one in memory at a time: a manifest is large. */
-static bool each(struct repository *r, const char *cluster, const struct visitor *v, struct gb_error *error)
-{
-    char prefix[1024];
-    struct label *label = NULL;
-    size_t count = 0;
-    struct manifest *m = malloc(sizeof *m);
-    bool ok = (m || error_set(error, GB_internal, "no memory for the list")) && list_labels(r, cluster, &label, &count, error);
-    for (size_t i = 0; ok && i < count; i++) {
-        struct gb_error problem = {0};
-        repository_prefix(prefix, sizeof prefix, label[i].cluster, label[i].id);
-        if (manifest_read(m, r->storage, prefix, &r->trusted, &problem)) {
-            ok = v->visit(v->context, m, error);
-            manifest_free(m);
-        } else if (storage_is_away(&problem)) {
-            error_copy(error, &problem);
-            ok = false;
-        } else if (problem.code != GB_not_found)
-            ok = v->unread(v->context, &label[i], &problem, error);
-    }
-    free(label);
-    free(m);
-    return ok;
-}
-
-/* A visit of who is told of the unread by their message. */
-struct told {
-    bool (*visit)(void *context, const struct manifest *m, struct gb_error *error);
-    void (*warn)(void *context, const char *text);
-    void *context;
-};
-
-static bool visit_told(void *context, struct manifest *m, struct gb_error *error)
-{
-    const struct told *t = context;
-    return t->visit(t->context, m, error);
-}
-
-static bool warn_told(void *context, const struct label *label, const struct gb_error *why, struct gb_error *error)
-{
-    const struct told *t = context;
-    (void)label;
-    (void)error;
-    if (t->warn)
-        t->warn(t->context, why->what);
-    return true;
-}
-
-bool repository_each(struct repository *r, const char *cluster, bool (*visit)(void *context, const struct manifest *m, struct gb_error *error),
-                     void (*warn)(void *context, const char *text), void *context, struct gb_error *error)
-{
-    struct told t = {visit, warn, context};
-    struct visitor v = {visit_told, warn_told, &t};
-    return each(r, cluster, &v, error);
-}
-
-struct collected {
-    struct told told; /* first: warn_told() */
-    struct manifest *list;
-    size_t count;
-};
-
-static bool collect(void *context, struct manifest *m, struct gb_error *error)
-{
-    struct collected *c = context;
-    struct manifest *more = realloc(c->list, (c->count + 1) * sizeof *more);
-    if (!more)
-        return error_set(error, GB_internal, "no memory for the list");
-    c->list = more;
-    more[c->count++] = *m;
-    m->objects = NULL;
-    return true;
-}
-
-bool repository_list(struct repository *r, const char *cluster, struct manifest **list, size_t *count,
-                     void (*warn)(void *context, const char *text), void *context, struct gb_error *error)
-{
-    struct collected c = {.told = {.warn = warn, .context = context}};
-    struct visitor v = {collect, warn_told, &c};
-    bool ok = each(r, cluster, &v, error);
-    *list = c.list;
-    *count = c.count;
-    return ok;
-}
-
-/* What one is found by. */
-struct listed {
-    char cluster[WIRE_NAME_MAX], id[WIRE_ID_MAX];
-    bool save;
-    time_t finished_at;
-};
-
-/* A backup.json that is there and can't be used. */
-struct unread {
-    char cluster[WIRE_NAME_MAX], id[WIRE_ID_MAX];
-    struct gb_error why;
-};
-
-struct listing {
-    struct listed *list;
-    size_t count;
-    struct unread *unread;
-    size_t unread_count;
-};
-
-static bool add_listed(void *context, struct manifest *m, struct gb_error *error)
-{
-    struct listing *l = context;
-    struct listed *more = realloc(l->list, (l->count + 1) * sizeof *more);
-    if (!more)
-        return error_set(error, GB_internal, "no memory for the list");
-    l->list = more;
-    more += l->count++;
-    *more = (struct listed){.save = manifest_is_save(m), .finished_at = m->finished_at};
-    snprintf(more->cluster, sizeof more->cluster, "%s", m->cluster);
-    snprintf(more->id, sizeof more->id, "%s", m->id);
-    return true;
-}
-
-static bool add_unread(void *context, const struct label *label, const struct gb_error *why, struct gb_error *error)
-{
-    struct listing *l = context;
-    struct unread *more = realloc(l->unread, (l->unread_count + 1) * sizeof *more);
-    if (!more)
-        return error_set(error, GB_internal, "no memory for the list");
-    l->unread = more;
-    more += l->unread_count++;
-    snprintf(more->cluster, sizeof more->cluster, "%s", label->cluster);
-    snprintf(more->id, sizeof more->id, "%s", label->id);
-    more->why = *why;
-    return true;
-}
-
-/* All backups of a cluster or (NULL) of all clusters, newest first. To be freed in any case. */
-static bool list_all(struct repository *r, const char *cluster, struct listing *l, struct gb_error *error)
-{
-    struct visitor v = {add_listed, add_unread, l};
-    memset(l, 0, sizeof *l);
-    return each(r, cluster, &v, error);
-}
-
-static bool add_cluster(char *text, size_t size, const char *first, const char *name)
-{
-    char quoted[WIRE_NAME_MAX + 4];
-    snprintf(quoted, sizeof quoted, " %s,", name);
-    if (!strcmp(first, name) || strstr(text, quoted))
-        return !strcmp(first, name);
-    size_t n = strlen(text);
-    if (n + strlen(quoted) + 4 < size)
-        snprintf(text + n, size - n, "%s", quoted);
-    return false;
-}
-
-/* "latest" of several clusters would be anyone's. */
-static bool check_one_cluster(const struct repository *r, const struct listing *l, struct gb_error *error)
-{
-    const char *first = l->count ? l->list[0].cluster : l->unread_count ? l->unread[0].cluster : "";
-    char text[300];
-    bool one = true;
-    snprintf(text, sizeof text, " %s,", first);
-    for (size_t i = 0; i < l->count; i++)
-        one = add_cluster(text, sizeof text, first, l->list[i].cluster) && one;
-    for (size_t i = 0; i < l->unread_count; i++)
-        one = add_cluster(text, sizeof text, first, l->unread[i].cluster) && one;
-    if (one)
-        return true;
-    error_set(error, GB_bad_value, "%s holds backups of several clusters:%.*s", storage_describe(r->storage),
-              (int)strlen(text) - 1, text);
-    error_hint(error, "say which one: --cluster NAME");
-    return false;
-}
-
-static void warn_stderr(void *context, const char *text)
-{
-    (void)context;
     fprintf(stderr, "galera-backup: warning: %s\n", text);
-}
-
-/* Damage is a property of the backup; anything else may be gone the next time, and is no reason to take another backup. */
-static bool is_damage(const struct gb_error *why)
-{
-    return why->code == GB_corrupt_backup || why->code == GB_format_newer || why->code == GB_untrusted_backup;
-}
-
-/* Of a backup whose manifest can't be read, too. */
-static bool label_is_save(const char *label)
-{
-    const char *type = strchr(label, '-');
-    return type && !strncmp(type + 1, MANIFEST_SAVE "-", sizeof MANIFEST_SAVE);
-}
-
-static void leave_out_saves(struct listing *l)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < l->count; i++)
-        if (!l->list[i].save && !label_is_save(l->list[i].id))
-            l->list[kept++] = l->list[i];
-    l->count = kept;
-    kept = 0;
-    for (size_t i = 0; i < l->unread_count; i++)
-        if (!label_is_save(l->unread[i].id))
-            l->unread[kept++] = l->unread[i];
-    l->unread_count = kept;
-}
-
-static bool none_found(const struct repository *r, const char *cluster, const struct listing *l, time_t when,
-                       struct gb_error *error)
-{
-    char in[WIRE_NAME_MAX + 16] = "", then[UTC_MAX];
-    if (cluster)
-        snprintf(in, sizeof in, " of cluster %s", cluster);
-    if (!l->count)
-        return error_set(error, GB_not_found, "there is no backup%s in %s", in, storage_describe(r->storage));
-    const struct listed *oldest = &l->list[l->count - 1];
-    error_set(error, GB_not_found, "no backup%s in %s had finished at %s", in, storage_describe(r->storage), utc_text(when, then));
-    error_hint(error, "the oldest, %s, finished at %s", oldest->id, utc_text(oldest->finished_at, then));
-    return false;
-}
-
-/* The first of the list that had finished at `when` (0: any) or, of an earlier time, the last to finish. NULL: none. */
-static struct listed *newest_of(const struct listing *l, time_t when)
-{
-    struct listed *newest = NULL;
-    for (size_t i = 0; i < l->count; i++) {
-        struct listed *m = &l->list[i];
-        if ((!when || m->finished_at <= when) && (!newest || (when && m->finished_at > newest->finished_at)))
-            newest = m;
-    }
-    return newest;
-}
-
-/* Whether a verification has found damage in it, and nothing has been found right since. What can't be read is no such word. */
-static bool was_found_damaged(struct repository *r, const struct listed *m, bool latest, struct gb_error *error)
-{
-    struct verified *v = malloc(sizeof *v);
-    struct gb_error why = {0};
-    char text[GB_ERROR_TEXT_MAX + 256], at[UTC_MAX];
-    bool damaged = false;
-    if (!v)
-        error_set(error, GB_internal, "no memory");
-    else if (!verified_read(v, r, m->cluster, m->id, &why)) {
-        if (storage_is_away(&why))
-            error_copy(error, &why);
-        else
-            warn_stderr(NULL, why.what);
-    } else if (v->damaged) {
-        damaged = true;
-        snprintf(text, sizeof text, "%s is not %s: it was found damaged at %s: %s", m->id, latest ? "the latest" : "taken",
-                 utc_text(v->verified_at, at), v->problem_count ? v->problem[0] : "");
-        warn_stderr(NULL, text);
-    }
-    free(v);
-    return damaged;
-}
-
-/* The newest of those that had finished at `when` (0: of all), saves and, of sound ones, what was found damaged left out. */
-static bool find_newest(struct repository *r, const char *cluster, struct listing *l, time_t when, bool sound, size_t *at,
-                        struct gb_error *error)
-{
-    leave_out_saves(l);
-    if (!cluster && !check_one_cluster(r, l, error))
-        return false;
-    struct listed *newest;
-    size_t damaged = 0;
-    while ((newest = newest_of(l, when)) && sound && was_found_damaged(r, newest, !when, error)) {
-        memmove(newest, newest + 1, (size_t)(l->list + l->count - (newest + 1)) * sizeof *newest);
-        l->count--;
-        damaged++;
-    }
-    if (error->code)
-        return false;
-    if (!newest && damaged) {
-        error_set(error, GB_corrupt_backup, "all %zu backups in %s that could be taken were found damaged", damaged,
-                  storage_describe(r->storage));
-        error_hint(error, "name one by its ID to restore what can be; galera-backup verify looks again");
-        return false;
-    }
-    char began[32];
-    struct tm tm;
-    strftime(began, sizeof began, "%Y%m%dT%H%M%SZ~", gmtime_r(&when, &tm)); /* behind all labels of that second */
-    for (size_t i = 0; i < l->unread_count; i++) {
-        const struct unread *u = &l->unread[i];
-        char text[GB_ERROR_TEXT_MAX + 256];
-        if ((newest && strcmp(u->id, newest->id) < 0) || (when && strcmp(u->id, began) > 0))
-            continue;
-        if (!is_damage(&u->why)) {
-            error_copy(error, &u->why);
-            return false;
-        }
-        snprintf(text, sizeof text, "%s can't be used and is not %s: %s", u->id, when ? "taken" : "the latest", u->why.what);
-        warn_stderr(NULL, text);
-    }
-    if (!newest)
-        return none_found(r, cluster, l, when, error);
-    *at = (size_t)(newest - l->list);
-    return true;
-}
-
-/* A label of which id is all or, if there is no such, the beginning. */
-static bool find_label(const struct repository *r, const struct listing *l, const char *id, size_t *at, struct gb_error *error)
-{
-    const struct unread *unread = NULL;
-    const char *newest = NULL;
-    size_t fits = 0, same = 0;
-    for (size_t i = 0; i < l->count + l->unread_count; i++) {
-        const struct unread *u = i < l->count ? NULL : &l->unread[i - l->count];
-        const char *label = u ? u->id : l->list[i].id;
-        bool is = !strcmp(label, id);
-        if (strncmp(label, id, strlen(id)))
-            continue;
-        fits++;
-        same += is;
-        if (!newest || strcmp(newest, label) < 0)
-            newest = label;
-        if (same > is)
-            continue;
-        if (is || fits == 1) {
-            unread = u;
-            *at = u ? 0 : i;
-        }
-    }
-    if (!fits)
-        return error_set(error, GB_not_found, "there is no backup \"%s\" in %s", id, storage_describe(r->storage));
-    if (same > 1)
-        return error_set(error, GB_bad_value, "\"%s\" is there in %zu clusters; --cluster says which", id, same);
-    if (!same && fits > 1)
-        return error_set(error, GB_bad_value, "\"%s\" fits %zu backups, %s the newest", id, fits, newest);
-    if (unread)
-        error_copy(error, &unread->why);
-    return !unread;
-}
-
-static bool take_manifest(struct repository *r, struct listing *l, bool found, size_t at, struct manifest *manifest, struct gb_error *error)
-{
-    char prefix[1024];
-    if (found) {
-        repository_prefix(prefix, sizeof prefix, l->list[at].cluster, l->list[at].id);
-        found = manifest_read(manifest, r->storage, prefix, &r->trusted, error);
-    }
-    free(l->list);
-    free(l->unread);
-    return found;
-}
-
-bool repository_find(struct repository *r, const char *cluster, const char *id,
-                     struct manifest *manifest, struct gb_error *error)
-{
-    struct listing l;
-    size_t at = 0;
-    bool ok = list_all(r, cluster, &l, error) &&
-              (strcmp(id, "latest") ? find_label(r, &l, id, &at, error) : find_newest(r, cluster, &l, 0, true, &at, error));
-    return take_manifest(r, &l, ok, at, manifest, error);
-}
-
-bool repository_find_newest(struct repository *r, const char *cluster, struct manifest *manifest, struct gb_error *error)
-{
-    struct listing l;
-    size_t at = 0;
-    bool ok = list_all(r, cluster, &l, error) && find_newest(r, cluster, &l, 0, false, &at, error);
-    return take_manifest(r, &l, ok, at, manifest, error);
-}
-
-bool repository_find_as_of(struct repository *r, const char *cluster, time_t when, struct manifest *manifest,
-                           struct gb_error *error)
-{
-    struct listing l;
-    size_t at = 0;
-    bool ok = list_all(r, cluster, &l, error) && find_newest(r, cluster, &l, when, true, &at, error);
-    return take_manifest(r, &l, ok, at, manifest, error);
 }
 
 bool repository_collect(struct repository *r, const char *cluster, unsigned *removed, struct gb_error *error)
 {
     *removed = 0;
-    char prefix[1024], name[1200];
-    struct names labels = {.directories = true};
-    repository_prefix(prefix, sizeof prefix, cluster, "");
-    bool ok = list_names(r, prefix, &labels, error);
+    char prefix[1024];
+    struct repository_names labels;
+    bool ok = repository_labels(r, cluster, &labels, error);
     for (size_t i = 0; ok && i < labels.count; i++) {
         struct gb_error ignored = {0};
-        if (!label_valid(labels.name[i]))
-            continue;
         repository_prefix(prefix, sizeof prefix, cluster, labels.name[i]);
         if (manifest_exists(r->storage, prefix, &ignored))
             continue;
@@ -592,11 +178,10 @@ bool repository_collect(struct repository *r, const char *cluster, unsigned *rem
         if (ignored.code != GB_not_found)
             continue;
         error_clear(&ignored);
-        snprintf(name, sizeof name, "%s/" REPOSITORY_LOCK_NAME, prefix);
-        struct storage_lock *lock = storage_lock(r->storage, name, &ignored);
+        struct storage_lock *lock = repository_lock(r, prefix, &ignored);
         if (!lock) {
             if (ignored.code != GB_repository_busy)
-                warn_stderr(NULL, ignored.what);
+                warn(ignored.what);
             continue;
         }
         /* Looked at once more: whoever had the lock until now may have committed. */
@@ -606,7 +191,7 @@ bool repository_collect(struct repository *r, const char *cluster, unsigned *rem
             if (storage_remove_all(r->storage, prefix, &ignored))
                 ++*removed;
             else
-                warn_stderr(NULL, ignored.what); /* it is in nobody's way */
+                warn(ignored.what); /* it is in nobody's way */
         }
         storage_unlock(lock);
     }
@@ -660,20 +245,18 @@ struct repository_backup *repository_begin(struct repository *r, const char *clu
         return NULL;
     }
     struct repository_backup *b = calloc(1, sizeof *b);
-    char name[1024];
-    struct names there = {.directories = true};
+    struct repository_names there = {0};
     if (!b) {
         error_set(error, GB_internal, "no memory");
         return NULL;
     }
     b->repository = r;
     repository_prefix(b->prefix, sizeof b->prefix, cluster, label);
-    bool ok = take_keys(b, &r->spec.keys, key, error) && list_names(r, b->prefix, &there, error);
+    bool ok = take_keys(b, &r->spec.keys, key, error) && repository_names(r, b->prefix, true, NULL, &there, error);
     if (ok && there.count)
         ok = error_set(error, GB_store_failed, "%s/%s exists already", storage_describe(r->storage), b->prefix);
     free(there.name);
-    snprintf(name, sizeof name, "%s/" REPOSITORY_LOCK_NAME, b->prefix);
-    if (ok && (b->lock = storage_lock(r->storage, name, error)))
+    if (ok && (b->lock = repository_lock(r, b->prefix, error)))
         return b;
     backup_free(b);
     return NULL;
@@ -778,6 +361,6 @@ void repository_abort(struct repository_backup *b)
 {
     struct gb_error ignored = {0};
     if (!storage_remove_all(b->repository->storage, b->prefix, &ignored))
-        warn_stderr(NULL, ignored.what);
+        warn(ignored.what);
     repository_end(b);
 }

@@ -65,26 +65,18 @@ bool cluster_name_valid(const char *text);
 /* "CLUSTER/backups/LABEL" */
 void repository_prefix(char *out, size_t size, const char *cluster, const char *label);
 
-/* Manifests of all backups, newest first, of one cluster or of all (NULL). Damaged manifests are skipped and
-   named through warn (may be NULL). *list is malloc'ed; free each with manifest_free(), then the array. */
-bool repository_list(struct repository *repository, const char *cluster, struct manifest **list, size_t *count,
-                     void (*warn)(void *context, const char *text), void *context, struct gb_error *error);
-/* The same one after another: a manifest takes more than 160 KB, and *manifest is the visitor's for the call. False of a visitor ends it. */
-bool repository_each(struct repository *repository, const char *cluster,
-                     bool (*visit)(void *context, const struct manifest *manifest, struct gb_error *error),
-                     void (*warn)(void *context, const char *text), void *context, struct gb_error *error);
-/* id: a label, "latest", or a prefix that fits just one label. "latest" is never a save, nor a backup that a verification has found
-   damaged. What is newer than the latest and damaged is named on stderr.
-   Errors: GB_not_found; GB_bad_value (ambiguous; "latest" without a cluster where there are several); GB_corrupt_backup and
-   GB_format_newer of a backup that id names; GB_repository_unreachable, also for one that may be the latest. */
-bool repository_find(struct repository *repository, const char *cluster, const char *id,
-                     struct manifest *manifest, struct gb_error *error);
-/* The newest, as "latest", but whatever a verification has said of it. */
-bool repository_find_newest(struct repository *repository, const char *cluster, struct manifest *manifest, struct gb_error *error);
-
-/* The newest that had finished at that time. Errors: as of "latest"; GB_not_found says when the oldest finished. */
-bool repository_find_as_of(struct repository *repository, const char *cluster, time_t when,
-                           struct manifest *manifest, struct gb_error *error);
+struct repository_names {
+    char (*name)[WIRE_NAME_MAX]; /* malloc'ed; to be freed in any case */
+    size_t count;
+};
+/* Names of the directories or else of the objects immediately below prefix that valid() (NULL: all) says are meant, in order.
+   Errors: the store's. */
+bool repository_names(struct repository *repository, const char *prefix, bool directories, bool (*valid)(const char *name),
+                      struct repository_names *names, struct gb_error *error);
+/* All clusters that have a directory. */
+bool repository_clusters(struct repository *repository, struct repository_names *names, struct gb_error *error);
+/* All labels of a cluster, whatever stands under them: see listing.h for those that are backups. */
+bool repository_labels(struct repository *repository, const char *cluster, struct repository_names *names, struct gb_error *error);
 
 /* Removes what failed backups left: prefixes without backup.json whose lock nobody holds. *removed counts.
    What can't be removed is named on stderr and stays. False only if the prefixes can't be listed. */

@@ -1,6 +1,6 @@
 /* repository.h, repository_begin() and repository_collect(): what is a backup, or becomes one
    meanwhile, is never removed. */
-#include "agent/repository/repository.h"
+#include "agent/repository/listing.h"
 
 #include <errno.h>
 #include <fcntl.h>

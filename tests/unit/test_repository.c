@@ -1,5 +1,6 @@
 /* The rooms of repository, storage and codec: a backup written, read back, damaged. */
 #include "agent/repository/expire.h"
+#include "agent/repository/listing.h"
 #include "agent/repository/repair.h"
 
 #include <errno.h>

@@ -1,5 +1,6 @@
 /* restore.h: a backup becomes files again, byte for byte; until the very end the directory can't be
  * started. */
+#include "agent/repository/listing.h"
 #include "agent/restore/restore.h"
 #include "common/redo_writer.h"
 #include "tests/unit/vectors.h"

@@ -1,6 +1,7 @@
 /* session.h and pipeline.h: a plugin's side by script. What is committed is what was sent; what was
    not sent to its end, or out of order, or is not true, leaves nothing. */
 #include "agent/daemon/session.h"
+#include "agent/repository/listing.h"
 #include "agent/restore/restore.h"
 #include "common/ring.h"
 
