@@ -125,21 +125,21 @@ static void name_newer(void *context, const char *text)
 /* There has been one format so far. */
 static bool upgrade(const struct options *options, struct repository *r, struct gb_error *error)
 {
-    char (*clusters)[WIRE_NAME_MAX] = NULL;
-    size_t count = 0, backups = 0;
+    struct repository_names clusters;
+    size_t backups = 0;
     struct manifest *list = NULL;
     struct identity identity;
     struct gb_error problem = {0};
-    bool ok = upkeep_clusters(r, &clusters, &count, error) && repository_list(r, NULL, &list, &backups, name_newer, NULL, error);
-    for (size_t i = 0; ok && i < count; i++)
-        if (!identity_read(&identity, r->storage, clusters[i], &problem) && problem.code == GB_format_newer) {
+    bool ok = repository_clusters(r, &clusters, error) && repository_list(r, NULL, &list, &backups, name_newer, NULL, error);
+    for (size_t i = 0; ok && i < clusters.count; i++)
+        if (!identity_read(&identity, r->storage, clusters.name[i], &problem) && problem.code == GB_format_newer) {
             error_copy(error, &problem);
             ok = false;
         }
     for (size_t i = 0; i < backups; i++)
         manifest_free(&list[i]);
     free(list);
-    free(clusters);
+    free(clusters.name);
     if (!ok)
         return false;
     if (options->json)

@@ -158,29 +158,11 @@ void runs_note_left_over(struct repository *r, const char *cluster, const char *
     json_decref(expiring);
 }
 
-struct labels {
-    const struct retention_backup *complete;
-    size_t complete_count;
-    const json_t *expiring;
-    char (*label)[WIRE_ID_MAX]; /* that are not known to be anything but a failed run */
-    size_t count;
-    bool no_memory;
-};
-
-static bool take_label(void *context, const char *name, bool directory)
+static bool is_complete(const struct retention_backup *list, size_t count, const char *label)
 {
-    struct labels *l = context;
-    if (!directory || !label_valid(name) || is_save(name) || has_id(l->expiring, name))
-        return true;
-    for (size_t i = 0; i < l->complete_count; i++)
-        if (!strcmp(l->complete[i].id, name))
-            return true;
-    void *more = realloc(l->label, (l->count + 1) * sizeof *l->label);
-    if (!more)
-        return !(l->no_memory = true);
-    l->label = more;
-    snprintf(l->label[l->count++], WIRE_ID_MAX, "%s", name);
-    return true;
+    while (count && strcmp(list[count - 1].id, label))
+        count--;
+    return count;
 }
 
 bool runs_left_over(struct repository *r, const char *cluster, const char *label, bool *is, struct gb_error *error)
@@ -205,24 +187,21 @@ bool runs_left_over(struct repository *r, const char *cluster, const char *label
 bool runs_newest_failed(struct repository *r, const char *cluster, const struct retention_backup *list, size_t count,
                         struct failed_run *failed, struct gb_error *error)
 {
-    char prefix[NAME_SIZE];
     json_t *expiring = NULL;
-    struct labels l = {.complete = list, .complete_count = count};
-    repository_prefix(prefix, sizeof prefix, cluster, "");
-    bool ok = read_record(r, cluster, failed, error) && read_expiring(r, cluster, &expiring, error);
-    l.expiring = expiring;
-    ok = ok && storage_list(r->storage, prefix, take_label, &l, error) &&
-         (!l.no_memory || error_set(error, GB_internal, "no memory for the list"));
-    for (size_t i = 0; ok && i < l.count; i++) {
-        bool is;
-        ok = runs_left_over(r, cluster, l.label[i], &is, error);
-        if (ok && is && strcmp(l.label[i], failed->id)) {
-            snprintf(failed->id, sizeof failed->id, "%s", l.label[i]);
+    struct repository_names labels = {0};
+    bool ok = read_record(r, cluster, failed, error) && read_expiring(r, cluster, &expiring, error) &&
+              repository_labels(r, cluster, &labels, error);
+    for (size_t i = 0; ok && i < labels.count; i++) {
+        const char *label = labels.name[i];
+        bool is = false;
+        ok = is_save(label) || has_id(expiring, label) || is_complete(list, count, label) || runs_left_over(r, cluster, label, &is, error);
+        if (ok && is && strcmp(label, failed->id)) {
+            snprintf(failed->id, sizeof failed->id, "%s", label);
             snprintf(failed->why, sizeof failed->why, KILLED);
             failed->code = 0;
         }
     }
-    free(l.label);
+    free(labels.name);
     json_decref(expiring);
     return ok;
 }

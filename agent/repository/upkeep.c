@@ -14,50 +14,6 @@
 
 #define PREFIX_SIZE (WIRE_NAME_MAX + WIRE_ID_MAX + 16)
 
-/* ---- what is there ---- */
-
-struct names {
-    char (*name)[WIRE_NAME_MAX];
-    size_t count;
-    bool directories, no_memory;
-    bool (*valid)(const char *name);
-};
-
-static bool take_name(void *context, const char *name, bool directory)
-{
-    struct names *n = context;
-    if (directory != n->directories || strlen(name) >= WIRE_NAME_MAX || (n->valid && !n->valid(name)))
-        return true;
-    void *more = realloc(n->name, (n->count + 1) * sizeof *n->name);
-    if (!more)
-        return !(n->no_memory = true);
-    n->name = more;
-    snprintf(n->name[n->count++], WIRE_NAME_MAX, "%s", name);
-    return true;
-}
-
-static bool list_names(struct repository *r, const char *prefix, struct names *n, struct gb_error *error)
-{
-    return storage_list(r->storage, prefix, take_name, n, error) && (!n->no_memory || error_set(error, GB_internal, "no memory for the list"));
-}
-
-bool upkeep_clusters(struct repository *r, char (**list)[WIRE_NAME_MAX], size_t *count, struct gb_error *error)
-{
-    struct names n = {.directories = true, .valid = cluster_name_valid};
-    bool ok = list_names(r, "", &n, error);
-    *list = n.name;
-    *count = n.count;
-    return ok;
-}
-
-static bool list_labels(struct repository *r, const char *cluster, struct names *n, struct gb_error *error)
-{
-    char prefix[PREFIX_SIZE];
-    *n = (struct names){.directories = true, .valid = label_valid};
-    repository_prefix(prefix, sizeof prefix, cluster, "");
-    return list_names(r, prefix, n, error);
-}
-
 /* ---- locks ---- */
 
 struct locks {
@@ -84,11 +40,11 @@ static bool look(struct repository *r, const char *name, struct locks *l, struct
 
 bool upkeep_locks(struct repository *r, const char *cluster, struct upkeep_lock **list, size_t *count, struct gb_error *error)
 {
-    struct names labels = {0}, own = {0};
+    struct repository_names labels = {0}, own;
     struct locks l = {NULL, 0};
     char prefix[PREFIX_SIZE], name[PREFIX_SIZE + WIRE_NAME_MAX];
     snprintf(prefix, sizeof prefix, "%s/locks", cluster);
-    bool ok = list_names(r, prefix, &own, error) && list_labels(r, cluster, &labels, error);
+    bool ok = repository_names(r, prefix, false, NULL, &own, error) && repository_labels(r, cluster, &labels, error);
     for (size_t i = 0; ok && i < own.count; i++) {
         snprintf(name, sizeof name, "%s/%s", prefix, own.name[i]);
         ok = look(r, name, &l, error);
@@ -267,10 +223,10 @@ static void check_identity(struct report *p, const char *cluster)
 
 static void check_left_overs(struct report *p, const char *cluster)
 {
-    struct names labels = {0};
+    struct repository_names labels;
     struct gb_error error = {0};
     size_t count = 0;
-    bool ok = list_labels(p->repository, cluster, &labels, &error);
+    bool ok = repository_labels(p->repository, cluster, &labels, &error);
     for (size_t i = 0; ok && i < labels.count; i++) {
         bool left;
         ok = runs_left_over(p->repository, cluster, labels.name[i], &left, &error);
@@ -305,24 +261,23 @@ static void check_locks(struct report *p, const char *cluster)
 bool upkeep_check(struct repository *r, const char *cluster, void (*take)(void *context, const struct upkeep_row *row), void *context)
 {
     struct report p = {.repository = r, .take = take, .context = context};
-    char (*clusters)[WIRE_NAME_MAX] = NULL;
-    size_t count = 0;
+    struct repository_names clusters;
     struct gb_error error = {0};
-    if (!upkeep_clusters(r, &clusters, &count, &error)) {
+    if (!repository_clusters(r, &clusters, &error)) {
         failed(&p, "reachable", &error);
-        free(clusters);
+        free(clusters.name);
         return false;
     }
-    row(&p, "reachable", UPKEEP_OK, "", "%.300s, directories of %zu clusters", storage_describe(r->storage), count);
+    row(&p, "reachable", UPKEEP_OK, "", "%.300s, directories of %zu clusters", storage_describe(r->storage), clusters.count);
     check_writing(&p);
     check_space(&p);
     check_clock(&p);
-    for (size_t i = 0; i < count; i++)
-        if (!cluster || !strcmp(cluster, clusters[i])) {
-            check_identity(&p, clusters[i]);
-            check_left_overs(&p, clusters[i]);
-            check_locks(&p, clusters[i]);
+    for (size_t i = 0; i < clusters.count; i++)
+        if (!cluster || !strcmp(cluster, clusters.name[i])) {
+            check_identity(&p, clusters.name[i]);
+            check_left_overs(&p, clusters.name[i]);
+            check_locks(&p, clusters.name[i]);
         }
-    free(clusters);
+    free(clusters.name);
     return !p.failed;
 }

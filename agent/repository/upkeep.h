@@ -33,7 +33,4 @@ bool upkeep_locks(struct repository *repository, const char *cluster, struct upk
 /* Takes a stale one away. Errors: GB_not_found, GB_repository_busy (somebody holds it: names who), the store's. */
 bool upkeep_unlock(struct repository *repository, const char *cluster, const char *name, struct gb_error *error);
 
-/* All clusters that have a directory, by name; *list is malloc'ed. */
-bool upkeep_clusters(struct repository *repository, char (**list)[WIRE_NAME_MAX], size_t *count, struct gb_error *error);
-
 #endif
