@@ -1,16 +1,15 @@
 /* Everything that is not InnoDB; see files.h. */
 #include "plugin/files.h"
+#include "plugin/ddl_entry.h"
 #include "plugin/ddl_log.h"
 #include "common/space.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 /* Rule 16: a file changed so shortly before its read counts as changed. Under DDL; and in the window, where what changes needs a
@@ -22,7 +21,6 @@
 #define LOOKS_MAX      100u
 #define UNUSED_MIN     (1u << 20) /* smaller files are counted as they are */
 #define UNUSED_MAX     (8u << 20) /* an extension is of four extents, undo tablespaces begin with ten MiB */
-#define INDEXES_MAX    64u /* of a table */
 #define LARGE_LOG      (1u << 20) /* of a log table: smaller files are left to the window */
 
 struct extension
@@ -228,15 +226,14 @@ static bool skip_directory(const char *name)
   return name[0] == '.' || name[0] == '#' || !strcmp(name, "lost+found");
 }
 
-/* After an error: what is not there any more is no error, as names come and go; all else fails the backup, so that nothing
-   unread passes for gone. */
+/* After an error. */
 static void unless_gone(struct files *f, const char *path)
 {
   if (errno != ENOENT && errno != ENOTDIR)
     error_set_errno(&f->error, GB_io_error, errno, "%s can't be read", path);
 }
 
-static bool is_there(struct files *f, const char *path, struct stat *st)
+bool files_is_there(struct files *f, const char *path, struct stat *st)
 {
   if (!stat(path, st))
     return true;
@@ -244,7 +241,7 @@ static bool is_there(struct files *f, const char *path, struct stat *st)
   return false;
 }
 
-static struct dirent *next_entry(struct files *f, DIR *directory, const char *path)
+struct dirent *files_next_entry(struct files *f, DIR *directory, const char *path)
 {
   errno = 0;
   struct dirent *e = readdir(directory);
@@ -324,7 +321,7 @@ static void scan_database(struct files *f, const char *database)
     unless_gone(f, full);
     return;
   }
-  for (struct dirent *e; (e = next_entry(f, directory, full));)
+  for (struct dirent *e; (e = files_next_entry(f, directory, full));)
   {
     if (e->d_name[0] == '.' || !strncmp(e->d_name, "#sql", 4))
       continue;
@@ -333,7 +330,7 @@ static void scan_database(struct files *f, const char *database)
     snprintf(full, sizeof full, "%s%s", f->datadir, path);
     if (ends_with(path, ".ibd") ? inventory_is_space_path(f->inventory, path) : !strrchr(path, '.'))
       continue;
-    if (!is_there(f, full, &st) || !S_ISREG(st.st_mode))
+    if (!files_is_there(f, full, &st) || !S_ISREG(st.st_mode))
       continue;
     /* A tablespace file that InnoDB does not know: waiting for IMPORT; copied by name (rule 11). */
     if (ends_with(path, ".ibd"))
@@ -481,7 +478,7 @@ static void look_at(struct files *f, each_item *each, bool (*wanted)(const struc
     char full[2 * WIRE_PATH_MAX];
     struct look look = {.files = f};
     snprintf(full, sizeof full, "%s%s", path[0] == '/' ? "" : f->datadir, path);
-    look.there = is_there(f, full, &look.st);
+    look.there = files_is_there(f, full, &look.st);
     look.anew = aria && at->aria && look.there && aria_made_anew(f, path, &at->stamp);
     inventory_visit(f->inventory, at->item, path, visit, &look);
   }
@@ -525,54 +522,6 @@ static bool deleted_is_there(const struct files *f)
   return false;
 }
 
-static bool not_innodb(const char *engine)
-{
-  return engine[0] && strcasecmp(engine, "InnoDB");
-}
-
-static bool partitioned(const struct ddl_entry *e)
-{
-  return e->field[DDL_ORG_PARTITIONED][0] == '1' || e->field[DDL_NEW_PARTITIONED][0] == '1';
-}
-
-/* Of a partition that is made a table, or a table made a partition, the server names the partitioned table alone. */
-static bool names_too_little(const struct ddl_entry *e)
-{
-  return partitioned(e) && (not_innodb(e->field[DDL_ORG_ENGINE]) || not_innodb(e->field[DDL_NEW_ENGINE]) ||
-                            !strcmp(e->field[DDL_QUERY], "ALTER"));
-}
-
-/* A file of a table: known, or there. A scan that a RENAME runs beside may see neither the old file nor the new one. */
-static bool known_or_there(struct files *f, const char *database, const char *table, const char *extension)
-{
-  char path[WIRE_PATH_MAX], full[WIRE_PATH_MAX];
-  snprintf(path, sizeof path, "%s/%s%s", database, table, extension);
-  int n = snprintf(full, sizeof full, "%s%s", f->datadir, path);
-  return inventory_find_file(f->inventory, path) || n >= (int)sizeof full || !access(full, F_OK);
-}
-
-static bool has_triggers(struct files *f, const char *database, const char *table)
-{
-  return table[0] && known_or_there(f, database, table, ".TRG");
-}
-
-/* A tablespace outside the data directory, which TRUNCATE makes anew with its .isl. */
-static bool has_link(struct files *f, const char *database, const char *table)
-{
-  char full[WIRE_PATH_MAX];
-  snprintf(full, sizeof full, "%s%s/%s.ibd", f->datadir, database, table);
-  return known_or_there(f, database, table, ".isl") || access(full, F_OK);
-}
-
-/* Of these the line is written before the files have their names: what ends between the scan and the pause would be seen by neither. */
-static bool may_go_on(struct files *f, const struct ddl_entry *e)
-{
-  if (names_too_little(e))
-    return true;
-  return !strncmp(e->field[DDL_QUERY], "TRUNCATE", 8) && !partitioned(e) && !not_innodb(e->field[DDL_ORG_ENGINE]) &&
-         has_link(f, e->field[DDL_ORG_DB], e->field[DDL_ORG_TABLE]);
-}
-
 void files_scan(void *argument)
 {
   struct files *f = argument;
@@ -585,7 +534,7 @@ void files_scan(void *argument)
     struct ddl_entry e;
     if (!ddl_log_split(line, &e))
       continue;
-    f->unsettled = f->unsettled || may_go_on(f, &e);
+    f->unsettled = f->unsettled || ddl_entry_may_go_on(f->inventory, f->datadir, &e);
     f->unknown_engine = f->unknown_engine || names_unknown_engine(&e);
     add_name(&s, e.field[DDL_ORG_DB], strcmp(e.field[DDL_ORG_ENGINE], "DATABASE") ? e.field[DDL_ORG_TABLE] : "");
     if (e.field[DDL_NEW_TABLE][0])
@@ -602,14 +551,14 @@ void files_scan(void *argument)
     error_set_errno(&f->error, GB_io_error, errno, "the data directory %s can't be read", f->datadir);
     return;
   }
-  for (struct dirent *e; (e = next_entry(f, directory, f->datadir));)
+  for (struct dirent *e; (e = files_next_entry(f, directory, f->datadir));)
   {
     char full[WIRE_PATH_MAX];
     struct stat st;
     if (e->d_name[0] == '.')
       continue;
     snprintf(full, sizeof full, "%s%s", f->datadir, e->d_name);
-    if (!is_there(f, full, &st))
+    if (!files_is_there(f, full, &st))
       continue;
     if (S_ISREG(st.st_mode) && is_root_file(e->d_name))
       see(f, inventory_file(f->inventory, ITEM_DEFINITION, WIRE_KIND_OTHER, e->d_name), &st);
@@ -685,7 +634,7 @@ static void probe_table(struct files *f, const char *database, const char *table
     struct stat st;
     snprintf(path, sizeof path, "%s/%s%s", database, table, extensions[i].suffix);
     snprintf(full, sizeof full, "%s%s", f->datadir, path);
-    if (is_there(f, full, &st) && S_ISREG(st.st_mode))
+    if (files_is_there(f, full, &st) && S_ISREG(st.st_mode))
     {
       struct item *item = classify(f, path, &st);
       if (item)
@@ -706,7 +655,7 @@ static void probe_database(struct files *f, const char *database, struct spoiled
   struct stat st;
   snprintf(full, sizeof full, "%s%s", f->datadir, database);
   struct item *item = inventory_file(f->inventory, ITEM_DIRECTORY, WIRE_KIND_DIRECTORY, database);
-  if (!is_there(f, full, &st) || !S_ISDIR(st.st_mode))
+  if (!files_is_there(f, full, &st) || !S_ISDIR(st.st_mode))
   {
     add_name(s, database, "");
     if (item)
@@ -717,24 +666,8 @@ static void probe_database(struct files *f, const char *database, struct spoiled
     inventory_queue(f->inventory, item);
   snprintf(path, sizeof path, "%s/db.opt", database);
   snprintf(full, sizeof full, "%s%s", f->datadir, path);
-  if (is_there(f, full, &st) && (item = classify(f, path, &st)))
+  if (files_is_there(f, full, &st) && (item = classify(f, path, &st)))
     inventory_queue(f->inventory, item);
-}
-
-/* Of an engine that keeps it in files of the table's own kind. */
-static bool has_vector_index(struct files *f, const char *database, const char *table)
-{
-  char full[WIRE_PATH_MAX];
-  for (unsigned i = 0; i < INDEXES_MAX; i++)
-  {
-    int n = snprintf(full, sizeof full, "%s%s/%s#i#%02u.MYI", f->datadir, database, table, i);
-    if (n >= (int)sizeof full || !access(full, F_OK))
-      return true;
-    memcpy(full + n - 3, "MAI", 3);
-    if (!access(full, F_OK))
-      return true;
-  }
-  return false;
 }
 
 /* Of a CREATE TABLE ... SELECT that fails ddl.log says nothing; it has begun after BACKUP STAGE START. */
@@ -851,18 +784,12 @@ void files_window_ddl(void *argument)
       f->complex = true;
       break;
     }
-    const char *engine = e.field[DDL_ORG_ENGINE];
-    bool others = not_innodb(engine) || not_innodb(e.field[DDL_NEW_ENGINE]);
-    if (names_unknown_engine(&e) || names_too_little(&e) || !strcmp(engine, "TRIGGER") ||
-        has_triggers(f, e.field[DDL_ORG_DB], e.field[DDL_ORG_TABLE]) ||
-        has_triggers(f, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]) ||
-        (others && (has_vector_index(f, e.field[DDL_ORG_DB], e.field[DDL_ORG_TABLE]) ||
-                    has_vector_index(f, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]))))
+    if (names_unknown_engine(&e) || ddl_entry_needs_scan(f->inventory, f->datadir, &e))
     {
       f->complex = true; /* names that only a scan finds, or that are to be refused */
       break;
     }
-    if (!strcmp(engine, "DATABASE"))
+    if (!strcmp(e.field[DDL_ORG_ENGINE], "DATABASE"))
     {
       probe_database(f, e.field[DDL_ORG_DB], &s);
       continue;
@@ -912,93 +839,9 @@ static void queue_log_table(struct item *item, void *context)
   queue_in_visit(f, item);
 }
 
-/* Visits the files aria_log.NNNNNNNN. */
-static void each_aria_log(struct files *f, void (*visit)(struct files *f, struct item *item, uint64_t size))
+void files_window_commit(struct files *f)
 {
-  DIR *directory = opendir(f->aria_dir);
-  if (!directory)
-  {
-    error_set_errno(&f->error, GB_io_error, errno, "Aria's log directory %s can't be read", f->aria_dir);
-    return;
-  }
-  for (struct dirent *e; (e = next_entry(f, directory, f->aria_dir));)
-  {
-    if (strncmp(e->d_name, "aria_log.", 9) || strspn(e->d_name + 9, "0123456789") != strlen(e->d_name + 9))
-      continue;
-    char full[WIRE_PATH_MAX], path[WIRE_PATH_MAX];
-    struct stat st;
-    snprintf(full, sizeof full, "%s%s", f->aria_dir, e->d_name);
-    inventory_clean_path(path, sizeof path, full, f->datadir);
-    if (!is_there(f, full, &st))
-      continue;
-    struct item *item = inventory_file(f->inventory, ITEM_ARIA_LOG, WIRE_KIND_ARIA_LOG, path);
-    if (item)
-      visit(f, item, (uint64_t)st.st_size);
-  }
-  closedir(directory);
-}
-
-/* Of which file: the number at the end of its name. */
-static uint32_t log_number(const struct item *item)
-{
-  const char *dot = strrchr(item->path, '.');
-  return dot ? (uint32_t)strtoul(dot + 1, NULL, 10) : 0;
-}
-
-static void find_newest(struct files *f, struct item *item, uint64_t size)
-{
-  if (log_number(item) < f->newest_log)
-    return;
-  f->newest_log = log_number(item);
-  f->newest_log_size = size;
-}
-
-static void queue_bulk(struct files *f, struct item *item, uint64_t size)
-{
-  /* The first page is rewritten when the next file starts; the tail of the log, which the newest file has all or a part
-     of, is still being written. */
-  uint64_t tail = ARIA_LOG_TAIL, number = log_number(item);
-  if (number != f->newest_log)
-    tail = number + 1 == f->newest_log && f->newest_log_size < tail ? tail - f->newest_log_size : 0;
-  uint64_t stable = size > tail ? (size - tail) & ~(uint64_t)(ARIA_LOG_PAGE - 1) : 0;
-  f->log_tail += size - stable;
-  if (stable <= ARIA_LOG_PAGE || item->file_no)
-    return;
-  item->from = ARIA_LOG_PAGE;
-  item->upto = stable;
-  item->more = true;
-  item->size = stable;
-  inventory_queue(f->inventory, item);
-}
-
-void files_queue_aria_logs(void *argument)
-{
-  struct files *f = argument;
-  f->newest_log = 0;
-  f->newest_log_size = f->log_tail = 0;
-  each_aria_log(f, find_newest);
-  each_aria_log(f, queue_bulk);
-}
-
-static void queue_tail(struct files *f, struct item *item, uint64_t size)
-{
-  if (item->more)
-  {
-    item->from = item->upto;
-    item->more = false;
-  }
-  else
-    item->from = 0;
-  item->upto = size;
-  item->size = size;
-  inventory_queue(f->inventory, item);
-}
-
-void files_window_commit(void *argument)
-{
-  struct files *f = argument;
   look_at(f, inventory_each_table, is_there_log, false, queue_log_table);
-  each_aria_log(f, queue_tail);
 }
 
 struct sum

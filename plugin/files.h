@@ -10,6 +10,9 @@
 #include "plugin/aria.h"
 #include "plugin/inventory.h"
 
+#include <dirent.h>
+#include <sys/stat.h>
+
 /* A table of InnoDB's dictionary whose tablespace nobody has opened since the server's start: it is in none of InnoDB's own
    lists of files. */
 struct unopened
@@ -70,16 +73,19 @@ void files_queue_closed(struct files *files);
 void files_window_ddl(void *files);
 /* In the window, after to_close has been closed: queues these and the tables that were in use. */
 void files_window_tables(struct files *files);
-/* In the window, commits blocked: log tables that have changed or were not copied, the tails of Aria's logs. Sets complex. */
-void files_window_commit(void *files);
-/* Before the window: the bulk of Aria's logs. */
-void files_queue_aria_logs(void *files);
+/* In the window, commits blocked: log tables that have changed or were not copied. Sets complex. */
+void files_window_commit(struct files *files);
 
 /* Bytes of closed tables in use, log tables and the tail of Aria's log: what the window will have to copy. Call it after
-   files_queue_aria_logs(). largest: path of the largest table. */
+   aria_log_queue_bulk(). largest: path of the largest table. */
 uint64_t files_window_bytes(struct files *files, char *largest, size_t size);
 
 /* Estimate of all bytes in the data directory, for progress and free space. */
 uint64_t files_estimate(const char *datadir);
+
+/* stat() and readdir() where names come and go: what is not there any more is no error; all else is files->error (GB_io_error), so that
+   nothing unread passes for gone. path: of the file, of the directory. False: not there, or an error. NULL: no more, or an error. */
+bool files_is_there(struct files *files, const char *path, struct stat *st);
+struct dirent *files_next_entry(struct files *files, DIR *directory, const char *path);
 
 #endif

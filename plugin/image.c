@@ -1,5 +1,6 @@
 /* The crash image; see image.h. Reads top to bottom from image_take() at the end. */
 #include "plugin/image.h"
+#include "plugin/aria_log.h"
 #include "plugin/blocker.h"
 #include "plugin/log.h"
 #include "plugin/progress.h"
@@ -541,7 +542,7 @@ static enum outcome flush(struct backup *b)
   b->files.altered = b->alters_read != b->alters;
   if (b->files.altered && (o = catch_up(b, true, CATCH_UP_MS)) != TAKEN)
     return o;
-  if ((o = run_job(b, files_scan, true)) != TAKEN || (o = run_job(b, files_queue_aria_logs, true)) != TAKEN)
+  if ((o = run_job(b, files_scan, true)) != TAKEN || (o = run_job(b, aria_log_queue_bulk, true)) != TAKEN)
     return o;
   if (b->files.unknown_engine)
     return again("tables of an engine that can't be backed up to go");
@@ -615,6 +616,7 @@ static void note_control(void *argument)
   struct files *f = argument;
   aria_read_control(f->aria_dir, &f->control_last, &f->error);
   files_window_commit(f);
+  aria_log_queue_tails(f);
 }
 
 static bool take_master(void *context, char **column, unsigned count)
