@@ -1,10 +1,14 @@
 /* What the agent answers to CHECK; see check.h. */
 #include "agent/daemon/check.h"
+#include "agent/daemon/chosen.h"
 #include "agent/daemon/place.h"
+#include "agent/daemon/trial.h"
+#include "common/memory.h"
 #include "common/processors.h"
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <time.h>
 
 #define KEY_TEST_DAYS   90
@@ -43,8 +47,9 @@ static void check_key(const struct trial *t, const char *name, struct wire_check
     wire_add_check(m, check, good ? "OK" : "WARN", detail, good ? "" : "where the key is kept: galera-backup key test --key FILE --repository ...");
 }
 
-void check_repository(const struct config *config, const struct repository_spec *spec, const char *cluster, const struct wire_check *asked,
-                      struct trial *t, struct wire_checked *m)
+/* asked: the server's data directory and its size. t: to be ended when the rows have been sent. */
+static void check_repository(const struct config *config, const struct repository_spec *spec, const char *cluster,
+                             const struct wire_check *asked, struct trial *t, struct wire_checked *m)
 {
     struct gb_error late = {0};
     char check[64 + 16], detail[256];
@@ -72,7 +77,7 @@ void check_repository(const struct config *config, const struct repository_spec 
     }
 }
 
-void check_owed(const struct config *config, struct catchup *catchup, struct wire_checked *m)
+static void check_owed(const struct config *config, struct catchup *catchup, struct wire_checked *m)
 {
     for (unsigned i = 0; i < config->repository_count; i++) {
         const char *name = config->repositories[i].name;
@@ -103,7 +108,8 @@ static uint64_t parts_need(const struct config *config)
     return (2 * (uint64_t)threads + SEGMENTS_BESIDE + BUCKET_UPLOAD_THREADS) * largest;
 }
 
-void check_memory(const struct config *config, uint64_t available, struct wire_checked *m)
+/* available: bytes that the agent may still take, 0: not known. */
+static void check_memory(const struct config *config, uint64_t available, struct wire_checked *m)
 {
     uint64_t need = config->redo_memory + BACKUP_NEED + parts_need(config);
     char detail[256];
@@ -113,4 +119,29 @@ void check_memory(const struct config *config, uint64_t available, struct wire_c
         wire_add_check(m, "agent_memory", "WARN", detail, "raise the limit of the agent's control group, or lower redo-memory in its configuration");
     else if (available)
         wire_add_check(m, "agent_memory", "OK", detail, "");
+}
+
+void check_answer(struct peer *peer, const struct config *config, struct catchup *catchup, const struct wire_hello *hello,
+                  const struct wire_check *check)
+{
+    struct wire_checked *m = calloc(1, sizeof *m);
+    struct gb_error error = {0};
+    struct chosen chosen;
+    char cluster[WIRE_NAME_MAX];
+    struct trial trial[CHOSEN_MAX] = {{.opened = false}};
+    if (!m)
+        return;
+    wire_add_check(m, "agent", "OK", "galera-backup " GB_VERSION, "");
+    if (!chosen_parse(&chosen, config, check->repositories, &error) || !chosen_cluster(cluster, config, hello, &error)) {
+        wire_add_check(m, "configuration", "FAIL", error.what, error.hint);
+        chosen.count = 0;
+    }
+    for (unsigned i = 0; i < chosen.count; i++)
+        check_repository(config, chosen.spec[i], cluster, check, &trial[i], m);
+    check_owed(config, catchup, m);
+    check_memory(config, memory_available(""), m);
+    peer_send_checked(peer, m);
+    for (unsigned i = 0; i < CHOSEN_MAX; i++)
+        trial_end(&trial[i]);
+    free(m);
 }

@@ -1,6 +1,7 @@
-/* The repositories that one backup goes to; see chosen.h. */
+/* Where a backup goes; see chosen.h. */
 #include "agent/daemon/chosen.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static bool add(struct chosen *c, const struct repository_spec *spec, struct gb_error *error)
@@ -55,5 +56,20 @@ bool chosen_remote(const struct chosen *c)
     for (unsigned i = 0; i < c->count; i++)
         if (chosen_required(c, i) && repository_is_remote(c->spec[i]))
             return true;
+    return false;
+}
+
+bool chosen_cluster(char cluster[WIRE_NAME_MAX], const struct config *config,
+                    const struct wire_hello *hello, struct gb_error *error)
+{
+    const char *name = config->cluster[0]  ? config->cluster
+                       : hello->cluster[0] ? hello->cluster
+                                           : hello->node;
+    snprintf(cluster, WIRE_NAME_MAX, "%s", name);
+    if (cluster_name_valid(cluster))
+        return true;
+    error_set(error, GB_bad_config,
+              "the cluster name \"%s\" can't name a directory of the repository", cluster);
+    error_hint(error, "set cluster = NAME in [agent] of the agent's configuration");
     return false;
 }

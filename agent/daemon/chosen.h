@@ -1,5 +1,6 @@
 /*
-  The repositories that one backup goes to, as BACKUP_START names them.
+  Where a backup goes: the repositories, as BACKUP_START names them, and the cluster's directory in
+  each.
 */
 #ifndef GB_AGENT_DAEMON_CHOSEN_H
 #define GB_AGENT_DAEMON_CHOSEN_H
@@ -24,5 +25,10 @@ bool chosen_parse(struct chosen *chosen, const struct config *config, const char
 bool chosen_required(const struct chosen *chosen, unsigned number);
 /* Whether one that is waited for at the start is behind a network. */
 bool chosen_remote(const struct chosen *chosen);
+
+/* The name of the cluster's directory: the configuration's, the server's, or the node's. Errors:
+ * GB_bad_config (it can't be one; cluster is set all the same). */
+bool chosen_cluster(char cluster[WIRE_NAME_MAX], const struct config *config,
+                    const struct wire_hello *hello, struct gb_error *error);
 
 #endif

@@ -6,21 +6,14 @@
 #define GB_AGENT_DAEMON_HOLDING_H
 
 #include "agent/config.h"
-#include "agent/repository/identity.h"
+#include "agent/daemon/peer.h"
+#include "agent/mariadb/catalog.h"
 
-struct holding_request {
-    const struct config *config;
-    struct identity_writer asker; /* whose backup it must be */
-    const char *id;
-    time_t until; /* 0: released */
-    /* A remote repository takes longer than the plugin waits: it is told so once
-     * (GB_repository_busy) and asks again; the work goes on. */
-    void (*slow)(void *context, const struct gb_error *error);
-    void *context;
-};
-
-/* *done: at least one repository has it, and has done it. False: GB_not_found, or the error of one
- * that could not be asked; none if slow() has been called. */
-bool holding_run(const struct holding_request *request, bool *done, struct gb_error *error);
+/* HOLD: sends HELD where all that have the backup have done it, else an ERROR: GB_bad_config,
+   GB_bad_value, GB_not_found, or that of a repository that could not be asked. One behind a network
+   may take longer than the plugin waits: it is told so (GB_repository_busy) and asks again; the
+   work goes on, and is waited for. The catalog hears of what has been done. */
+void holding_answer(struct peer *peer, const struct config *config, struct catalog *catalog,
+                    const struct wire_hello *hello, const struct wire_hold *hold);
 
 #endif

@@ -11,12 +11,11 @@
 #include "agent/daemon/peer.h"
 #include "agent/daemon/pipeline.h"
 #include "agent/daemon/proof.h"
+#include "agent/daemon/trial.h"
 #include "agent/mariadb/rows.h"
 #include "agent/mariadb/kept.h"
 #include "agent/repository/hold.h"
-#include "agent/repository/identity.h"
 #include "agent/repository/runs.h"
-#include "common/memory.h"
 #include "common/processors.h"
 #include "common/clock.h"
 
@@ -78,24 +77,6 @@ static void free_slot(void *context, uint32_t slot)
 
 /* ---- start of a backup ---- */
 
-static bool choose_cluster(struct session *s, struct gb_error *error)
-{
-    const char *name = s->config->cluster[0] ? s->config->cluster : s->hello.cluster[0] ? s->hello.cluster : s->hello.node;
-    snprintf(s->cluster, sizeof s->cluster, "%s", name);
-    if (cluster_name_valid(s->cluster))
-        return true;
-    error_set(error, GB_bad_config, "the cluster name \"%s\" can't name a directory of the repository", s->cluster);
-    error_hint(error, "set cluster = NAME in [agent] of the agent's configuration");
-    return false;
-}
-
-/* "" is none. */
-static bool hold_valid(const char *text, struct gb_error *error)
-{
-    time_t until = *text ? hold_parse(text) : RETENTION_FOREVER;
-    return until > time(NULL) || error_set(error, GB_bad_value, "a backup can't be held until \"%s\": it is not a time to come", text);
-}
-
 static bool prepare_begin(struct session *s, struct gb_error *error)
 {
     if (strcmp(s->start.type, "full"))
@@ -103,7 +84,7 @@ static bool prepare_begin(struct session *s, struct gb_error *error)
     s->request = (struct begin_request){
         .writer = {.cluster = s->cluster, .wsrep_uuid = s->start.cluster_uuid, .state_dir = s->config->state_dir, .writes = true},
         .id = s->start.id, .bytes_estimate = s->start.bytes_estimate, .hold_until = hold_parse(s->start.hold), .key = &s->key};
-    return hold_valid(s->start.hold, error) && choose_cluster(s, error) &&
+    return hold_valid(s->start.hold, error) && chosen_cluster(s->cluster, s->config, &s->hello, error) &&
            chosen_parse(&s->chosen, s->config, s->start.repositories, error) && seal_key_make(&s->key, error);
 }
 
@@ -657,75 +638,6 @@ static void run_backup(struct session *s)
     free(facts);
 }
 
-/* ---- check and dry run: nothing is begun ---- */
-
-/* START of type "dry-run": READY or the ERROR that a backup would be refused with. */
-static void run_dry(struct session *s)
-{
-    struct gb_error error = {0};
-    struct wire_ready ready = {.repositories = "[]"};
-    struct trial trial[CHOSEN_MAX] = {{.opened = false}};
-    struct identity_writer writer = {.cluster = s->cluster, .wsrep_uuid = s->start.cluster_uuid, .state_dir = s->config->state_dir};
-    if (choose_cluster(s, &error) && chosen_parse(&s->chosen, s->config, s->start.repositories, &error))
-        for (unsigned i = 0; i < s->chosen.count && !error.code; i++)
-            if (chosen_required(&s->chosen, i) && trial_run(&trial[i], s->chosen.spec[i], &writer, s->start.bytes_estimate, &error))
-                error_copy(&error, &trial[i].error);
-    if (error.code)
-        peer_send_failure(s->peer, &error);
-    else
-        peer_send_ready(s->peer, &ready);
-    for (unsigned i = 0; i < CHOSEN_MAX; i++)
-        trial_end(&trial[i]);
-}
-
-static void send_slow(void *context, const struct gb_error *error)
-{
-    const struct session *s = context;
-    peer_send_failure(s->peer, error);
-}
-
-static void run_hold(struct session *s, const struct wire_hold *m)
-{
-    struct gb_error error = {0};
-    struct wire_held held = {.until = ""};
-    struct holding_request request = {.config = s->config, .id = m->id, .until = hold_parse(m->until), .slow = send_slow, .context = s,
-                                      .asker = {.cluster = s->cluster, .wsrep_uuid = m->cluster_uuid, .state_dir = s->config->state_dir}};
-    char sql[KEPT_SQL_MAX];
-    bool done = false;
-    if (choose_cluster(s, &error) && hold_valid(m->until, &error) && !label_valid(m->id))
-        error_set(&error, GB_not_found, "there is no backup \"%s\"", m->id);
-    bool all = !error.code && holding_run(&request, &done, &error);
-    if (done)
-        catalog_statement(s->catalog, kept_hold_sql(sql, s->cluster, m->id, request.until));
-    hold_text(request.until, held.until);
-    if (all)
-        peer_send_held(s->peer, &held);
-    else if (error.code)
-        peer_send_failure(s->peer, &error);
-}
-
-static void run_check(struct session *s, const struct wire_check *check)
-{
-    struct wire_checked *m = calloc(1, sizeof *m);
-    struct gb_error error = {0};
-    struct trial trial[CHOSEN_MAX] = {{.opened = false}};
-    if (!m)
-        return;
-    wire_add_check(m, "agent", "OK", "galera-backup " GB_VERSION, "");
-    if (!chosen_parse(&s->chosen, s->config, check->repositories, &error) || !choose_cluster(s, &error)) {
-        wire_add_check(m, "configuration", "FAIL", error.what, error.hint);
-        s->chosen.count = 0;
-    }
-    for (unsigned i = 0; i < s->chosen.count; i++)
-        check_repository(s->config, s->chosen.spec[i], s->cluster, check, &trial[i], m);
-    check_owed(s->config, s->catchup, m);
-    check_memory(s->config, memory_available(""), m);
-    peer_send_checked(s->peer, m);
-    for (unsigned i = 0; i < CHOSEN_MAX; i++)
-        trial_end(&trial[i]);
-    free(m);
-}
-
 static void converse_first(struct session *s)
 {
     const uint8_t *in = peer_payload(s->peer);
@@ -752,12 +664,12 @@ static void converse_first(struct session *s)
     if (!peer_send_welcome(s->peer, &welcome) || !peer_readable(s->peer, HELLO_WAIT_MS) || !peer_read(s->peer, &type, &size, &error))
         return;
     if (type == WIRE_CHECK && wire_get_check(in, size, &check, &error))
-        run_check(s, &check);
+        check_answer(s->peer, s->config, s->catchup, &s->hello, &check);
     else if (type == WIRE_HOLD && wire_get_hold(in, size, &hold, &error))
-        run_hold(s, &hold);
+        holding_answer(s->peer, s->config, s->catalog, &s->hello, &hold);
     else if (type == WIRE_START && wire_get_start(in, size, &s->start, &error)) {
         if (!strcmp(s->start.type, "dry-run"))
-            run_dry(s);
+            trial_answer(s->peer, s->config, &s->hello, &s->start);
         else
             run_backup(s);
     } else {

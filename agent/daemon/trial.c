@@ -1,5 +1,6 @@
 /* Whether a repository can take a backup now; see trial.h. */
 #include "agent/daemon/trial.h"
+#include "agent/daemon/chosen.h"
 
 #include <stdio.h>
 
@@ -55,4 +56,28 @@ void trial_end(struct trial *t)
 {
     errand_end(t->errand);
     t->errand = NULL;
+}
+
+void trial_answer(struct peer *peer, const struct config *config, const struct wire_hello *hello,
+                  const struct wire_start *start)
+{
+    struct gb_error error = {0};
+    struct wire_ready ready = {.repositories = "[]"};
+    struct chosen chosen;
+    char cluster[WIRE_NAME_MAX];
+    struct trial trial[CHOSEN_MAX] = {{.opened = false}};
+    struct identity_writer writer = {
+        .cluster = cluster, .wsrep_uuid = start->cluster_uuid, .state_dir = config->state_dir};
+    if (chosen_cluster(cluster, config, hello, &error) &&
+        chosen_parse(&chosen, config, start->repositories, &error))
+        for (unsigned i = 0; i < chosen.count && !error.code; i++)
+            if (chosen_required(&chosen, i) &&
+                trial_run(&trial[i], chosen.spec[i], &writer, start->bytes_estimate, &error))
+                error_copy(&error, &trial[i].error);
+    if (error.code)
+        peer_send_failure(peer, &error);
+    else
+        peer_send_ready(peer, &ready);
+    for (unsigned i = 0; i < CHOSEN_MAX; i++)
+        trial_end(&trial[i]);
 }

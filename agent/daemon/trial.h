@@ -6,6 +6,8 @@
 #ifndef GB_AGENT_DAEMON_TRIAL_H
 #define GB_AGENT_DAEMON_TRIAL_H
 
+#include "agent/config.h"
+#include "agent/daemon/peer.h"
 #include "agent/errand.h"
 #include "agent/repository/identity.h"
 #include "agent/repository/keytest.h"
@@ -31,5 +33,10 @@ bool trial_run(struct trial *trial, const struct repository_spec *spec,
                struct gb_error *late);
 /* Waits for its end, however long. A trial that is all zero is none. */
 void trial_end(struct trial *trial);
+
+/* START of type "dry-run": sends READY, or the ERROR that a backup would be refused with, and waits
+ * then for trials that have not ended. */
+void trial_answer(struct peer *peer, const struct config *config, const struct wire_hello *hello,
+                  const struct wire_start *start);
 
 #endif

@@ -18,6 +18,12 @@ time_t hold_parse(const char *text)
     return t > 0 && t <= RETENTION_FOREVER ? t : 0;
 }
 
+bool hold_valid(const char *text, struct gb_error *error)
+{
+    time_t until = *text ? hold_parse(text) : RETENTION_FOREVER;
+    return until > time(NULL) || error_set(error, GB_bad_value, "a backup can't be held until \"%s\": it is not a time to come", text);
+}
+
 const char *hold_text(time_t until, char out[WIRE_HOLD_MAX])
 {
     char text[UTC_MAX];

@@ -9,6 +9,8 @@
 
 /* "forever" or a time in UTC (utc.h), as RETENTION_FOREVER or a time. 0: it is neither. */
 time_t hold_parse(const char *text);
+/* Whether a text that somebody gave is such a time, and to come; "", none, is valid. Errors: GB_bad_value. */
+bool hold_valid(const char *text, struct gb_error *error);
 /* The reverse; "" of 0. Answers out. */
 const char *hold_text(time_t until, char out[WIRE_HOLD_MAX]);
 
