@@ -17,8 +17,7 @@
 CMD_LIST(CMD_DECLARE)
 #undef CMD_DECLARE
 
-/* What --repository says of it, nothing opened: by where it is (agent/location.h), or by its name in the configuration. Errors: also
-   GB_repository_unreachable of a path that is no directory. */
+/* What --repository says of it, nothing opened: by where it is (agent/location.h), or by its name in the configuration. */
 bool cmd_repository_spec(const struct options *options, struct repository_spec *spec, struct gb_error *error);
 /* The repository that --repository names: by where it is (agent/location.h), or by its name in the configuration. */
 struct repository *cmd_repository(const struct options *options, struct gb_error *error);

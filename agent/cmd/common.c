@@ -3,10 +3,8 @@
 #include "agent/location.h"
 #include "agent/repository/listing.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 bool cmd_config(const struct options *options, struct config *config, struct gb_error *error)
 {
@@ -32,19 +30,12 @@ static bool take_keys(const struct options *options, struct repository_spec *spe
 }
 
 /* What an option's value says of a repository, "" or NULL: the default one. */
-static bool named_spec(const struct options *options, const char *option, const char *value, struct repository_spec *spec, struct gb_error *error)
+static bool named_spec(const struct options *options, const char *value, struct repository_spec *spec, struct gb_error *error)
 {
     struct config config;
     const struct repository_spec *configured;
-    struct stat st;
-    if (value && location_is(value)) {
-        if (!location_parse(value, spec, error))
-            return false;
-        bool directory = !strcmp(spec->type, REPOSITORY_DIRECTORY), there = !directory || !stat(spec->path, &st);
-        if (directory && (!there || !S_ISDIR(st.st_mode))) /* to open it would make it */
-            return error_set_errno(error, GB_repository_unreachable, there ? ENOTDIR : errno, "%s: the repository %s", option, spec->path);
-        return true;
-    }
+    if (value && location_is(value))
+        return location_parse(value, spec, error);
     if (!cmd_config(options, &config, error) || !(configured = config_repository(&config, value, error)))
         return false;
     *spec = *configured;
@@ -53,7 +44,7 @@ static bool named_spec(const struct options *options, const char *option, const 
 
 bool cmd_repository_spec(const struct options *options, struct repository_spec *spec, struct gb_error *error)
 {
-    return named_spec(options, "--repository", options->repository, spec, error) && take_keys(options, spec, error);
+    return named_spec(options, options->repository, spec, error) && take_keys(options, spec, error);
 }
 
 struct repository *cmd_repository(const struct options *options, struct gb_error *error)
@@ -79,7 +70,7 @@ struct repository *cmd_other_repository(const struct options *options, const cha
                                         struct gb_error *error)
 {
     struct repository_spec spec;
-    if (!named_spec(options, option, value, &spec, error) || !add_key(options, &spec, error))
+    if (!named_spec(options, value, &spec, error) || !add_key(options, &spec, error))
         return NULL;
     if (!repository_is_same(&spec, &than->spec))
         return repository_open(&spec, error);

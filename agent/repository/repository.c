@@ -87,10 +87,12 @@ struct repository *repository_open(const struct repository_spec *spec, struct gb
         return NULL;
     }
     r->spec = *spec;
-    if (!strcmp(spec->type, REPOSITORY_DIRECTORY))
-        r->storage = remembered_check_place(spec->state_dir, spec->path, error) ? storage_open_directory(spec->path, spec->min_free_percent, error)
-                                                                                  : NULL;
-    else if (!strcmp(spec->type, REPOSITORY_S3))
+    if (!strcmp(spec->type, REPOSITORY_DIRECTORY)) {
+        bool ok = remembered_check_place(spec->state_dir, spec->path, error);
+        if (ok && spec->make)
+            mkdir(spec->path, 0700); /* what is wrong, opening it tells */
+        r->storage = ok ? storage_open_directory(spec->path, spec->min_free_percent, error) : NULL;
+    } else if (!strcmp(spec->type, REPOSITORY_S3))
         r->storage = storage_open_s3(&spec->s3, &spec->remote, error);
     else if (!strcmp(spec->type, REPOSITORY_SWIFT))
         r->storage = storage_open_swift(&spec->swift, &spec->remote, error);

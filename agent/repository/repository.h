@@ -26,6 +26,7 @@ struct repository_spec { /* one [repository:NAME] section; strings owned by the 
     char name[64];
     char type[16];   /* REPOSITORY_DIRECTORY, REPOSITORY_S3, REPOSITORY_SWIFT */
     char path[WIRE_PATH_MAX]; /* of a directory */
+    bool make;                /* it, if it is missing: for who writes there first */
     char state_dir[WIRE_PATH_MAX]; /* of the agent whose configuration names it: what it remembers of the path; "": nothing */
     struct bucket_options remote; /* of an object store */
     struct s3_options s3;
@@ -52,7 +53,7 @@ const char *repository_bucket(const struct repository_spec *spec);
 /* Whether both are the same place, as far as that can be seen: one directory, or one prefix of one bucket. */
 bool repository_is_same(const struct repository_spec *a, const struct repository_spec *b);
 
-/* A directory is made if it is missing, its parent is there and the agent does not remember that it was there (remembered.h).
+/* With make a directory is made if it is missing, its parent is there and the agent does not remember that it was there (remembered.h).
    Errors: of the storage; GB_repository_unreachable; GB_bad_key of trusted signers. */
 struct repository *repository_open(const struct repository_spec *spec, struct gb_error *error);
 void repository_close(struct repository *repository);

@@ -8,7 +8,7 @@
 #include <time.h>
 
 #define ELSEWHERE_LINES 10u /* objects that are named in the closing report */
-#define NEXT_MAX 1024u
+#define NEXT_MAX 4096u
 
 static uint64_t age_s(const struct manifest *m)
 {
@@ -93,8 +93,8 @@ static void next_command(const struct report *r, char *out, size_t size)
     else if (p->history.new)
         snprintf(out, size,
                  "galera_new_cluster on this node; on each other node galera-backup restore %s "
-                 "--history new:%s, then start it",
-                 r->manifest->id, p->history.token);
+                 "--repository '%s' --datadir %s --history new:%s, then start it",
+                 r->manifest->id, r->repository, r->request->datadir, p->history.token);
     else
         snprintf(out, size,
                  "galera_new_cluster on this node; then start the others, restored from the same "

@@ -159,13 +159,14 @@ struct storage *storage_open_directory(const char *path, unsigned min_free_perce
     snprintf(s->path, sizeof s->path, "%s", path);
     s->min_free_percent = min_free_percent;
     s->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (s->root < 0 && errno == ENOENT && !mkdir(path, 0700))
-        s->root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (s->root >= 0) {
         pthread_mutex_init(&s->mutex, NULL);
         return &s->base;
     }
+    bool missing = errno == ENOENT;
     error_set_errno(error, GB_repository_unreachable, errno, "the repository directory %s can't be opened", path);
+    if (missing)
+        error_hint(error, "see whether its file system is mounted; a new one is made by the agent when it starts, or with mkdir");
     free(s);
     return NULL;
 }

@@ -22,8 +22,7 @@ struct storage_writer;
 #define STORAGE_FREE_UNKNOWN UINT64_MAX
 #define STORAGE_REPLACE_MAX  (64u << 20)
 
-/* Opens the directory path (created, mode 0700, if it is missing but its parent is there).
-   min_free_percent: 0..99. Errors: GB_repository_unreachable. */
+/* Opens the directory path. min_free_percent: 0..99. Errors: GB_repository_unreachable. */
 struct storage *storage_open_directory(const char *path, unsigned min_free_percent, struct gb_error *error);
 void storage_close(struct storage *storage);
 

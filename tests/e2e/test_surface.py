@@ -487,16 +487,20 @@ def exit_statuses_and_errors():
     nobody = config_file('nobody.cnf', '[server]\nsocket = /nowhere/sock\n')
     stranger = config_file('stranger.cnf', f'[server]\nsocket = {s.node.socket}\nuser = stranger\n')
     damaged = config_file('damaged.cnf', '[agent]\nredo-memory = much\n')
-    gone = config_file('gone.cnf', '[repository:default]\npath = /proc/nowhere\n')
+    nowhere = os.path.join(processes.run_dir(), 'no-repository')
+    gone = config_file('gone.cnf', f'[repository:default]\npath = {nowhere}\n')
+    s.node.execute('CREATE USER IF NOT EXISTS bare@localhost')
+    bare = config_file('bare.cnf', f'[server]\nsocket = {s.node.socket}\nuser = bare\n')
     for arguments, status, code, config in (
             (['verify', 'latest', '--threads', 'x'], 2, 1003, None), (['lits'], 2, 1001, None), (['list', '--rate', '1'], 2, 1002, None),
             (['consolidate'], 2, 1005, None), (['list'], 3, 1004, damaged), (['backup', '--repository', 'elsewhere'], 3, 3003, None),
             (['status'], 4, 5001, nobody), (['list'], 8, 3001, gone), (['backup', '--repository', 'full'], 9, 3002, None),
-            (['status'], 10, 5003, stranger), (['info', '20200101T000000Z-full-00000000'], 14, 3005, None), (['cancel'], 14, 2004, None),
+            (['status'], 10, 5003, stranger), (['status'], 10, 5003, bare), (['info', '20200101T000000Z-full-00000000'], 14, 3005, None), (['cancel'], 14, 2004, None),
             (['backup', '--rate', '1M', '--max-duration', '1s', '--progress', 'none'], 6, 2103, None),
             (['restore', backup, '--yes', '--datadir', s.node.datadir], 15, 4002, None)):
         failing(s, *arguments, status=status, code=code, config=config)
         s.idle()
+    assert not os.path.exists(nowhere), 'a command that reads has made a repository'
     running = backups.start(s.node, rate='1M')
     busy = failing(s, 'backup', status=5, code=2003)
     assert running in busy['message'] and 'COPY' in busy['message'], busy

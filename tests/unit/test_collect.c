@@ -133,7 +133,7 @@ static int set_up(void **state)
     nfs = false;
     stuck = NULL;
     struct gb_error error = {0};
-    struct repository_spec spec = {.name = "test", .type = "directory"};
+    struct repository_spec spec = {.name = "test", .type = "directory", .make = true};
     snprintf(root, sizeof root, "/tmp/gb-test-collect-XXXXXX");
     if (!mkdtemp(root))
         return -1;

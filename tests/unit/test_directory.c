@@ -52,7 +52,7 @@ static int set_up(void **state)
         return -1;
     snprintf(store, sizeof store, "%s/store", root);
     snprintf(outside, sizeof outside, "%s/outside", root);
-    storage = storage_open_directory(store, 0, &error);
+    storage = mkdir(store, 0700) ? NULL : storage_open_directory(store, 0, &error);
     return storage && !mkdir(outside, 0700) ? 0 : -1;
 }
 
@@ -455,15 +455,17 @@ static void a_store_that_has_been_moved_takes_nothing_more(void **state)
 
 /* ---- space ---- */
 
-static void the_root_is_made_not_its_parents(void **state)
+static void the_root_must_be_a_directory(void **state)
 {
     (void)state;
     struct gb_error error = {0};
     char path[128];
-    snprintf(path, sizeof path, "%s/no/where", root);
+    snprintf(path, sizeof path, "%s/nowhere", root);
     assert_null(storage_open_directory(path, 0, &error));
     assert_int_equal(error.code, GB_repository_unreachable);
     assert_non_null(strstr(error.what, path));
+    assert_non_null(strstr(error.hint, "mounted"));
+    assert_false(is_there(path));
     error_clear(&error);
     snprintf(path, sizeof path, "%s/file", root);
     make_file(path, "");
@@ -693,7 +695,7 @@ int main(void)
         TEST(a_lock_is_held_once),
         TEST(a_removed_lock_is_no_lock),
         TEST(a_store_that_has_been_moved_takes_nothing_more),
-        TEST(the_root_is_made_not_its_parents),
+        TEST(the_root_must_be_a_directory),
         TEST(space_that_is_wanted),
         TEST(a_full_file_system_is_named),
         TEST(min_free_is_left),

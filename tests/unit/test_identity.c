@@ -29,7 +29,7 @@ static int set_up(void **state)
         return -1;
     snprintf(state_dir, sizeof state_dir, "%s/state", root);
     snprintf(other_state, sizeof other_state, "%s/other", root);
-    struct repository_spec spec = {.name = "near", .type = "directory"};
+    struct repository_spec spec = {.name = "near", .type = "directory", .make = true};
     snprintf(spec.path, sizeof spec.path, "%s/repository", root);
     snprintf(path, sizeof path, "%s/c/cluster.json", spec.path);
     return (r = repository_open(&spec, &error)) ? 0 : -1;
@@ -260,7 +260,7 @@ static void the_oldest_history_is_forgotten(void **state)
 
 static struct repository *open_remembered(const char *state, const char *at, struct gb_error *error)
 {
-    struct repository_spec spec = {.name = "near", .type = "directory"};
+    struct repository_spec spec = {.name = "near", .type = "directory", .make = true};
     snprintf(spec.path, sizeof spec.path, "%s", at);
     snprintf(spec.state_dir, sizeof spec.state_dir, "%s", state);
     memset(error, 0, sizeof *error);

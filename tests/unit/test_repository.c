@@ -52,7 +52,7 @@ void *malloc(size_t size)
 
 static struct repository_spec spec(void)
 {
-    struct repository_spec s = {.name = "test", .type = "directory", .compression = {CODEC_ZSTD, 1}};
+    struct repository_spec s = {.name = "test", .type = "directory", .compression = {CODEC_ZSTD, 1}, .make = true};
     snprintf(s.path, sizeof s.path, "%s/repository", root);
     return s;
 }
@@ -79,6 +79,24 @@ static struct repository *open_it(void)
     struct repository *r = repository_open(&s, &error);
     assert_non_null(r);
     return r;
+}
+
+/* By who writes there first; who reads finds nothing, rather than an empty repository in the wrong place. */
+static void test_the_directory_is_made_not_its_parents(void **state)
+{
+    (void)state;
+    struct gb_error error = {0};
+    struct repository_spec s = spec();
+    s.make = false;
+    assert_null(repository_open(&s, &error));
+    assert_int_equal(access(s.path, F_OK), -1);
+    error_clear(&error);
+    strcat(s.path, "/no/where");
+    s.make = true;
+    assert_null(repository_open(&s, &error));
+    assert_int_equal(error.code, GB_repository_unreachable);
+    repository_close(open_it());
+    assert_int_equal(access(spec().path, F_OK), 0);
 }
 
 /* A file of PLAIN_SIZE bytes at offset 4096 of "db/t.MYD" (size 1 MiB), an empty directory, a dropped copy, and redo. */
@@ -567,6 +585,7 @@ static void test_a_large_manifest_is_mended(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_the_directory_is_made_not_its_parents, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_round_trip, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_every_kind_of_damage_is_found, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_frame_of_another_backup_is_refused, set_up, tear_down),

@@ -125,7 +125,7 @@ static int set_up(void **state)
 {
     (void)state;
     struct gb_error error = {0};
-    struct repository_spec spec = {.name = "test", .type = "directory"};
+    struct repository_spec spec = {.name = "test", .type = "directory", .make = true};
     struct vector v;
     snprintf(root, sizeof root, "/tmp/gb-test-restore-XXXXXX");
     if (!mkdtemp(root))

@@ -68,7 +68,7 @@ static int set_up(void **state)
         return -1;
     struct repository_spec *spec = &config.repositories[0];
     *spec = (struct repository_spec){
-        .name = "default", .type = "directory", .compression = {CODEC_ZSTD, 1}};
+        .name = "default", .type = "directory", .make = true, .compression = {CODEC_ZSTD, 1}};
     snprintf(spec->path, sizeof spec->path, "%s/repository", root);
     stop = false;
     return 0;
