@@ -153,8 +153,8 @@ def one_gtid_on_all_nodes():
     assert figures['gtid'].startswith('7-77-') or ',7-77-' in figures['gtid'], figures['gtid']
     assert figures['gtid'] == checks.fact(s.agent.json('info', figures['id']), 'gtid')
     rejoined(s, figures['id'], s.cluster[2])
-    for node in s.cluster:
-        node.execute(f'INSERT INTO probe.t VALUES ({-int(time.monotonic() * 1000)}, 1)')  # the load counts upwards
+    for number, node in enumerate(s.cluster):
+        node.execute(f'REPLACE INTO probe.t VALUES ({-1 - number}, 1)')  # the load counts upwards
     s.load.stop()
     s.cluster.wait_caught_up()
     found = {node.name: node.value('SELECT @@global.gtid_binlog_pos') for node in s.cluster}
