@@ -238,7 +238,7 @@ static bool retry_page(struct copier *c, const struct space_read *s, uint32_t pa
   return true;
 }
 
-/* Pages without a checksum, or with one that only their key tells: of each two equal reads at least PAGE_RETRY_US apart (rule 14). */
+/* Pages without a checksum, or with one that only their key tells, and all behind the first such: of each two equal reads at least PAGE_RETRY_US apart (rule 14). */
 static bool settle(struct copier *c, int fd, uint8_t *data, uint32_t size, uint64_t offset, uint32_t page_size)
 {
   bool settled[RING_SLOT_SIZE / PAGE_SIZE_LEAST] = {false};
@@ -294,7 +294,7 @@ static enum copy_result take_pages(struct copier *c, struct space_read *s, uint8
       return COPY_AGAIN;
     if (state == PAGE_UNVERIFIABLE && !settled)
     {
-      if (!settle(c, s->fd, data, size, offset, f->page_size))
+      if (!settle(c, s->fd, page, size - at, offset + at, f->page_size)) /* what lies before has been verified */
         return c->shared->stop ? COPY_AGAIN : COPY_MISSING;
       s->unverifiable = settled = true;
       state = page_verify(f, page_no, page);

@@ -67,9 +67,20 @@ static bool has_vector_index(const char *datadir, const char *database, const ch
   return false;
 }
 
+static bool has_triggers_of(struct inventory *inventory, const char *datadir, const struct ddl_entry *e)
+{
+  return has_triggers(inventory, datadir, e->field[DDL_ORG_DB], e->field[DDL_ORG_TABLE]) ||
+         has_triggers(inventory, datadir, e->field[DDL_NEW_DB], e->field[DDL_NEW_TABLE]);
+}
+
+static bool renames(const struct ddl_entry *e)
+{
+  return e->field[DDL_NEW_TABLE][0] && (strcmp(e->field[DDL_ORG_DB], e->field[DDL_NEW_DB]) || strcmp(e->field[DDL_ORG_TABLE], e->field[DDL_NEW_TABLE]));
+}
+
 bool ddl_entry_may_go_on(struct inventory *inventory, const char *datadir, const struct ddl_entry *e)
 {
-  return names_too_little(e) ||
+  return names_too_little(e) || (renames(e) && has_triggers_of(inventory, datadir, e)) ||
          (!strncmp(e->field[DDL_QUERY], "TRUNCATE", 8) && !partitioned(e) && !not_innodb(e->field[DDL_ORG_ENGINE]) &&
           has_link(inventory, datadir, e->field[DDL_ORG_DB], e->field[DDL_ORG_TABLE]));
 }
@@ -78,8 +89,7 @@ bool ddl_entry_needs_scan(struct inventory *inventory, const char *datadir, cons
 {
   char *const *field = e->field;
   return names_too_little(e) || !strcmp(field[DDL_ORG_ENGINE], "TRIGGER") ||
-         has_triggers(inventory, datadir, field[DDL_ORG_DB], field[DDL_ORG_TABLE]) ||
-         has_triggers(inventory, datadir, field[DDL_NEW_DB], field[DDL_NEW_TABLE]) ||
+         has_triggers_of(inventory, datadir, e) ||
          (other_engine(e) && (has_vector_index(datadir, field[DDL_ORG_DB], field[DDL_ORG_TABLE]) ||
                               has_vector_index(datadir, field[DDL_NEW_DB], field[DDL_NEW_TABLE])));
 }

@@ -69,8 +69,11 @@ static bool unknown_engine(const char *name)
   return !files_knows_engine(name);
 }
 
+/* What is dropped need not be backed up; of a database with a view in it the server says UNKNOWN. */
 static bool names_unknown_engine(const struct ddl_entry *e)
 {
+  if (!strcmp(e->field[DDL_QUERY], "DROP"))
+    return false;
   return unknown_engine(e->field[DDL_ORG_ENGINE]) || unknown_engine(e->field[DDL_NEW_ENGINE]);
 }
 
@@ -670,10 +673,11 @@ static void probe_database(struct files *f, const char *database, struct spoiled
     inventory_queue(f->inventory, item);
 }
 
-/* Of a CREATE TABLE ... SELECT that fails ddl.log says nothing; it has begun after BACKUP STAGE START. */
+/* Of a CREATE TABLE ... SELECT that fails ddl.log says nothing; it has begun after BACKUP STAGE START. Nor does it of a DROP DATABASE that finds a
+   file of somebody else in the directory. */
 static bool may_vanish(const struct files *f, const struct item *item)
 {
-  return item->class == ITEM_ARIA_ONLINE || item->class == ITEM_CLOSED ||
+  return item->class == ITEM_ARIA_ONLINE || item->class == ITEM_CLOSED || ends_with(item->path, "/db.opt") ||
          (item->class == ITEM_DEFINITION && item->stamp.ctime.tv_sec >= f->began);
 }
 
@@ -889,6 +893,32 @@ static uint64_t used_bytes(const char *full, uint64_t size, unsigned *looks)
   if (used + UNUSED_MAX < size)
     used = size - UNUSED_MAX;
   return used < size ? used : size;
+}
+
+size_t files_longest_name(const char *datadir, char *out, size_t size)
+{
+  size_t longest = 0;
+  out[0] = '\0';
+  DIR *root = opendir(datadir);
+  for (struct dirent *e; root && (e = readdir(root));)
+  {
+    char full[WIRE_PATH_MAX];
+    snprintf(full, sizeof full, "%s%s", datadir, e->d_name);
+    DIR *database = skip_directory(e->d_name) || e->d_type != DT_DIR ? NULL : opendir(full);
+    for (struct dirent *file; database && (file = readdir(database));)
+    {
+      size_t n = strlen(e->d_name) + ddl_table_length(file->d_name);
+      if (file->d_name[0] == '#' || !ends_with(file->d_name, ".frm") || n <= longest)
+        continue;
+      longest = n;
+      snprintf(out, size, "%s/%.*s", e->d_name, (int)ddl_table_length(file->d_name), file->d_name);
+    }
+    if (database)
+      closedir(database);
+  }
+  if (root)
+    closedir(root);
+  return longest;
 }
 
 uint64_t files_estimate(const char *datadir)

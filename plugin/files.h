@@ -82,6 +82,8 @@ uint64_t files_window_bytes(struct files *files, char *largest, size_t size);
 
 /* Estimate of all bytes in the data directory, for progress and free space. */
 uint64_t files_estimate(const char *datadir);
+/* The table whose name in the file system, "db/table", is the longest: into out, "" if there is none. Returns its length without the slash. */
+size_t files_longest_name(const char *datadir, char *out, size_t size);
 
 /* stat() and readdir() where names come and go: what is not there any more is no error; all else is files->error (GB_io_error), so that
    nothing unread passes for gone. path: of the file, of the directory. False: not there, or an error. NULL: no more, or an error. */

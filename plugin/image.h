@@ -18,6 +18,13 @@
 #define GTID_FACT_MAX 1000u  /* what one fact of the manifest holds of it */
 
 /* The backup under way; belongs to the coordinator's thread. */
+/* Statements that ddl.log does not tell all of, since the server's start. */
+struct ddl_counts
+{
+  uint64_t alters, renames; /* counted when they begin */
+  uint64_t reset;           /* the server's uptime when they were last set to 0 */
+};
+
 struct backup
 {
   struct backup_options options;
@@ -51,8 +58,8 @@ struct backup
   bool control_written; /* Aria's, in this window */
   bool copying;         /* in COPY: the readers keep to a pace */
   bool copied;          /* COPY has ended once */
-  uint64_t alters;      /* ALTER TABLE statements before this round */
-  uint64_t alters_read; /* and before FLUSH looked for files */
+  struct ddl_counts began, looked; /* before this round, and before FLUSH looked for files */
+  unsigned parallel;    /* in the pause: workers of a parallel replica that were at work */
   char position[128], gtid[GTID_MAX], gtid_slave_pos[GTID_MAX], gtid_binlog_pos[GTID_MAX];
   struct gb_error error;
 };

@@ -1,7 +1,7 @@
 /* galera-backup expire, hold, release */
 #include "agent/cmd/cmd.h"
-#include "agent/mariadb/connection.h"
 #include "agent/mariadb/kept.h"
+#include "agent/mariadb/rows.h"
 #include "agent/repository/hold.h"
 #include "agent/utc.h"
 
@@ -22,7 +22,7 @@ static void follow_begin(const struct options *options, struct follower *f)
     if (cmd_repository_is_path(options) && !options->config)
         return;
     if (cmd_config(options, &config, &f->error))
-        f->connection = connection_open(&config, SQL_TIMEOUT_S, &f->error);
+        f->connection = rows_connect(&config, SQL_TIMEOUT_S, &f->error);
 }
 
 static void follow(void *context, const char *sql)

@@ -172,7 +172,8 @@ bool connection_query(struct connection *c, const char *sql, MYSQL_RES **result,
         return error_set(error, GB_connection_lost, "the connection to the server was lost");
     if (from_text(mysql_error(c->mysql), error))
         return false;
-    bool denied = number == ER_DBACCESS_DENIED_ERROR || number == ER_TABLEACCESS_DENIED_ERROR || number == ER_PROCACCESS_DENIED_ERROR;
+    bool denied = number == ER_DBACCESS_DENIED_ERROR || number == ER_TABLEACCESS_DENIED_ERROR || number == ER_PROCACCESS_DENIED_ERROR ||
+                  number == ER_SPECIFIC_ACCESS_DENIED_ERROR;
     error_set(error, denied ? GB_access_denied : GB_sql_failed, "error %u: %s", number, mysql_error(c->mysql));
     if (number == ER_BAD_DB_ERROR || number == ER_SP_DOES_NOT_EXIST || number == ER_NO_SUCH_TABLE)
         error_hint(error, "the schema galera_backup is missing or of another release: run install.sql");

@@ -7,13 +7,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A transaction of its own ends the replication of a replica with gtid_strict_mode, and is errant in any (rule 24). */
+static bool leave_binlog_alone(struct connection *c, struct gb_error *error)
+{
+    MYSQL_RES *result = NULL;
+    bool ok = connection_query(c, "SELECT (@@global.read_only OR @@global.gtid_slave_pos <> '') AND NOT @@global.wsrep_on", &result, NULL, error);
+    MYSQL_ROW row = result ? mysql_fetch_row(result) : NULL;
+    bool replica = row && row[0] && row[0][0] == '1';
+    mysql_free_result(result);
+    if (!ok || !replica || connection_query(c, "SET SESSION sql_log_bin = 0", NULL, NULL, error))
+        return ok;
+    if (error->code == GB_access_denied)
+        error_hint(error, "what the agent writes on a replica must not be in its binary log: GRANT BINLOG ADMIN ON *.* to its account");
+    return false;
+}
+
 struct connection *rows_connect(const struct config *config, unsigned timeout_s, struct gb_error *error)
 {
-    struct gb_error ignored = {0};
     struct connection *c = connection_open(config, timeout_s, error);
-    if (c)
-        connection_query(c, "SET SESSION sql_log_bin = IF(@@global.read_only AND NOT @@global.wsrep_on, 0, 1)", NULL, NULL, &ignored);
-    return c;
+    if (!c || leave_binlog_alone(c, error))
+        return c;
+    connection_close(c);
+    return NULL;
 }
 
 size_t row_text(char *out, size_t size, const char *text)

@@ -16,8 +16,8 @@ struct row {
     size_t at;
 };
 
-/* A connection to the configuration's server for them; one to a replica that is only read leaves its binary log alone, which must not get
-   transactions of its own. Errors: as connection_open(). */
+/* A connection to the configuration's server for them; one to a replica leaves its binary log alone, which must not get transactions of its own.
+   Errors: as connection_open(), and GB_access_denied where the account may not do that. */
 struct connection *rows_connect(const struct config *config, unsigned timeout_s, struct gb_error *error);
 
 /* A literal of text ('' of NULL), cut where there is no room; answers its length. */

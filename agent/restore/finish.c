@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#define RECOVERY_STARTS 3u
 #define TRIAL_SUFFIX ".galera-backup-trial"
 
 static void path_in(char *out, size_t size, const char *datadir, const char *name)
@@ -81,7 +82,8 @@ bool finish_plan(struct finish_plan *p, const struct finish_request *finish,
         return false;
     if (finish->replica && !replica_position(m, p->gtid, error))
         return false;
-    p->in_place = finish->recover || finish->replica || p->history.new;
+    p->workers = (unsigned)strtoul(wire_fact(&m->facts, "parallel_workers"), NULL, 10);
+    p->in_place = finish->recover || finish->replica || p->history.new || p->workers;
     p->on_clone = finish->verify_boot && !p->in_place;
     if (restore->start == RESTORE_FINISH && !plan_rest(p, index, request, previous, error))
         return false;
@@ -140,16 +142,45 @@ static bool check_end(struct private_server *server, const struct manifest *m,
                      m->end_lsn);
 }
 
+static bool said(struct private_server *server, const char *words)
+{
+    char line[512];
+    return private_server_said(server, words, line, sizeof line)[0];
+}
+
+/* Transactions of a parallel replica that were prepared keep the server from starting until it has
+   been told to roll them back; 11.8 ends when it has, and starts the next time. NULL: an error. */
+static struct private_server *recover(struct private_server_spec *spec, const struct manifest *m,
+                                      struct gb_error *error)
+{
+    for (unsigned starts = 1;; starts++) {
+        struct private_server *server = private_server_start(spec, error);
+        bool ok = server && private_server_wait_ready(server, error);
+        bool again = server && !ok && starts < RECOVERY_STARTS &&
+                     (spec->roll_back ? said(server, "restart without --tc-heuristic-recover")
+                                      : said(server, "prepared transactions! "));
+        if (again)
+            error_clear(error);
+        if ((ok || again) && starts == 1) /* the next find what the first has written */
+            ok = check_end(server, m, error) && ok;
+        if (ok)
+            return server;
+        private_server_free(server);
+        if (!again || error->code)
+            return NULL;
+        spec->roll_back = !spec->roll_back;
+    }
+}
+
 /* A server in layout's directory: recovery, then what is asked for. */
-static bool serve(const struct private_server_spec *spec, const struct finish_plan *p,
+static bool serve(struct private_server_spec *spec, const struct finish_plan *p,
                   const struct finish_request *finish, struct finish_result *r,
                   const struct manifest *m, struct gb_error *error)
 {
     double began = now_s();
-    struct private_server *server = private_server_start(spec, error);
-    bool ok = server && private_server_wait_ready(server, error);
+    struct private_server *server = recover(spec, m, error);
     r->recover_s = now_s() - began;
-    ok = ok && check_end(server, m, error) && (!p->gtid[0] || replica_seed(server, p->gtid, error)) &&
+    bool ok = server && (!p->gtid[0] || replica_seed(server, p->gtid, error)) &&
          (!p->history.new || history_forget_view(server, error)) &&
          (!finish->verify_boot || tables_check(server, &r->tables, error)) &&
          private_server_stop(server, error);
@@ -309,6 +340,7 @@ bool finish_run(const struct finish_plan *p, const struct finish_request *finish
                                        .buffer_pool = p->pool,
                                        .uid = restore->uid,
                                        .gid = restore->gid,
+                                       .roll_back = p->workers,
                                        .line = finish->line,
                                        .context = finish->context};
     bool ok = p->in_place ? in_place(&spec, p, finish, r, m, index, request, restore, error)

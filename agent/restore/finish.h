@@ -29,6 +29,7 @@ struct finish_request {
 
 struct finish_plan {
     bool in_place;    /* the directory itself is recovered */
+    unsigned workers; /* of a parallel replica whose transactions may be prepared: a reason to */
     bool on_clone;    /* a throw-away copy is */
     bool done_before; /* an interrupted run had recovered it; only the guard was left */
     struct history history;

@@ -114,6 +114,8 @@ static void fill_arguments(const struct private_server *s, struct arguments *a)
     add(a, "--innodb-flush-method=fsync");
     add(a, "--innodb-doublewrite=OFF");
     add(a, "--innodb-fast-shutdown=1");
+    if (s->spec->roll_back)
+        add(a, "--tc-heuristic-recover=ROLLBACK");
     if (s->spec->wsrep_recover) { /* no provider is loaded: it only has to be named */
         add(a, "--wsrep-recover");
         add(a, "--innodb-read-only"); /* it only looks: neither purge nor full-text indexes are at work */

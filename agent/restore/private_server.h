@@ -31,6 +31,7 @@ struct private_server_spec {
     uid_t uid;            /* it runs as; -1: as this process */
     gid_t gid;
     bool wsrep_recover; /* print the Galera position and end */
+    bool roll_back;     /* what was prepared to commit; some releases end then */
     /* Called with what recovery says, a line at a time. May be NULL. */
     void (*line)(void *context, const char *text);
     void *context;

@@ -52,6 +52,9 @@ void report_plan(const struct report *r, FILE *out)
                 redo, seconds_text(p->boot_s, time_text, sizeof time_text),
                 (unsigned long long)(p->boot_pool >> 20),
                 p->boot_pool_known ? ", as configured here" : ", the server's default");
+    if (p->workers)
+        fprintf(out, "prepared  %u workers of parallel replication were at work: what they had prepared to commit and "
+                     "not committed is rolled back, which only a recovery now can do\n", p->workers);
     if (p->on_clone)
         fprintf(out,
                 "trial     recovery and CHECK TABLE on a throw-away copy that shares its blocks\n");

@@ -13,7 +13,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..
 from gbtest import backups, checks, load, processes, restored  # noqa: E402
 from gbtest.agent import Agent  # noqa: E402
 from gbtest.cluster import Cluster, saved_position  # noqa: E402
-from gbtest.server import Server, as_root  # noqa: E402
+from gbtest.server import Server, as_root, query  # noqa: E402
 from gbtest.suite import LONG, Shared, Suite, say  # noqa: E402
 from gbtest.waiting import wait_for  # noqa: E402
 
@@ -85,6 +85,54 @@ def replicate(replica, primary, answer):
     names = [name for name in checks.tables(primary.connection()) if not name.startswith(('mysql.', 'galera_backup.'))]
     assert names
     return checks.differences(checks.checksums(primary.connection(), names), checks.checksums(replica.connection(), names))
+
+
+@suite.test
+def a_backup_of_a_parallel_replica_starts_and_replicates():
+    """A worker that waits for the commit before its own has its transaction prepared: without the binary log of then no server would start with it."""
+    s = alone()
+    options = {'server-id': '21', 'log-bin': 'binlog', 'log-slave-updates': 'ON', 'slave-parallel-threads': '4',
+               'slave-parallel-mode': 'optimistic', 'gtid-strict-mode': 'ON'}
+    s.server.execute('CREATE TABLE sbtest.one (id INT PRIMARY KEY, v INT) ENGINE=InnoDB', 'CREATE TABLE sbtest.two LIKE sbtest.one',
+                     'INSERT INTO sbtest.one VALUES (1, 1)', 'INSERT INTO sbtest.two VALUES (1, 1)')
+    source = restored.Restored(s.agent, backups.take(s.server)['id'], '96M')
+    shutil.rmtree(source.server.datadir)
+    answer = json.loads(s.agent.restore(source.backup, source.server.datadir, '--as', 'replica', '--json').stdout)
+    source.server.options.update(options)
+    source.server.plugin = True
+    replica = source.start()
+    agent = Agent(replica).start()
+    try:
+        replicate(replica, s.server, answer)
+        blocker = replica.connect()
+        query(blocker, 'BEGIN')
+        query(blocker, 'SELECT * FROM sbtest.one WHERE id = 1 FOR UPDATE')
+        for table in ('one', 'two'):
+            s.server.execute(f'UPDATE sbtest.{table} SET v = 2 WHERE id = 1')
+        wait_for(lambda: replica.rows('SELECT 1 FROM information_schema.PROCESSLIST WHERE STATE = "Waiting for prior transaction to commit"'), 30,
+                 'a transaction that is prepared')
+        backup = backups.take(replica)['id']
+        wait_for(lambda: replica.rows('SELECT 1 FROM galera_backup.backups WHERE id = %s AND state = "succeeded"', (backup,)), 30, 'its row')
+        assert '-21-' not in replica.value('SELECT @@gtid_binlog_pos'), 'the agent has written to the binary log of a replica'
+        query(blocker, 'ROLLBACK')
+        blocker.close()
+        wait_for(lambda: replica.value('SELECT v FROM sbtest.two') == 2, 60, 'the replica to go on')
+        for extra in ((), ('--as', 'replica')):
+            back = restored.Restored(agent, backup, '96M')
+            shutil.rmtree(back.server.datadir)
+            answer = json.loads(agent.restore(backup, back.server.datadir, '--json', *extra).stdout)
+            assert answer['recovered'], answer
+            back.server.options.update({**options, 'server-id': '22'})
+            server = back.start()
+            assert [server.value(f'SELECT v FROM sbtest.{table}') for table in ('one', 'two')] == [1, 1]
+            if extra:
+                difference = replicate(server, replica, answer)
+                assert not difference, difference
+                assert [server.value(f'SELECT v FROM sbtest.{table}') for table in ('one', 'two')] == [2, 2]
+            back.remove()
+    finally:
+        agent.kill()
+        source.remove()
 
 
 def refuses_to_boot(datadir):

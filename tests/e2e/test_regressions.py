@@ -46,7 +46,8 @@ class Scene:
         self.agent.start()
         backups.install(self.server)
         self.server.execute('CREATE DATABASE d', 'CREATE TABLE d.kept (id INT PRIMARY KEY) ENGINE=MyISAM',
-                            'INSERT INTO d.kept VALUES (1), (2)')
+                            'INSERT INTO d.kept VALUES (1), (2)',
+                            'CREATE DATABASE odd CHARACTER SET greek', 'CREATE VIEW d.first AS SELECT 1 AS n')  # older than the backup that matters
 
     def idle(self):
         """A backup that a failed test has left is let go and waited for."""
@@ -343,6 +344,89 @@ def triggers_that_no_scan_has_seen_are_renamed_with_their_table():
     with s.restored(backup, expected) as server:
         assert server.value('SELECT event_object_table FROM information_schema.triggers WHERE trigger_name = "hidden_trg"') == 'found'
     s.server.execute('DROP TABLE d.found')
+
+
+@suite.test
+def triggers_that_follow_their_table_after_the_scan_are_found():
+    """RENAME TABLE is in ddl.log before its triggers' files have their names: a scan between finds the old ones, and no line comes any more."""
+    s = shared()
+    s.server.execute('CREATE TABLE d.slow (id INT)', 'CREATE TRIGGER d.slow_trg BEFORE INSERT ON d.slow FOR EACH ROW SET @x = 1', 'FLUSH TABLES')
+    aside = processes.new_dir('aside')
+
+    def move(source, target, names):
+        for name in names:
+            os.rename(os.path.join(source, name), os.path.join(target, name))
+    old, new, here = ('slow.TRG', 'slow_trg.TRN'), ('slower.TRG', 'slow_trg.TRN'), os.path.join(s.server.datadir, 'd')
+    for name in old:
+        shutil.copy2(os.path.join(here, name), os.path.join(aside, name))
+    before, after = aside, processes.new_dir('renamed')
+    backup = s.held('FLUSH')
+    s.server.execute('RENAME TABLE d.slow TO d.slower')
+    move(here, after, new)
+    move(before, here, old)
+    backups.hold(s.server, 'WINDOW')
+    backups.wait_held(s.server, 'WINDOW')
+    move(here, before, old)
+    move(after, here, new)
+    expected = s.finish(backup)
+    same_files(s, backup)
+    with s.restored(backup, expected) as server:
+        assert server.value('SELECT event_object_table FROM information_schema.triggers WHERE trigger_name = "slow_trg"') == 'slower'
+    s.server.execute('DROP TABLE d.slower')
+
+
+@suite.test
+def views_that_are_renamed_before_the_pause_have_their_new_names():
+    """RENAME TABLE of a view is in no ddl.log."""
+    s = shared()
+    backup = s.held('COPY')
+    s.server.execute('CREATE VIEW d.second AS SELECT 2 AS n')
+    backups.hold(s.server, 'WINDOW')
+    backups.wait_held(s.server, 'WINDOW')
+    s.server.execute('RENAME TABLE d.first TO d.third', 'RENAME TABLE d.second TO d.fourth')
+    expected = s.finish(backup)
+    same_files(s, backup)
+    with s.restored(backup, expected) as server:
+        assert [server.value(f'SELECT n FROM d.{name}') for name in ('third', 'fourth')] == [1, 2]
+    s.server.execute('DROP VIEW d.third', 'DROP VIEW d.fourth')
+
+
+@suite.test
+def a_drop_of_a_database_that_fails_takes_its_options_along():
+    s = shared()
+    note = os.path.join(s.server.datadir, 'odd', 'note.txt')
+    load.seconds(3)  # what was made shortly before the backup is looked at anyway
+    backup = s.held('WINDOW')
+    with open(note, 'w', encoding='ascii') as f:
+        f.write('not the server\'s')
+    assert backups.error_of(s.server.execute, 'DROP DATABASE odd')[0] == 1010
+    s.finish(backup)
+    os.unlink(note)
+    same_files(s, backup)
+    s.server.execute('DROP DATABASE odd')
+
+
+@suite.test
+def names_that_are_too_long_for_the_server_are_told():
+    """ALTER TABLE of such a table while BACKUP STAGE START is held ends mariadbd: its ddl.log has a buffer of 438 bytes."""
+    s = shared()
+    database, table = '\u6f22' * 16, '\u5b57' * 16
+    s.server.execute(f'CREATE DATABASE `{database}`', f'CREATE TABLE `{database}`.`{table[:-1]}` (id INT) ENGINE=InnoDB')
+
+    def told():
+        rows = [row for row in backups.call(s.server, 'BACKUP_CHECK', None) if row['check'] == 'names']
+        figures = backups.take(s.server)
+        assert bool(rows) == ('too long for ddl.log' in figures['warnings']), (rows, figures['warnings'])
+        return rows
+    assert not told()
+    backup = s.held('COPY')
+    s.server.execute(f'ALTER TABLE `{database}`.`{table[:-1]}` ADD COLUMN n INT')  # what is not told is not harmful
+    backups.release(s.server)
+    s.succeeded(backup)
+    s.server.execute(f'CREATE TABLE `{database}`.`{table}` (id INT) ENGINE=InnoDB')
+    rows = told()
+    assert [row['result'] for row in rows] == ['WARN'] and '@5b57' in rows[0]['detail'], rows
+    s.server.execute(f'DROP DATABASE `{database}`')
 
 
 @suite.test
