@@ -139,7 +139,7 @@ static void warn_of_names(const struct backup *b, struct wire_checked *rows)
   if (2 * files_longest_name(b->facts.datadir, name, sizeof name) <= 438 - 123)
     return;
   snprintf(text, sizeof text, "the server may crash at ALTER or RENAME TABLE of %.600s while a backup runs, by whatever tool: its name is too long for ddl.log", name);
-  wire_add_check(rows, "names", "WARN", text, "no DDL on tables with such names meanwhile: docs/sql.md, Names that are too long");
+  wire_add_check(rows, "names", "WARN", text, "no DDL on tables with such names meanwhile: docs/restore.md, What MariaDB itself gets wrong");
   if (!b->options.check && !b->options.dry_run)
     backup_warn(text);
 }
