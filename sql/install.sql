@@ -879,7 +879,7 @@ BEGIN
   IF ist IS NOT NULL THEN
     SET list = JSON_ARRAY_APPEND(list, '$', JSON_COMPACT(ist));
   END IF;
-  SELECT MAX(b.id) INTO newest FROM galera_backup.backups b WHERE b.state = 'succeeded';
+  SELECT MAX(b.id) INTO newest FROM galera_backup.backups b WHERE b.state = 'succeeded' AND b.type <> 'save';
   RETURN JSON_ARRAY_APPEND(list, '$', JSON_ARRAY('catalog', 'OK', IFNULL(CONCAT('the newest backup is ', newest), 'no backup yet'), ''));
 END//
 
@@ -936,7 +936,7 @@ BEGIN
   DECLARE lowest, last BIGINT;
   CALL galera_backup.check_keys(given, '["state","since","until","node","repository","type","limit"]', 'BACKUP_LIST');
   SET f_state = galera_backup.option_word(given, 'state', '["running","succeeded","failed","cancelled"]'),
-      f_type = galera_backup.option_word(given, 'type', '["full","incremental"]'),
+      f_type = galera_backup.option_word(given, 'type', '["full","incremental","save"]'),
       f_node = galera_backup.option_text(given, 'node'), f_repository = galera_backup.option_text(given, 'repository'),
       f_since = galera_backup.option_time(given, 'since'), f_until = galera_backup.option_time(given, 'until'),
       most = galera_backup.option_count(given, 'limit', 100, 100000);

@@ -1,5 +1,6 @@
 /* A libmariadb connection to the local server; see connection.h. */
 #include "agent/mariadb/connection.h"
+#include "agent/storage/secret_file.h"
 
 #include <errmsg.h>
 #include <mysqld_error.h>
@@ -14,18 +15,6 @@
 struct connection {
     MYSQL *mysql;
 };
-
-static bool read_password(const char *path, char *out, size_t size, struct gb_error *error)
-{
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return error_set(error, GB_bad_config, "the password file %s can't be read", path);
-    if (!fgets(out, (int)size, f))
-        out[0] = '\0';
-    fclose(f);
-    out[strcspn(out, "\r\n")] = '\0';
-    return true;
-}
 
 static struct connection *new_connection(unsigned timeout_s, struct gb_error *error)
 {
@@ -63,7 +52,7 @@ struct connection *connection_open(const struct config *config, unsigned timeout
     struct connection *c = new_connection(timeout_s, error);
     char password[PASSWORD_MAX] = "";
     if (c && config->server_password_file[0] &&
-        !read_password(config->server_password_file, password, sizeof password, error)) {
+        !secret_file_line("password-file", config->server_password_file, password, sizeof password, error)) {
         connection_close(c);
         return NULL;
     }

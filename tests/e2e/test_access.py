@@ -238,6 +238,11 @@ def a_password_stands_nowhere():
         if os.path.isfile(path):
             with open(path, 'rb') as f:
                 assert SECRET.encode() not in f.read(), path
+    password = os.path.join(s.server.base, 'password')
+    os.chmod(password, 0o644)
+    result = s.agent.cli('status', check=False)
+    os.chmod(password, 0o600)
+    assert result.returncode == 3 and 'GB1004' in result.stderr and password in result.stderr, result.stderr
 
 
 suite.main()
