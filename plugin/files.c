@@ -2,6 +2,7 @@
 #include "plugin/files.h"
 #include "plugin/ddl_entry.h"
 #include "plugin/ddl_log.h"
+#include "common/clock.h"
 #include "common/space.h"
 
 #include <errno.h>
@@ -15,6 +16,7 @@
 /* Rule 16: a file changed so shortly before its read counts as changed. Under DDL; and in the window, where what changes needs a
    lock that the copy excludes, the tick of the kernel's clock. */
 #define SLACK_NS       2000000000
+#define WINDOW_SCAN_US 100000u /* commits may be blocked */
 #define WINDOW_SLACK_NS  20000000
 #define SMALL_INDEX    (1 << 20) /* bytes of a .MAI that may be copied once more for its header alone */
 #define HEAD_SIZE      4096u
@@ -101,7 +103,7 @@ void files_reset(struct files *f)
   free_names(&f->to_close, &f->to_close_count);
   free_unopened(f);
   f->ddl_log_at = 0;
-  f->complex = false;
+  f->complex = f->rescan = false;
   f->began = time(NULL) - SLACK_NS / 1000000000;
 }
 
@@ -528,6 +530,7 @@ static bool deleted_is_there(const struct files *f)
 void files_scan(void *argument)
 {
   struct files *f = argument;
+  uint64_t began = now_us();
   /* What ddl.log names was perhaps copied before; the scan queues it again. An unknown verb is no exception. */
   char *log = ddl_log_read(f->datadir, &f->ddl_log_at, &f->error);
   struct spoiled s = {.files = f};
@@ -575,6 +578,7 @@ void files_scan(void *argument)
   inventory_each_file(f->inventory, forget_unseen, f);
   if (f->altered)
     look_at(f, inventory_each_cold, is_copied, false, copy_if_imported);
+  f->scan_us = now_us() - began;
 }
 
 static int compare(const void *a, const void *b)
@@ -768,14 +772,35 @@ void files_window_tables(struct files *f)
   inventory_each_table(f->inventory, queue_in_use, f);
 }
 
+static void queue_found(struct item *item, void *context)
+{
+  if (item->class == ITEM_CLOSED && item->state == ITEM_IDLE)
+    queue_in_visit(context, item);
+}
+
+/* DDL is blocked: what is found now stays. Where appliers write closed tables, what is new among them is closed and queued later. */
+static void scan_in_window(struct files *f)
+{
+  f->rescan = f->unsettled = false;
+  if (f->scan_us > WINDOW_SCAN_US)
+  {
+    f->complex = true;
+    return;
+  }
+  files_scan(f);
+  f->complex = f->complex || f->unknown_engine;
+  f->unsettled = false;
+  if (!f->replicated)
+    inventory_each_table(f->inventory, queue_found, f);
+}
+
 void files_window_ddl(void *argument)
 {
   struct files *f = argument;
   struct spoiled s = {.files = f};
   bool news = false;
   char *log = ddl_log_read(f->datadir, &f->ddl_log_at, &f->error);
-  f->complex = f->complex || f->unsettled;
-  f->unsettled = false; /* it has ended now: the next scan finds all */
+  f->rescan = f->rescan || f->unsettled; /* it has ended now */
   if (f->altered)
     look_at(f, inventory_each_cold, is_copied, false, note_if_imported);
   f->complex = f->complex || (f->altered_since && deleted_is_there(f));
@@ -788,11 +813,8 @@ void files_window_ddl(void *argument)
       f->complex = true;
       break;
     }
-    if (names_unknown_engine(&e) || ddl_entry_needs_scan(f->inventory, f->datadir, &e))
-    {
-      f->complex = true; /* names that only a scan finds, or that are to be refused */
-      break;
-    }
+    f->complex = f->complex || names_unknown_engine(&e); /* to be refused */
+    f->rescan = f->rescan || ddl_entry_needs_scan(f->inventory, f->datadir, &e);
     if (!strcmp(e.field[DDL_ORG_ENGINE], "DATABASE"))
     {
       probe_database(f, e.field[DDL_ORG_DB], &s);
@@ -811,6 +833,8 @@ void files_window_ddl(void *argument)
   if (news)
     inventory_each_file(f->inventory, idle_is_gone, f);
   free(log);
+  if (f->rescan)
+    scan_in_window(f);
   if (f->replicated)
     look_at(f, inventory_each_table, is_closed, false, find_changed);
 }

@@ -28,7 +28,9 @@ struct files
   char aria_dir[1024]; /* with a trailing slash */
   off_t ddl_log_at;    /* how much of ddl.log has been taken into account */
   time_t began;        /* shortly before BACKUP STAGE START */
-  bool complex;        /* ddl.log named something that only a scan can follow: start over */
+  bool complex;        /* something that only another round can follow: start over */
+  bool rescan;         /* in the window: something that only a scan finds */
+  uint64_t scan_us;    /* how long the last scan took */
   bool unsettled;      /* a statement that a scan found in ddl.log has perhaps not ended, and its files get their names after the scan:
                           until BACKUP STAGE BLOCK_DDL, whatever round that is in */
   bool unknown_engine; /* ddl.log names one that can't be backed up */
@@ -67,7 +69,8 @@ void files_find_unopened(void *files);
 void files_scan(void *files);
 /* After FLUSH: queues closed tables that are not in use, and large log tables. in_use must be set. */
 void files_queue_closed(struct files *files);
-/* In the window: what ddl.log says since, what a TRUNCATE may have made anew, and (altered) what an IMPORT may have written.
+/* In the window: what ddl.log says since, what a TRUNCATE may have made anew, and (altered) what an IMPORT may have written. What only a scan finds
+   (rescan, which may be set before) is looked for by one, if the last was short; else it sets complex.
    Where appliers write non-transactional tables, fills to_close with those that have changed since their copy: FLUSH does not
    stop appliers, only the pause does. Sets complex. */
 void files_window_ddl(void *files);

@@ -763,8 +763,7 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
   b->files.altered = altered_since(&now, &b->began);
   b->files.altered_since = altered_since(&now, &b->looked);
   /* Of a view it is in no ddl.log, and of a table with triggers only its beginning is. */
-  if (now.renames != b->looked.renames || now.reset != b->looked.reset)
-    return again("RENAME TABLE between FLUSH and the pause to be looked at");
+  b->files.rescan = now.renames != b->looked.renames || now.reset != b->looked.reset;
   if ((o = window_job(b, files_window_ddl, until, "ddl.log to be read in the pause")) != TAKEN)
     return o;
   if (b->files.complex)
