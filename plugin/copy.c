@@ -18,6 +18,7 @@
 #define ALIGNMENT        4096u
 #define CUT_TRIES        10u    /* a file that is too short is looked at so often */
 #define PAGE_SIZE_LEAST  1024u  /* of InnoDB and of Aria */
+#define VIEW_BEGINS "TYPE=VIEW"
 #define PAGE_TRIES       10     /* rule 2 of the design's section 3: a floor */
 #define PAGE_RETRY_US    100000u
 #define PAGE_0_TRIES 10
@@ -238,8 +239,8 @@ static bool retry_page(struct copier *c, const struct space_read *s, uint32_t pa
   return true;
 }
 
-/* Pages without a checksum, or with one that only their key tells, and all behind the first such: of each two equal reads at least PAGE_RETRY_US apart (rule 14). */
-static bool settle(struct copier *c, int fd, uint8_t *data, uint32_t size, uint64_t offset, uint32_t page_size)
+/* Pages without a checksum, or with one that only their key tells, and all behind the first such (at `first`; what lies before has been verified): of each two equal reads at least PAGE_RETRY_US apart (rule 14). */
+static bool settle(struct copier *c, int fd, uint8_t *data, uint32_t size, uint32_t first, uint64_t offset, uint32_t page_size)
 {
   bool settled[RING_SLOT_SIZE / PAGE_SIZE_LEAST] = {false};
   if (!c->second && posix_memalign((void **)&c->second, ALIGNMENT, RING_SLOT_SIZE))
@@ -253,7 +254,7 @@ static bool settle(struct copier *c, int fd, uint8_t *data, uint32_t size, uint6
     if (read_at(fd, c->second, size, offset) != (ssize_t)size)
       return false;
     bool all = true;
-    for (uint32_t at = 0, number = 0; at < size; at += page_size, number++)
+    for (uint32_t at = first, number = 0; at < size; at += page_size, number++)
     {
       uint32_t n = size - at < page_size ? size - at : page_size;
       if (settled[number])
@@ -294,7 +295,7 @@ static enum copy_result take_pages(struct copier *c, struct space_read *s, uint8
       return COPY_AGAIN;
     if (state == PAGE_UNVERIFIABLE && !settled)
     {
-      if (!settle(c, s->fd, page, size - at, offset + at, f->page_size)) /* what lies before has been verified */
+      if (!settle(c, s->fd, data, size, at, offset, f->page_size))
         return c->shared->stop ? COPY_AGAIN : COPY_MISSING;
       s->unverifiable = settled = true;
       state = page_verify(f, page_no, page);
@@ -569,7 +570,7 @@ bool copy_read_system(struct copy_shared *shared, const char *path, struct gb_er
 static enum copy_result check_aria(struct copier *c, const struct aria_table *table, bool index, int fd, uint8_t *data,
                                    uint32_t size, uint64_t offset, const char *path, struct gb_error *error)
 {
-  if (table->encrypted && !settle(c, fd, data, size, offset, table->block_size))
+  if (table->encrypted && !settle(c, fd, data, size, 0, offset, table->block_size))
     return c->shared->stop ? COPY_AGAIN : COPY_MISSING;
   if (table->encrypted)
     return COPY_DONE;
@@ -733,8 +734,11 @@ static enum copy_result copy_file(struct copier *c, struct item *item, uint32_t 
   /* Only DDL writes these: unchanged around the read means that the read is of one version. */
   if (result == COPY_DONE && item->class == ITEM_DEFINITION && (fstat(fd, &after) || !same_stat(&st, &after)))
     result = COPY_MISSING;
+  char head[sizeof VIEW_BEGINS - 1];
   if (result == COPY_DONE)
     item->stamp = stamp;
+  if (result == COPY_DONE && item->class == ITEM_DEFINITION)
+    item->view = pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head && !memcmp(head, VIEW_BEGINS, sizeof head);
   item->sent = c->sent;
   if (result == COPY_DONE && !range->more)
     done(c, number, (uint64_t)st.st_size, false);

@@ -73,6 +73,12 @@ static bool has_triggers_of(struct inventory *inventory, const char *datadir, co
          has_triggers(inventory, datadir, e->field[DDL_NEW_DB], e->field[DDL_NEW_TABLE]);
 }
 
+/* It may have another name by now: RENAME TABLE of a view leaves no line. */
+static bool is_view(const struct ddl_entry *e)
+{
+  return !strcmp(e->field[DDL_ORG_ENGINE], "VIEW");
+}
+
 static bool renames(const struct ddl_entry *e)
 {
   return e->field[DDL_NEW_TABLE][0] && (strcmp(e->field[DDL_ORG_DB], e->field[DDL_NEW_DB]) || strcmp(e->field[DDL_ORG_TABLE], e->field[DDL_NEW_TABLE]));
@@ -80,7 +86,7 @@ static bool renames(const struct ddl_entry *e)
 
 bool ddl_entry_may_go_on(struct inventory *inventory, const char *datadir, const struct ddl_entry *e)
 {
-  return names_too_little(e) || (renames(e) && has_triggers_of(inventory, datadir, e)) ||
+  return names_too_little(e) || is_view(e) || (renames(e) && has_triggers_of(inventory, datadir, e)) ||
          (!strncmp(e->field[DDL_QUERY], "TRUNCATE", 8) && !partitioned(e) && !not_innodb(e->field[DDL_ORG_ENGINE]) &&
           has_link(inventory, datadir, e->field[DDL_ORG_DB], e->field[DDL_ORG_TABLE]));
 }
@@ -88,7 +94,7 @@ bool ddl_entry_may_go_on(struct inventory *inventory, const char *datadir, const
 bool ddl_entry_needs_scan(struct inventory *inventory, const char *datadir, const struct ddl_entry *e)
 {
   char *const *field = e->field;
-  return names_too_little(e) || !strcmp(field[DDL_ORG_ENGINE], "TRIGGER") ||
+  return names_too_little(e) || is_view(e) || !strcmp(field[DDL_ORG_ENGINE], "TRIGGER") ||
          has_triggers_of(inventory, datadir, e) ||
          (other_engine(e) && (has_vector_index(datadir, field[DDL_ORG_DB], field[DDL_ORG_TABLE]) ||
                               has_vector_index(datadir, field[DDL_NEW_DB], field[DDL_NEW_TABLE])));

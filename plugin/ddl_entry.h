@@ -1,5 +1,5 @@
 /*
-  What an entry of ddl.log does not say of the files: triggers, partitions, vector indexes and files outside the data directory, of
+  What an entry of ddl.log does not say of the files: triggers, views, partitions, vector indexes and files outside the data directory, of
   which only a scan tells.
 
   Both functions ask the disk, so reader threads alone call them. datadir: with a trailing slash.

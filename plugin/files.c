@@ -363,9 +363,10 @@ static void unsee(struct item *item, void *context)
 static void forget_unseen(struct item *item, void *context)
 {
   struct files *f = context;
-  if (!item->seen && item->kind != WIRE_KIND_ARIA_LOG && item->kind != WIRE_KIND_ARIA_CONTROL &&
-      item->state != ITEM_BUSY)
-    inventory_set_state(f->inventory, item, ITEM_GONE);
+  if (item->seen || item->kind == WIRE_KIND_ARIA_LOG || item->kind == WIRE_KIND_ARIA_CONTROL || item->state == ITEM_BUSY)
+    return;
+  f->unsettled = f->unsettled || (item->view && item->state != ITEM_GONE); /* perhaps renamed while this scan read its directory */
+  inventory_set_state(f->inventory, item, ITEM_GONE);
 }
 
 struct spoiled
@@ -681,7 +682,7 @@ static void probe_database(struct files *f, const char *database, struct spoiled
    file of somebody else in the directory. */
 static bool may_vanish(const struct files *f, const struct item *item)
 {
-  return item->class == ITEM_ARIA_ONLINE || item->class == ITEM_CLOSED || ends_with(item->path, "/db.opt") ||
+  return item->class == ITEM_ARIA_ONLINE || item->class == ITEM_CLOSED || item->view || ends_with(item->path, "/db.opt") ||
          (item->class == ITEM_DEFINITION && item->stamp.ctime.tv_sec >= f->began);
 }
 
@@ -702,6 +703,7 @@ static void copy_if_made_anew(struct item *item, void *context)
     anew = anew || (l->there && !same_stamp(&item->stamp, &l->st, WINDOW_SLACK_NS));
   if (item->state != ITEM_COPIED && item->state != ITEM_GONE)
     return;
+  f->rescan = f->rescan || (item->view && (!l->there || !same_stamp(&item->stamp, &l->st, WINDOW_SLACK_NS)));
   if (!l->there)
     inventory_set_state(f->inventory, item, ITEM_GONE);
   else if (anew)
@@ -774,7 +776,7 @@ void files_window_tables(struct files *f)
 
 static void queue_found(struct item *item, void *context)
 {
-  if (item->class == ITEM_CLOSED && item->state == ITEM_IDLE)
+  if (item->class == ITEM_CLOSED && item->state == ITEM_IDLE && !item->in_use)
     queue_in_visit(context, item);
 }
 
@@ -782,11 +784,9 @@ static void queue_found(struct item *item, void *context)
 static void scan_in_window(struct files *f)
 {
   f->rescan = f->unsettled = false;
-  if (f->scan_us > WINDOW_SCAN_US)
-  {
-    f->complex = true;
+  f->complex = f->complex || f->scan_us > WINDOW_SCAN_US;
+  if (f->complex)
     return;
-  }
   files_scan(f);
   f->complex = f->complex || f->unknown_engine;
   f->unsettled = false;
@@ -928,7 +928,7 @@ size_t files_longest_name(const char *datadir, char *out, size_t size)
   {
     char full[WIRE_PATH_MAX];
     snprintf(full, sizeof full, "%s%s", datadir, e->d_name);
-    DIR *database = skip_directory(e->d_name) || e->d_type != DT_DIR ? NULL : opendir(full);
+    DIR *database = skip_directory(e->d_name) || e->d_type == DT_REG ? NULL : opendir(full);
     for (struct dirent *file; database && (file = readdir(database));)
     {
       size_t n = strlen(e->d_name) + ddl_table_length(file->d_name);

@@ -316,8 +316,6 @@ static bool take_count(void *context, char **column, unsigned count)
   uint64_t n = count > 1 && column[1] ? strtoull(column[1], NULL, 10) : 0;
   if (!strcasecmp(column[0], "Com_alter_table"))
     c->alters = n;
-  else if (!strcasecmp(column[0], "Com_rename_table"))
-    c->renames = n;
   else
     c->reset += strcasecmp(column[0], "Uptime") ? -n : n; /* both of one moment */
   return true;
@@ -325,14 +323,20 @@ static bool take_count(void *context, char **column, unsigned count)
 
 static bool count_ddl(struct backup *b, struct ddl_counts *c)
 {
+  char imports[24];
   *c = (struct ddl_counts){0};
-  return sql_rows(b->sql, take_count, c, &b->error,
-                  "SHOW GLOBAL STATUS WHERE Variable_name IN ('Com_alter_table', 'Com_rename_table', 'Uptime', 'Uptime_since_flush_status')");
+  if (!sql_rows(b->sql, take_count, c, &b->error,
+                "SHOW GLOBAL STATUS WHERE Variable_name IN ('Com_alter_table', 'Uptime', 'Uptime_since_flush_status')") ||
+      !sql_value(b->sql, 0, imports, sizeof imports, &b->error,
+                 "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE '%%IMPORT%%TABLESPACE%%' AND ID <> CONNECTION_ID()"))
+    return false;
+  c->imports = strtoull(imports, NULL, 10);
+  return true;
 }
 
 static bool altered_since(const struct ddl_counts *now, const struct ddl_counts *then)
 {
-  return now->alters != then->alters || now->reset != then->reset;
+  return now->alters != then->alters || now->reset != then->reset || then->imports;
 }
 
 /* From FLUSH on the agent takes redo as it comes: it begins with room for that. */
@@ -358,7 +362,7 @@ static enum outcome wait_redo_room(struct backup *b)
 static enum outcome copy(struct backup *b)
 {
   backup_set_stage(b, "COPY");
-  if (!count_ddl(b, &b->began)) /* those that run now end before START is granted */
+  if (!count_ddl(b, &b->began))
     return FAILED;
   enum outcome o = enter(b, "START");
   if (o != TAKEN)
@@ -762,8 +766,6 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
     return FAILED;
   b->files.altered = altered_since(&now, &b->began);
   b->files.altered_since = altered_since(&now, &b->looked);
-  /* Of a view it is in no ddl.log, and of a table with triggers only its beginning is. */
-  b->files.rescan = now.renames != b->looked.renames || now.reset != b->looked.reset;
   if ((o = window_job(b, files_window_ddl, until, "ddl.log to be read in the pause")) != TAKEN)
     return o;
   if (b->files.complex)

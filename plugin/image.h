@@ -18,11 +18,12 @@
 #define GTID_FACT_MAX 1000u  /* what one fact of the manifest holds of it */
 
 /* The backup under way; belongs to the coordinator's thread. */
-/* Statements that ddl.log does not tell all of, since the server's start. */
+/* ALTER TABLE since the server's start: of IMPORT TABLESPACE ddl.log says nothing. */
 struct ddl_counts
 {
-  uint64_t alters, renames; /* counted when they begin */
-  uint64_t reset;           /* the server's uptime when they were last set to 0 */
+  uint64_t alters;  /* counted when they begin */
+  uint64_t reset;   /* the server's uptime when they were last set to 0 */
+  uint64_t imports; /* under way, perhaps waiting for their table: they hold no backup stage up */
 };
 
 struct backup

@@ -64,6 +64,7 @@ struct item
   bool trimmed;  /* undo: the log holds its truncation */
   bool created;  /* the log holds its FILE_CREATE, or the making of its first page */
   bool unwritten; /* nothing of it was on disk: right only with `created` */
+  bool view;     /* a .frm that defines a view, as far as it has been copied */
   bool unopened; /* known from the dictionary and the file's first page alone: perhaps it waits for an IMPORT */
   uint32_t space_id;
   uint32_t first_page; /* of this file, in a system tablespace of several */

@@ -476,7 +476,8 @@ static bool keep_connection(struct catalog *c, struct connection **connection, b
     unsigned number = 0;
     if (!*connection && !(*connection = connect_catalog(c)))
         return false;
-    bool gone = server_gone(*connection);
+    struct gb_error error = {0};
+    bool gone = server_gone(*connection) || !rows_begin(*connection, &number, &error); /* why not, the next connection tells */
     if (!gone && c->look && errand_wait(c->look->errand, 0))
         look_end(c, *connection, &number);
     if (!gone && settles && !connection_broke(number) && !c->look && c->settle_at && monotonic_s() >= c->settle_at)

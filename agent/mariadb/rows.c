@@ -7,15 +7,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A transaction of its own ends the replication of a replica with gtid_strict_mode, and is errant in any (rule 24). */
-static bool leave_binlog_alone(struct connection *c, struct gb_error *error)
+bool rows_begin(struct connection *c, unsigned *number, struct gb_error *error)
 {
     MYSQL_RES *result = NULL;
-    bool ok = connection_query(c, "SELECT (@@global.read_only OR @@global.gtid_slave_pos <> '') AND NOT @@global.wsrep_on", &result, NULL, error);
+    bool ok = connection_query(c, "SELECT @@sql_log_bin AND NOT @@global.wsrep_on AND @@global.log_bin AND (@@global.read_only OR (SELECT VARIABLE_VALUE "
+                                  "FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'SLAVES_RUNNING') > 0)", &result, number, error);
     MYSQL_ROW row = result ? mysql_fetch_row(result) : NULL;
     bool replica = row && row[0] && row[0][0] == '1';
     mysql_free_result(result);
-    if (!ok || !replica || connection_query(c, "SET SESSION sql_log_bin = 0", NULL, NULL, error))
+    if (!ok || !replica || connection_query(c, "SET SESSION sql_log_bin = 0", NULL, number, error))
         return ok;
     if (error->code == GB_access_denied)
         error_hint(error, "what the agent writes on a replica must not be in its binary log: GRANT BINLOG ADMIN ON *.* to its account");
@@ -25,7 +25,7 @@ static bool leave_binlog_alone(struct connection *c, struct gb_error *error)
 struct connection *rows_connect(const struct config *config, unsigned timeout_s, struct gb_error *error)
 {
     struct connection *c = connection_open(config, timeout_s, error);
-    if (!c || leave_binlog_alone(c, error))
+    if (!c || rows_begin(c, NULL, error))
         return c;
     connection_close(c);
     return NULL;

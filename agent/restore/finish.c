@@ -83,7 +83,7 @@ bool finish_plan(struct finish_plan *p, const struct finish_request *finish,
     if (finish->replica && !replica_position(m, p->gtid, error))
         return false;
     p->workers = (unsigned)strtoul(wire_fact(&m->facts, "parallel_workers"), NULL, 10);
-    p->in_place = finish->recover || finish->replica || p->history.new || p->workers;
+    p->in_place = finish->recover || finish->replica || p->history.new;
     p->on_clone = finish->verify_boot && !p->in_place;
     if (restore->start == RESTORE_FINISH && !plan_rest(p, index, request, previous, error))
         return false;
@@ -91,13 +91,15 @@ bool finish_plan(struct finish_plan *p, const struct finish_request *finish,
     restore->marker.replica = p->gtid[0];
     bool found =
         server_program_find(p->program, sizeof p->program, p->version, sizeof p->version, error);
-    if (p->in_place || p->on_clone) {
-        if (!found || !server_program_fits(p->program, p->version, m->server_version, error) ||
-            !server_program_key_settings(p->program, p->settings, sizeof p->settings, error) ||
-            !check_keys(p, m, error))
-            return false;
-    } else
-        error_clear(error);
+    bool fits = found && server_program_fits(p->program, p->version, m->server_version, error) &&
+                server_program_key_settings(p->program, p->settings, sizeof p->settings, error) && check_keys(p, m, error);
+    if (!fits && (p->in_place || p->on_clone))
+        return false;
+    error_clear(error);
+    if (fits && p->workers && restore->start != RESTORE_FINISH) {
+        p->in_place = true;
+        p->on_clone = false;
+    }
     for (size_t i = 0; p->on_clone && i < index->file_count; i++)
         if (index->files[i].path[0] == '/')
             return error_set(error, GB_no_clone,
@@ -150,13 +152,13 @@ static bool said(struct private_server *server, const char *words)
 
 /* Transactions of a parallel replica that were prepared keep the server from starting until it has
    been told to roll them back; 11.8 ends when it has, and starts the next time. NULL: an error. */
-static struct private_server *recover(struct private_server_spec *spec, const struct manifest *m,
-                                      struct gb_error *error)
+static struct private_server *recover(struct private_server_spec *spec, bool rolls_back,
+                                      const struct manifest *m, struct gb_error *error)
 {
     for (unsigned starts = 1;; starts++) {
         struct private_server *server = private_server_start(spec, error);
         bool ok = server && private_server_wait_ready(server, error);
-        bool again = server && !ok && starts < RECOVERY_STARTS &&
+        bool again = server && !ok && rolls_back && starts < RECOVERY_STARTS && error->code != GB_cancelled &&
                      (spec->roll_back ? said(server, "restart without --tc-heuristic-recover")
                                       : said(server, "prepared transactions! "));
         if (again)
@@ -178,7 +180,7 @@ static bool serve(struct private_server_spec *spec, const struct finish_plan *p,
                   const struct manifest *m, struct gb_error *error)
 {
     double began = now_s();
-    struct private_server *server = recover(spec, m, error);
+    struct private_server *server = recover(spec, p->in_place, m, error); /* of a copy it would say nothing of the directory */
     r->recover_s = now_s() - began;
     bool ok = server && (!p->gtid[0] || replica_seed(server, p->gtid, error)) &&
          (!p->history.new || history_forget_view(server, error)) &&

@@ -53,8 +53,12 @@ void report_plan(const struct report *r, FILE *out)
                 (unsigned long long)(p->boot_pool >> 20),
                 p->boot_pool_known ? ", as configured here" : ", the server's default");
     if (p->workers)
-        fprintf(out, "prepared  %u workers of parallel replication were at work: what they had prepared to commit and "
-                     "not committed is rolled back, which only a recovery now can do\n", p->workers);
+        fprintf(out,
+                "prepared  %u workers of parallel replication were at work: what they had prepared to commit and not committed is "
+                "rolled back%s\n",
+                p->workers,
+                p->in_place ? ", which only a recovery now can do"
+                            : " by a first start with --tc-heuristic-recover=ROLLBACK, for there is no fitting mariadbd here to do it now");
     if (p->on_clone)
         fprintf(out,
                 "trial     recovery and CHECK TABLE on a throw-away copy that shares its blocks\n");

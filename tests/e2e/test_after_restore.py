@@ -101,9 +101,10 @@ def a_backup_of_a_parallel_replica_starts_and_replicates():
     source.server.options.update(options)
     source.server.plugin = True
     replica = source.start()
-    agent = Agent(replica).start()
+    agent = Agent(replica)
     try:
         replicate(replica, s.server, answer)
+        agent.start()
         blocker = replica.connect()
         query(blocker, 'BEGIN')
         query(blocker, 'SELECT * FROM sbtest.one WHERE id = 1 FOR UPDATE')

@@ -392,6 +392,41 @@ def views_that_are_renamed_before_the_pause_have_their_new_names():
 
 
 @suite.test
+def a_view_whose_rename_waited_has_its_new_name():
+    """RENAME TABLE is counted, and waits for its view, before it holds any stage of the backup up."""
+    s = shared()
+    s.server.execute('CREATE VIEW d.waits AS SELECT 3 AS n')
+    reader = s.server.connect()
+    query(reader, 'BEGIN')
+    query(reader, 'SELECT * FROM d.waits')
+    failed = []
+    renamer = threading.Thread(target=lambda: failed.append(rename(s, 'RENAME TABLE d.waits TO d.waited')))
+    renamer.start()
+    wait_for(lambda: s.server.rows('SELECT 1 FROM information_schema.PROCESSLIST WHERE STATE LIKE "Waiting for table metadata%"'), SOON_S, 'it to wait')
+    backup = s.held('WINDOW')
+    query(reader, 'COMMIT')
+    reader.close()
+    renamer.join()
+    assert failed == [None], failed
+    expected = s.finish(backup)
+    same_files(s, backup)
+    with s.restored(backup, expected) as server:
+        assert server.value('SELECT n FROM d.waited') == 3
+    s.server.execute('DROP VIEW d.waited')
+
+
+def rename(s, statement):
+    connection = s.server.connect()
+    try:
+        query(connection, statement)
+    except Exception as error:  # told by the test  # pylint: disable=broad-except
+        return error
+    finally:
+        connection.close()
+    return None
+
+
+@suite.test
 def a_drop_of_a_database_that_fails_takes_its_options_along():
     s = shared()
     note = os.path.join(s.server.datadir, 'odd', 'note.txt')
