@@ -22,7 +22,8 @@
 #define QUEUE_SIZE       (8u << 20)  /* parsed, not yet handed over */
 #define SEND_MIN         (256u << 10) /* a slot waits for this much, unless... */
 #define SEND_AFTER_US    500000u     /* ...it has waited this long */
-#define IDLE_MS          20u
+#define IDLE_MS          20u          /* while somebody waits */
+#define CALM_MS          100u         /* else, at most: a log of 100 MiB is not written around in that time */
 #define CHECK_EVERY_US   200000u     /* inode and checkpoint while idle */
 #define HEADER_TRIES     20
 #define LOST_TRIES       50          /* idle rounds with the server far ahead before the place is given up */
@@ -53,6 +54,7 @@ struct follower
   uint64_t end;
   struct tail tail;
   bool stop, hurry, caught_up;
+  unsigned awaited; /* callers of follower_catch_up() that wait */
   struct gb_error error;
   pthread_t thread;
   bool running;
@@ -321,6 +323,13 @@ static void check_place(struct follower *f, unsigned *lost, struct gb_error *err
     *lost = 0;
 }
 
+/* How long the log may be left alone: each time costs a read past the page cache, and the server's threads a processor. */
+static unsigned calm_ms(const struct redo_log *log)
+{
+  uint64_t ms = log->capacity >> 20;
+  return ms < IDLE_MS ? IDLE_MS : ms < CALM_MS ? (unsigned)ms : CALM_MS;
+}
+
 /* early: until it has nearly caught up, or is asked to hurry. */
 static void follow(struct follower *f, bool early)
 {
@@ -352,7 +361,7 @@ static void follow(struct follower *f, bool early)
     /* Nothing new, or what is new is to be read once more before it is believed. */
     if ((at_end || !done) && f->tail.final == final && f->end == end && !f->stop && !f->error.code)
     {
-      struct timespec until = deadline_in_ms(IDLE_MS);
+      struct timespec until = deadline_in_ms(f->awaited ? IDLE_MS : calm_ms(&f->log));
       pthread_cond_timedwait(&f->changed, &f->mutex, &until);
     }
     pthread_mutex_unlock(&f->mutex);
@@ -471,8 +480,11 @@ bool follower_catch_up(struct follower *f, uint64_t lsn, unsigned timeout_ms)
   struct timespec until = deadline_in_ms(timeout_ms);
   pthread_mutex_lock(&f->mutex);
   int waited = 0;
+  if (!f->awaited++ && f->parsed < lsn)
+    pthread_cond_broadcast(&f->changed);
   while (f->parsed < lsn && !f->error.code && !waited)
     waited = pthread_cond_timedwait(&f->changed, &f->mutex, &until);
+  f->awaited--;
   bool ok = f->parsed >= lsn && !f->error.code;
   pthread_mutex_unlock(&f->mutex);
   return ok;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #define WAIT_MS              20u
+#define COPY_WAIT_MS         100u      /* while nobody waits for us: to look now and then is enough */
 #define FLUSH_STALL_US       1000000u  /* no slot came back for so long while FLUSH is held: let go, try later */
 #define RESERVE_SLOTS        24u
 #define RESERVE_WAIT_MS      10000u
@@ -105,7 +106,7 @@ static enum outcome wait_copies(struct backup *b, bool holding)
   {
     if (!backup_tick(b))
       return FAILED;
-    bool idle = readers_idle(b->readers, WAIT_MS);
+    bool idle = readers_idle(b->readers, holding ? WAIT_MS : COPY_WAIT_MS);
     struct inventory_load load;
     inventory_load(b->inventory, &load);
     /* The record that explains a missing file is durable before the file goes: read up to it, then look again. */

@@ -16,7 +16,7 @@
 #include "plugin/pace.h"
 #include "plugin/sql.h"
 
-#define PRESSURE_SAMPLE_US   40000u
+#define PRESSURE_SAMPLE_US   200000u
 #define PRESSURE_THREADS_MAX 1024u /* more are not looked at */
 
 struct pressure

@@ -42,7 +42,9 @@ struct pipeline {
     struct pipeline_setup setup;
     uint32_t slots;
     pthread_mutex_t mutex; /* all below; never held across compression or I/O */
-    pthread_cond_t changed, hurried; /* hurried: prompt workers alone wait for it */
+    pthread_cond_t pages_come;       /* workers wait for it: one is woken for each job */
+    pthread_cond_t hurried;          /* prompt workers */
+    pthread_cond_t changed;          /* the others */
     struct job_queue pages, redo;
     struct sealed *sealed_head, **sealed_tail;
     uint64_t sealed_bytes; /* in memory */
@@ -67,6 +69,7 @@ struct pipeline {
 static void wake_all(struct pipeline *p)
 {
     pthread_cond_broadcast(&p->changed);
+    pthread_cond_broadcast(&p->pages_come);
     pthread_cond_broadcast(&p->hurried);
 }
 
@@ -102,10 +105,7 @@ static struct job *take(struct pipeline *p, struct job_queue *q, enum who who)
 {
     pthread_mutex_lock(&p->mutex);
     while ((!q->head || (q == &p->pages && p->redo_waits) || (who == PROMPT && !p->hurry)) && !p->finish && !leaves(p, q, who))
-        if (who == PROMPT && !p->hurry)
-            pthread_cond_wait(&p->hurried, &p->mutex);
-        else
-            wait_slice(p);
+        pthread_cond_wait(who == PROMPT ? &p->hurried : q == &p->pages ? &p->pages_come : &p->changed, &p->mutex);
     struct job *job = leaves(p, q, who) ? NULL : q->head;
     if (job) {
         q->head = job->next;
@@ -208,7 +208,8 @@ static bool place(struct pipeline *p, struct outlet *out, struct frame_buffer *b
         ok = index_add_frame(&p->index, frame, extents, count, error);
         p->active--;
         p->mirroring += ok && p->setup.mirror_count;
-        pthread_cond_broadcast(&p->changed);
+        if (p->finish)
+            pthread_cond_broadcast(&p->changed);
     }
     pthread_mutex_unlock(&p->mutex);
     if (ok && p->setup.mirror_count)
@@ -316,8 +317,11 @@ static void redo_work(struct pipeline *p, enum who who)
         memcpy(s->extents, job->extents, job->count * sizeof *s->extents);
         pthread_mutex_lock(&p->mutex);
         /* While the server need not be hurried, what comes next waits in its slots, and behind them in the server's log; and pages wait for it. */
-        while ((p->redo_waits = !p->spool && !p->hurry && !p->stop && !redo_fits(p, used)))
+        bool waited = false;
+        for (; (p->redo_waits = !p->spool && !p->hurry && !p->stop && !redo_fits(p, used)); waited = true)
             wait_slice(p);
+        if (waited)
+            pthread_cond_broadcast(&p->pages_come);
         bool fits = redo_fits(p, used);
         pthread_mutex_unlock(&p->mutex);
         if (!fits && p->spool && spool_put(p->spool, s->buffer.data, used, &s->spool_at, &error)) {
@@ -427,6 +431,7 @@ struct pipeline *pipeline_start(const struct pipeline_setup *setup, struct gb_er
     index_init(&p->index);
     pthread_mutex_init(&p->mutex, NULL);
     cond_init_monotonic(&p->changed);
+    pthread_cond_init(&p->pages_come, NULL);
     pthread_cond_init(&p->hurried, NULL);
     bool spool = setup->redo_spool && setup->redo_spool[0];
     bool ok = p->held && (!spool || (p->spool = spool_open(setup->redo_spool, setup->redo_spool_size, error))) &&
@@ -477,6 +482,7 @@ void pipeline_abort(struct pipeline *p)
     }
     pthread_mutex_destroy(&p->mutex);
     pthread_cond_destroy(&p->changed);
+    pthread_cond_destroy(&p->pages_come);
     pthread_cond_destroy(&p->hurried);
     index_free(&p->index);
     spool_close(p->spool);
@@ -518,7 +524,12 @@ bool pipeline_slot(struct pipeline *p, const struct wire_slot *m, struct gb_erro
         *q->tail = job;
         q->tail = &job->next;
         q->count++;
-        pthread_cond_broadcast(&p->changed);
+        if (redo)
+            pthread_cond_broadcast(&p->changed);
+        else
+            pthread_cond_signal(&p->pages_come);
+        if (!redo && p->hurry)
+            pthread_cond_signal(&p->hurried);
     }
     pthread_mutex_unlock(&p->mutex);
     if (ok)
