@@ -91,7 +91,7 @@ bool finish_plan(struct finish_plan *p, const struct finish_request *finish,
     restore->marker.replica = p->gtid[0];
     bool found =
         server_program_find(p->program, sizeof p->program, p->version, sizeof p->version, error);
-    bool fits = found && server_program_fits(p->program, p->version, m->server_version, error) &&
+    bool fits = found && (p->in_place || p->on_clone || p->workers) && server_program_fits(p->program, p->version, m->server_version, error) &&
                 server_program_key_settings(p->program, p->settings, sizeof p->settings, error) && check_keys(p, m, error);
     if (!fits && (p->in_place || p->on_clone))
         return false;
