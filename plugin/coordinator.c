@@ -21,6 +21,9 @@
 #define SYNCED_WAIT_S     60u
 #define COMMIT_ABORT_US   15000000u
 #define ABORT_FLUSH_MS    1000u
+/* The server puts a line of ddl.log together in a buffer, with no look at its end (sql/backup.cc, backup_log_ddl()); in bytes. */
+#define DDL_LOG_BUFFER    438u
+#define DDL_LOG_BESIDE    123u /* what ALTER and RENAME TABLE write beside two names */
 
 /* The thread and what may be asked of it from other threads. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -131,14 +134,14 @@ void backup_warn(const char *text)
   progress_unlock();
 }
 
-/* The server writes a line of ddl.log into a buffer of 438 bytes and looks at no end of it (sql/backup.cc, backup_log_ddl()): what
-   ALTER and RENAME TABLE write beside two names takes 123. */
-static void warn_of_names(const struct backup *b, struct wire_checked *rows)
+static void warn_of_names(const struct backup *b, const struct files_survey *survey, struct wire_checked *rows)
 {
-  char name[1024], text[900];
-  if (2 * files_longest_name(b->facts.datadir, name, sizeof name) <= 438 - 123)
+  char text[900];
+  if (2 * survey->longest <= DDL_LOG_BUFFER - DDL_LOG_BESIDE)
     return;
-  snprintf(text, sizeof text, "the server may crash at ALTER or RENAME TABLE of %.600s while a backup runs, by whatever tool: its name is too long for ddl.log", name);
+  snprintf(text, sizeof text,
+           "the server may crash at ALTER or RENAME TABLE of %.600s while a backup runs, by whatever tool: its name is too long for ddl.log",
+           survey->longest_name);
   wire_add_check(rows, "names", "WARN", text, "no DDL on tables with such names meanwhile: docs/restore.md, What MariaDB itself gets wrong");
   if (!b->options.check && !b->options.dry_run)
     backup_warn(text);
@@ -148,13 +151,17 @@ static void warn_of_names(const struct backup *b, struct wire_checked *rows)
 static bool run_preflight(struct backup *b, const struct wire_checked *agent)
 {
   struct wire_checked rows = {0};
+  struct files_survey survey = {0};
   if (agent)
     rows = *agent;
   if (!(b->sql = sql_open(&b->error)) || !stage_prepare(b->sql, &b->galera, &b->error))
     return false;
   bool ok = preflight(b->sql, b->options.ring_size, &b->facts, &b->node, &rows, &b->error);
   if (ok)
-    warn_of_names(b, &rows);
+  {
+    files_survey(b->facts.datadir, &survey);
+    warn_of_names(b, &survey, &rows);
+  }
   pthread_mutex_lock(&mutex);
   current.check = rows;
   snprintf(current.check_id, sizeof current.check_id, "%s", b->options.id);
@@ -166,7 +173,7 @@ static bool run_preflight(struct backup *b, const struct wire_checked *agent)
   if (!ok || b->options.check || b->options.dry_run)
     return ok;
   p = progress_lock();
-  p->bytes_total = files_estimate(b->facts.datadir);
+  p->bytes_total = survey.bytes;
   progress_unlock();
   b->channel_begun = true;
   if (!channel_begin(b->channel, b->options.ring_size, &b->error))
@@ -322,7 +329,7 @@ static void fill_facts(struct backup *b, struct wire_facts *f)
   add_gtid(f, "gtid", b->gtid);
   add_gtid(f, "gtid_slave_pos", b->gtid_slave_pos);
   add_gtid(f, "gtid_binlog_pos", b->gtid_binlog_pos);
-  wire_add_fact(f, "parallel_workers", "%u", b->parallel);
+  wire_add_fact(f, "parallel_workers", "%" PRIu64, b->parallel);
   wire_add_fact(f, "binlog_file", "%s", p.binlog_file);
   wire_add_fact(f, "binlog_pos", "%" PRIu64, p.binlog_pos);
   wire_add_fact(f, "server_version", "%s", b->facts.version);

@@ -18,7 +18,7 @@
 #define ALIGNMENT        4096u
 #define CUT_TRIES        10u    /* a file that is too short is looked at so often */
 #define PAGE_SIZE_LEAST  1024u  /* of InnoDB and of Aria */
-#define VIEW_BEGINS "TYPE=VIEW"
+#define VIEW_BEGINS      "TYPE=VIEW" /* the .frm of one */
 #define PAGE_TRIES       10     /* rule 2 of the design's section 3: a floor */
 #define PAGE_RETRY_US    100000u
 #define PAGE_0_TRIES 10
@@ -239,7 +239,8 @@ static bool retry_page(struct copier *c, const struct space_read *s, uint32_t pa
   return true;
 }
 
-/* Pages without a checksum, or with one that only their key tells, and all behind the first such (at `first`; what lies before has been verified): of each two equal reads at least PAGE_RETRY_US apart (rule 14). */
+/* Pages without a checksum, or with one that only their key tells, and all behind the first such (at `first`; what lies before has been verified):
+   of each two equal reads at least PAGE_RETRY_US apart (rule 14). */
 static bool settle(struct copier *c, int fd, uint8_t *data, uint32_t size, uint32_t first, uint64_t offset, uint32_t page_size)
 {
   bool settled[RING_SLOT_SIZE / PAGE_SIZE_LEAST] = {false};

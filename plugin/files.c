@@ -16,8 +16,8 @@
 /* Rule 16: a file changed so shortly before its read counts as changed. Under DDL; and in the window, where what changes needs a
    lock that the copy excludes, the tick of the kernel's clock. */
 #define SLACK_NS       2000000000
-#define WINDOW_SCAN_US 100000u /* commits may be blocked */
 #define WINDOW_SLACK_NS  20000000
+#define WINDOW_SCAN_US 100000u   /* a scan that took longer is not made again there: commits may be blocked */
 #define SMALL_INDEX    (1 << 20) /* bytes of a .MAI that may be copied once more for its header alone */
 #define HEAD_SIZE      4096u
 #define LOOKS_MAX      100u
@@ -783,15 +783,12 @@ static void queue_found(struct item *item, void *context)
 /* DDL is blocked: what is found now stays. Where appliers write closed tables, what is new among them is closed and queued later. */
 static void scan_in_window(struct files *f)
 {
-  f->rescan = f->unsettled = false;
   f->complex = f->complex || f->scan_us > WINDOW_SCAN_US;
-  if (f->complex)
-    return;
-  files_scan(f);
-  f->complex = f->complex || f->unknown_engine;
-  f->unsettled = false;
-  if (!f->replicated)
+  if (!f->complex)
+    files_scan(f);
+  if (!f->complex && !f->replicated)
     inventory_each_table(f->inventory, queue_found, f);
+  f->rescan = f->unsettled = false; /* nothing can have been renamed beside this scan */
 }
 
 void files_window_ddl(void *argument)
@@ -919,36 +916,19 @@ static uint64_t used_bytes(const char *full, uint64_t size, unsigned *looks)
   return used < size ? used : size;
 }
 
-size_t files_longest_name(const char *datadir, char *out, size_t size)
+static void note_name(struct files_survey *survey, const char *database, const char *file)
 {
-  size_t longest = 0;
-  out[0] = '\0';
-  DIR *root = opendir(datadir);
-  for (struct dirent *e; root && (e = readdir(root));)
-  {
-    char full[WIRE_PATH_MAX];
-    snprintf(full, sizeof full, "%s%s", datadir, e->d_name);
-    DIR *database = skip_directory(e->d_name) || e->d_type == DT_REG ? NULL : opendir(full);
-    for (struct dirent *file; database && (file = readdir(database));)
-    {
-      size_t n = strlen(e->d_name) + ddl_table_length(file->d_name);
-      if (file->d_name[0] == '#' || !ends_with(file->d_name, ".frm") || n <= longest)
-        continue;
-      longest = n;
-      snprintf(out, size, "%s/%.*s", e->d_name, (int)ddl_table_length(file->d_name), file->d_name);
-    }
-    if (database)
-      closedir(database);
-  }
-  if (root)
-    closedir(root);
-  return longest;
+  size_t table = ddl_table_length(file), n = strlen(database) + table;
+  if (file[0] == '#' || skip_directory(database) || !ends_with(file, ".frm") || n <= survey->longest)
+    return;
+  survey->longest = n;
+  snprintf(survey->longest_name, sizeof survey->longest_name, "%s/%.*s", database, (int)table, file);
 }
 
-uint64_t files_estimate(const char *datadir)
+void files_survey(const char *datadir, struct files_survey *survey)
 {
-  uint64_t bytes = 0;
   unsigned looks = 0;
+  *survey = (struct files_survey){0};
   DIR *root = opendir(datadir);
   for (struct dirent *e; root && (e = readdir(root));)
   {
@@ -960,21 +940,21 @@ uint64_t files_estimate(const char *datadir)
     if (stat(full, &st))
       continue;
     if (S_ISREG(st.st_mode) && !strncmp(e->d_name, "ibdata", 6))
-      bytes += (uint64_t)st.st_size;
+      survey->bytes += (uint64_t)st.st_size;
     if (S_ISREG(st.st_mode) && !strncmp(e->d_name, "undo", 4))
-      bytes += used_bytes(full, (uint64_t)st.st_size, &looks);
+      survey->bytes += used_bytes(full, (uint64_t)st.st_size, &looks);
     DIR *database = S_ISDIR(st.st_mode) ? opendir(full) : NULL;
     for (struct dirent *file; database && (file = readdir(database));)
     {
       char name[WIRE_PATH_MAX];
       snprintf(name, sizeof name, "%s/%s", full, file->d_name);
+      note_name(survey, e->d_name, file->d_name);
       if (file->d_name[0] != '.' && !stat(name, &st) && S_ISREG(st.st_mode))
-        bytes += ends_with(name, ".ibd") ? used_bytes(name, (uint64_t)st.st_size, &looks) : (uint64_t)st.st_size;
+        survey->bytes += ends_with(name, ".ibd") ? used_bytes(name, (uint64_t)st.st_size, &looks) : (uint64_t)st.st_size;
     }
     if (database)
       closedir(database);
   }
   if (root)
     closedir(root);
-  return bytes;
 }

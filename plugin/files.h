@@ -70,7 +70,7 @@ void files_scan(void *files);
 /* After FLUSH: queues closed tables that are not in use, and large log tables. in_use must be set. */
 void files_queue_closed(struct files *files);
 /* In the window: what ddl.log says since, what a TRUNCATE may have made anew, and (altered) what an IMPORT may have written. What only a scan finds
-   (rescan, which may be set before) is looked for by one, if the last was short; else it sets complex.
+   is looked for by one, if the last was short; else it sets complex.
    Where appliers write non-transactional tables, fills to_close with those that have changed since their copy: FLUSH does not
    stop appliers, only the pause does. Sets complex. */
 void files_window_ddl(void *files);
@@ -83,10 +83,14 @@ void files_window_commit(struct files *files);
    aria_log_queue_bulk(). largest: path of the largest table. */
 uint64_t files_window_bytes(struct files *files, char *largest, size_t size);
 
-/* Estimate of all bytes in the data directory, for progress and free space. */
-uint64_t files_estimate(const char *datadir);
-/* The table whose name in the file system, "db/table", is the longest: into out, "" if there is none. Returns its length without the slash. */
-size_t files_longest_name(const char *datadir, char *out, size_t size);
+struct files_survey
+{
+  uint64_t bytes;          /* about so many are in the data directory: for progress and free space */
+  size_t longest;          /* bytes of the longest name of a table in the file system, without the slash; 0: there is none */
+  char longest_name[1024]; /* "db/table" */
+};
+/* What can't be read is left out. */
+void files_survey(const char *datadir, struct files_survey *survey);
 
 /* stat() and readdir() where names come and go: what is not there any more is no error; all else is files->error (GB_io_error), so that
    nothing unread passes for gone. path: of the file, of the directory. False: not there, or an error. NULL: no more, or an error. */

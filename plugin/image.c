@@ -322,17 +322,22 @@ static bool take_count(void *context, char **column, unsigned count)
   return true;
 }
 
+/* Other sessions of which that is true. */
+static bool count_sessions(struct backup *b, const char *condition, uint64_t *count)
+{
+  char text[24];
+  bool ok = sql_value(b->sql, 0, text, sizeof text, &b->error,
+                      "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND %s", condition);
+  *count = strtoull(text, NULL, 10);
+  return ok;
+}
+
 static bool count_ddl(struct backup *b, struct ddl_counts *c)
 {
-  char imports[24];
   *c = (struct ddl_counts){0};
-  if (!sql_rows(b->sql, take_count, c, &b->error,
-                "SHOW GLOBAL STATUS WHERE Variable_name IN ('Com_alter_table', 'Uptime', 'Uptime_since_flush_status')") ||
-      !sql_value(b->sql, 0, imports, sizeof imports, &b->error,
-                 "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE '%%IMPORT%%TABLESPACE%%' AND ID <> CONNECTION_ID()"))
-    return false;
-  c->imports = strtoull(imports, NULL, 10);
-  return true;
+  return sql_rows(b->sql, take_count, c, &b->error,
+                  "SHOW GLOBAL STATUS WHERE Variable_name IN ('Com_alter_table', 'Uptime', 'Uptime_since_flush_status')") &&
+         count_sessions(b, "INFO LIKE '%IMPORT%TABLESPACE%'", &c->imports);
 }
 
 static bool altered_since(const struct ddl_counts *now, const struct ddl_counts *then)
@@ -683,12 +688,7 @@ static bool read_gtid(struct backup *b, const char *variable, char out[GTID_MAX]
    server that starts without that binary log refuses to (restore.md). Which of those at work wait is not told beyond doubt. */
 static bool count_workers(struct backup *b)
 {
-  char text[24];
-  if (!sql_value(b->sql, 0, text, sizeof text, &b->error,
-                 "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE COMMAND = 'Slave_worker' AND STATE <> 'Waiting for work from SQL thread'"))
-    return false;
-  b->parallel = (unsigned)strtoul(text, NULL, 10);
-  return true;
+  return count_sessions(b, "COMMAND = 'Slave_worker' AND STATE <> 'Waiting for work from SQL thread'", &b->parallel);
 }
 
 /* Galera, GTID and binary log positions, while commits are blocked. */

@@ -17,7 +17,6 @@
 #define GTID_MAX      16384u /* a position: some hundred domains */
 #define GTID_FACT_MAX 1000u  /* what one fact of the manifest holds of it */
 
-/* The backup under way; belongs to the coordinator's thread. */
 /* ALTER TABLE since the server's start: of IMPORT TABLESPACE ddl.log says nothing. */
 struct ddl_counts
 {
@@ -26,6 +25,7 @@ struct ddl_counts
   uint64_t imports; /* under way, perhaps waiting for their table: they hold no backup stage up */
 };
 
+/* The backup under way; belongs to the coordinator's thread. */
 struct backup
 {
   struct backup_options options;
@@ -60,7 +60,7 @@ struct backup
   bool copying;         /* in COPY: the readers keep to a pace */
   bool copied;          /* COPY has ended once */
   struct ddl_counts began, looked; /* before this round, and before FLUSH looked for files */
-  unsigned parallel;    /* in the pause: workers of a parallel replica that were at work */
+  uint64_t parallel;    /* in the pause: workers of a parallel replica that were at work */
   char position[128], gtid[GTID_MAX], gtid_slave_pos[GTID_MAX], gtid_binlog_pos[GTID_MAX];
   struct gb_error error;
 };

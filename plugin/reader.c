@@ -10,7 +10,10 @@
 #include <string.h>
 
 #define THREADS_MAX 64u
-#define WAIT_MS     50u /* for something to read; shorter while writers wait */
+/* For something to read; shorter while writers wait, shortest in the window. */
+#define WAIT_MS        50u
+#define PROMPT_WAIT_MS 10u
+#define WINDOW_WAIT_MS 1u
 #define BULK_NICE   10 /* no lower: they share mutexes with the redo follower, which must not wait long for one that waits */
 
 struct readers
@@ -190,7 +193,7 @@ static void read_files(struct readers *r, bool prompt)
       counted = false;
       pthread_cond_broadcast(&r->changed);
     }
-    struct timespec until = deadline_in_ms(r->shared.window ? 1 : prompt ? 10 : WAIT_MS);
+    struct timespec until = deadline_in_ms(r->shared.window ? WINDOW_WAIT_MS : prompt ? PROMPT_WAIT_MS : WAIT_MS);
     if (!r->job && !r->shared.stop)
       pthread_cond_timedwait(&r->changed, &r->mutex, &until);
     pthread_mutex_unlock(&r->mutex);

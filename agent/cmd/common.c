@@ -94,25 +94,10 @@ struct elsewhere *cmd_elsewhere(const struct options *options, struct repository
     return e;
 }
 
-struct clusters {
-    char first[WIRE_NAME_MAX];
-    unsigned count;
-};
-
-static bool count_cluster(void *context, const char *name, bool directory)
-{
-    struct clusters *c = context;
-    if (!directory || !cluster_name_valid(name))
-        return true;
-    if (!c->count++)
-        snprintf(c->first, sizeof c->first, "%s", name);
-    return true;
-}
-
 bool cmd_cluster(const struct options *options, struct repository *repository, char cluster[WIRE_NAME_MAX], struct gb_error *error)
 {
     struct config config;
-    struct clusters there = {.count = 0};
+    struct repository_names there;
     snprintf(cluster, WIRE_NAME_MAX, "%s", options->cluster ? options->cluster : "");
     if (!cluster[0] && (options->config || !cmd_repository_is_path(options))) {
         if (!cmd_config(options, &config, error))
@@ -120,14 +105,16 @@ bool cmd_cluster(const struct options *options, struct repository *repository, c
         snprintf(cluster, WIRE_NAME_MAX, "%s", config.cluster);
     }
     if (!cluster[0]) {
-        if (!storage_list(repository->storage, "", count_cluster, &there, error))
-            return false;
-        if (there.count != 1) {
-            error_set(error, GB_usage, "%s has directories of %u clusters", storage_describe(repository->storage), there.count);
+        bool ok = repository_clusters(repository, &there, error);
+        if (ok && there.count != 1) {
+            ok = error_set(error, GB_usage, "%s has directories of %zu clusters", storage_describe(repository->storage), there.count);
             error_hint(error, "say which one: --cluster NAME");
-            return false;
         }
-        snprintf(cluster, WIRE_NAME_MAX, "%s", there.first);
+        if (ok)
+            snprintf(cluster, WIRE_NAME_MAX, "%s", there.name[0]);
+        free(there.name);
+        if (!ok)
+            return false;
     }
     return cluster_name_valid(cluster) || error_set(error, GB_bad_value, "\"%s\" is not the name of a cluster", cluster);
 }

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 import threading
+from concurrent import futures
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
 from gbtest import backups, checks, load, processes, restored  # noqa: E402
@@ -310,6 +311,15 @@ def same_files(s, backup):
     assert one == two, f'not alike: {sorted(name for name in {**one, **two} if one.get(name, 0) != two.get(name, 0))}'
 
 
+@contextlib.contextmanager
+def same_after(s, backup):
+    """Ends the held backup, compares its restored files and data with the server's; the restored server."""
+    expected = s.finish(backup)
+    same_files(s, backup)
+    with s.restored(backup, expected) as server:
+        yield server
+
+
 @suite.test
 def what_is_dropped_or_renamed_before_the_pause_leaves_nothing_behind():
     s = shared()
@@ -318,9 +328,7 @@ def what_is_dropped_or_renamed_before_the_pause_leaves_nothing_behind():
                      *[f'CREATE TRIGGER d.trg{n} BEFORE INSERT ON d.t{n} FOR EACH ROW SET @x = 1' for n in (1, 2)])
     backup = s.held('WINDOW')
     s.server.execute('DROP DATABASE gone', 'DROP DATABASE full', 'DROP TABLE d.t1', 'RENAME TABLE d.t2 TO d.t3')
-    expected = s.finish(backup)
-    same_files(s, backup)
-    with s.restored(backup, expected) as server:
+    with same_after(s, backup) as server:
         server.execute('CREATE DATABASE gone', 'CREATE DATABASE full', 'DROP TRIGGER d.trg2', 'CREATE TABLE d.t1 (id INT)',
                        *[f'CREATE TRIGGER d.trg{n} BEFORE INSERT ON d.t1 FOR EACH ROW SET @x = 1' for n in (1, 2)])
     s.server.execute('DROP TABLE d.t3')
@@ -339,9 +347,7 @@ def triggers_that_no_scan_has_seen_are_renamed_with_their_table():
     for seen, unseen in places:
         os.rename(unseen, seen)
     s.server.execute('RENAME TABLE d.hidden TO d.found')
-    expected = s.finish(backup)
-    same_files(s, backup)
-    with s.restored(backup, expected) as server:
+    with same_after(s, backup) as server:
         assert server.value('SELECT event_object_table FROM information_schema.triggers WHERE trigger_name = "hidden_trg"') == 'found'
     s.server.execute('DROP TABLE d.found')
 
@@ -368,9 +374,7 @@ def triggers_that_follow_their_table_after_the_scan_are_found():
     backups.wait_held(s.server, 'WINDOW')
     move(here, before, old)
     move(after, here, new)
-    expected = s.finish(backup)
-    same_files(s, backup)
-    with s.restored(backup, expected) as server:
+    with same_after(s, backup) as server:
         assert server.value('SELECT event_object_table FROM information_schema.triggers WHERE trigger_name = "slow_trg"') == 'slower'
     s.server.execute('DROP TABLE d.slower')
 
@@ -384,9 +388,7 @@ def views_that_are_renamed_before_the_pause_have_their_new_names():
     backups.hold(s.server, 'WINDOW')
     backups.wait_held(s.server, 'WINDOW')
     s.server.execute('RENAME TABLE d.first TO d.third', 'RENAME TABLE d.second TO d.fourth')
-    expected = s.finish(backup)
-    same_files(s, backup)
-    with s.restored(backup, expected) as server:
+    with same_after(s, backup) as server:
         assert [server.value(f'SELECT n FROM d.{name}') for name in ('third', 'fourth')] == [1, 2]
     s.server.execute('DROP VIEW d.third', 'DROP VIEW d.fourth')
 
@@ -399,31 +401,19 @@ def a_view_whose_rename_waited_has_its_new_name():
     reader = s.server.connect()
     query(reader, 'BEGIN')
     query(reader, 'SELECT * FROM d.waits')
-    failed = []
-    renamer = threading.Thread(target=lambda: failed.append(rename(s, 'RENAME TABLE d.waits TO d.waited')))
-    renamer.start()
+    renamer = s.server.connect()
+    pool = futures.ThreadPoolExecutor(1)
+    renamed = pool.submit(query, renamer, 'RENAME TABLE d.waits TO d.waited')
     wait_for(lambda: s.server.rows('SELECT 1 FROM information_schema.PROCESSLIST WHERE STATE LIKE "Waiting for table metadata%"'), SOON_S, 'it to wait')
     backup = s.held('WINDOW')
     query(reader, 'COMMIT')
     reader.close()
-    renamer.join()
-    assert failed == [None], failed
-    expected = s.finish(backup)
-    same_files(s, backup)
-    with s.restored(backup, expected) as server:
+    renamed.result()
+    pool.shutdown()
+    renamer.close()
+    with same_after(s, backup) as server:
         assert server.value('SELECT n FROM d.waited') == 3
     s.server.execute('DROP VIEW d.waited')
-
-
-def rename(s, statement):
-    connection = s.server.connect()
-    try:
-        query(connection, statement)
-    except Exception as error:  # told by the test  # pylint: disable=broad-except
-        return error
-    finally:
-        connection.close()
-    return None
 
 
 @suite.test
