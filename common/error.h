@@ -32,6 +32,7 @@ enum gb_class {
 
 #define GB_ERROR_TEXT_MAX 512
 #define GB_ERROR_HINT_MAX 256
+#define GB_ERROR_LINE_MAX (GB_ERROR_TEXT_MAX + GB_ERROR_HINT_MAX + 64) /* of error_format() */
 
 struct gb_error {
     enum gb_code code;

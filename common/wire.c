@@ -82,7 +82,6 @@ bool wire_put_start(struct bytes_writer *w, const struct wire_start *m)
     S(repositories);
     S(comment);
     S(user);
-    bytes_put_u64(w, m->bytes_estimate);
     S(cluster_uuid);
     S(hold);
     S(verify);
@@ -95,7 +94,6 @@ READER(start, struct wire_start)
     G(repositories);
     G(comment);
     G(user);
-    m->bytes_estimate = bytes_get_u64(&r);
     G(cluster_uuid);
     G(hold);
     G(verify);

@@ -87,7 +87,6 @@ struct wire_start {
     char repositories[WIRE_TEXT_MAX]; /* names separated by commas; "" = the agent's default */
     char comment[WIRE_TEXT_MAX];
     char user[WIRE_NAME_MAX];   /* USER() of the caller */
-    uint64_t bytes_estimate;    /* plain bytes of files to be copied, 0 if not known */
     char cluster_uuid[WIRE_UUID_MAX]; /* wsrep_cluster_state_uuid; "" of a standalone server */
     char hold[WIRE_HOLD_MAX];   /* "": none; "forever", or until when: YYYY-MM-DDTHH:MM:SSZ */
     char verify[8];             /* "", "none", "quick" or "deep": how it is read back before COMMITTED */
@@ -198,7 +197,7 @@ struct wire_abort {
 
 struct wire_check {
     char repositories[WIRE_TEXT_MAX];
-    uint64_t bytes_estimate;
+    uint64_t bytes_estimate;  /* of the server's data, about */
     uint64_t datadir_device; /* st_dev of the data directory; 0: not known */
     char cluster_uuid[WIRE_UUID_MAX]; /* as in START */
 };

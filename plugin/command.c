@@ -2,6 +2,7 @@
 #include "plugin/server.h"
 #include "plugin/command.h"
 #include "plugin/coordinator.h"
+#include "plugin/files.h"
 #include "plugin/log.h"
 #include "plugin/request.h"
 
@@ -75,7 +76,7 @@ static bool op_start(const struct backup_options *o, const struct command_defaul
   if (!ch)
     return false;
   /* To a dry run the agent answers as to a start, and begins nothing. */
-  struct wire_start start = {.bytes_estimate = 0};
+  struct wire_start start = {.id = ""};
   snprintf(start.id, sizeof start.id, "%s", o->id);
   snprintf(start.type, sizeof start.type, "%s", o->dry_run ? "dry-run" : "full");
   snprintf(start.repositories, sizeof start.repositories, "%s", o->repositories);
@@ -105,7 +106,9 @@ static bool op_check(struct backup_options *o, const struct command_defaults *d,
     return false;
   struct wire_hello hello;
   struct stat st; /* mariadbd's working directory is its data directory */
-  struct wire_check check = {.datadir_device = stat(".", &st) ? 0 : (uint64_t)st.st_dev};
+  struct files_survey survey;
+  files_survey("./", &survey);
+  struct wire_check check = {.bytes_estimate = survey.bytes, .datadir_device = stat(".", &st) ? 0 : (uint64_t)st.st_dev};
   struct wire_checked *agent = calloc(1, sizeof *agent);
   if (!agent)
     return error_set(error, GB_no_memory, "no memory for the check");

@@ -10,6 +10,7 @@
 #include "common/priority.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -126,17 +127,32 @@ void backup_test_hold(struct backup *b, const char *stage)
 }
 #endif
 
-void backup_warn(const char *text)
+static void add_text(char *out, size_t size, const char *text)
 {
+  size_t n = strlen(out);
+  snprintf(out + n, size - n, "%s%s", n ? "; " : "", text);
+}
+
+void backup_warn(struct backup *b, enum gb_code code, const char *format, ...)
+{
+  struct gb_error warning = {0};
+  char text[GB_ERROR_TEXT_MAX], line[GB_ERROR_LINE_MAX];
+  va_list args;
+  va_start(args, format);
+  vsnprintf(text, sizeof text, format, args);
+  va_end(args);
+  error_set(&warning, code, "%s", text);
+  error_format(&warning, line, sizeof line);
+  log_line(LOG_LEVEL_WARNING, "%s %s", b->options.id, line);
+  add_text(b->warnings, sizeof b->warnings, line);
   struct progress *p = progress_lock();
-  size_t n = strlen(p->warnings);
-  snprintf(p->warnings + n, sizeof p->warnings - n, "%s%s", n ? "; " : "", text);
+  add_text(p->warnings, sizeof p->warnings, line);
   progress_unlock();
 }
 
-static void warn_of_names(const struct backup *b, const struct files_survey *survey, struct wire_checked *rows)
+static void warn_of_names(struct backup *b, const struct files_survey *survey, struct wire_checked *rows)
 {
-  char text[900];
+  char text[GB_ERROR_TEXT_MAX];
   if (2 * survey->longest <= DDL_LOG_BUFFER - DDL_LOG_BESIDE)
     return;
   snprintf(text, sizeof text,
@@ -144,7 +160,7 @@ static void warn_of_names(const struct backup *b, const struct files_survey *sur
            survey->longest_name);
   wire_add_check(rows, "names", "WARN", text, "no DDL on tables with such names meanwhile: docs/restore.md, What MariaDB itself gets wrong");
   if (!b->options.check && !b->options.dry_run)
-    backup_warn(text);
+    backup_warn(b, GB_long_name, "%s", text);
 }
 
 /* PREFLIGHT: the node untouched. */
@@ -286,9 +302,7 @@ static bool resync_step(struct backup *b, uint64_t until_us)
   b->desync_ours = false;
   if (late)
   {
-    backup_warn("the receive queue was not empty in time: flow control may follow");
-    log_line(LOG_LEVEL_WARNING, "%s resync_timeout passed with %" PRIu64 " write-sets queued; flow control may follow",
-             b->options.id, s.recv_queue);
+    backup_warn(b, GB_queue_not_empty, "resync_timeout passed with %" PRIu64 " write-sets queued", s.recv_queue);
   }
   note_resync(late ? "timeout" : "done");
   return true;
@@ -332,6 +346,8 @@ static void fill_facts(struct backup *b, struct wire_facts *f)
   wire_add_fact(f, "parallel_workers", "%" PRIu64, b->parallel);
   wire_add_fact(f, "binlog_file", "%s", p.binlog_file);
   wire_add_fact(f, "binlog_pos", "%" PRIu64, p.binlog_pos);
+  if (b->warnings[0])
+    wire_add_fact(f, "warnings", "%s", b->warnings);
   wire_add_fact(f, "server_version", "%s", b->facts.version);
   wire_add_fact(f, "datadir", "%s", b->facts.datadir);
   wire_add_fact(f, "innodb_page_size", "%s", b->facts.page_size);
@@ -445,7 +461,7 @@ static bool finish(struct backup *b)
   if (committed)
   {
     if (abort_sent)
-      backup_warn("the cancel came too late: the backup was committed");
+      backup_warn(b, GB_cancel_too_late, "the cancel came when the backup was being committed");
     error_clear(&b->error);
     struct progress *p = progress_lock();
     p->bytes_stored = message->bytes_stored;

@@ -19,6 +19,10 @@
 #define CUT_TRIES        10u    /* a file that is too short is looked at so often */
 #define PAGE_SIZE_LEAST  1024u  /* of InnoDB and of Aria */
 #define VIEW_BEGINS      "TYPE=VIEW" /* the .frm of one */
+#define FRM_BEGINS       "\xfe\x01"  /* that of a table (sql/table.cc) */
+#define FRM_ENGINE       3u
+#define FRM_PARTS_ENGINE 61u /* of a partitioned table, whose engine is FRM_PARTITION */
+#define FRM_PARTITION    20u
 #define PAGE_TRIES       10     /* rule 2 of the design's section 3: a floor */
 #define PAGE_RETRY_US    100000u
 #define PAGE_0_TRIES 10
@@ -683,6 +687,17 @@ static bool same_table(const char *full, const struct stat *opened, const struct
          now.header_size == table->header_size && now.block_size == table->block_size;
 }
 
+/* Its beginning, which is only read once the whole has been copied. */
+static void look_at_definition(struct item *item, int fd)
+{
+  uint8_t head[FRM_PARTS_ENGINE + 1] = {0};
+  ssize_t n = pread(fd, head, sizeof head, 0);
+  item->view = n >= (ssize_t)strlen(VIEW_BEGINS) && !memcmp(head, VIEW_BEGINS, strlen(VIEW_BEGINS));
+  item->engine = 0;
+  if (n == sizeof head && !memcmp(head, FRM_BEGINS, strlen(FRM_BEGINS)))
+    item->engine = head[head[FRM_ENGINE] == FRM_PARTITION ? FRM_PARTS_ENGINE : FRM_ENGINE];
+}
+
 static enum copy_result copy_file(struct copier *c, struct item *item, uint32_t number, const char *path,
                                   struct gb_error *error)
 {
@@ -735,11 +750,10 @@ static enum copy_result copy_file(struct copier *c, struct item *item, uint32_t 
   /* Only DDL writes these: unchanged around the read means that the read is of one version. */
   if (result == COPY_DONE && item->class == ITEM_DEFINITION && (fstat(fd, &after) || !same_stat(&st, &after)))
     result = COPY_MISSING;
-  char head[sizeof VIEW_BEGINS - 1];
   if (result == COPY_DONE)
     item->stamp = stamp;
   if (result == COPY_DONE && item->class == ITEM_DEFINITION)
-    item->view = pread(fd, head, sizeof head, 0) == (ssize_t)sizeof head && !memcmp(head, VIEW_BEGINS, sizeof head);
+    look_at_definition(item, fd);
   item->sent = c->sent;
   if (result == COPY_DONE && !range->more)
     done(c, number, (uint64_t)st.st_size, false);

@@ -52,6 +52,10 @@ static const char *const engines[] = {"InnoDB",     "Aria",   "MyISAM",    "CSV"
                                       "MRG_MyISAM", "MEMORY", "BLACKHOLE", "SEQUENCE", "PERFORMANCE_SCHEMA",
                                       "FEDERATED",  "partition"};
 
+/* The same as .frm files number them (legacy_db_type in sql/handler.h). MEMORY, MyISAM, MERGE, InnoDB, ARCHIVE, CSV, FEDERATED, BLACKHOLE,
+   PERFORMANCE_SCHEMA, Aria, SEQUENCE. */
+static const uint8_t engine_numbers[] = {6, 9, 10, 12, 16, 17, 18, 19, 28, 42, 44};
+
 /* What stands in ddl.log in the place of an engine. */
 static const char *const no_engines[] = {"", "DATABASE", "TRIGGER", "VIEW"};
 
@@ -61,6 +65,29 @@ bool files_knows_engine(const char *name)
     if (!strcasecmp(name, engines[i]))
       return true;
   return false;
+}
+
+struct unloaded
+{
+  unsigned count;
+  char *first;
+  size_t size;
+};
+
+static void find_unloaded(struct item *item, void *context)
+{
+  struct unloaded *u = context;
+  if (item->state != ITEM_COPIED || !item->engine || memchr(engine_numbers, item->engine, COUNT(engine_numbers)))
+    return;
+  if (!u->count++)
+    snprintf(u->first, u->size, "%.*s", (int)(strlen(item->path) - strlen(".frm")), item->path);
+}
+
+unsigned files_unloaded(struct inventory *inventory, char *first, size_t size)
+{
+  struct unloaded u = {0, first, size};
+  inventory_each_file(inventory, find_unloaded, &u);
+  return u.count;
 }
 
 static bool unknown_engine(const char *name)

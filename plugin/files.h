@@ -55,6 +55,10 @@ struct files
 /* Whether a storage engine, by its name, is one whose tables can be backed up. */
 bool files_knows_engine(const char *name);
 
+/* How many tables have been copied of engines that can't be backed up, and the first of them, as "db/table". None of these engines is loaded
+   (preflight_engines() looks for those), so the server itself has nothing but the definitions. */
+unsigned files_unloaded(struct inventory *inventory, char *first, size_t size);
+
 void files_reset(struct files *files); /* frees the lists, forgets ddl.log */
 
 /* Adds a name to unopened. */

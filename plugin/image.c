@@ -118,13 +118,9 @@ static enum outcome wait_copies(struct backup *b, bool holding)
       usleep(MISSING_PAUSE_US);
       if (!inventory_retry_missing(b->inventory, MISSING_TRIES, &b->error))
         return FAILED;
-      char path[1024], text[1200];
+      char path[1024];
       while (inventory_left_out(b->inventory, path, sizeof path))
-      {
-        snprintf(text, sizeof text, "%s was there and is gone, and the redo log does not name it: it is left out", path);
-        log_line(LOG_LEVEL_WARNING, "%s %s", b->options.id, text);
-        backup_warn(text);
-      }
+        backup_warn(b, GB_file_left_out, "%s was there and is gone, and the redo log does not name it: it is left out", path);
     }
     if (idle && !load.missing)
       return TAKEN;
@@ -906,6 +902,15 @@ static bool settle_job(struct backup *b)
   return true;
 }
 
+static void warn_of_unloaded(struct backup *b)
+{
+  char first[1024];
+  unsigned count = files_unloaded(b->inventory, first, sizeof first);
+  if (count)
+    backup_warn(b, GB_engine_not_loaded, "tables of an engine that is not loaded: %u, the first is %s; the backup has their definitions and no data",
+                count, first);
+}
+
 bool image_take(struct backup *b)
 {
   bool copied_before = false;
@@ -917,6 +922,7 @@ bool image_take(struct backup *b)
     switch (round_once(b))
     {
     case TAKEN:
+      warn_of_unloaded(b);
       return copy_redo_to_end(b);
     case FAILED:
       return false;

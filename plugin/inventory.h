@@ -65,6 +65,7 @@ struct item
   bool created;  /* the log holds its FILE_CREATE, or the making of its first page */
   bool unwritten; /* nothing of it was on disk: right only with `created` */
   bool view;     /* a .frm that defines a view, as far as it has been copied */
+  uint8_t engine; /* one that defines a table: the number that its engine has there; 0: none */
   bool unopened; /* known from the dictionary and the file's first page alone: perhaps it waits for an IMPORT */
   uint32_t space_id;
   uint32_t first_page; /* of this file, in a system tablespace of several */

@@ -125,8 +125,9 @@ static json_t *describe(struct repository *r, const struct manifest *m, unsigned
     repository_prefix(prefix, sizeof prefix, m->cluster, m->id);
     checksum(r, prefix, sha256);
     snprintf(place, sizeof place, "%s/%s", storage_describe(r->storage), prefix);
+    char line[GB_ERROR_LINE_MAX];
     if (!verified_read(&v, r, m->cluster, m->id, &why))
-        warn(unread, why.what);
+        warn(unread, error_format(&why, line, sizeof line));
     return json_pack("{s:s, s:s, s:s, s:n, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:s, s:s, s:o, s:s}", "id", m->id,
                      "cluster", m->cluster, "type", m->type, "parent", "node", m->node, "started_at", utc_text(m->started_at, started),
                      "finished_at", utc_text(m->finished_at, finished), "duration_s", (json_int_t)(m->finished_at - m->started_at),

@@ -2,6 +2,7 @@
 #include "agent/cmd/cmd.h"
 #include "agent/repository/verified.h"
 #include "agent/ui/text.h"
+#include "agent/warn.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -28,7 +29,7 @@ int cmd_info(const struct options *options, struct gb_error *error)
     struct verified verified;
     struct gb_error unread = {0};
     if (!verified_read(&verified, r, m.cluster, m.id, &unread))
-        fprintf(stderr, "galera-backup: warning: %s\n", unread.what);
+        warn_of(&unread, NULL);
     struct ist_donors *donors = calloc(1, sizeof *donors);
     struct gb_error absent = {0};
     const char *position = manifest_position(&m);
@@ -36,7 +37,7 @@ int cmd_info(const struct options *options, struct gb_error *error)
     char recipients[512], prefix[1024], name[1100], size[32], stored[32], redo[32], started[32], finished[32];
     repository_prefix(prefix, sizeof prefix, m.cluster, m.id);
     if (!repository_recipients(r, &m, recipients, sizeof recipients, &absent))
-        fprintf(stderr, "galera-backup: warning: %s\n", absent.what);
+        warn_of(&absent, NULL);
     if (options->json) {
         /* The manifest itself, with the schema number of our output; checked as it is shown, which is read after what was found. */
         size_t bytes;

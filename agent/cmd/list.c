@@ -6,6 +6,7 @@
 #include "agent/repository/listing.h"
 #include "agent/repository/verified.h"
 #include "agent/ui/text.h"
+#include "agent/warn.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -75,7 +76,7 @@ static struct verified read_verified(struct repository *r, const struct manifest
     struct verified v;
     struct gb_error why = {0};
     if (!verified_read(&v, r, m->cluster, m->id, &why))
-        fprintf(stderr, "galera-backup: warning: %s\n", why.what);
+        warn_of(&why, NULL);
     return v;
 }
 

@@ -4,6 +4,7 @@
 #include "agent/restore/report.h"
 #include "agent/ui/progress.h"
 #include "agent/ui/text.h"
+#include "agent/warn.h"
 #include "common/clock.h"
 
 #include <inttypes.h>
@@ -210,9 +211,14 @@ static void restore(const struct options *options, struct repository *r, const s
 /* Who expects a sealed backup may be given one that anyone has made. */
 static void warn_of_key(const struct options *options, const struct manifest *m)
 {
-    if (options->key && !m->encryption.on)
-        fprintf(stderr, "galera-backup: warning: %s is not encrypted, and --key not needed; who can write to the repository can have made it%s\n", m->id,
-                options->trusted_signer ? ", if he has the signing key" : ": --trusted-signer tells");
+    struct gb_error doubt = {0};
+    if (!options->key || m->encryption.on)
+        return;
+    error_set(&doubt, GB_untrusted_backup, "%s is not encrypted, and --key not needed; who can write to the repository can have made it%s", m->id,
+              options->trusted_signer ? ", if he has the signing key" : "");
+    if (!options->trusted_signer)
+        error_hint(&doubt, "--trusted-signer tells");
+    warn_of(&doubt, NULL);
 }
 
 /* keys.json may be had elsewhere, as the rest of it. */

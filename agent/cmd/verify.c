@@ -6,6 +6,7 @@
 #include "agent/repository/verification.h"
 #include "agent/ui/progress.h"
 #include "agent/ui/text.h"
+#include "agent/warn.h"
 #include "common/processors.h"
 
 #include <inttypes.h>
@@ -97,10 +98,10 @@ static void note_record(struct verifying *v, const struct manifest *m, const str
             v->damaged++;
         }
     if (r->not_recorded.code)
-        fprintf(stderr, "galera-backup: warning: what was found is not recorded: %s\n", r->not_recorded.what);
+        warn_of(&r->not_recorded, "what was found is not recorded");
     struct gb_error ignored = {0};
     if (v->connection && !rows_verified(v->connection, m->cluster, m->id, &r->record, &ignored))
-        fprintf(stderr, "galera-backup: warning: the server's catalog does not have it: %s\n", ignored.what);
+        warn_of(&ignored, "the server's catalog does not have it");
 }
 
 /* ---- repair ---- */

@@ -11,7 +11,6 @@ struct begin_request { /* strings are borrowed */
     const struct repository_spec *spec;
     struct identity_writer writer;
     const char *id;
-    uint64_t bytes_estimate;
     time_t hold_until;          /* 0: it is not held */
     const struct seal_key *key; /* the backup's, in all repositories that it goes to */
 };

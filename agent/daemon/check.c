@@ -47,6 +47,17 @@ static void check_key(const struct trial *t, const char *name, struct wire_check
     wire_add_check(m, check, good ? "OK" : "WARN", detail, good ? "" : "where the key is kept: galera-backup key test --key FILE --repository ...");
 }
 
+/* What compression makes of the data is not known. */
+static void check_room(const struct trial *t, const char *repository, uint64_t bytes, struct wire_checked *m)
+{
+    char check[96], detail[256];
+    snprintf(check, sizeof check, "room in %s", repository);
+    snprintf(detail, sizeof detail,
+             "%" PRIu64 " MB are free, and the server has %" PRIu64 " MB of data: it fits only if compression makes it smaller",
+             t->available >> 20, bytes >> 20);
+    wire_add_check(m, check, "WARN", detail, "what the last one took: galera-backup list; make room, or let backups expire sooner");
+}
+
 /* asked: the server's data directory and its size. t: to be ended when the rows have been sent. */
 static void check_repository(const struct config *config, const struct repository_spec *spec, const char *cluster,
                              const struct wire_check *asked, struct trial *t, struct wire_checked *m)
@@ -55,7 +66,7 @@ static void check_repository(const struct config *config, const struct repositor
     char check[64 + 16], detail[256];
     snprintf(check, sizeof check, "repository %.48s", spec->name);
     struct identity_writer writer = {.cluster = cluster, .wsrep_uuid = asked->cluster_uuid, .state_dir = config->state_dir};
-    bool in_time = trial_run(t, spec, &writer, asked->bytes_estimate, &late);
+    bool in_time = trial_run(t, spec, &writer, &late);
     if (in_time && t->available == STORAGE_FREE_UNKNOWN)
         snprintf(detail, sizeof detail, "%s://%.150s is writable", spec->type, repository_bucket(spec));
     else if (in_time)
@@ -66,6 +77,8 @@ static void check_repository(const struct config *config, const struct repositor
         wire_add_check(m, check, "FAIL", t->error.what, t->error.hint);
     else
         wire_add_check(m, check, "OK", detail, "");
+    if (in_time && !t->error.code && t->available < asked->bytes_estimate)
+        check_room(t, check, asked->bytes_estimate, m);
     if (in_time && !t->error.code && t->recipients[0])
         check_key(t, check, m);
     if (!in_time || t->opened)
@@ -95,23 +108,24 @@ static void check_owed(const struct config *config, struct catchup *catchup, str
     }
 }
 
-/* Of a repository in a bucket: a part for each segment that is open and for each that is being sent. */
-static uint64_t parts_need(const struct config *config)
+/* Of a backup to all repositories: in a bucket a part for each segment that is open and for each that is being sent; and what waits for those
+   beside the first. */
+static uint64_t repositories_need(const struct config *config)
 {
     unsigned threads = config->threads ? config->threads : processors();
-    uint64_t largest = 0;
+    uint64_t parts = 2 * (uint64_t)threads + SEGMENTS_BESIDE + BUCKET_UPLOAD_THREADS, need = 0;
     for (unsigned i = 0; i < config->repository_count; i++) {
         const struct repository_spec *r = &config->repositories[i];
-        uint64_t size = !repository_is_remote(r) ? 0 : r->remote.part_size ? r->remote.part_size : BUCKET_PART_SIZE;
-        largest = size > largest ? size : largest;
+        uint64_t size = r->remote.part_size ? r->remote.part_size : BUCKET_PART_SIZE;
+        need += (repository_is_remote(r) ? parts * size : 0) + (i ? MIRROR_QUEUE_MAX : 0);
     }
-    return (2 * (uint64_t)threads + SEGMENTS_BESIDE + BUCKET_UPLOAD_THREADS) * largest;
+    return need;
 }
 
 /* available: bytes that the agent may still take, 0: not known. */
 static void check_memory(const struct config *config, uint64_t available, struct wire_checked *m)
 {
-    uint64_t need = config->redo_memory + BACKUP_NEED + parts_need(config);
+    uint64_t need = config->redo_memory + BACKUP_NEED + repositories_need(config);
     char detail[256];
     snprintf(detail, sizeof detail, "the agent can take %" PRIu64 " MB more before it reaches a memory limit; a backup may need %" PRIu64 " MB",
              available >> 20, need >> 20);

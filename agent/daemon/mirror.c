@@ -9,7 +9,6 @@
 #include <string.h>
 
 #define LANES     2u          /* threads that write */
-#define QUEUE_MAX (16u << 20) /* bytes that wait */
 #define WAIT_MS   100u
 #define LANE_NICE 15
 
@@ -162,7 +161,7 @@ void mirror_give(struct mirror *m, struct mirror_frame *f, const struct frame *p
     pthread_mutex_lock(&m->mutex);
     if (!f && !m->failed)
         fail_with(m, GB_internal, "no memory for a frame");
-    while (!m->failed && m->queued && m->queued + f->buffer.capacity > QUEUE_MAX) {
+    while (!m->failed && m->queued && m->queued + f->buffer.capacity > MIRROR_QUEUE_MAX) {
         uint64_t now = now_us();
         hurried = !m->hurry || m->required ? 0 : hurried ? hurried : now;
         if (hurried && now - hurried > MIRROR_HURRY_MS * 1000) {

@@ -16,8 +16,9 @@
 
 #include "agent/daemon/begin.h"
 
-#define MIRRORS_MAX     7u /* beside the first repository */
-#define MIRROR_HURRY_MS 3000u
+#define MIRRORS_MAX      7u /* beside the first repository */
+#define MIRROR_HURRY_MS  3000u
+#define MIRROR_QUEUE_MAX (16u << 20) /* bytes of frames that wait for one */
 
 enum mirror_step {
     MIRROR_NONE,

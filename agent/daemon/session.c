@@ -83,7 +83,7 @@ static bool prepare_begin(struct session *s, struct gb_error *error)
         return error_set(error, GB_not_supported, "backups of type \"%s\" are not supported by this release", s->start.type);
     s->request = (struct begin_request){
         .writer = {.cluster = s->cluster, .wsrep_uuid = s->start.cluster_uuid, .state_dir = s->config->state_dir, .writes = true},
-        .id = s->start.id, .bytes_estimate = s->start.bytes_estimate, .hold_until = hold_parse(s->start.hold), .key = &s->key};
+        .id = s->start.id, .hold_until = hold_parse(s->start.hold), .key = &s->key};
     return hold_valid(s->start.hold, error) && chosen_cluster(s->cluster, s->config, &s->hello, error) &&
            chosen_parse(&s->chosen, s->config, s->start.repositories, error) && seal_key_make(&s->key, error);
 }

@@ -25,7 +25,7 @@ static void trial_main(void *context)
         .cluster = t->cluster, .wsrep_uuid = t->cluster_uuid, .state_dir = t->state_dir};
     if (r && identity_admit(r, &writer, &t->error) &&
         repository_check_keys(&t->spec, t->recipients, sizeof t->recipients, &t->error) &&
-        storage_check_space(r->storage, t->bytes, &t->available, &t->error))
+        storage_check_space(r->storage, 0, &t->available, &t->error))
         probe(r, &t->error);
     if (r && t->recipients[0] && !t->error.code)
         keytest_read(r, t->cluster, &t->key);
@@ -33,10 +33,9 @@ static void trial_main(void *context)
 }
 
 bool trial_run(struct trial *t, const struct repository_spec *spec,
-               const struct identity_writer *writer, uint64_t bytes,
-               struct gb_error *late)
+               const struct identity_writer *writer, struct gb_error *late)
 {
-    *t = (struct trial){.spec = *spec, .bytes = bytes, .state_dir = writer->state_dir};
+    *t = (struct trial){.spec = *spec, .state_dir = writer->state_dir};
     snprintf(t->cluster, sizeof t->cluster, "%s", writer->cluster);
     snprintf(t->cluster_uuid, sizeof t->cluster_uuid, "%s", writer->wsrep_uuid);
     t->spec.remote.attempts = 1; /* who asks wants to know how it is now */
@@ -72,7 +71,7 @@ void trial_answer(struct peer *peer, const struct config *config, const struct w
         chosen_parse(&chosen, config, start->repositories, &error))
         for (unsigned i = 0; i < chosen.count && !error.code; i++)
             if (chosen_required(&chosen, i) &&
-                trial_run(&trial[i], chosen.spec[i], &writer, start->bytes_estimate, &error))
+                trial_run(&trial[i], chosen.spec[i], &writer, &error))
                 error_copy(&error, &trial[i].error);
     if (error.code)
         peer_send_failure(peer, &error);

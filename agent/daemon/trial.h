@@ -20,17 +20,15 @@ struct trial {
     struct keytest key;   /* of an encrypted one */
     /* private */
     struct repository_spec spec;
-    uint64_t bytes;
     char cluster[WIRE_NAME_MAX], cluster_uuid[WIRE_UUID_MAX];
     const char *state_dir;
     struct errand *errand;
 };
 
-/* writer: whose backup it would be; its state_dir must stay until trial_end(). bytes: that a backup may need. True: it has ended, and says what it found. False: it has not, and
-   what it found is not to be looked at before trial_end(); late says so (GB_store_unreachable). */
+/* writer: whose backup it would be; its state_dir must stay until trial_end(). True: it has ended, and says what it found.
+   False: it has not, and what it found is not to be looked at before trial_end(); late says so (GB_store_unreachable). */
 bool trial_run(struct trial *trial, const struct repository_spec *spec,
-               const struct identity_writer *writer, uint64_t bytes,
-               struct gb_error *late);
+               const struct identity_writer *writer, struct gb_error *late);
 /* Waits for its end, however long. A trial that is all zero is none. */
 void trial_end(struct trial *trial);
 

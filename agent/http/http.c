@@ -315,12 +315,16 @@ static void set_method(const struct transfer *t)
     }
 }
 
+static unsigned connect_limit_s(const struct http *h)
+{
+    return h->limit_s < CONNECT_LIMIT_S ? h->limit_s : CONNECT_LIMIT_S;
+}
+
 static void set_limits(const struct transfer *t)
 {
     const struct http *h = t->http;
     curl_easy_setopt(t->curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(t->curl, CURLOPT_CONNECTTIMEOUT,
-                     (long)(h->limit_s < CONNECT_LIMIT_S ? h->limit_s : CONNECT_LIMIT_S));
+    curl_easy_setopt(t->curl, CURLOPT_CONNECTTIMEOUT, (long)connect_limit_s(h));
     curl_easy_setopt(t->curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(t->curl, CURLOPT_PATH_AS_IS, 1L);
     curl_easy_setopt(t->curl, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
@@ -384,6 +388,10 @@ static CURLcode try_once(struct http *h, const struct http_request *q, struct ht
     if (t.no_memory)
         code = CURLE_OUT_OF_MEMORY;
     if (t.silent)
+        snprintf(why, CURL_ERROR_SIZE, "no answer within %u s", h->limit_s);
+    else if (code == CURLE_OPERATION_TIMEDOUT)
+        snprintf(why, CURL_ERROR_SIZE, "no connection within %u s", connect_limit_s(h));
+    if (t.silent)
         code = CURLE_OPERATION_TIMEDOUT;
     if (code == CURLE_OK) {
         r->status = (int)status;
@@ -415,8 +423,7 @@ static bool worth_another(CURLcode code)
     }
 }
 
-static bool set_failure(const struct http *h, const struct http_request *q,
-                        const struct http_response *r, CURLcode code, const char *why,
+static bool set_failure(const struct http_request *q, const struct http_response *r, CURLcode code, const char *why,
                         bool too_long, struct gb_error *error)
 {
     const char *text = *why ? why : curl_easy_strerror(code);
@@ -431,9 +438,6 @@ static bool set_failure(const struct http *h, const struct http_request *q,
     case CURLE_SSL_CERTPROBLEM:
     case CURLE_SSL_ISSUER_ERROR:
         return error_set(error, GB_store_untrusted, "%s: %s", q->name, text);
-    case CURLE_OPERATION_TIMEDOUT:
-        return error_set(error, GB_store_unreachable, "%s: no answer within %u s%s", q->name,
-                         h->limit_s, tries);
     default:
         if (too_long)
             return error_set(error, GB_store_failed,
@@ -477,7 +481,7 @@ bool http_perform(struct http *h, const struct http_request *q, struct http_resp
             if (verdict == HTTP_TAKE || (attempt >= most && verdict != HTTP_AGAIN_ONCE))
                 return true;
         } else if (!worth_another(code) || attempt >= most || silent >= HTTP_SILENT_TRIES) {
-            return set_failure(h, q, r, code, why, too_long, error);
+            return set_failure(q, r, code, why, too_long, error);
         }
         if (verdict == HTTP_AGAIN)
             pause_before(attempt, r);

@@ -169,7 +169,10 @@ void catalog_final(struct catalog *c, const char *cluster, const char *node, con
     if (manifest)
         add_manifest(s, manifest);
     row_set(s, "repositories", repositories);
-    row_set(s, "warnings", warnings);
+    const char *servers = manifest ? wire_fact(&manifest->facts, "warnings") : "";
+    char all[8 * WIRE_TEXT_MAX]; /* and those of the repositories */
+    snprintf(all, sizeof all, "%s%s%s", servers, servers[0] && warnings[0] ? "; " : "", warnings);
+    row_set(s, "warnings", all);
     if (error && error->code)
         row_set_error(s, error);
     row_end(s);

@@ -130,8 +130,9 @@ static bool newest_verified(struct syncing *s, const char *id, struct verified *
                 error_copy(error, &why);
                 return false;
             }
+            char line[GB_ERROR_LINE_MAX];
             if (s->warn)
-                s->warn(s->context, why.what);
+                s->warn(s->context, error_format(&why, line, sizeof line));
         } else if (v.verified_at > newest->verified_at)
             *newest = v;
     }
@@ -178,6 +179,7 @@ static bool set_known(struct syncing *s, struct row *r, const struct manifest *m
                "duration_s = %lld",
             (long long)m->started_at, (long long)m->finished_at, (long long)(m->finished_at - m->started_at));
     row_set_manifest(r, m);
+    row_set(r, "warnings", wire_fact(&m->facts, "warnings"));
     row_set_verified(r, &verified);
     row_set(r, "repositories", places ? places : "[]");
     row_set_error(r, &none);

@@ -7,15 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 
+static bool is_true(const char *value)
+{
+    return value && value[0] == '1';
+}
+
 bool rows_begin(struct connection *c, unsigned *number, struct gb_error *error)
 {
     MYSQL_RES *result = NULL;
-    bool ok = connection_query(c, "SELECT @@sql_log_bin AND NOT @@global.wsrep_on AND @@global.log_bin AND (@@global.read_only OR (SELECT VARIABLE_VALUE "
-                                  "FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'SLAVES_RUNNING') > 0)", &result, number, error);
+    bool ok = connection_query(c, "SELECT @@sql_log_bin, @galera_backup_unlogged, NOT @@global.wsrep_on AND @@global.log_bin AND "
+                                  "(@@global.read_only OR (SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS "
+                                  "WHERE VARIABLE_NAME = 'SLAVES_RUNNING') > 0)",
+                               &result, number, error);
     MYSQL_ROW row = result ? mysql_fetch_row(result) : NULL;
-    bool replica = row && row[0] && row[0][0] == '1';
+    bool logged = row && is_true(row[0]), ours = row && is_true(row[1]), replica = row && is_true(row[2]);
     mysql_free_result(result);
-    if (!ok || !replica || connection_query(c, "SET SESSION sql_log_bin = 0", NULL, number, error))
+    const char *change = replica && logged  ? "SET SESSION sql_log_bin = 0, @galera_backup_unlogged = 1"
+                         : !replica && ours ? "SET SESSION sql_log_bin = 1, @galera_backup_unlogged = 0"
+                                            : NULL;
+    if (!ok || !change || connection_query(c, change, NULL, number, error))
         return ok;
     if (error->code == GB_access_denied)
         error_hint(error, "what the agent writes on a replica must not be in its binary log: GRANT BINLOG ADMIN ON *.* to its account");

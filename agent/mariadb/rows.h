@@ -20,8 +20,8 @@ struct row {
    Errors: as connection_open(), and GB_access_denied where the account may not do that. */
 struct connection *rows_connect(const struct config *config, unsigned timeout_s, struct gb_error *error);
 
-/* Before what is written after a while: the server may have become a replica. What a replica writes of its own ends its replication with
-   gtid_strict_mode, and is errant in any (rule 24); one that was a replica stays as it is. number: the server's error. Errors: as above. */
+/* Before what is written after a while: the server may have become a replica, or have been promoted. What a replica writes of its own ends its
+   replication with gtid_strict_mode, and is errant in any (rule 24). number: the server's error. Errors: as above. */
 bool rows_begin(struct connection *connection, unsigned *number, struct gb_error *error);
 
 /* A literal of text ('' of NULL), cut where there is no room; answers its length. */

@@ -40,15 +40,11 @@ struct copy {
     unsigned running; /* atomic */
 };
 
-static void __attribute__((format(printf, 2, 3))) warn(const struct copy *c, const char *format, ...)
+static void warn(const struct copy *c, const struct gb_error *why)
 {
-    char text[GB_ERROR_TEXT_MAX];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
+    char line[GB_ERROR_LINE_MAX];
     if (c->request->warn)
-        c->request->warn(c->request->context, text);
+        c->request->warn(c->request->context, error_format(why, line, sizeof line));
 }
 
 static const char *from_name(const struct copy *c)
@@ -171,9 +167,12 @@ static bool check_recipients(const struct copy *c, struct gb_error *error)
         return false;
     for (unsigned i = 0; i < c->recipients.count; i++)
         any = any || strstr(ids, c->recipients.key[i].id[0] ? c->recipients.key[i].id : key_kind_name(KEY_PASSPHRASE));
-    if (!any)
-        warn(c, "%s is encrypted for %s, and for no recipient of %s; galera-backup key add --repository '%s' --recipient FILE --key FILE adds one",
-             c->manifest->id, ids, to_name(c), to_name(c));
+    struct gb_error missing = {0};
+    if (any)
+        return true;
+    error_set(&missing, GB_key_missing, "%s is encrypted for %s, and for no recipient of %s", c->manifest->id, ids, to_name(c));
+    error_hint(&missing, "galera-backup key add --repository '%s' --recipient FILE --key FILE adds one", to_name(c));
+    warn(c, &missing);
     return true;
 }
 
@@ -369,7 +368,7 @@ static bool copy_locked(struct copy *c, bool *there, struct gb_error *error)
     bool ok = read_text(c, error) && (!c->manifest->encryption.on || check_recipients(c, error)) &&
               storage_check_space(c->to->storage, c->manifest->stored_bytes, NULL, error) && prepare(c, error) && write_all(c, error);
     if (!ok && !storage_remove_all(c->to->storage, c->prefix, &why))
-        warn(c, "what was written can't be removed: %s", why.what);
+        warn(c, &why);
     return ok;
 }
 

@@ -5,6 +5,7 @@
 #include "agent/repository/runs.h"
 #include "agent/repository/verified.h"
 #include "agent/utc.h"
+#include "agent/warn.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -205,7 +206,7 @@ static void remove_all(struct repository *r, const struct expire_request *q, str
             result->gone[i] = remove_one(r, q->cluster, b, &problem);
             result->removed += result->gone[i];
             if (problem.code) {
-                fprintf(stderr, "galera-backup: warning: %s stays: %s\n", b->id, problem.what);
+                warn_of(&problem, "%s stays", b->id);
                 error_copy(error, &problem);
             }
         }

@@ -1,6 +1,7 @@
 /* The test of a key; see keytest.h. */
 #include "agent/repository/keytest.h"
 #include "agent/utc.h"
+#include "agent/warn.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -28,8 +29,10 @@ static void write_down(struct repository *r, const struct manifest *m)
     snprintf(name, sizeof name, "%s/" NAME, m->cluster);
     json_t *root = json_pack("{s:i, s:s, s:s, s:s}", "schema", 1, "key", m->encryption.opened_with, "tested_at", utc_text(time(NULL), when), "backup", m->id);
     char *text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
+    if (!text)
+        error_set(&problem, GB_internal, "no memory");
     if (!text || !storage_replace(r->storage, name, text, strlen(text), &problem))
-        fprintf(stderr, "galera-backup: warning: that the key was tested is not written down: %s\n", text ? problem.what : "no memory");
+        warn_of(&problem, "that the key was tested is not written down");
     json_decref(root);
     free(text);
 }

@@ -2,6 +2,7 @@
 #include "agent/repository/listing.h"
 #include "agent/repository/verified.h"
 #include "agent/utc.h"
+#include "agent/warn.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,8 +71,9 @@ static bool read_one(struct repository *r, struct listed *one, struct manifest *
         error_copy(error, &one->why);
         return false;
     }
+    char line[GB_ERROR_LINE_MAX];
     if (warn && one->why.code != GB_not_found)
-        warn(context, one->why.what);
+        warn(context, error_format(&one->why, line, sizeof line));
     return true;
 }
 
@@ -215,13 +217,14 @@ static bool was_found_damaged(struct repository *r, const struct listed *m, bool
         if (storage_is_away(&why))
             error_copy(error, &why);
         else
-            fprintf(stderr, "galera-backup: warning: %s\n", why.what);
+            warn_of(&why, NULL);
         return false;
     }
-    if (v.damaged)
-        fprintf(stderr, "galera-backup: warning: %s is not %s: it was found damaged at %s: %s\n", m->id, latest ? "the latest" : "taken",
-                utc_text(v.verified_at, at), v.problem_count ? v.problem[0] : "");
-    return v.damaged;
+    if (!v.damaged)
+        return false;
+    error_set(&why, GB_corrupt_backup, "it was found damaged at %s: %s", utc_text(v.verified_at, at), v.problem_count ? v.problem[0] : "");
+    warn_of(&why, "%s is not %s", m->id, latest ? "the latest" : "taken");
+    return true;
 }
 
 /* The newest of those that had finished at `when` (0: of all), saves and, of sound ones, what was found damaged left out. */
@@ -257,7 +260,7 @@ static bool find_newest(struct repository *r, const char *cluster, struct listin
             error_copy(error, &u->why);
             return false;
         }
-        fprintf(stderr, "galera-backup: warning: %s can't be used and is not %s: %s\n", u->id, when ? "taken" : "the latest", u->why.what);
+        warn_of(&u->why, "%s can't be used and is not %s", u->id, when ? "taken" : "the latest");
     }
     *found = newest;
     return newest || none_found(r, cluster, l, when, error);

@@ -1,6 +1,7 @@
 /* What an agent remembers; see remembered.h. */
 #include "agent/repository/remembered.h"
 #include "agent/state_file.h"
+#include "agent/warn.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -37,8 +38,11 @@ static json_t *open_part(const char *state_dir, const char *key, json_t **root)
 
 static void write_all(const char *state_dir, const json_t *root, const char *then)
 {
-    if (!state_file_write(state_dir, FILE_NAME, root))
-        fprintf(stderr, "galera-backup: warning: %s/" FILE_NAME " can't be written (%s): %s\n", state_dir, strerror(errno), then);
+    struct gb_error problem = {0};
+    if (!state_file_write(state_dir, FILE_NAME, root)) {
+        error_set_errno(&problem, GB_io_error, errno, "%s/" FILE_NAME " can't be written", state_dir);
+        warn_of(&problem, "%s", then);
+    }
 }
 
 void remembered_add(const char *state_dir, const char *uuid, const char *cluster)

@@ -4,6 +4,7 @@
 #include "agent/repository/keys.h"
 #include "agent/repository/remembered.h"
 #include "agent/repository/runs.h"
+#include "agent/warn.h"
 
 #include <inttypes.h>
 #include <openssl/crypto.h>
@@ -157,11 +158,6 @@ bool repository_labels(struct repository *r, const char *cluster, struct reposit
     return repository_names(r, prefix, true, label_valid, names, error);
 }
 
-static void warn(const char *text)
-{
-    fprintf(stderr, "galera-backup: warning: %s\n", text);
-}
-
 bool repository_collect(struct repository *r, const char *cluster, unsigned *removed, struct gb_error *error)
 {
     *removed = 0;
@@ -183,7 +179,7 @@ bool repository_collect(struct repository *r, const char *cluster, unsigned *rem
         struct storage_lock *lock = repository_lock(r, prefix, &ignored);
         if (!lock) {
             if (ignored.code != GB_repository_busy)
-                warn(ignored.what);
+                warn_of(&ignored, NULL);
             continue;
         }
         /* Looked at once more: whoever had the lock until now may have committed. */
@@ -193,7 +189,7 @@ bool repository_collect(struct repository *r, const char *cluster, unsigned *rem
             if (storage_remove_all(r->storage, prefix, &ignored))
                 ++*removed;
             else
-                warn(ignored.what); /* it is in nobody's way */
+                warn_of(&ignored, NULL); /* it is in nobody's way */
         }
         storage_unlock(lock);
     }
@@ -363,6 +359,6 @@ void repository_abort(struct repository_backup *b)
 {
     struct gb_error ignored = {0};
     if (!storage_remove_all(b->repository->storage, b->prefix, &ignored))
-        warn(ignored.what);
+        warn_of(&ignored, NULL);
     repository_end(b);
 }

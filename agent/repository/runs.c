@@ -1,6 +1,7 @@
 /* Whether the newest run of a cluster failed; see runs.h. */
 #include "agent/repository/runs.h"
 #include "agent/utc.h"
+#include "agent/warn.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -25,7 +26,7 @@ static void write_record(struct repository *r, const char *cluster, const char *
     char *text = root ? json_dumps(root, JSON_INDENT(1)) : NULL;
     object_name(cluster, "failed.json", name);
     if (text && !storage_replace(r->storage, name, text, strlen(text), &problem))
-        fprintf(stderr, "galera-backup: warning: that %s failed is not recorded in the repository: %s\n", id, problem.what);
+        warn_of(&problem, "that %s failed is not recorded in the repository", id);
     free(text);
     json_decref(root);
 }
@@ -77,7 +78,7 @@ void runs_note_good(struct repository *r, const char *cluster)
     struct gb_error problem = {0};
     object_name(cluster, "failed.json", name);
     if (!storage_remove(r->storage, name, &problem))
-        fprintf(stderr, "galera-backup: warning: nothing expires before the next backup: %s\n", problem.what);
+        warn_of(&problem, "nothing expires before the next backup");
 }
 
 void runs_note_copied(struct repository *r, const char *cluster, const char *id)

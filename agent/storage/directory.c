@@ -13,6 +13,7 @@
 */
 #include "agent/storage/direct.h"
 #include "agent/storage/driver.h"
+#include "agent/warn.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -632,8 +633,11 @@ static void remove_locked_directory(const struct directory_lock *l)
     const char *base;
     int parent = open_parent(l->storage, l->prefix, false, &base);
     bool ok = parent >= 0 && !unlinkat(parent, base, AT_REMOVEDIR) && !fsync(parent);
-    if (!ok && errno != ENOENT)
-        fprintf(stderr, "galera-backup: warning: %s/%s can't be removed: %s\n", l->storage->path, l->prefix, strerror(errno));
+    struct gb_error problem = {0};
+    if (!ok && errno != ENOENT) {
+        error_set_errno(&problem, GB_store_failed, errno, "%s/%s can't be removed", l->storage->path, l->prefix);
+        warn_of(&problem, NULL);
+    }
     if (parent >= 0)
         close(parent);
 }

@@ -131,6 +131,9 @@ def a_backup_of_a_parallel_replica_starts_and_replicates():
                 assert not difference, difference
                 assert [server.value(f'SELECT v FROM sbtest.{table}') for table in ('one', 'two')] == [2, 2]
             back.remove()
+        replica.execute('STOP ALL SLAVES')
+        backups.take(replica)
+        wait_for(lambda: '-21-' in replica.value('SELECT @@gtid_binlog_pos'), 30, 'the catalog in the binary log of a replica that was promoted')
     finally:
         agent.kill()
         source.remove()

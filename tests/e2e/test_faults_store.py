@@ -253,7 +253,7 @@ def redo_waits_in_the_log_while_nothing_hurries():
     """In COPY, without a spool, more redo than redo-memory has room for waits for the store."""
     s = shared()
     store = processes.Stall('store-small')
-    s.restart_agent(store.environment, redo_memory='1M')
+    s.restart_agent(store.environment, redo_memory='4M')  # that of purge, in the pause, has to fit on a busy disk
     try:
         caller, _ = s.held_at('COPY')
         store.begin()

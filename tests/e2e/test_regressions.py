@@ -4,6 +4,7 @@ tried again, files whose life began or ended between two looks, names in another
 """
 import contextlib
 import os
+import re
 import shutil
 import sys
 import threading
@@ -441,7 +442,7 @@ def names_that_are_too_long_for_the_server_are_told():
     def told():
         rows = [row for row in backups.call(s.server, 'BACKUP_CHECK', None) if row['check'] == 'names']
         figures = backups.take(s.server)
-        assert bool(rows) == ('too long for ddl.log' in figures['warnings']), (rows, figures['warnings'])
+        assert bool(rows) == ('GB2401' in figures['warnings']), (rows, figures['warnings'])
         return rows
     assert not told()
     backup = s.held('COPY')
@@ -785,6 +786,22 @@ def partitions_that_get_their_names_after_the_scan_are_in_the_backup():
     same_files(s, backup)
     s.compare(backup, expected)
     s.server.execute('DROP TABLE d.pieces')
+
+
+@suite.test
+def tables_of_an_engine_that_is_not_loaded_are_told():
+    s = shared()
+    parts = 'PARTITION BY RANGE (a) (PARTITION p VALUES LESS THAN (9))'
+    s.server.execute(f'CREATE TABLE d.parts (a INT) ENGINE=MyISAM {parts}')
+    assert 'not loaded' not in backups.take(s.server)['warnings']
+    s.server.execute("INSTALL SONAME 'ha_example'", 'CREATE TABLE d.orphan (a INT NOT NULL) ENGINE=EXAMPLE', 'FLUSH TABLES',
+                     "UNINSTALL SONAME 'ha_example'")
+    figures = backups.take(s.server)
+    assert re.match('GB2402 .*not loaded: 1, the first is d/orphan', figures['warnings']), figures['warnings']
+    told = f'SELECT warnings FROM galera_backup.backups WHERE id = "{figures["id"]}"'
+    wait_for(lambda: s.server.value(told) == figures['warnings'], SOON_S, 'the catalog to have them')
+    assert s.agent.json('info', figures['id'])['facts']['warnings'] == figures['warnings']
+    s.server.execute("INSTALL SONAME 'ha_example'", 'DROP TABLE d.orphan, d.parts', "UNINSTALL SONAME 'ha_example'")
 
 
 @suite.test

@@ -6,6 +6,7 @@ What mysql-test-run holds already (values that are refused, defaults, the rows o
 """
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from gbtest.waiting import WaitTimeout, wait_for  # noqa: E402
 
 MIB = 1 << 20
 DATA = 64 * MIB  # more than the ring: readers wait for an agent that takes nothing
+SMALL_MB = 8
 
 suite = Suite()
 
@@ -39,9 +41,11 @@ class Scene:
         self.store = processes.Stall(self.repository)
         dense = {'type': 'directory', 'path': processes.new_dir('dense'), 'min-free': '0%', 'compression': 'zstd:19'}
         full = {'type': 'directory', 'path': processes.new_dir('full'), 'min-free': '99%'}
+        small = {'type': 'directory', 'path': processes.new_dir('small'), 'min-free': '0%'}
+        self.small = processes.mount_tmpfs(small['path'], f'{SMALL_MB}M')
         default = {'type': 'directory', 'path': self.repository, 'min-free': '0%'}
         self.agent = Agent(self.node, repository=self.repository, agent_options={'threads': '1'},
-                           repositories={'default': default, 'dense': dense, 'full': full})
+                           repositories={'default': default, 'dense': dense, 'full': full, 'small': small})
         self.agent.environment = self.store.environment
         self.agent.start()
         backups.install(self.writer)
@@ -385,8 +389,8 @@ for option in (lock_wait, block_timeout, rate, threads, repository, dry_run):
 
 # -- BACKUP_CHECK: what it warns of
 
-def checks(s):
-    return {row['check']: row for row in backups.call(s.node, 'BACKUP_CHECK', None)}
+def checks(s, options=None):
+    return {row['check']: row for row in backups.call(s.node, 'BACKUP_CHECK', options)}
 
 
 @suite.test
@@ -405,6 +409,17 @@ def the_check_warns_of_places_and_of_too_small_a_redo_log():
     s.node.execute("DELETE FROM galera_backup.backups WHERE id LIKE '2099%'")
     assert found['result'] == 'WARN' and '100s' not in found['detail'] and '1000 kB/s' in found['detail'], found
     assert 'innodb_log_file_size = 1 * 1073741824' in found['remedy'], found
+
+
+@suite.test
+def a_repository_with_less_room_than_there_is_data_is_told():
+    s = scene()
+    if not s.small:
+        suite.skip('no file system can be mounted here')
+    assert not [name for name in checks(s) if name.startswith('room')]
+    row = checks(s, '{"repository": "small"}')['room in repository small']
+    free, data = (int(re.search(f'([0-9]+) MB {what}', row['detail'])[1]) for what in ('are free', 'of data'))
+    assert row['result'] == 'WARN' and row['remedy'] and free <= SMALL_MB < DATA // MIB <= data <= 4 * DATA // MIB, row
 
 
 @suite.test

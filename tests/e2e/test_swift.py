@@ -268,7 +268,7 @@ def a_store_that_is_killed_leaves_nothing_when_it_is_back():
         s.proxy.rule = None
         s.proxy.let_go()
     say(f'  {caller.failed_with("GB3013", "GB3008")}')
-    wait_for(lambda: s.agent.in_log('warning: .* swift://'), 30, 'the agent to find nobody to tidy up with')
+    wait_for(lambda: s.agent.in_log('warning: GB[0-9]+ .* swift://'), 30, 'the agent to find nobody to tidy up with')
     s.swift.start()
     left = there()  # asked by name: a container that was killed, too, may not list them
     assert left, 'the store was not killed in the middle of an object'

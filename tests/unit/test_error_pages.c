@@ -34,6 +34,7 @@ static const struct {
     {2000, 2099, "Before a backup begins"},
     {2100, 2199, "While a backup runs"},
     {2200, 2299, "What the backup read"},
+    {2400, 2499, "Warnings of a backup that succeeded"},
     {3000, 3999, "Agent and repository"},
     {4000, 4199, "Restore"},
     {4200, 4999, "Save"},

@@ -28,7 +28,6 @@ static void fill_start(struct wire_start *m)
     TEXT(repositories, "near,far");
     TEXT(comment, "before the upgrade");
     TEXT(user, "root@localhost");
-    m->bytes_estimate = 0x123456789abcdef0u;
     TEXT(cluster_uuid, "5c3f1a2b-c6d1-11f0-9f3a-0242ac110002");
     TEXT(hold, "2027-01-31T00:00:00Z");
     TEXT(verify, "deep");

@@ -205,14 +205,15 @@ def compare(expected, server, info):
 
 def _end(server, label):
     """Of a backup that will be held in its pause, or has ended before: (its figures, the state of the server at its pause, if it succeeded)."""
-    state = None
+    state, held = None, True
     try:
         if backups.reaches(server, label, 'PAUSED'):
             state = take(server)
-            assert backups.state(server)['test_held'] == '1', 'the hold ended while the state was taken'
+            held = backups.state(server)['test_held'] == '1'
     finally:
         backups.release(server)
     figures = backups.wait_end(server, label)
+    assert held, f'the hold ended while the state was taken: {figures["state"]}: {figures["error"]}'
     if figures['state'] != 'succeeded':
         return figures, None
     if kept(state):
