@@ -3,7 +3,6 @@
 
 #include <stdarg.h>
 #include <stdio.h>
-#include <string.h>
 
 void warn_of(const struct gb_error *why, const char *context, ...)
 {
@@ -17,5 +16,11 @@ void warn_of(const struct gb_error *why, const char *context, ...)
     }
     error_set(&told, why->code, "%s%s%s", text, text[0] ? ": " : "", why->what);
     error_hint(&told, "%s", why->hint);
-    fprintf(stderr, "galera-backup: warning: %s\n", error_format(&told, line, sizeof line));
+    warn_text(NULL, error_format(&told, line, sizeof line));
+}
+
+void warn_text(void *unused, const char *text)
+{
+    (void)unused;
+    fprintf(stderr, "galera-backup: warning: %s\n", text);
 }

@@ -453,14 +453,6 @@ static void note_progress(const struct wire_progress *m)
   progress_unlock();
 }
 
-static void note_warning(const char *text)
-{
-  struct progress *p = progress_lock();
-  size_t have = strlen(p->warnings);
-  snprintf(p->warnings + have, sizeof p->warnings - have, "%s%s", have ? "; " : "", text);
-  progress_unlock();
-}
-
 /* One message from the agent. Returns false with error set if it is not one. */
 static bool receive(struct channel *ch, uint16_t type, const uint8_t *payload, uint32_t size, union incoming *in,
                     struct gb_error *error)
@@ -482,7 +474,7 @@ static bool receive(struct channel *ch, uint16_t type, const uint8_t *payload, u
     return ok;
   case WIRE_WARNING:
     if ((ok = wire_get_warning(payload, size, &in->warning, error)))
-      note_warning(in->warning.text);
+      progress_warn(in->warning.text, false);
     return ok;
   case WIRE_COMMITTED:
     if (!wire_get_committed(payload, size, &in->committed, error))

@@ -127,13 +127,7 @@ void backup_test_hold(struct backup *b, const char *stage)
 }
 #endif
 
-static void add_text(char *out, size_t size, const char *text)
-{
-  size_t n = strlen(out);
-  snprintf(out + n, size - n, "%s%s", n ? "; " : "", text);
-}
-
-void backup_warn(struct backup *b, enum gb_code code, const char *format, ...)
+void backup_warn(const struct backup *b, enum gb_code code, const char *format, ...)
 {
   struct gb_error warning = {0};
   char text[GB_ERROR_TEXT_MAX], line[GB_ERROR_LINE_MAX];
@@ -144,19 +138,16 @@ void backup_warn(struct backup *b, enum gb_code code, const char *format, ...)
   error_set(&warning, code, "%s", text);
   error_format(&warning, line, sizeof line);
   log_line(LOG_LEVEL_WARNING, "%s %s", b->options.id, line);
-  add_text(b->warnings, sizeof b->warnings, line);
-  struct progress *p = progress_lock();
-  add_text(p->warnings, sizeof p->warnings, line);
-  progress_unlock();
+  progress_warn(line, true);
 }
 
-static void warn_of_names(struct backup *b, const struct files_survey *survey, struct wire_checked *rows)
+static void warn_of_names(const struct backup *b, const struct files_survey *survey, struct wire_checked *rows)
 {
   char text[GB_ERROR_TEXT_MAX];
   if (2 * survey->longest <= DDL_LOG_BUFFER - DDL_LOG_BESIDE)
     return;
   snprintf(text, sizeof text,
-           "the server may crash at ALTER or RENAME TABLE of %.600s while a backup runs, by whatever tool: its name is too long for ddl.log",
+           "the server may crash at ALTER or RENAME TABLE of %.360s while a backup runs, by whatever tool: its name is too long for ddl.log",
            survey->longest_name);
   wire_add_check(rows, "names", "WARN", text, "no DDL on tables with such names meanwhile: docs/restore.md, What MariaDB itself gets wrong");
   if (!b->options.check && !b->options.dry_run)
@@ -346,8 +337,8 @@ static void fill_facts(struct backup *b, struct wire_facts *f)
   wire_add_fact(f, "parallel_workers", "%" PRIu64, b->parallel);
   wire_add_fact(f, "binlog_file", "%s", p.binlog_file);
   wire_add_fact(f, "binlog_pos", "%" PRIu64, p.binlog_pos);
-  if (b->warnings[0])
-    wire_add_fact(f, "warnings", "%s", b->warnings);
+  if (p.own_warnings[0])
+    wire_add_fact(f, "warnings", "%s", p.own_warnings);
   wire_add_fact(f, "server_version", "%s", b->facts.version);
   wire_add_fact(f, "datadir", "%s", b->facts.datadir);
   wire_add_fact(f, "innodb_page_size", "%s", b->facts.page_size);

@@ -62,7 +62,6 @@ struct backup
   struct ddl_counts began, looked; /* before this round, and before FLUSH looked for files */
   uint64_t parallel;    /* in the pause: workers of a parallel replica that were at work */
   char position[128], gtid[GTID_MAX], gtid_slave_pos[GTID_MAX], gtid_binlog_pos[GTID_MAX];
-  char warnings[1000];  /* ours; a fact of the manifest */
   struct gb_error error;
 };
 
@@ -83,7 +82,7 @@ bool backup_cancelled(void);
 bool backup_desync(struct backup *backup, bool mend, char reason[256]);
 void backup_set_stage(struct backup *backup, const char *stage);
 /* Into the backup's warnings (BACKUP_STATUS, manifest, catalog) and the error log. */
-void backup_warn(struct backup *b, enum gb_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void backup_warn(const struct backup *b, enum gb_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));
 void backup_publish_readers(struct readers *readers);
 void backup_test_hold(struct backup *backup, const char *stage);
 

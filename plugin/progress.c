@@ -1,6 +1,9 @@
 /* Figures about the running backup; see progress.h. */
 #include "plugin/progress.h"
 
+#include <stdio.h>
+#include <string.h>
+
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct progress current = {.state = "idle", .redo_headroom_s = -1};
 
@@ -13,6 +16,21 @@ struct progress *progress_lock(void)
 void progress_unlock(void)
 {
   pthread_mutex_unlock(&mutex);
+}
+
+static void add_text(char out[WIRE_TEXT_MAX], const char *text)
+{
+  size_t n = strlen(out);
+  snprintf(out + n, WIRE_TEXT_MAX - n, "%s%s", n ? "; " : "", text);
+}
+
+void progress_warn(const char *text, bool own)
+{
+  struct progress *p = progress_lock();
+  add_text(p->warnings, text);
+  if (own)
+    add_text(p->own_warnings, text);
+  progress_unlock();
 }
 
 uint64_t progress_eta_s(const struct progress *p)

@@ -39,6 +39,7 @@ struct progress
   char repositories[WIRE_TEXT_MAX];
   char resync[16];
   char warnings[WIRE_TEXT_MAX];
+  char own_warnings[WIRE_TEXT_MAX]; /* those that are not the agent's: a fact of the manifest */
   struct gb_error error;
   char check_id[WIRE_ID_MAX];
   bool check_done;
@@ -59,6 +60,8 @@ enum bottleneck
 /* The one instance, locked. Hold it for assignments only. */
 struct progress *progress_lock(void);
 void progress_unlock(void);
+/* Adds a warning. own: it is not the agent's. */
+void progress_warn(const char *text, bool own);
 /* Seconds until all is read, at the rate of the last seconds; 0: done, or not known yet. */
 uint64_t progress_eta_s(const struct progress *progress);
 /* A copy. */

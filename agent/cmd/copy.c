@@ -5,6 +5,7 @@
 #include "agent/repository/listing.h"
 #include "agent/ui/progress.h"
 #include "agent/ui/text.h"
+#include "agent/warn.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -35,7 +36,7 @@ static void show(void *context, uint64_t done, uint64_t total)
 static void warn(void *context, const char *text)
 {
     progress_clear(context);
-    fprintf(stderr, "galera-backup: warning: %s\n", text);
+    warn_text(NULL, text);
 }
 
 static void warn_unread(void *context, const char *text)

@@ -2,6 +2,7 @@
 #include "agent/cmd/cmd.h"
 #include "agent/repository/keytest.h"
 #include "agent/repository/listing.h"
+#include "agent/warn.h"
 
 #include <string.h>
 
@@ -91,12 +92,6 @@ static bool rotate(const struct options *o, struct repository *r, struct manifes
     return repository_rekey(r, m, recipients, m->encryption.opened_with, error);
 }
 
-static void warn(void *context, const char *text)
-{
-    (void)context;
-    fprintf(stderr, "galera-backup: warning: %s\n", text);
-}
-
 /* Every encrypted backup; one that fails does not keep the others from it. */
 static bool change_all(const struct options *o, struct repository *r, change *one, struct gb_error *error)
 {
@@ -105,7 +100,7 @@ static bool change_all(const struct options *o, struct repository *r, change *on
     size_t count = 0, changed = 0, failed = 0, absent = 0;
     bool ok = (!o->recipient || (keys_load(&recipients, "--recipient", o->recipient, error) &&
                                  keys_check(&recipients, "--recipient", KEY_FOR_RECIPIENT, error))) &&
-              repository_list(r, o->cluster, &list, &count, warn, NULL, error);
+              repository_list(r, o->cluster, &list, &count, warn_text, NULL, error);
     for (size_t i = 0; i < count; i++) {
         struct gb_error problem = {0};
         char ids[512] = "";
@@ -136,7 +131,7 @@ static bool test(const struct options *o, struct repository *r, struct gb_error 
 {
     struct manifest *list = NULL;
     size_t count = 0, at = 0;
-    if (!repository_list(r, o->cluster, &list, &count, warn, NULL, error))
+    if (!repository_list(r, o->cluster, &list, &count, warn_text, NULL, error))
         return false;
     while (at < count && !list[at].encryption.on)
         at++;

@@ -4,6 +4,7 @@
 #include "agent/repository/listing.h"
 #include "agent/repository/upkeep.h"
 #include "agent/utc.h"
+#include "agent/warn.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -116,12 +117,6 @@ static bool unlock(const struct options *options, struct repository *r, struct g
     return ok;
 }
 
-static void name_newer(void *context, const char *text)
-{
-    (void)context;
-    fprintf(stderr, "galera-backup: warning: %s\n", text);
-}
-
 /* There has been one format so far. */
 static bool upgrade(const struct options *options, struct repository *r, struct gb_error *error)
 {
@@ -130,7 +125,7 @@ static bool upgrade(const struct options *options, struct repository *r, struct 
     struct manifest *list = NULL;
     struct identity identity;
     struct gb_error problem = {0};
-    bool ok = repository_clusters(r, &clusters, error) && repository_list(r, NULL, &list, &backups, name_newer, NULL, error);
+    bool ok = repository_clusters(r, &clusters, error) && repository_list(r, NULL, &list, &backups, warn_text, NULL, error);
     for (size_t i = 0; ok && i < clusters.count; i++)
         if (!identity_read(&identity, r->storage, clusters.name[i], &problem) && problem.code == GB_format_newer) {
             error_copy(error, &problem);

@@ -16,7 +16,7 @@
 static void say(void *context, const char *text)
 {
     progress_clear(context);
-    fprintf(stderr, "galera-backup: warning: %s\n", text);
+    warn_text(NULL, text);
 }
 
 static void show(void *context, uint64_t done, uint64_t total)
