@@ -1,4 +1,4 @@
-/* Something that asks a repository behind a network; see errand.h. */
+/* Something that asks a repository; see errand.h. */
 #include "agent/errand.h"
 #include "common/clock.h"
 

@@ -1,6 +1,6 @@
 /*
-  Something that asks a repository behind a network, in a thread of its own: the plugin waits a
-  second for an answer, the repository may take minutes. Whoever sent it out goes on talking
+  Something that asks a repository, in a thread of its own: the plugin waits a second for an answer,
+  a store behind a network may take minutes, a disk seconds. Whoever sent it out goes on talking
   meanwhile, and waits for its end before what it works on goes, or leaves it that.
 */
 #ifndef GB_AGENT_ERRAND_H

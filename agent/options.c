@@ -119,6 +119,7 @@ static bool store(struct options *o, const char *name, const char *value)
     } places[] = {
         {"config", &o->config, NULL},         {"repository", &o->repository, NULL}, {"cluster", &o->cluster, NULL},
         {"type", &o->type, NULL},             {"comment", &o->comment, NULL},       {"rate", &o->rate, NULL},
+        {"busy-rate", &o->busy_rate, NULL},
         {"threads", &o->threads, NULL},       {"lock-wait", &o->lock_wait, NULL},   {"max-duration", &o->max_duration, NULL},
         {"progress", &o->progress, NULL},     {"datadir", &o->datadir, NULL},       {"owner", &o->owner, NULL},
         {"as", &o->as, NULL},                 {"help", NULL, &o->help},             {"json", NULL, &o->json},

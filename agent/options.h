@@ -15,7 +15,7 @@ struct options {
     const char *command; /* name from the table */
     const char *argument; /* ID, or NULL */
     const char *second;   /* what follows it, of a command that takes two words; NULL */
-    const char *config, *repository, *cluster, *type, *comment, *rate, *threads, *lock_wait, *max_duration, *progress, *datadir,
+    const char *config, *repository, *cluster, *type, *comment, *rate, *busy_rate, *threads, *lock_wait, *max_duration, *progress, *datadir,
         *owner, *key, *trusted_signer, *recipient, *kind, *as, *as_of, *replace, *limit_rate, *donor, *history, *wsrep_uuid, *verify, *sample, *until, *lock, *format, *to, *repair_from;
     bool help, json, no_wait, dry_run, watch, safe_to_bootstrap, yes, quick, restart, recover, verify_boot, hold, confirm_mass_expire;
     const char *maps[OPTIONS_MAPS_MAX]; /* --map, each "OLD=NEW" */

@@ -350,9 +350,13 @@ bool page_seal(const struct space_format *format, uint8_t *page)
         bytes_put_u32(&w, page_crc32c(0, page, size - CRC_SIZE));
         return true;
     }
-    if (format->zip || type == TYPE_COMPRESSED || type == TYPE_COMPRESSED_ENCRYPTED ||
-        verify_encrypted(page, size, false) != PAGE_CORRUPT)
+    if (type == TYPE_COMPRESSED || type == TYPE_COMPRESSED_ENCRYPTED ||
+        verify_encrypted(page, size, format->zip) != PAGE_CORRUPT)
         return false;
+    if (format->zip) {
+        bytes_put_u32(&w, crc_zip(page, size));
+        return true;
+    }
     uint32_t crc = crc_old(page, size);
     bytes_put_u32(&w, crc);
     bytes_writer_seek(&w, size - FIL_TRAILER_SIZE);

@@ -36,7 +36,7 @@ enum page_state page_verify(const struct space_format *format, uint32_t page_no,
                             const uint8_t *page);
 
 /* Makes the checksum right again after bytes of a whole page have been changed: CRC-32C, as the page's format has it.
-   False, and nothing is changed, for an encrypted page or a compressed one. */
+   False, and nothing is changed, for an encrypted page or one of PAGE_COMPRESSED. */
 bool page_seal(const struct space_format *format, uint8_t *page);
 
 /* Version of the key that the page is encrypted with; 0: it is not. In older formats pages of spatial indexes have other things there,

@@ -2,7 +2,7 @@
 #include "common/processors.h"
 #include "common/cgroup.h"
 
-#include <limits.h>
+#include <math.h>
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -10,9 +10,8 @@
 #include <string.h>
 
 #define AFFINITY_MAX 65536u /* processors; the kernel's own mask may be larger than cpu_set_t */
-#define NO_LIMIT     UINT_MAX
 
-static unsigned limit_of(const char *directory, bool v2)
+static double limit_of(const char *directory, bool v2)
 {
     long long quota = -1, period = 0;
     FILE *f = cgroup_open(directory, v2 ? "cpu.max" : "cpu.cfs_quota_us");
@@ -27,23 +26,21 @@ static unsigned limit_of(const char *directory, bool v2)
         period = 0;
     if (f)
         fclose(f);
-    if (quota <= 0 || period <= 0 || quota / period >= NO_LIMIT - 1)
-        return NO_LIMIT;
-    return (unsigned)((quota + period - 1) / period);
+    return quota > 0 && period > 0 ? (double)quota / (double)period : HUGE_VAL;
 }
 
 static void take_limit(void *context, const char *directory, bool v2)
 {
-    unsigned limit = limit_of(directory, v2), *least = context;
+    double limit = limit_of(directory, v2), *least = context;
     if (limit < *least)
         *least = limit;
 }
 
-unsigned processors_cgroup_limit(const char *root)
+double processors_cgroup_limit(const char *root)
 {
-    unsigned least = NO_LIMIT;
+    double least = HUGE_VAL;
     cgroup_each(root, "cpu", take_limit, &least);
-    return least == NO_LIMIT ? 0 : least;
+    return least < HUGE_VAL ? least : 0;
 }
 
 static unsigned by_affinity(void)
@@ -61,8 +58,13 @@ static unsigned by_affinity(void)
     return 1;
 }
 
+double processors_allowed(void)
+{
+    double count = by_affinity(), limit = processors_cgroup_limit("");
+    return limit > 0 && limit < count ? limit : count;
+}
+
 unsigned processors(void)
 {
-    unsigned count = by_affinity(), limit = processors_cgroup_limit("");
-    return limit && limit < count ? limit : count;
+    return (unsigned)ceil(processors_allowed());
 }

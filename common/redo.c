@@ -40,8 +40,14 @@
 #define TYPE_FREE_PAGE     0x00u
 #define TYPE_INIT_PAGE     0x10u
 #define TYPE_EXTENDED      0x20u
+#define TYPE_WRITE         0x30u
+#define TYPE_MEMSET        0x40u
+#define TYPE_MEMMOVE       0x50u
 #define TYPE_RESERVED      0x60u
 #define TYPE_OPTION        0x70u
+#define FIL_PREV_AT        8u /* FIL_PAGE_PREV; records change no byte before it */
+#define FIL_TYPE_AT        24u
+#define FIL_SPACE_ID_AT    34u
 #define OPT_PAGE_CHECKSUM  0u
 #define CHECKSUM_PAYLOAD   5u
 #define LENGTH_MASK        0x0fu
@@ -402,4 +408,89 @@ bool redo_forget(uint8_t *data, size_t size, uint32_t space_id)
     if (any)
         bytes_put_u32(&w, page_crc32c(0, data, end));
     return any;
+}
+
+/* ---- the first page of a new tablespace ---- */
+
+/* Applies a WRITE, MEMSET or MEMMOVE, whose bytes begin with the distance from *at, where the record
+   before it ended: where its own change ends, afterwards. False: it makes no sense, or is no such
+   record. */
+static bool change_page(uint8_t *page, size_t page_size, uint8_t type, struct bytes_reader *r,
+                        size_t *at)
+{
+    uint32_t distance, count = 0, source = 0;
+    if (get_number(r, &distance) != NUMBER_WHOLE ||
+        (type != TYPE_WRITE && get_number(r, &count) != NUMBER_WHOLE) ||
+        (type == TYPE_MEMMOVE && get_number(r, &source) != NUMBER_WHOLE))
+        return false;
+    size_t unit = bytes_left(r), length = type == TYPE_WRITE ? unit : count;
+    size_t to = *at + distance, back = (source >> 1) + 1;
+    const uint8_t *bytes = bytes_take(r, unit);
+    if (to < FIL_PREV_AT || to > page_size || length > page_size - to)
+        return false;
+    *at = to + length;
+    switch (type) {
+    case TYPE_WRITE:
+    case TYPE_MEMSET:
+        for (size_t i = 0; unit && i < length; i++)
+            page[to + i] = bytes[i % unit];
+        return unit;
+    case TYPE_MEMMOVE:
+        if (source & 1 && back > to)
+            return false;
+        size_t from = source & 1 ? to - back : to + back;
+        if (unit || from > page_size || length > page_size - from)
+            return false;
+        memmove(page + to, page + from, length);
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void init_page_0(uint8_t *page, size_t page_size, uint32_t space_id)
+{
+    memset(page, 0, page_size);
+    struct bytes_writer w = bytes_writer(page, page_size);
+    bytes_writer_seek(&w, FIL_PREV_AT);
+    bytes_put_u64(&w, UINT64_MAX);
+    bytes_writer_seek(&w, FIL_SPACE_ID_AT);
+    bytes_put_u32(&w, space_id);
+}
+
+bool redo_make_page_0(const uint8_t *mtr, size_t size, uint32_t space_id, uint8_t *page,
+                      size_t page_size)
+{
+    size_t end, place = 0;
+    bool page_seen = false, made = false;
+    uint32_t id = 0, page_no = 0;
+    if (find_end(mtr, size, &end) != REDO_MTR)
+        return false;
+    struct bytes_reader r = bytes_reader(mtr, end);
+    while (bytes_left(&r)) {
+        uint8_t first;
+        size_t length;
+        if (get_record(&r, &first, &length) != NUMBER_WHOLE)
+            return false;
+        struct bytes_reader payload = bytes_reader(bytes_take(&r, length), length);
+        if (!(first & FLAG_SAME_PAGE) || !page_seen) {
+            if (get_number(&payload, &id) != NUMBER_WHOLE ||
+                get_number(&payload, &page_no) != NUMBER_WHOLE)
+                return false;
+            page_seen = page_seen || !(first & FLAG_SAME_PAGE);
+            place = 0;
+        }
+        uint8_t type = first & TYPE_MASK;
+        if (!page_seen || id != space_id || page_no || type == TYPE_OPTION)
+            continue;
+        if (type == TYPE_INIT_PAGE) {
+            init_page_0(page, page_size, space_id);
+            made = true;
+            place = FIL_TYPE_AT;
+            continue;
+        }
+        if (!made || !change_page(page, page_size, type, &payload, &place))
+            return false;
+    }
+    return made;
 }

@@ -107,4 +107,12 @@ enum redo_result redo_parse_flat_mtr(uint32_t format, bool encrypted, uint64_t l
    redo_parse_*() told. Not for encrypted logs. */
 bool redo_forget(uint8_t *data, size_t size, uint32_t space_id);
 
+/* Page 0 of a tablespace as the whole mini-transaction leaves it that makes it: page gets page_size
+   bytes (SPACE_PAGE_SIZE_MAX; a shorter page is their beginning), without LSN and checksum. size: as
+   redo_parse_*() told; parse it before. False: it does not make that page, or does more than give it
+   bytes; page is then of no use. Not for encrypted logs. Source: log0recv.cc log_phys_t::apply(),
+   fsp0fsp.cc fsp_apply_init_file_page(). */
+bool redo_make_page_0(const uint8_t *mtr, size_t size, uint32_t space_id, uint8_t *page,
+                      size_t page_size);
+
 #endif

@@ -131,11 +131,16 @@ static int read_all(int fd, uint8_t *data, size_t size, uint64_t until_us)
   return 1;
 }
 
+static bool get_peer(int fd, struct ucred *peer)
+{
+  socklen_t length = sizeof *peer;
+  return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &length);
+}
+
 static bool check_peer(int fd, const char *path, struct gb_error *error)
 {
   struct ucred peer;
-  socklen_t length = sizeof peer;
-  if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length))
+  if (!get_peer(fd, &peer))
     return error_set_errno(error, GB_agent_refused, errno, "the peer at %s has no credentials", path);
   char directory[sizeof(((struct sockaddr_un *)0)->sun_path)];
   snprintf(directory, sizeof directory, "%s", path);
@@ -808,6 +813,12 @@ bool channel_failed(struct channel *ch, struct gb_error *error)
     error_copy(error, &ch->error);
   pthread_mutex_unlock(&ch->mutex);
   return failed;
+}
+
+pid_t channel_agent(const struct channel *ch)
+{
+  struct ucred peer;
+  return get_peer(ch->fd, &peer) ? peer.pid : 0;
 }
 
 uint64_t channel_silence_us(struct channel *ch)

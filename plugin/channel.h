@@ -13,6 +13,8 @@
 #include "common/ring.h"
 #include "common/wire.h"
 
+#include <sys/types.h>
+
 struct channel;
 
 /* Connects, checks the peer's credentials, says HELLO. path: of the socket. Takes timeout_ms at most.
@@ -78,6 +80,8 @@ bool channel_flush(struct channel *channel, unsigned timeout_ms);
 
 /* True if the agent reported an error or is gone; copies the error (GB_agent_lost or the agent's own). */
 bool channel_failed(struct channel *channel, struct gb_error *error);
+/* The agent's process, as the socket tells it; 0: not known, or not seen from here (a container with process numbers of its own). */
+pid_t channel_agent(const struct channel *channel);
 /* Microseconds since the agent last said anything, and since it last gave a slot back (0 if all are back). */
 uint64_t channel_silence_us(struct channel *channel);
 uint64_t channel_stall_us(struct channel *channel);

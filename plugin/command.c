@@ -167,6 +167,7 @@ static bool op_hold(const struct backup_options *o, const struct command_default
 static bool run(const char *json, int length, const struct command_defaults *d, struct gb_error *error)
 {
   struct request r = {.options = {.rate = d->rate,
+                                  .busy_rate = d->busy_rate,
                                   .threads = d->threads,
                                   .lock_wait_s = d->lock_wait_s,
                                   .block_timeout_ms = d->block_timeout_ms,
@@ -188,7 +189,7 @@ static bool run(const char *json, int length, const struct command_defaults *d, 
   case REQUEST_CANCEL:
     return coordinator_cancel(r.options.id, error);
   case REQUEST_SET:
-    return coordinator_set(r.set_rate, r.set_threads, error);
+    return coordinator_set(r.set_rate, r.set_busy_rate, r.set_threads, error);
   }
   return false;
 }

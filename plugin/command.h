@@ -16,7 +16,7 @@ struct command_defaults
 {
   const char *socket;
   bool enabled;
-  uint64_t rate, ring_size, max_recv_queue;
+  uint64_t rate, busy_rate, ring_size, max_recv_queue;
   unsigned threads, lock_wait_s, block_timeout_ms, resync_timeout_s;
 };
 

@@ -613,7 +613,7 @@ bool coordinator_idle(struct gb_error *error)
   }
   if (!running)
     return true;
-  return error_set(error, GB_busy, "%s is running on %s (%s, %u %%)", p.id[0] ? p.id : "a check", p.node, p.stage,
+  return error_set(error, GB_busy, "%s is running on %s (%s, %u %%)", p.id[0] ? p.id : "a check", p.node[0] ? p.node : "this node", p.stage,
                    percent_of(&p));
 }
 
@@ -637,6 +637,7 @@ static void reset_progress(const struct backup_options *o)
     p->started_at = time(NULL);
     p->started_us = p->stage_us = now_us();
     p->rate_limit = o->rate;
+    p->busy_rate = o->busy_rate;
     p->threads = o->threads;
     p->redo_headroom_s = -1;
   }
@@ -691,7 +692,7 @@ bool coordinator_cancel(const char *id, struct gb_error *error)
                          id);
 }
 
-bool coordinator_set(int64_t rate, int threads, struct gb_error *error)
+bool coordinator_set(int64_t rate, int64_t busy_rate, int threads, struct gb_error *error)
 {
   pthread_mutex_lock(&mutex);
   bool ok = current.running;
@@ -709,6 +710,8 @@ bool coordinator_set(int64_t rate, int threads, struct gb_error *error)
   struct progress *p = progress_lock();
   if (rate >= 0)
     p->rate_limit = (uint64_t)rate;
+  if (busy_rate >= 0)
+    p->busy_rate = (uint64_t)busy_rate;
   if (threads > 0)
     p->threads = (uint32_t)threads;
   progress_unlock();

@@ -20,6 +20,7 @@ struct backup_options
   bool check;                       /* preflight only */
   bool dry_run;
   uint64_t rate;                    /* bytes a second, 0: no limit */
+  uint64_t busy_rate;               /* the same for each processor while the server needs them (pace.h) */
   unsigned threads;
   unsigned lock_wait_s, block_timeout_ms, max_duration_s, resync_timeout_s;
   uint64_t max_recv_queue;
@@ -34,8 +35,8 @@ bool coordinator_start(const struct backup_options *options, struct channel *cha
 bool coordinator_idle(struct gb_error *error);
 /* id "": whatever runs. Errors: GB_not_running. */
 bool coordinator_cancel(const char *id, struct gb_error *error);
-/* Rate and threads of the running backup; -1: leave as it is. Errors: GB_not_running. */
-bool coordinator_set(int64_t rate, int threads, struct gb_error *error);
+/* Rates and threads of the running backup; -1, 0 threads: leave as it is. Errors: GB_not_running. */
+bool coordinator_set(int64_t rate, int64_t busy_rate, int threads, struct gb_error *error);
 /* Rows of the check with that id; false if there are none. */
 bool coordinator_check_rows(const char *id, struct wire_checked *rows);
 /* Cancels what runs and joins the thread: for deinit. */

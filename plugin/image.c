@@ -361,14 +361,15 @@ static enum outcome wait_redo_room(struct backup *b)
   return TAKEN;
 }
 
-static enum outcome copy(struct backup *b)
+static enum outcome start(struct backup *b)
 {
   backup_set_stage(b, "COPY");
-  if (!count_ddl(b, &b->began))
-    return FAILED;
-  enum outcome o = enter(b, "START");
-  if (o != TAKEN)
-    return o;
+  return count_ddl(b, &b->began) ? enter(b, "START") : FAILED;
+}
+
+static enum outcome copy(struct backup *b)
+{
+  enum outcome o;
   if (!b->follower && !begin_copy(b))
     return FAILED;
   /* Before any Aria file (rule 17). */
@@ -802,6 +803,11 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
     return FAILED;
   b->at_pause = b->node;
   follower_set_end(b->follower, b->lsn_end);
+#ifdef GB_TEST_HOOKS
+  if (follower_parsed(b->follower) > b->lsn_end)
+    log_line(LOG_LEVEL_NOTE, "%s had read %" PRIu64 " bytes beyond the end of its redo", b->options.id,
+             follower_parsed(b->follower) - b->lsn_end);
+#endif
   return TAKEN;
 }
 
@@ -864,21 +870,22 @@ static bool copy_redo_to_end(struct backup *b)
   }
   watch_sample(b);
   const struct inventory_image image = {b, drop_copy, rename_copy, create_copy};
-  return inventory_finish(b->inventory, &image, &b->error);
+  return inventory_finish(b->inventory, b->lsn_end, &image, &b->error);
 }
 
 /* ---- rounds ---- */
 
 static enum outcome round_once(struct backup *b)
 {
+  enum outcome o = start(b);
+  uint64_t began_us = now_us();
   b->copying = true;
-  enum outcome o = copy(b);
-  watch_end_pace(b);
   if (o == TAKEN)
-  {
-    b->copied = true;
+    o = copy(b);
+  watch_end_pace(b);
+  b->copy_us = now_us() - began_us;
+  if (o == TAKEN)
     o = flush(b);
-  }
 #ifdef GB_TEST_HOOKS
   if (o == TAKEN)
     backup_test_hold(b, "WINDOW");
@@ -913,9 +920,9 @@ static void warn_of_unloaded(struct backup *b)
 
 bool image_take(struct backup *b)
 {
-  bool copied_before = false;
-  uint64_t busy_since = 0, budget_us = (uint64_t)b->options.lock_wait_s * 1000000;
+  uint64_t tried_us = 0, budget_us = (uint64_t)b->options.lock_wait_s * 1000000;
   char blocker[BLOCKER_MAX] = "";
+  watch_first_look(b);
   for (unsigned pause_s = 1;; pause_s = pause_s < BACKOFF_MAX_S ? pause_s * 2 : BACKOFF_MAX_S)
   {
     uint64_t began = now_us();
@@ -932,9 +939,6 @@ bool image_take(struct backup *b)
     channel_unreserve(b->channel);
     if (!settle_job(b))
       return false;
-    if (b->copied && !copied_before)
-      busy_since = 0; /* the time of the first, long copy is not lost to locks */
-    copied_before = b->copied;
     char found[BLOCKER_MAX];
     blocker_probable(b->sql, found);
     if (found[0])
@@ -955,9 +959,8 @@ bool image_take(struct backup *b)
         return backup_tick(b);
       usleep(WAIT_MS * 1000);
     }
-    if (!busy_since)
-      busy_since = began;
-    if (now_us() - busy_since >= budget_us)
+    tried_us += now_us() - began - b->copy_us;
+    if (tried_us >= budget_us)
       return error_set(&b->error, GB_lock_wait, "%s kept %s from being granted for %u s",
                        blocker[0] ? blocker : "a lock that nobody shows", p.stage, b->options.lock_wait_s);
   }

@@ -12,6 +12,7 @@
 #include "plugin/pace.h"
 #include "plugin/preflight.h"
 #include "plugin/pressure.h"
+#include "plugin/shares.h"
 #include "plugin/reader.h"
 
 #define GTID_MAX      16384u /* a position: some hundred domains */
@@ -51,14 +52,18 @@ struct backup
   uint64_t slot_wait_us, throttle_wait_us; /* of the readers, at the last sample */
   unsigned eta_samples;
   struct pressure pressure;
+  struct shares_clocks clocks; /* at the last look */
+  bool shares_known;           /* there were two looks far enough apart */
+  double processors;           /* that this process may use */
   struct pace pace;
   uint64_t paced_us, paced_bytes; /* of the last step */
+  bool slow_told, server_told;    /* in the error log: that the readers are slow; once that they are for the sake of the server's own work */
   uint64_t flow_control_base;
   bool flow_control_known;
   uint64_t lsn_end;
   bool control_written; /* Aria's, in this window */
   bool copying;         /* in COPY: the readers keep to a pace */
-  bool copied;          /* COPY has ended once */
+  uint64_t copy_us;     /* how long this round has copied: not lost to locks */
   struct ddl_counts began, looked; /* before this round, and before FLUSH looked for files */
   uint64_t parallel;    /* in the pause: workers of a parallel replica that were at work */
   char position[128], gtid[GTID_MAX], gtid_slave_pos[GTID_MAX], gtid_binlog_pos[GTID_MAX];

@@ -387,20 +387,27 @@ void inventory_list_begin(struct inventory *inv)
   pthread_mutex_unlock(&inv->mutex);
 }
 
-void inventory_list_complete(struct inventory *inv)
+/* What has come while events had to wait; only what is of a mini-transaction that begins below end. */
+static void apply_pending(struct inventory *inv, uint64_t end)
 {
-  pthread_mutex_lock(&inv->mutex);
   struct pending_event *e = inv->events;
   inv->events = NULL;
   inv->events_last = &inv->events;
-  inv->complete = true;
   while (e)
   {
     struct pending_event *next = e->next;
-    apply(inv, &e->event);
+    if (e->event.lsn < end)
+      apply(inv, &e->event);
     free(e);
     e = next;
   }
+}
+
+void inventory_list_complete(struct inventory *inv)
+{
+  pthread_mutex_lock(&inv->mutex);
+  inv->complete = true;
+  apply_pending(inv, UINT64_MAX);
   pthread_cond_broadcast(&inv->changed);
   pthread_mutex_unlock(&inv->mutex);
 }
@@ -409,7 +416,7 @@ void inventory_event(void *context, const struct follower_event *event)
 {
   struct inventory *inv = context;
   pthread_mutex_lock(&inv->mutex);
-  if (inv->complete)
+  if (inv->complete && !inv->closed)
     apply(inv, event);
   else
   {
@@ -801,9 +808,10 @@ void inventory_discard_files(struct inventory *inv, void (*drop)(uint32_t file_n
   pthread_mutex_unlock(&inv->mutex);
 }
 
-bool inventory_finish(struct inventory *inv, const struct inventory_image *image, struct gb_error *error)
+bool inventory_finish(struct inventory *inv, uint64_t end, const struct inventory_image *image, struct gb_error *error)
 {
   pthread_mutex_lock(&inv->mutex);
+  apply_pending(inv, end);
   bool ok = !inv->no_memory || error_set(error, GB_no_memory, "no memory for the list of files");
   for (struct item *i = inv->first; i && ok; i = i->next)
   {

@@ -177,7 +177,8 @@ uint64_t inventory_space_bytes(struct inventory *inventory);
 /* Whether tablespaces may be imported (true at first). Where not, and no IMPORT has come since the copy, the first record of one that
    nobody had opened says no more than that somebody writes to it: it is not copied again. */
 void inventory_imports(struct inventory *inventory, bool possible);
-/* Right before L is read: nothing is taken from here on. False, and nothing changed, if something is still to be copied. */
+/* Right before L is read: nothing is taken from here on, and events wait, for the follower may read beyond L before it is told where that is.
+   False, and nothing changed, if something is still to be copied. */
 bool inventory_close(struct inventory *inventory);
 /* Queues MISSING items once more; false, naming it, if one has been tried max_tries times. */
 bool inventory_retry_missing(struct inventory *inventory, unsigned max_tries, struct gb_error *error);
@@ -195,8 +196,8 @@ struct inventory_image
   void (*create)(uint32_t file_no, uint32_t space_id, const char *path, void *context);
 };
 
-/* After L. False, naming it, if a tablespace of the image has no good copy or a truncation is not explained; or if at some time
+/* After all below L, `end`, has been read: applies what events have come since inventory_close() from there. False, naming it, if a tablespace of the image has no good copy or a truncation is not explained; or if at some time
    there was no memory for what had to be noted (GB_no_memory). */
-bool inventory_finish(struct inventory *inventory, const struct inventory_image *image, struct gb_error *error);
+bool inventory_finish(struct inventory *inventory, uint64_t end, const struct inventory_image *image, struct gb_error *error);
 
 #endif

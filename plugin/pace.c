@@ -7,6 +7,9 @@
 #define SLOWER         1.25         /* than the baseline: our doing */
 #define DECREASE       2u           /* divides */
 #define INCREASE       16u          /* a sixteenth of the full rate: from floor to full in eight seconds */
+#define SERVER_LITTLE  0.1          /* of the processors: a server that uses less doesn't count */
+#define SERVER_MUCH    0.35         /* one that uses so much leaves us nothing */
+#define LEFT_LITTLE    0.1          /* nothing is left to speak of */
 
 static void forget_baseline(struct pace *p)
 {
@@ -76,29 +79,64 @@ static void watch_queue(struct pace *p, const struct pace_input *in)
   p->queue_first = p->queue_last = UINT64_MAX;
 }
 
+enum room
+{
+  ROOM_ENOUGH,
+  ROOM_LITTLE,
+  ROOM_NONE,
+};
+
+/* What the server's own work leaves us. Where nothing is left idle it has less than it wants, and how much that is is not known. */
+static enum room room_of(const struct pace_input *in)
+{
+  const struct shares *s = &in->shares;
+  if (!in->busy_rate || s->server <= SERVER_LITTLE)
+    return ROOM_ENOUGH;
+  if (s->left < LEFT_LITTLE)
+    return ROOM_NONE;
+  return s->ours > (SERVER_MUCH - s->server) / (SERVER_MUCH - SERVER_LITTLE) ? ROOM_LITTLE : ROOM_ENOUGH;
+}
+
 static enum pace_cause trouble(const struct pace *p, const struct pace_input *in)
 {
   if (behind(in) && in->headroom_s >= 0 && in->headroom_s < HEADROOM_MIN_S)
     return PACE_REDO;
   if (in->recv_queue_limit && in->recv_queue > in->recv_queue_limit)
     return PACE_QUEUE;
-  return pace_slowdown(p, in) > SLOWER ? PACE_COMMITS : PACE_FREE;
+  if (pace_slowdown(p, in) > SLOWER)
+    return PACE_COMMITS;
+  return room_of(in) == ROOM_ENOUGH ? PACE_FREE : PACE_SERVER;
 }
 
 static void slower(struct pace *p, uint64_t floor)
 {
-  if (p->limit == PACE_NO_LIMIT)
-    p->full = p->limit = larger(p->full, floor);
-  p->limit = larger(p->limit / DECREASE, floor);
+  p->limit = larger((p->limit == PACE_NO_LIMIT ? p->full : p->limit) / DECREASE, floor);
+}
+
+static uint64_t increased(const struct pace *p)
+{
+  return p->limit + larger(p->full / INCREASE, PACE_FLOOR_REDO);
 }
 
 static void faster(struct pace *p)
 {
   if (p->limit == PACE_NO_LIMIT)
     return;
-  p->limit += larger(p->full / INCREASE, PACE_FLOOR_REDO);
+  p->limit = increased(p);
   if (p->limit >= p->full)
     p->limit = PACE_NO_LIMIT;
+}
+
+/* Towards the lowest rate for the sake of the server: at once, by halves, or step by step from below. */
+static void make_room(struct pace *p, const struct pace_input *in)
+{
+  if (p->limit <= in->busy_rate)
+    p->limit = smaller(increased(p), in->busy_rate);
+  else if (room_of(in) == ROOM_NONE)
+    p->limit = in->busy_rate;
+  else
+    slower(p, in->busy_rate);
+  p->cause = PACE_SERVER;
 }
 
 /* Readers are at the floor: what a commit costs now is not our doing. The first figures are of the time before as well. */
@@ -160,14 +198,21 @@ void pace_step(struct pace *p, const struct pace_input *in)
     p->cause = cause;
   }
   else if (p->probe)
+  {
     probe(p, in);
+    if (!p->probe && room_of(in) != ROOM_ENOUGH)
+      make_room(p, in);
+  }
   else if (busy(in) && !behind(in) && probe_due(p)) /* redo that is caught up with costs commits as well */
     begin_probe(p);
   else if (cause == PACE_COMMITS)
   {
-    slower(p, PACE_FLOOR);
+    if (p->limit > PACE_FLOOR)
+      slower(p, PACE_FLOOR);
     p->cause = cause;
   }
+  else if (cause == PACE_SERVER)
+    make_room(p, in);
   else
   {
     faster(p);

@@ -7,8 +7,11 @@
   - the receive queue of a desynced node grows: slower above its limit, a stand-still at ten times that. Where it has not shrunk after
     PACE_FUTILE_STEPS of the lowest rate the cluster writes more than this node can apply, backup or not: PACE_FLOOR for a minute, so that the
     backup ends and the node can be synced again;
-  - commits cost more than with the readers held back.
-  The last needs a figure to compare with, of this very load: while the server is busy the readers are held at the floor
+  - commits cost more than with the readers held back;
+  - the server's own work needs the processors: it gets slower by what a backup does, however low its priority (docs/benchmarks.md). What the backup may
+    use falls from all, where the server uses a tenth, to nothing but the lowest rate (busy_rate), where it uses a third. Where nothing is left
+    idle the server may want more than it has: the lowest rate at once, and then what it is seen to leave.
+  The commits' cost needs a figure to compare with, of this very load: while the server is busy the readers are held at the floor
   for PACE_PROBE_STEPS, or until there is a figure, at the start, and again every PACE_PROBE_EVERY steps (PACE_PROBE_FLOOR where they have come down to
   the floor anyway), and what a commit costs meanwhile is the baseline. So a load that grows by itself is not taken for
   our doing for long, and a baseline is never from another time of day.
@@ -16,8 +19,7 @@
 #ifndef GB_PLUGIN_PACE_H
 #define GB_PLUGIN_PACE_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "plugin/shares.h"
 
 #define PACE_STEP_US     500000u
 #define PACE_PROBE_STEPS 3u
@@ -46,6 +48,7 @@ enum pace_cause
   PACE_COMMITS,
   PACE_QUEUE,
   PACE_REDO,
+  PACE_SERVER,
 };
 
 struct pace_input
@@ -56,6 +59,8 @@ struct pace_input
   int64_t headroom_s;   /* -1: not known */
   uint64_t recv_queue, recv_queue_limit; /* write-sets; no limit: 0 */
   double cost[PACE_COSTS]; /* any unit; negative: the server is idle, or it is not known */
+  struct shares shares;
+  uint64_t busy_rate;      /* bytes a second, the least for the sake of the server's own work; 0: it doesn't count */
 };
 
 struct pace

@@ -37,7 +37,7 @@ static void __attribute__((constructor)) match_interface(void)
 
 static char *var_socket, *var_command;
 static my_bool var_enabled;
-static unsigned long long var_read_rate, var_ring_size, var_max_recv_queue;
+static unsigned long long var_read_rate, var_busy_rate, var_ring_size, var_max_recv_queue;
 static unsigned var_threads, var_lock_wait, var_block_timeout, var_resync_timeout;
 
 /* More than so many readers at a time gain nothing, and cost the server memory bandwidth. */
@@ -54,6 +54,7 @@ static struct command_defaults defaults(void)
   return (struct command_defaults){.socket = var_socket ? var_socket : DEFAULT_SOCKET,
                                    .enabled = var_enabled,
                                    .rate = var_read_rate,
+                                   .busy_rate = var_busy_rate,
                                    .ring_size = var_ring_size,
                                    .max_recv_queue = var_max_recv_queue,
                                    .threads = default_threads(),
@@ -97,6 +98,9 @@ static MYSQL_SYSVAR_BOOL(enabled, var_enabled, PLUGIN_VAR_OPCMDARG, "OFF refuses
 static MYSQL_SYSVAR_ULONGLONG(read_rate, var_read_rate, PLUGIN_VAR_RQCMDARG,
                               "Bytes a second that a backup reads at most unless it says otherwise; 0: no limit", NULL,
                               NULL, 0, 0, 1ull << 50, 0);
+static MYSQL_SYSVAR_ULONGLONG(busy_rate, var_busy_rate, PLUGIN_VAR_RQCMDARG,
+                              "Bytes a second for each processor that a backup still reads while the server needs the processors for its own work; 0: as fast as it can",
+                              NULL, NULL, 5 * MIB, 0, 1ull << 40, 0);
 static MYSQL_SYSVAR_UINT(threads, var_threads, PLUGIN_VAR_RQCMDARG, "Reader threads of a backup; 0: the processors that affinity and cgroup allow, 8 at most",
                          NULL, NULL, 0, 0, 64, 0);
 static MYSQL_SYSVAR_ULONGLONG(ring_size, var_ring_size, PLUGIN_VAR_RQCMDARG,
@@ -131,6 +135,7 @@ static struct st_mysql_sys_var *system_variables[] = {MYSQL_SYSVAR(command),
                                                       MYSQL_SYSVAR(agent_socket),
                                                       MYSQL_SYSVAR(enabled),
                                                       MYSQL_SYSVAR(read_rate),
+                                                      MYSQL_SYSVAR(busy_rate),
                                                       MYSQL_SYSVAR(threads),
                                                       MYSQL_SYSVAR(ring_size),
                                                       MYSQL_SYSVAR(lock_wait),
@@ -200,6 +205,7 @@ static void fill_running(struct snapshot *s, uint64_t now)
   add_number(s, "store_rate", running ? (int64_t)p->store_rate : 0);
   add_text(s, "bottleneck", (char *)(uintptr_t)(running ? bottlenecks[p->bottleneck] : ""));
   add_number(s, "rate_limit", (int64_t)p->rate_limit);
+  add_number(s, "busy_rate", (int64_t)p->busy_rate);
   add_number(s, "redo_bytes", (int64_t)p->redo_bytes);
   add_number(s, "redo_headroom_s", p->redo_headroom_s);
   add_text(s, "waiting_for", p->waiting_for);

@@ -46,7 +46,7 @@ static int by_id(const void *a, const void *b)
 }
 
 /* Milliseconds that the server's threads were on a CPU or waited for one since the last call. Threads come and go: what
-   each has more than before counts. */
+   each has more than before counts. Brings on_cpu_ns up to date. */
 static double cpu_ms(struct pressure *p)
 {
   struct pressure_thread *now = malloc(sizeof p->threads);
@@ -62,10 +62,14 @@ static double cpu_ms(struct pressure *p)
         sscanf(line, "%llu %llu", &on_cpu, &waited) != 2)
       continue;
     struct pressure_thread *t = &now[count++];
-    *t = (struct pressure_thread){(uint32_t)strtoul(e->d_name, NULL, 10), on_cpu + waited};
-    const struct pressure_thread *before = bsearch(t, p->threads, p->thread_count, sizeof *t, by_id);
-    if (p->thread_count)
-      ns += before && before->ns <= t->ns ? t->ns - before->ns : t->ns;
+    *t = (struct pressure_thread){(uint32_t)strtoul(e->d_name, NULL, 10), on_cpu + waited, on_cpu};
+    const struct pressure_thread *before = bsearch(t, p->threads, p->thread_count, sizeof *t, by_id), none = {0};
+    if (!p->thread_count || (!before && p->thread_count == PRESSURE_THREADS_MAX)) /* not new, but seen for the first time */
+      continue;
+    if (!before || before->ns > t->ns)
+      before = &none;
+    ns += t->ns - before->ns;
+    p->on_cpu_ns += t->on_cpu_ns - before->on_cpu_ns;
   }
   if (d)
     closedir(d);

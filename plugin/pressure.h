@@ -17,14 +17,14 @@
 #include "plugin/sql.h"
 
 #define PRESSURE_SAMPLE_US   200000u
-#define PRESSURE_THREADS_MAX 1024u /* more are not looked at */
+#define PRESSURE_THREADS_MAX 1024u /* more are not looked at; their time is then taken for ours (shares.h) */
 
 struct pressure
 {
   struct pressure_thread
   {
     uint32_t id;
-    uint64_t ns; /* on a CPU or waiting for one, since the thread began */
+    uint64_t ns, on_cpu_ns; /* on a CPU or waiting for one, and on one, since the thread began */
   } threads[PRESSURE_THREADS_MAX];
   unsigned thread_count;
   uint64_t cpu_commits;       /* Handler_commit at the last figure of the CPU; 0: none */
@@ -32,6 +32,7 @@ struct pressure
   uint64_t sampled_us;
   double running_us;          /* statements times microseconds */
   uint64_t observed;          /* statements seen running */
+  uint64_t on_cpu_ns;         /* the server's own threads, since the first look */
 };
 
 /* Takes a sample of running statements if one is due. */

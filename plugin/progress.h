@@ -20,7 +20,7 @@ struct progress
   time_t started_at;
   uint64_t started_us, stage_us, finished_us; /* monotonic microseconds; 0: not yet */
   uint64_t bytes_total, bytes_done, bytes_stored;
-  uint64_t read_rate, store_rate, rate_limit, redo_bytes;
+  uint64_t read_rate, store_rate, rate_limit, busy_rate, redo_bytes;
   int64_t redo_headroom_s; /* -1: not known */
   uint32_t threads;
   uint64_t bytes_left;      /* not more than this is still to be read */

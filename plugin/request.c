@@ -97,6 +97,7 @@ static const struct number_option
   uint64_t least, most;
   const char *range;
 } rate_option = {"rate", &byte_units, 0, 1ull << 50, "from 0 (no limit) to 1048576G"},
+  busy_rate_option = {"busy_rate", &byte_units, 0, 1ull << 40, "from 0 (as fast as it can) to 1024G"},
   threads_option = {"threads", &count_units, 1, 64, "a whole number from 1 to 64"},
   lock_wait_option = {"lock_wait", &time_units, 0, 86400000, "from 0 to 24h"},
   block_timeout_option = {"block_timeout", &time_units, 10, 60000, "from 10ms to 60s"},
@@ -232,8 +233,8 @@ static bool check_keys(struct json keys, const char *const *known, const char *w
 static const char *const start_keys[] = {"type",        "repository",    "node",         "writer",         "require",
                                          "label_suffix", "comment",      "hold",         "wait",           "rate",
                                          "threads",     "lock_wait",     "block_timeout", "max_duration",  "resync_timeout",
-                                         "verify",      "dry_run",       "idempotency_key", NULL};
-static const char *const set_keys[] = {"rate", "threads", NULL};
+                                         "verify",      "dry_run",       "idempotency_key", "busy_rate",     NULL};
+static const char *const set_keys[] = {"rate", "busy_rate", "threads", NULL};
 static const char *const check_keys_known[] = {"repository", NULL};
 
 /* Options that a later release brings: refused by name where they ask for something that is not done. */
@@ -315,6 +316,7 @@ static bool parse_start(struct json options, struct json keys, struct backup_opt
             get_names(options, "repository", o->repositories, sizeof o->repositories, error) &&
             get_bool(options, "dry_run", &o->dry_run, error) && get_bool(options, "wait", &ignored, error) &&
             get_number(options, &rate_option, &o->rate, error) &&
+            get_number(options, &busy_rate_option, &o->busy_rate, error) &&
             get_number(options, &threads_option, &threads, error) &&
             get_number(options, &lock_wait_option, &lock_wait, error) &&
             get_number(options, &block_timeout_option, &block, error) &&
@@ -338,14 +340,15 @@ static bool parse_check(struct json options, struct json keys, struct backup_opt
 
 static bool parse_set(struct json options, struct json keys, struct request *r, struct gb_error *error)
 {
-  uint64_t rate = UINT64_MAX, threads = 0;
+  uint64_t rate = UINT64_MAX, busy_rate = UINT64_MAX, threads = 0;
   if (options.at &&
       (!check_keys(keys, set_keys, "BACKUP_SET", error) || !get_number(options, &rate_option, &rate, error) ||
-       !get_number(options, &threads_option, &threads, error)))
+       !get_number(options, &busy_rate_option, &busy_rate, error) || !get_number(options, &threads_option, &threads, error)))
     return false;
-  if (rate == UINT64_MAX && !threads)
-    return error_set(error, GB_bad_value, "BACKUP_SET needs rate or threads");
+  if (rate == UINT64_MAX && busy_rate == UINT64_MAX && !threads)
+    return error_set(error, GB_bad_value, "BACKUP_SET needs rate, busy_rate or threads");
   r->set_rate = rate == UINT64_MAX ? -1 : (int64_t)rate;
+  r->set_busy_rate = busy_rate == UINT64_MAX ? -1 : (int64_t)busy_rate;
   r->set_threads = (int)threads;
   return true;
 }

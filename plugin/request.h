@@ -21,7 +21,7 @@ struct request
 {
   enum request_op op;
   struct backup_options options; /* set to the defaults by the caller; what the text gives replaces them */
-  int64_t set_rate;              /* REQUEST_SET: bytes a second, -1: not given */
+  int64_t set_rate, set_busy_rate; /* REQUEST_SET: bytes a second, -1: not given */
   int set_threads;               /* REQUEST_SET: 0: not given */
 };
 

@@ -58,8 +58,10 @@ static uint32_t try_take(size_t bytes)
   else if (limit != UINT64_MAX)
   {
     uint64_t now = now_us();
-    tokens += (int64_t)((double)limit * (double)(now - filled_us) / 1e6);
-    filled_us = now;
+    int64_t earned = (int64_t)((double)limit * (double)(now - filled_us) / 1e6);
+    if (earned) /* a low rate earns a byte in several looks */
+      filled_us = now;
+    tokens += earned;
     int64_t most = (int64_t)((double)limit * BURST_US / 1e6);
     if (tokens > most)
       tokens = most;

@@ -4,6 +4,7 @@
 #include "plugin/log.h"
 #include "plugin/progress.h"
 #include "plugin/throttle.h"
+#include "common/processors.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -23,31 +24,57 @@ void watch_waiting_for(const char *what)
   progress_unlock();
 }
 
-/* Tells why the readers are slow: status while it lasts, the error log when it begins and ends. */
-static void show_pace(struct backup *b, enum pace_cause before, double slowdown)
+/* Why the readers are slow, or were before they are held back for a moment for a baseline. */
+static enum pace_cause shown_cause(const struct pace *pace)
 {
-  static const char *const causes[] = {"", "a baseline", "commits", "the receive queue", "the redo follower"};
-  enum pace_cause cause = b->pace.cause;
+  return pace->cause == PACE_PROBE ? pace->cause_before_probe : pace->cause;
+}
+
+/* Tells why the readers are slow: status while it lasts, the error log when it begins and ends; for the sake of the server's own work, which may
+   come and go all day, once. */
+static void show_pace(struct backup *b, enum pace_cause before, double slowdown, double server)
+{
+  static const char *const causes[] = {"", "a baseline", "commits", "the receive queue", "the redo follower", "the server's own work"};
+  enum pace_cause cause = shown_cause(&b->pace);
   bool was = before > PACE_PROBE, is = cause > PACE_PROBE;
   char text[256];
   if (cause == PACE_REDO)
     snprintf(text, sizeof text, "the redo follower, %" PRIu64 " bytes behind", b->redo_behind);
   else if (cause == PACE_QUEUE)
     snprintf(text, sizeof text, "the receive queue to shrink (%" PRIu64 ")", b->node.recv_queue);
+  else if (cause == PACE_SERVER)
+    snprintf(text, sizeof text, "processors that the server uses (%.0f %%; busy_rate)", server > 0 ? server * 100 : 0);
   else
     snprintf(text, sizeof text, "commits to be as fast as without it (%.1f times as long)", slowdown);
-  if (is && cause != before)
+  if (is && cause != before && !(cause == PACE_SERVER && b->server_told))
+  {
+    b->slow_told = true;
+    b->server_told |= cause == PACE_SERVER;
     log_line(LOG_LEVEL_NOTE, "%s page readers slow down for the sake of %s: waiting for %s", b->options.id, causes[cause], text);
-  if (was && !is)
+  }
+  if (was && !is && b->slow_told)
+  {
+    b->slow_told = false;
     log_line(LOG_LEVEL_NOTE, "%s page readers run at full speed again", b->options.id);
+  }
   if (was || is)
     watch_waiting_for(is ? text : "");
+}
+
+/* What commits cost, and who has the processors, since the last look. */
+static void look(struct backup *b, uint64_t now, struct pace_input *in)
+{
+  pressure_costs(&b->pressure, b->sql, now, in->cost);
+  struct shares_clocks before = b->clocks;
+  b->clocks = shares_look(b->pressure.on_cpu_ns, channel_agent(b->channel), now);
+  in->shares = shares_between(&before, &b->clocks, b->processors);
+  b->shares_known |= in->shares.server >= 0;
 }
 
 /* The pace of the readers, as long as nobody waits for them. */
 static void set_pace(struct backup *b, uint64_t now)
 {
-  if (!b->copying || !b->readers || now - b->paced_us < PACE_STEP_US)
+  if (!b->copying || !b->readers || now - b->paced_us < (b->shares_known ? PACE_STEP_US : SHARES_MIN_US))
     return;
   struct gb_error ignored = {0};
   uint64_t bytes = readers_bytes(b->readers), passed = now - b->paced_us;
@@ -60,9 +87,10 @@ static void set_pace(struct backup *b, uint64_t now)
                           .redo_rate = b->redo_rate,
                           .headroom_s = p.redo_headroom_s,
                           .recv_queue = b->galera ? b->node.recv_queue : 0,
-                          .recv_queue_limit = b->options.max_recv_queue ? b->options.max_recv_queue : 1}; /* pace.h: 0 is none */
-  pressure_costs(&b->pressure, b->sql, now, in.cost);
-  enum pace_cause before = b->pace.cause;
+                          .recv_queue_limit = b->options.max_recv_queue ? b->options.max_recv_queue : 1, /* pace.h: 0 is none */
+                          .busy_rate = (uint64_t)((double)p.busy_rate * b->processors)};
+  look(b, now, &in);
+  enum pace_cause before = shown_cause(&b->pace);
   if (!b->paced_us)
     pace_begin(&b->pace);
   pace_step(&b->pace, &in);
@@ -71,17 +99,24 @@ static void set_pace(struct backup *b, uint64_t now)
   b->paced_us = now;
   b->paced_bytes = bytes;
   throttle_pace(b->pace.limit);
-  show_pace(b, before, pace_slowdown(&b->pace, &in));
+  show_pace(b, before, pace_slowdown(&b->pace, &in), in.shares.server);
+}
+
+void watch_first_look(struct backup *b)
+{
+  struct pace_input ignored;
+  b->processors = processors_allowed();
+  look(b, now_us(), &ignored);
 }
 
 void watch_end_pace(struct backup *b)
 {
-  enum pace_cause before = b->pace.cause;
+  enum pace_cause before = shown_cause(&b->pace);
   b->copying = false;
   b->paced_us = 0;
   pace_begin(&b->pace);
   throttle_pace(b->pace.limit);
-  show_pace(b, before, 0);
+  show_pace(b, before, 0, 0);
 }
 
 void watch_tell_agent(struct backup *b, const char *stage)

@@ -14,6 +14,8 @@ void watch_waiting_for(const char *what);
 void watch_tell_agent(struct backup *backup, const char *stage);
 /* Figures now, not when a second has passed. May set backup->error. */
 void watch_sample(struct backup *backup);
+/* Before the first COPY, so that its first steps know what the server does without us. */
+void watch_first_look(struct backup *backup);
 /* COPY has ended: what is copied from now on is waited for. */
 void watch_end_pace(struct backup *backup);
 

@@ -779,12 +779,13 @@ END//
 
 CREATE OR REPLACE DEFINER='galera_backup_definer'@'localhost' PROCEDURE galera_backup.BACKUP_SET(options LONGTEXT)
   MODIFIES SQL DATA SQL SECURITY DEFINER
-  COMMENT 'sets rate and threads of the running backup of this node, returns both'
+  COMMENT 'sets rate, busy_rate and threads of the running backup of this node, returns them'
 BEGIN
   DECLARE answer, figures LONGTEXT;
   CALL galera_backup.command('set', NULL, galera_backup.options_object(options), answer);
   SET figures = galera_backup.plugin_status();
-  SELECT CAST(JSON_VALUE(figures, '$.rate_limit') AS SIGNED) AS rate, CAST(JSON_VALUE(figures, '$.threads') AS SIGNED) AS threads;
+  SELECT CAST(JSON_VALUE(figures, '$.rate_limit') AS SIGNED) AS rate, CAST(JSON_VALUE(figures, '$.threads') AS SIGNED) AS threads,
+    CAST(JSON_VALUE(figures, '$.busy_rate') AS SIGNED) AS busy_rate;
 END//
 
 -- ---- BACKUP_HOLD and BACKUP_RELEASE

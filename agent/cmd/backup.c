@@ -27,7 +27,7 @@ static char *start_options(const struct options *options)
     const struct {
         const char *key, *value;
     } texts[] = {{"type", options->type},       {"comment", options->comment},   {"repository", options->repository},
-                 {"rate", options->rate},       {"threads", options->threads},   {"lock_wait", options->lock_wait},
+                 {"rate", options->rate},       {"busy_rate", options->busy_rate}, {"threads", options->threads},   {"lock_wait", options->lock_wait},
                  {"max_duration", options->max_duration}, {"verify", options->verify}};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (texts[i].value)

@@ -109,6 +109,8 @@ int cmd_set(const struct options *options, struct gb_error *error)
     json_t *o = json_object();
     if (options->rate)
         json_object_set_new(o, "rate", json_string(options->rate));
+    if (options->busy_rate)
+        json_object_set_new(o, "busy_rate", json_string(options->busy_rate));
     if (options->threads)
         json_object_set_new(o, "threads", json_string(options->threads));
     char *argument = json_dumps(o, JSON_COMPACT);
@@ -117,8 +119,9 @@ int cmd_set(const struct options *options, struct gb_error *error)
     if (row && options->json)
         print_json("set", rows);
     else if (row)
-        printf("rate %lld bytes a second%s, %lld threads\n", calls_number(row, "rate"), calls_number(row, "rate") ? "" : " (no limit)",
-               calls_number(row, "threads"));
+        printf("rate %lld bytes a second%s, busy-rate %lld for each processor%s, %lld threads\n", calls_number(row, "rate"),
+               calls_number(row, "rate") ? "" : " (no limit)", calls_number(row, "busy_rate"),
+               calls_number(row, "busy_rate") ? "" : " (as fast as it can)", calls_number(row, "threads"));
     json_decref(rows);
     json_decref(o);
     free(argument);

@@ -93,6 +93,10 @@ static json_t *entry(const struct manifest *m, const char *repository, const str
                      "verified", verified_word(v), "comment", m->comment);
     if (o) {
         json_object_set_new(o, "repositories", json_pack("[s]", repository));
+        json_object_set_new(o, "parent", json_null());
+        json_object_set_new(o, "chain_length", json_integer(1));
+        json_object_set_new(o, "gtid", json_string(wire_fact(&m->facts, "gtid")));
+        json_object_set_new(o, "encrypted", json_boolean(m->encryption.on));
         json_object_set_new(o, "verified_at", v->verified_at ? json_string(text_time(v->verified_at, verified, sizeof verified)) : json_null());
         cmd_ist_json(o, manifest_position(m), &ist);
         add_kept(o, kept, m);

@@ -51,14 +51,6 @@ bool chosen_required(const struct chosen *c, unsigned number)
     return !number || c->spec[number]->required;
 }
 
-bool chosen_remote(const struct chosen *c)
-{
-    for (unsigned i = 0; i < c->count; i++)
-        if (chosen_required(c, i) && repository_is_remote(c->spec[i]))
-            return true;
-    return false;
-}
-
 bool chosen_cluster(char cluster[WIRE_NAME_MAX], const struct config *config,
                     const struct wire_hello *hello, struct gb_error *error)
 {

@@ -23,8 +23,6 @@ bool chosen_parse(struct chosen *chosen, const struct config *config, const char
                   struct gb_error *error);
 /* Whether the backup fails if it can't go there. */
 bool chosen_required(const struct chosen *chosen, unsigned number);
-/* Whether one that is waited for at the start is behind a network. */
-bool chosen_remote(const struct chosen *chosen);
 
 /* The name of the cluster's directory: the configuration's, the server's, or the node's. Errors:
  * GB_bad_config (it can't be one; cluster is set all the same). */

@@ -31,11 +31,11 @@ static void hold_main(void *context)
     repository_close(r);
 }
 
-/* A remote repository takes longer than the plugin waits: it is told so once and asks again; the
-   work goes on. */
+/* A repository may take longer than the plugin waits: it is told so once and asks again; the work
+   goes on. */
 static void hold_in(struct holding *h, struct peer *peer, bool *told)
 {
-    struct errand *errand = repository_is_remote(h->spec) ? errand_start(hold_main, h) : NULL;
+    struct errand *errand = errand_start(hold_main, h);
     if (!errand)
         hold_main(h);
     else if (!errand_wait(errand, ERRAND_ANSWER_MS) && !*told) {

@@ -131,7 +131,7 @@ static bool map_ring(struct session *s, const struct wire_ring *m, struct gb_err
     return (s->pipeline = pipeline_start(&setup, error)) != NULL;
 }
 
-/* ---- a repository behind a network ---- */
+/* ---- a repository that takes its time ---- */
 
 struct beginning {
     struct session *session;
@@ -145,21 +145,29 @@ static void begin_main(void *context)
 }
 
 /* begin_backup(); where the repository takes longer than the plugin waits for an answer, READY is sent first (*told) and
-   signs of life follow it. What the plugin sends meanwhile waits in the socket. */
+   signs of life follow it. What the plugin sends meanwhile waits in the socket. After stall-timeout it is told that the backup has failed; nothing ends
+   the wait for a disk that hangs. */
 static bool begin(struct session *s, const struct wire_ready *ready, bool *told, struct gb_error *error)
 {
     struct beginning b = {.session = s};
     struct wire_progress alive = {.repositories = "[]"};
     if (!prepare_begin(s, error))
         return false;
-    struct errand *errand = chosen_remote(&s->chosen) ? errand_start(begin_main, &b) : NULL;
+    struct errand *errand = errand_start(begin_main, &b);
     if (!errand)
         return begin_backup(s, error);
-    if (!errand_wait(errand, ERRAND_ANSWER_MS)) {
+    uint64_t until = now_us() + (uint64_t)s->config->stall_timeout_s * 1000000;
+    if (!errand_wait(errand, ERRAND_ANSWER_MS))
         *told = peer_send_ready(s->peer, ready);
-        while (!errand_wait(errand, ALIVE_MS))
+    while (!errand_wait(errand, ALIVE_MS))
+        if (error->code)
+            continue;
+        else if (now_us() < until)
             peer_send_progress(s->peer, &alive);
-    }
+        else {
+            error_set(error, GB_store_failed, "repository %s has not let a backup begin for %u s", s->chosen.spec[0]->name, s->config->stall_timeout_s);
+            peer_send_failure(s->peer, error);
+        }
     errand_end(errand);
     error_copy(error, &b.error);
     return !error->code;
@@ -570,7 +578,9 @@ static void run_backup(struct session *s)
         mirrors_describe(&s->mirrors, "running", 0, NULL, ready.repositories, sizeof ready.repositories);
         daemon_log(s->start.id, "started on %s by %s, repository %s%s", s->hello.node, s->start.user, s->repository->spec.name,
                    s->mirrors.count ? " and others" : "");
-        if ((told || peer_send_ready(s->peer, &ready)) && converse(s, facts, &tell, &error))
+        if (!told && !peer_send_ready(s->peer, &ready))
+            error_set(&error, GB_agent_lost, "the plugin did not wait for the answer of the repository");
+        else if (converse(s, facts, &tell, &error))
             committed = commit(s, facts, &manifest, &tell, &error);
         stored = committed;
         if (committed)

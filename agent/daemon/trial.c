@@ -39,15 +39,12 @@ bool trial_run(struct trial *t, const struct repository_spec *spec,
     snprintf(t->cluster, sizeof t->cluster, "%s", writer->cluster);
     snprintf(t->cluster_uuid, sizeof t->cluster_uuid, "%s", writer->wsrep_uuid);
     t->spec.remote.attempts = 1; /* who asks wants to know how it is now */
-    if (repository_is_remote(spec))
-        t->errand = errand_start(trial_main, t);
-    if (!t->errand)
+    if (!(t->errand = errand_start(trial_main, t)))
         trial_main(t);
     else if (!errand_wait(t->errand, ERRAND_ANSWER_MS))
-        return error_set(
-            late, GB_store_unreachable,
-            "repository %s (%s://%s) has not answered within %u ms; a backup waits longer",
-            spec->name, spec->type, repository_bucket(spec), ERRAND_ANSWER_MS);
+        return error_set(late, GB_store_unreachable,
+                         "repository %s has not answered within %u ms; a backup waits longer",
+                         spec->name, ERRAND_ANSWER_MS);
     return true;
 }
 

@@ -1,7 +1,7 @@
 /*
   Whether a repository can take a backup of a cluster now: opened, looked at for whose it is and for
-  space, and written to (a lock that goes at once). Of one behind a network each request is tried once, and the answer is not
-  waited for longer than the plugin waits: see errand.h.
+  space, and written to (a lock that goes at once). Of one behind a network each request is tried once; the answer is not waited for
+  longer than the plugin waits: see errand.h.
 */
 #ifndef GB_AGENT_DAEMON_TRIAL_H
 #define GB_AGENT_DAEMON_TRIAL_H

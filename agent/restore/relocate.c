@@ -184,36 +184,6 @@ static bool check_old_paths(const struct check *c)
     return true;
 }
 
-static bool check_first_page(const struct check *c, struct frames *frames, size_t file)
-{
-    const struct index *x = c->index;
-    for (size_t i = 0; i < x->frame_count; i++) {
-        uint32_t at = 0;
-        for (uint32_t j = 0; j < x->frames[i].extents; j++) {
-            const struct index_extent *e = &x->extents[x->frames[i].first_extent + j];
-            if (e->file_no == x->files[file].file_no && !e->offset) {
-                struct space_info info;
-                struct gb_error ignored = {0};
-                bool zero;
-                const uint8_t *plain = frames_read(frames, i, c->error);
-                if (!plain)
-                    return false;
-                if (space_parse(plain + at, e->length, &info, &zero, &ignored) &&
-                    info.id == x->files[file].space_id)
-                    return true;
-            }
-            at += e->length;
-        }
-    }
-    error_set(
-        c->error, GB_not_supported,
-        "%s was being made when it was copied: the redo alone has its beginning, and names the old "
-        "path",
-        c->original[file]);
-    error_hint(c->error, "restore another backup, or without --map for this path");
-    return false;
-}
-
 static void see_file(void *context, enum redo_op op, uint32_t space_id, const char *path,
                      size_t path_size, const char *new_path_, size_t new_path_size, uint64_t lsn)
 {
@@ -233,16 +203,14 @@ static void see_file(void *context, enum redo_op op, uint32_t space_id, const ch
 static bool check_recovery(struct repository *repository, const struct manifest *m, struct elsewhere *elsewhere,
                            struct check *c)
 {
-    bool any = false, ok = check_old_paths(c);
-    struct frames *frames = ok ? frames_open(repository, m, c->index, elsewhere, c->error) : NULL;
-    for (size_t i = 0; frames && ok && i < c->index->file_count; i++)
-        if (moved_from(c, i)) {
-            any = true;
-            ok = check_first_page(c, frames, i);
-        }
+    bool any = false;
+    for (size_t i = 0; i < c->index->file_count; i++)
+        any = any || moved_from(c, i);
+    if (!any || !check_old_paths(c))
+        return !any;
     const struct redo_visitor visitor = {.context = c, .file = see_file};
-    ok = ok && frames &&
-         (!any || (frames_visit_redo(frames, &visitor, c->error) && !c->error->code));
+    struct frames *frames = frames_open(repository, m, c->index, elsewhere, c->error);
+    bool ok = frames && frames_visit_redo(frames, &visitor, c->error) && !c->error->code;
     frames_close(frames);
     return ok;
 }

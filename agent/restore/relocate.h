@@ -5,9 +5,10 @@
   tablespace of a table with DATA DIRECTORY is found by InnoDB through db/table.isl, which is
   written anew, and through FILE_* records of the redo, which name the old place and can't be
   changed. fil_ibd_load() (fil0fil.cc) tries the path of the record first, then db/table.ibd, then
-  the .isl. So the first start finds a moved file if nothing is left at its old path, its first page
-  is in the file (else deferred_spaces makes it anew at the old path), and no FILE_RENAME is
-  replayed (recv_rename_files() would rename it back): each of these is checked, and refused.
+  the .isl. So the first start finds a moved file if its first page is in the file (else
+  deferred_spaces makes it anew at the old path; settle.h sees to that), nothing is left at its old
+  path, and no FILE_RENAME is replayed (recv_rename_files() would rename it back): what can't be is
+  refused.
 */
 #ifndef GB_AGENT_RESTORE_RELOCATE_H
 #define GB_AGENT_RESTORE_RELOCATE_H

@@ -3,9 +3,9 @@
 #include "agent/restore/beneath.h"
 #include "agent/restore/clear.h"
 #include "agent/restore/durable.h"
-#include "agent/restore/imported.h"
 #include "agent/restore/journal.h"
 #include "agent/restore/relocate.h"
+#include "agent/restore/settle.h"
 #include "agent/restore/saved.h"
 #include "agent/restore/target.h"
 #include "common/redo_writer.h"
@@ -380,19 +380,6 @@ static bool write_log_header(const struct writer *w, struct gb_error *error)
     return ok;
 }
 
-/* Once all redo is in the log. */
-static bool settle_log(const struct writer *w, struct gb_error *error)
-{
-    char path[WIRE_PATH_MAX];
-    restore_writing_path(w->request, index_find(w->index, WIRE_FILE_REDO), path, sizeof path);
-    int fd = beneath_open(w->request->datadir, path, O_RDWR, 0);
-    if (fd < 0)
-        return error_set_errno(error, GB_target_failed, errno, "%s can't be opened", path);
-    bool ok = imported_settle(w->manifest, w->index, fd, path, error);
-    close(fd);
-    return ok;
-}
-
 /* Where Aria's log or the redo log are not in the data directory itself, which target_begin() guards. */
 static bool guard_elsewhere(const struct writer *w, struct gb_error *error)
 {
@@ -516,7 +503,7 @@ static bool write_all(struct writer *w, struct restore_plan *plan, struct gb_err
     struct durable *durable = NULL;
     bool ok = take_place(w, plan, error) && make_files(w, go_on, error) && make_order(w, error) && (manifest_is_save(w->manifest) || write_log_header(w, error)) &&
               (durable = durable_open(request, w->index, error)) && write_frames(w, plan, durable, error) &&
-              (manifest_is_save(w->manifest) || settle_log(w, error)) &&
+              (manifest_is_save(w->manifest) || settle(request, w->manifest, w->index, plan->original, error)) &&
               relocate_links(request, w->index, plan->original, error) &&
               (request->galera ? target_grastate(request->datadir, manifest_position(w->manifest), request->safe_to_bootstrap, error)
                                : target_no_grastate(request->datadir, error)) &&

@@ -113,7 +113,7 @@ bool target_check(const char *datadir, struct gb_error *error)
         return error_set_errno(error, GB_target_failed, errno, "the directory %s", datadir);
     char first[256] = "", path[WIRE_PATH_MAX];
     for (struct dirent *e; (e = readdir(d));)
-        if (clear_is_content(e->d_name))
+        if (clear_is_content(e->d_name) && strcmp(e->d_name, RESTORE_MARKER ".new")) /* of a restore that ended before its first marker */
             snprintf(first, sizeof first, "%s", e->d_name);
     closedir(d);
     if (!first[0])

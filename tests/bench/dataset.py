@@ -12,7 +12,8 @@ B_TABLES = int(os.environ.get('BENCH_B_TABLES', 3000))
 POOL = os.environ.get('BENCH_POOL', '512M')
 ROWS_PER_MB = 4200  # of a sysbench table with its index
 
-OPTIONS = {'innodb-buffer-pool-size': POOL, 'innodb-log-file-size': '512M', 'table-open-cache': '8000'}
+OPTIONS = {'innodb-buffer-pool-size': POOL, 'innodb-log-file-size': '512M', 'table-open-cache': '8000',
+           'loose-galera-backup-busy-rate': False}  # the plugin's own default
 LOADING = {'innodb-flush-log-at-trx-commit': '0', 'innodb-doublewrite': '0', 'innodb-io-capacity': '5000'}
 
 

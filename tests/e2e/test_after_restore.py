@@ -18,7 +18,7 @@ from gbtest.suite import LONG, Shared, Suite, say  # noqa: E402
 from gbtest.waiting import wait_for  # noqa: E402
 
 suite = Suite()
-CANCELLED, CONFIGURATION, USAGE = 7, 3, 2
+INTERNAL, CANCELLED, CONFIGURATION, USAGE, DAMAGED = 1, 7, 3, 2, 13
 REPLICATOR = ("CREATE USER replicator@'127.0.0.1' IDENTIFIED BY 'replicator'",
               "GRANT REPLICATION SLAVE ON *.* TO replicator@'127.0.0.1'")
 MARKER = 'galera-backup-restore.incomplete'
@@ -387,6 +387,34 @@ def the_old_history_lets_a_kept_node_diverge_in_silence():
     assert how == 'IST', lines
     assert g.rows(one) != g.rows(three), 'no divergence: then a new history is not needed'
     say(f'  kept at {g.kept_position[1]}, joined by IST, {len(g.rows(one))} and {len(g.rows(three))} rows')
+
+
+@suite.test
+def a_recovery_that_ends_elsewhere_or_not_at_all_leaves_the_directory_guarded():
+    g = group()
+    base = processes.new_dir('elsewhere')
+    copy, target, bin_dir = (os.path.join(base, name) for name in ('repository', 'data', 'bin'))
+    shutil.copytree(g.repository, copy)
+    manifest = os.path.join(copy, g.cluster.name, 'backups', g.backup, 'backup.json')
+    with open(manifest, encoding='utf-8') as f:
+        facts = json.load(f)['facts']
+    uuid, seqno = facts['position'].split(':')
+    wrong = f'{uuid}:{int(seqno) + 1}'
+    backups.change_manifest(manifest, facts={**facts, 'position': wrong, 'seqno': str(int(seqno) + 1)})
+    result = g.agents[0].cli('restore', g.backup, '--datadir', target, '--yes', '--recover', '--repository', copy, check=False)
+    assert result.returncode == DAMAGED and 'GB4022' in result.stderr and g.position in result.stderr and wrong in result.stderr, result.stderr
+    assert os.path.exists(os.path.join(target, MARKER)) and refuses_to_boot(target)
+    shutil.rmtree(target)
+    os.mkdir(bin_dir)
+    path = os.path.join(bin_dir, 'mariadbd')
+    with open(path, 'w', encoding='ascii') as f:
+        f.write(f'#!/bin/sh\ncase "$*" in *--version*) exec {shutil.which("mariadbd")} --version;; esac\necho "[ERROR] no room to start"\nexit 1\n')
+    os.chmod(path, 0o755)
+    environment = {**os.environ, 'PATH': bin_dir + ':' + os.environ['PATH']}
+    result = processes.run(g.agents[0].argv('restore', g.backup, '--datadir', target, '--yes', '--recover'), check=False, env=environment)
+    assert result.returncode == INTERNAL and 'GB4021' in result.stderr and 'no room to start' in result.stderr, result.stderr
+    assert os.path.exists(os.path.join(target, MARKER)) and refuses_to_boot(target)
+    g.agents[0].restore(g.backup, target, '--recover')
 
 
 @suite.test

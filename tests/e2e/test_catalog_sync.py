@@ -48,7 +48,8 @@ class Scene:
         finally:
             backups.release(self.server)
         self.agent.cli('verify', self.first)
-        wait_for(lambda: self.server.value("SELECT COUNT(*) FROM galera_backup.backups WHERE state = 'running'") == 0, 30, 'the last words')
+        wait_for(lambda: self.server.value('SELECT state FROM galera_backup.backups WHERE id = %s', (self.failed,)) == 'cancelled', 30, 'the last words')
+        wait_for(lambda: self.server.value("SELECT COUNT(*) FROM galera_backup.backups WHERE state = 'running'") == 0, 30, 'the others\' as well')
         self.sync()  # the copy becomes known
         self.right = self.rows()
         assert set(self.right) == {self.first, self.both, self.alone, self.failed}, self.right

@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
 from gbtest import backups, oracle, processes, restored  # noqa: E402
@@ -221,9 +222,11 @@ def a_copy_that_is_killed_is_none_and_goes_on():
     os.mkdir(s.path('killed'))
     s.copy(s.backup, 'default', 'store')  # there, if the test before was run
     for number, status in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, CANCELLED)):
+        begin = time.time_ns()
         running = processes.start(s.agent.argv('copy', s.backup, '--repository', 'slow', '--to', 'killed', '--progress', 'none'))
         data = os.path.join(s.at('killed'), 'data')
-        wait_for(lambda: os.path.isdir(data) and sum(os.path.getsize(os.path.join(data, name)) for name in os.listdir(data)) > 0, 60, 'something to be written',
+        wait_for(lambda: os.path.isdir(data) and os.stat(data).st_mtime_ns > begin and
+                 sum(os.path.getsize(os.path.join(data, name)) for name in os.listdir(data)) > 0, 60, 'something to be written',
                  while_true=lambda: running.poll() is None)
         assert not s.listed('killed')
         processes.end(running, number)

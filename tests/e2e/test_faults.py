@@ -6,7 +6,9 @@ Each stage is hit by each fault; galera_backup_test_hold (GB_TEST_HOOKS) makes t
 node all the time. The short form has a share of the stages, chosen by GB_TEST_SEED; tests that are named are never left out.
 """
 import os
+import re
 import sys
+import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
@@ -26,8 +28,12 @@ def cancelled(stage):
     s = shared()
     caller, before = s.held_at(stage)
     since = time.monotonic()
-    backups.call(s.node, 'BACKUP_CANCEL', None)
+    canceller = threading.Thread(target=backups.call, args=(s.node, 'BACKUP_CANCEL', None))  # returns when the backup has ended
+    canceller.start()
+    wait_for(lambda: backups.state(s.node)['test_held'] == '0', 10, 'the cancel to end the hold')
     s.locks_gone(since)
+    canceller.join(60)
+    assert not canceller.is_alive(), 'the cancel does not return'
     if stage == 'COMMIT':
         caller.wait()
         new = set(s.agent.listed()) - set(before)
@@ -62,11 +68,12 @@ def server_killed(stage):
     """The agent takes what it has for nothing; the server recovers and joins again."""
     s = shared()
     caller, before = s.held_at(stage)
+    told = len(s.agent.log_text())
     s.node.kill()
     caller.wait()
     assert caller.number is not None or stage == 'COMMIT', f'the CALL succeeded: {caller.rows}'
     s.node.start_after_crash()
-    wait_for(lambda: s.agent.in_log('failed|succeeded'), 20, 'the agent to notice')
+    wait_for(lambda: re.search('failed|succeeded', s.agent.log_text()[told:]), 20, 'the agent to notice')
     new = set(s.agent.listed()) - set(before)
     assert stage == 'COMMIT' or not new, f'listed now: {new}'
     s.next_succeeds()

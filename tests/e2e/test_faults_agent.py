@@ -71,7 +71,7 @@ def stopped_agent(stage):
         begin = time.monotonic()
         s.locks_gone(begin)
         while time.monotonic() < begin + STOPPED_S:
-            s.probe(5)
+            s.locks_gone(time.monotonic())
     finally:
         s.agent.thaw()
     s.told_the_truth(caller, before)
@@ -160,7 +160,7 @@ def ring_full_at_BLOCK_DDL():
         begin = time.monotonic()
         s.locks_gone(begin)
         while caller.number is None and time.monotonic() < begin + 30:
-            s.probe(5)
+            s.locks_gone(time.monotonic())
             caller.join(0.1)
     finally:
         s.agent.thaw()

@@ -55,6 +55,9 @@ def not_primary(stage):
         if stage not in ('BLOCK_DDL', 'BLOCK_COMMIT', 'PAUSED'):
             wait_for(lambda: s.node.status('wsrep_cluster_status') != 'Primary', 30, 'the node not to be Primary')
         backups.release(s.node)
+        if stage in ('COPY', 'FLUSH'):  # held there, it holds nothing yet; it goes on until it sees where it is
+            wait_for(lambda: (lambda f: f['state'] != 'running' or 'Primary' in f['waiting_for'])(backups.state(s.node)), 30,
+                     'the round to be given up')
         wait_for(lambda: nobody_holds_a_stage(s.node), LET_GO_S, 'the stage to be let go of')
     finally:
         s.isolate(False)

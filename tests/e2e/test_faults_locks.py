@@ -148,7 +148,7 @@ def a_desync_that_ends_meanwhile():
     s.node.execute('SET GLOBAL wsrep_desync = ON')
     try:
         backups.hold(s.node, 'FLUSH')
-        caller = backups.Caller(s.node, lock_wait=5)
+        caller = backups.Caller(s.node, lock_wait=30)
         backups.wait_held(s.node, 'FLUSH')
     finally:
         s.node.execute('SET GLOBAL wsrep_desync = OFF')
@@ -171,9 +171,30 @@ def a_lock_that_ends_in_time():
     s.ready()
     session = s.node.connect()
     query(session, 'FLUSH TABLES WITH READ LOCK')
+    told = len(s.node.log_text())
     caller = backups.Caller(s.node, lock_wait=30)
     try:
-        wait_for(lambda: s.node.in_log('had to wait for'), 20, 'the backup to wait')
+        wait_for(lambda: 'had to wait for' in s.node.log_text()[told:], 20, 'the backup to wait')
+    finally:
+        session.close()
+    caller.wait()
+    assert caller.number is None, caller.text
+    s.desync_off()
+    s.next_succeeds()
+
+
+@suite.test
+def the_time_of_a_long_copy_is_not_lost_to_locks():
+    """A lock that is met when the copy alone has taken longer than lock_wait."""
+    s = shared()
+    s.ready()
+    session, told, begin = s.node.connect(), len(s.node.log_text()), time.monotonic()
+    caller = backups.Caller(s.node, rate='512K', lock_wait=5)
+    try:
+        wait_for(lambda: int(backups.state(s.node)['bytes_done']) > 1 << 20, 30, 'pages to be copied')
+        query(session, 'LOCK TABLES probe.t WRITE')
+        wait_for(lambda: 'had to wait for' in s.node.log_text()[told:] or caller.number is not None, 60, 'the backup to wait')
+        assert time.monotonic() - begin > 7, 'the copy was too short'
     finally:
         session.close()
     caller.wait()

@@ -94,7 +94,7 @@ def hung_store(stage):
         begin = time.monotonic()
         s.locks_gone(begin)
         while caller.number is None and caller.rows is None and time.monotonic() < begin + 30:
-            s.probe(5)
+            s.locks_gone(time.monotonic())
         text = s.left_nothing(caller, before, 'GB3008')
         assert f'has taken nothing for {STALL_TIMEOUT_S} s' in text and s.repository in text, text
     finally:
@@ -117,8 +117,8 @@ def moved_repository(stage):
         s.desync_off()
         s.nothing_listed([])
     finally:
-        shutil.rmtree(path, ignore_errors=True)
-        os.rename(away, path)
+        # the agent may still be ending the backup, and making the directory again
+        wait_for(lambda: shutil.rmtree(path, ignore_errors=True) or os.rename(away, path) or True, 20, 'the repository to be put back')
     s.nothing_listed(before)
     s.next_succeeds()
 
@@ -127,7 +127,8 @@ def removed_repository(stage):
     s = shared()
     caller, before = s.held_at(stage)
     path = os.path.join(s.repository, s.cluster.name)
-    shutil.rmtree(path)
+    # the backup still writes there
+    wait_for(lambda: shutil.rmtree(path, ignore_errors=True) or not os.path.lexists(path), 20, 'the repository to be removed')
     s.locks_gone(time.monotonic())
     text = s.left_nothing(caller, [], 'GB3008')
     assert path in text, text
@@ -192,6 +193,33 @@ for name, part, cancel in some('hung', [('hung_in_the_commit', 'small', False), 
     suite.add(name, hung_in_the_commit, part, cancel)
 
 
+@suite.test
+def a_directory_that_is_slow_to_begin():
+    """Longer than the plugin waits for an answer: the backup waits, BACKUP_CHECK says so; stall-timeout ends it."""
+    s = shared()
+    s.ready()
+    store = processes.Stall('store-small')
+    s.restart_agent(store.environment, stall_timeout=f'{STALL_TIMEOUT_S}s')
+    before = s.agent.listed()
+    try:
+        store.begin()
+        row = next(each for each in backups.call(s.node, 'BACKUP_CHECK', None) if each['check'].startswith('repository '))
+        assert row['result'] == 'WARN' and 'has not answered within' in row['detail'], row
+        caller = backups.Caller(s.node)
+        caller.join(1.5)
+        store.end()
+        caller.wait()
+        assert caller.number is None, caller.text
+        before = s.agent.listed()
+        store.begin()
+        text = s.left_nothing(backups.Caller(s.node), before, 'GB3008')
+        assert f'has not let a backup begin for {STALL_TIMEOUT_S} s' in text, text
+    finally:
+        store.end()
+        s.restart_agent(stall_timeout=None)
+    s.next_succeeds()
+
+
 # -- redo that the repository does not take
 
 def spooled(s):
@@ -221,7 +249,11 @@ class Spooling:
                         **{name: self.directory if value is True else value for name, value in options.items()})
 
     def __enter__(self):
-        self.caller, self.before = self.scene.held_at('FLUSH')
+        try:
+            self.caller, self.before = self.scene.held_at('FLUSH')
+        except BaseException:
+            self.__exit__()
+            raise
         self.store.begin()
         return self
 

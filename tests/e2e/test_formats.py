@@ -326,7 +326,7 @@ def encrypted_meanwhile(algorithm):
     load.bulk(server, 'sbtest', 1, 16 * MIB)
     server.execute('SET GLOBAL innodb_max_dirty_pages_pct_lwm = 0, innodb_max_dirty_pages_pct = 0')
     wait_for(lambda: int(server.status('Innodb_buffer_pool_pages_dirty')) == 0, 60, 'all pages to be on disk')
-    backup = backups.start(server, rate='2M', threads=1)
+    backup = backups.start(server, rate='500K', threads=1)
     wait_for(lambda: int(backups.state(server)['bytes_done']) > MIB, 60, 'page 0 to be copied')
     server.execute('SET GLOBAL innodb_encrypt_tables = ON')
     wait_for(lambda: server.value('SELECT COUNT(*) FROM information_schema.innodb_tablespaces_encryption WHERE name = "sbtest/t1" AND '

@@ -35,7 +35,8 @@ def plan(count, seed):
 
 class Scene:
     def __init__(self):
-        self.cluster = Cluster(3, {'wsrep-mode': 'REPLICATE_MYISAM,REPLICATE_ARIA'}, name='invariant').create().start()
+        self.cluster = Cluster(3, {'wsrep-mode': 'REPLICATE_MYISAM,REPLICATE_ARIA', 'innodb-log-buffer-size': '8M'},  # a log of 10M takes no larger
+                               name='invariant').create().start()
         repository = processes.new_dir('repository')
         self.agents = [Agent(node, repository=repository).start() for node in self.cluster]
         backups.install(self.cluster[0])

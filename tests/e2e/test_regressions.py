@@ -964,4 +964,50 @@ def a_page_of_an_encrypted_aria_table_is_read_until_it_holds_still():
         server.stop()
 
 
+
+@suite.test
+def tables_that_come_back_to_their_first_name_before_they_are_written_are_found():
+    """MariaDB's recovery loses them, its own server's too: made, exchanged with a partition before a checkpoint, then away from there and back, and their
+    first pages not on disk yet, nor those of what takes their place."""
+    server = Server('comes_back', {'innodb-adaptive-flushing': 'OFF', 'innodb-io-capacity': '100', 'innodb-io-capacity-max': '100',
+                                   'innodb-buffer-pool-size': '256M', 'innodb-max-dirty-pages-pct': '90', 'innodb-max-dirty-pages-pct-lwm': '0'})
+    server.create()
+    server.start()
+    agent = Agent(server).start()
+    backups.install(server)
+    server.execute('CREATE DATABASE d', 'CREATE TABLE d.older (id INT PRIMARY KEY, v VARCHAR(1000))')
+    formats = {'plain': '', 'packed': 'ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=4', 'small': 'ROW_FORMAT=COMPRESSED KEY_BLOCK_SIZE=1'}
+    columns = '(id INT, g INT, PRIMARY KEY (id, g)) ENGINE=InnoDB'
+    for name, how in formats.items():
+        server.execute(f'CREATE TABLE d.p_{name} {columns} {how} PARTITION BY LIST (g) (PARTITION l0 VALUES IN (0), PARTITION l1 VALUES IN (1))')
+    server.execute('INSERT INTO d.older SELECT seq, REPEAT("a", 900) FROM seq_1_to_40000')
+    made = int(server.status('Innodb_lsn_current'))
+    for name, how in formats.items():
+        server.execute(f'CREATE TABLE d.x_{name} {columns} {how}', f'INSERT INTO d.x_{name} SELECT seq, 0 FROM seq_1_to_10',
+                       f'ALTER TABLE d.p_{name} EXCHANGE PARTITION l0 WITH TABLE d.x_{name}', f'DROP TABLE d.x_{name}')
+    checkpoint = int(server.status('Innodb_lsn_last_checkpoint'))
+    server.execute('SET GLOBAL innodb_max_dirty_pages_pct = 0')
+    wait_for(lambda: int(server.status('Innodb_lsn_last_checkpoint')) > checkpoint + MIB, 60, 'a checkpoint')
+    server.execute('SET GLOBAL innodb_max_dirty_pages_pct = 90')
+    for name, how in formats.items():
+        server.execute(f'CREATE TABLE d.y_{name} {columns} {how}', f'INSERT INTO d.y_{name} SELECT seq, 0 FROM seq_1_to_20',
+                       f'ALTER TABLE d.p_{name} EXCHANGE PARTITION l0 WITH TABLE d.y_{name}', f'RENAME TABLE d.y_{name} TO d.x_{name}',
+                       f'INSERT INTO d.x_{name} VALUES (999, 0)')
+    backup = backups.take(server)
+    for name in formats:
+        for file in (f'x_{name}.ibd', f'p_{name}#P#l0.ibd'):
+            with open(os.path.join(server.datadir, 'd', file), 'rb') as f:
+                assert not any(f.read(1024)), f'{file} was written too soon for this test'
+    expected = checks.checksums(server.connection(), [f'd.{kind}_{name}' for name in formats for kind in 'px'])
+
+    def look(back):
+        difference = checks.differences(expected, checks.checksums(back.connection(), list(expected)))
+        assert not difference, difference
+
+    assert int(backup['lsn_start']) < made, f'{backup["lsn_start"]}, {made}: the checkpoint is behind the tables'
+    say(restored.verify(agent, backup['id'], galera=False, look=look))
+    agent.kill()
+    server.kill()
+
+
 suite.main()

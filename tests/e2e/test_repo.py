@@ -70,6 +70,7 @@ def expires_and_is_held(kind):
     backups.call(s.server, 'BACKUP_HOLD', taken[1], '1d')
     taken += [backups.take(s.server, repository=kind)['id'] for _ in range(2)]
     wait_for(lambda: s.listed(kind) == [taken[4], taken[3], taken[1]], 60, 'the agent to expire', while_true=s.agent.alive)
+    wait_for(lambda: s.json('repo', 'unlock', repository=kind)['locks'] == [], 60, 'it to have ended that')
     listed = {row['id']: row for row in s.json('list', repository=kind)['backups']}
     assert listed[taken[1]]['keep_reason'].startswith('held until'), listed[taken[1]]
     backups.call(s.server, 'BACKUP_RELEASE', taken[1])

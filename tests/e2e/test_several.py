@@ -236,7 +236,7 @@ def what_it_lacks_it_gets_by_itself():
     wait_for(lambda: catalog_row(s, backup)[1]['optional']['state'] == 'succeeded', 20, 'the row to say so')
     _, where, _ = catalog_row(s, backup)
     assert where['optional']['bytes'] == where['default']['bytes'] and 'error' not in where['optional'], where
-    assert backup not in open(s.owed, encoding='utf-8').read()
+    wait_for(lambda: backup not in open(s.owed, encoding='utf-8').read(), 20, 'it to be struck out')
     wait_for(lambda: not owed_rows(s), 60, 'nothing to be owed', while_true=s.agent.alive)
 
 

@@ -152,7 +152,8 @@ COLUMNS = {
     'binlog_pos': lambda rows: set_at_the_end(rows, 'binlog_pos'),
     'lsn_start': lambda rows: rows[-1]['lsn_start'] > 0,
     'lsn_end': lambda rows: rows[-1]['lsn_end'] > rows[-1]['lsn_start'],
-    'repositories': lambda rows: [json.loads(row['repositories'])[0]['state'] for row in (rows[5], rows[-1])] == ['running', 'succeeded'],
+    'repositories': lambda rows: [json.loads(next(row['repositories'] for row in each if row['repositories'] not in ('', '[]')))[0]['state']
+                                  for each in (rows, rows[::-1])] == ['running', 'succeeded'],
     'resync': lambda rows: 'waiting' in values(rows, 'resync') and rows[-1]['resync'] == 'timeout',
     'warnings': lambda rows: 'flow control' in rows[-1]['warnings'] and not rows[0]['warnings'],
     'error_code': lambda rows: rows[-1]['error_code'] == 0,
@@ -235,10 +236,8 @@ def a_rate_limit_is_the_bottleneck_and_the_eta_comes_true():
     wait_for(lambda: s.node.status('Innodb_buffer_pool_pages_dirty') == '0', 30, 'all pages to be on disk')
     s.node.execute('SET GLOBAL innodb_max_dirty_pages_pct = DEFAULT')
     backups.start(s.node, rate='12M')
-    s.wait_status(30, 'two seconds of copying', lambda row: row['stage'] == 'COPY' and row['stage_s'] >= 2)
-    row = s.status()
-    assert row['bottleneck'] == 'throttle', row['bottleneck']
-    assert 0.6 * 12 * MIB < row['read_rate'] < 1.4 * 12 * MIB, row['read_rate']
+    s.wait_status(20, 'the limit to be seen', lambda row: row['stage'] == 'COPY' and row['stage_s'] >= 2 and row['bottleneck'] == 'throttle' and
+                  0.6 * 12 * MIB < row['read_rate'] < 1.4 * 12 * MIB)
     foretold = []
 
     def copied(row):
@@ -463,12 +462,16 @@ def every_reading_command_answers_in_json():
         arguments = [command] + ([backup] if command in ('info', 'verify', 'status', 'log') else [])
         answer = s.agent.json(*arguments)
         assert answer['schema'] == 1 and (key is None or answer[key]), f'{command}: {answer}'
+    row = next(each for each in s.agent.json('list')['backups'] if each['id'] == backup)
+    unknown = {'key_ids', 'error_code', 'error', 'as_of'}  # to the repository alone
+    missing = set(backups.call(s.node, 'BACKUP_LIST', None)[0]) - set(row) - unknown
+    assert not missing and (row['encrypted'], row['chain_length'], row['parent']) == (False, 1, None), (missing, row)
     row = s.agent.json('status', backup)['status'][0]
     assert row['bytes_done'] > DATA and row['percent'] == 100 and row['error_code'] == 0, row
     assert row['repositories'][0]['state'] == 'succeeded' and row['parent'] is None, row
     started = s.agent.json('backup', '--no-wait', '--rate', '1M')
     assert started['schema'] == 1 and started['status']['state'] == 'running', started
-    assert s.agent.json('set', '--rate', '2M')['set'] == [{'rate': 2 * MIB, 'threads': 2}]
+    assert s.agent.json('set', '--rate', '2M')['set'] == [{'rate': 2 * MIB, 'threads': 2, 'busy_rate': 0}]
     assert s.agent.json('cancel')['cancelled'][0]['state'] == 'cancelled'
 
 
@@ -517,6 +520,7 @@ def exit_statuses_and_errors():
         s.idle()
     assert not os.path.exists(nowhere), 'a command that reads has made a repository'
     running = backups.start(s.node, rate='1M')
+    backups.wait_stage(s.node, 'COPY')
     busy = failing(s, 'backup', status=5, code=2003)
     assert running in busy['message'] and 'COPY' in busy['message'], busy
     s.cancel()
@@ -550,6 +554,35 @@ def interrupted_once_it_cancels_and_twice_it_leaves():
         assert (code, state) == (status, 'cancelled' if interrupts == 1 else 'running'), (interrupts, code, state)
         s.agent.thaw()
         wait_for(lambda: backups.state(s.node)['state'] == 'cancelled', 60, 'the cancel to go on in the server')
+
+
+
+@suite.test
+def a_command_that_loses_its_connection_says_how_to_go_on():
+    s = scene()
+    s.idle()
+
+    def following():
+        """Connections that have come and have left BACKUP_START behind."""
+        return [row[0] for row in s.node.rows('SELECT ID FROM information_schema.PROCESSLIST WHERE HOST = "localhost" AND IFNULL(INFO, "") NOT LIKE "%BACKUP_START%"')
+                if row[0] not in before]
+
+    before = ()
+    before = following()
+    process = processes.start(s.agent.argv('backup', '--rate', '1M', '--progress', 'none'), stderr=subprocess.PIPE)
+    backups.wait_stage(s.node, 'COPY')
+    backup = backups.state(s.node)['id']
+    wait_for(following, 20, 'the command to follow its backup')
+    for number in following():
+        s.node.execute(f'KILL {number}')
+    words = process.communicate(timeout=30)[1].decode()
+    assert process.returncode == 11 and 'GB5002' in words and f'galera-backup status {backup} --watch' in words, (process.returncode, words)
+    assert backups.state(s.node)['state'] == 'running', 'the backup has ended with the command'
+    watching = processes.start(s.agent.argv('status', backup, '--watch'), stdout=subprocess.PIPE)
+    time.sleep(1.5)
+    backups.call(s.node, 'BACKUP_SET', '{"rate": 0}')
+    words = watching.communicate(timeout=120)[0].decode()
+    assert watching.returncode == 0 and 'running' in words and words.rstrip().rfind('succeeded') > words.rfind('running'), words
 
 
 suite.main()

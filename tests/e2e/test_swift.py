@@ -64,7 +64,7 @@ class Scene:
         return {re.sub(rf'^{PREFIX}/[^/]+/backups/([^/]+)/.*', r'\1', key) for key in self.swift.keys() if not key.endswith(('/cluster.json', '/failed.json'))}
 
     def clean(self, before):
-        assert self.labels() == set(before), self.labels() ^ set(before)
+        wait_for(lambda: self.labels() == set(before), 30, 'all to be tidied up')
         assert sorted(self.agent.listed()) == sorted(before)
 
     def fails(self, *codes, repository='short', rule=None):
@@ -263,13 +263,16 @@ def a_store_that_is_killed_leaves_nothing_when_it_is_back():
     try:
         wait_for(reached.is_set, 60, 'the third part of an object')
         wait_for(there, 60, 'a part that the store has')
+        told = len(s.agent.log_text())
         s.swift.kill()
     finally:
         s.proxy.rule = None
         s.proxy.let_go()
-    say(f'  {caller.failed_with("GB3013", "GB3008")}')
-    wait_for(lambda: s.agent.in_log('warning: GB[0-9]+ .* swift://'), 30, 'the agent to find nobody to tidy up with')
-    s.swift.start()
+    try:
+        say(f'  {caller.failed_with("GB3013", "GB3008")}')
+        wait_for(lambda: re.search('warning: GB[0-9]+ .* swift://', s.agent.log_text()[told:]), 30, 'the agent to find nobody to tidy up with')
+    finally:
+        s.swift.start()
     left = there()  # asked by name: a container that was killed, too, may not list them
     assert left, 'the store was not killed in the middle of an object'
     say(f'  left: {len(left)} parts of {len(parts)}')

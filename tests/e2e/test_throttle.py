@@ -31,7 +31,8 @@ class Scene:
         self.agent = Agent(self.server).start()
         backups.install(self.server)
         self.server.execute('CREATE DATABASE d', 'CREATE TABLE d.big (id INT PRIMARY KEY, v LONGBLOB) ENGINE=InnoDB',
-                            f'INSERT INTO d.big SELECT seq, REPEAT(RANDOM_BYTES(1024), 1000) FROM seq_1_to_{DATA_MIB}',
+                            *(f'INSERT INTO d.big SELECT seq, REPEAT(RANDOM_BYTES(1024), 1000) FROM seq_{first}_to_{first + 99}'
+                              for first in range(1, DATA_MIB, 100)),
                             'SET GLOBAL innodb_max_dirty_pages_pct = 0')
         # redo that has to be caught up with first would be in the way of what is measured here
         wait_for(lambda: int(self.server.status('Innodb_checkpoint_age')) < MIB, 60, 'a checkpoint')
@@ -64,19 +65,23 @@ def threads(process, name):
     return found
 
 
+def settled(s, count):
+    """(readers, prompt ones, workers), as threads(), once all are there with the priority they are to have."""
+    readers, prompt = (threads(s.server.process, name) for name in ('gb-reader', 'gb-prompt'))
+    workers = threads(s.agent.process, 'gb-worker')
+    right = len(readers) == len(prompt) == count and set(readers.values()) == {READER_NICE} and set(workers.values()) == {WORKER_NICE}
+    return right and (readers, prompt, workers)
+
+
 @suite.test
 def bulk_threads_have_low_priority_and_no_others():
     s = shared()
     backup = s.running(rate='1M', threads=2)
-    readers = wait_for(lambda: threads(s.server.process, 'gb-reader'), 20, 'the readers')
-    prompt = threads(s.server.process, 'gb-prompt')
-    workers = threads(s.agent.process, 'gb-worker')
+    # a thread has its name before its priority
+    readers, prompt, workers = wait_for(lambda: settled(s, 2), 20, 'readers and workers')
     redo = {**threads(s.server.process, 'gb-redo-early'), **threads(s.agent.process, 'gb-redo-early'), **threads(s.agent.process, 'gb-catch-up')}
     others = {**threads(s.server.process, ''), **threads(s.agent.process, '')}
     s.cancel(backup)
-    assert len(readers) == 2 and set(readers.values()) == {READER_NICE}, readers
-    assert workers and set(workers.values()) == {WORKER_NICE}, workers
-    assert len(prompt) == 2, prompt
     assert set(redo.values()) <= {READER_NICE, WORKER_NICE}, redo
     rest = {tid: nice for tid, nice in others.items() if tid not in readers and tid not in workers and tid not in redo}
     assert set(rest.values()) == {0}, rest
@@ -114,6 +119,44 @@ def a_hard_rate_is_never_exceeded():
         assert done <= rate * (passed + 0.25) + 4 * SLOT, f'{done} bytes in {passed:.2f} s at {rate} bytes a second'
     passed, done = seen[-1]
     say(f'  {done / MIB:.0f} MiB in {passed:.1f} s: {done / passed / rate:.2f} of the rate')
+
+
+class Calculations(load.Load):
+    """A client that keeps a processor busy in the server."""
+    pace_s = 0
+
+    def step(self, connection):
+        query(connection, 'DO BENCHMARK(2000000, MD5(1))')
+
+
+@suite.test
+def the_server_has_the_processors_that_it_needs():
+    s = shared()
+    available = len(os.sched_getaffinity(s.server.process.pid))
+    lowest = 5 * MIB * available
+    with load.running([Calculations(s.server, seed) for seed in range(available)]):
+        backup = s.running(rate=4 * lowest, busy_rate='5M')
+        figures = wait_for(lambda: at_rest(s, lowest), 30, 'the readers to slow down')
+        assert figures['waiting_for'].startswith('processors that the server uses ('), figures['waiting_for']
+        begin, done = time.monotonic(), int(figures['bytes_done'])
+        load.seconds(3)
+        rate = (int(backups.state(s.server)['bytes_done']) - done) / (time.monotonic() - begin)
+        assert 0.2 * lowest < rate < 1.5 * lowest, f'{rate / MIB:.1f} MiB/s'
+        assert s.server.in_log(f'{backup} page readers slow down for the sake of the server.s own work: waiting for processors that')
+        said = s.agent.cli('set', '--busy-rate', '0').stdout
+        assert 'busy-rate 0 for each processor (as fast as it can)' in said, said
+        wait_for(lambda: not backups.state(s.server)['waiting_for'], 30, 'nothing to be waited for any more')
+        assert backups.state(s.server)['stage'] == 'COPY', backups.state(s.server)
+        assert s.server.in_log(f'{backup} page readers run at full speed again')
+    say(f'  {rate / MIB:.1f} MiB/s, {figures["waiting_for"]}')
+    s.cancel(backup)
+
+
+def at_rest(s, lowest):
+    """The figures once the readers are as slow as they get for the server's sake."""
+    figures = backups.state(s.server)
+    assert figures['stage'] in ('PREFLIGHT', 'COPY'), figures
+    return figures if figures['waiting_for'] and 0 < int(figures['read_rate']) < 1.5 * lowest else None
 
 
 class Commits(load.Load):
@@ -193,11 +236,10 @@ def threads_follow_the_cpu_limit_of_the_cgroup():
     for processors in (0.7, os.cpu_count()):
         group.limit(processors)
         backup = s.running(rate='1M')
-        wait_for(lambda: threads(s.server.process, 'gb-reader'), 20, 'the readers')
-        readers, workers = len(threads(s.server.process, 'gb-reader')), len(threads(s.agent.process, 'gb-worker'))
-        figures = s.cancel(backup)
         expected = 1 if processors < 1 else min(os.cpu_count(), 8)
-        assert readers == expected and figures['threads'] == str(expected), f'{readers} readers with {processors} processors'
+        workers = len(wait_for(lambda: settled(s, expected), 20, f'{expected} readers with {processors} processors')[2])
+        figures = s.cancel(backup)
+        assert figures['threads'] == str(expected), figures['threads']
         if all_workers is not None:
             assert workers - all_workers == os.cpu_count() - 1, f'{all_workers} and {workers} workers'
         all_workers = workers

@@ -22,11 +22,13 @@
 #define LATER_LAP  16u
 #define LSN        100000u
 #define NONCE_SIZE 8u
+#define PAGE_SIZE  4096u
 
 struct seen {
     const uint8_t *data;
     size_t size;
     uint64_t lsn, records, sum;
+    uint32_t made; /* the tablespace whose page 0 was seen to be made last */
 };
 
 static void require_inside(const struct seen *s, const char *path, size_t size)
@@ -71,9 +73,26 @@ static void see_trim(void *context, uint32_t space_id, uint32_t pages, uint64_t 
     see(context, lsn, space_id + pages);
 }
 
+static void see_init(void *context, uint32_t space_id, uint32_t page_no, uint64_t lsn)
+{
+    struct seen *s = context;
+    REQUIRE(lsn >= s->lsn);
+    if (!page_no)
+        s->made = space_id;
+}
+
 static struct redo_visitor visitor_of(struct seen *s)
 {
-    return (struct redo_visitor){s, see_file, see_checkpoint, see_page, see_trim, NULL};
+    return (struct redo_visitor){s, see_file, see_checkpoint, see_page, see_trim, see_init};
+}
+
+/* Whether it makes the page depends on nothing else. */
+static void make_page(const uint8_t *mtr, size_t size, uint32_t space_id)
+{
+    static uint8_t page[PAGE_SIZE], again[PAGE_SIZE];
+    bool made = redo_make_page_0(mtr, size, space_id, page, sizeof page);
+    REQUIRE(redo_make_page_0(mtr, size, space_id, again, sizeof again) == made);
+    REQUIRE(!made || !memcmp(page, again, sizeof page));
 }
 
 /* The whole input: how far mini-transactions go. */
@@ -87,6 +106,8 @@ static size_t at_once(uint32_t format, bool encrypted, const uint8_t *data, size
     while (at < size && redo_parse_flat_mtr(format, encrypted, LSN + at, data + at, size - at,
                                             &visitor, &length) == REDO_MTR) {
         REQUIRE(length && length <= size - at);
+        if (!encrypted && s->made)
+            make_page(data + at, length, s->made);
         at += length;
     }
     return at;

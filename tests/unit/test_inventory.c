@@ -8,6 +8,8 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#define END 100u /* LSN: of the image */
+
 static struct inventory *inv;
 
 static int set_up(void **state)
@@ -29,11 +31,16 @@ static void space(uint32_t id, const char *path, uint64_t size)
     inventory_add_space(inv, WIRE_KIND_TABLESPACE, id, 0, path, size);
 }
 
-static void event(enum redo_op op, uint32_t id, const char *path)
+static void event_at(uint64_t lsn, enum redo_op op, uint32_t id, const char *path)
 {
-    struct follower_event e = {.op = op, .space_id = id};
+    struct follower_event e = {.op = op, .space_id = id, .lsn = lsn};
     snprintf(e.path, sizeof e.path, "%s", path);
     inventory_event(inv, &e);
+}
+
+static void event(enum redo_op op, uint32_t id, const char *path)
+{
+    event_at(0, op, id, path);
 }
 
 /* An undo tablespace was truncated. */
@@ -110,7 +117,7 @@ static void finishes(const char *expected)
 {
     struct gb_error error = {0};
     told[0] = '\0';
-    if (!inventory_finish(inv, &image, &error))
+    if (!inventory_finish(inv, END, &image, &error))
         fail_msg("%s", error.what);
     assert_string_equal(told, expected);
 }
@@ -119,7 +126,7 @@ static void does_not_finish(enum gb_code code, const char *word)
 {
     struct gb_error error = {0};
     told[0] = '\0';
-    assert_false(inventory_finish(inv, &image, &error));
+    assert_false(inventory_finish(inv, END, &image, &error));
     if (error.code != code || !strstr(error.what, word))
         fail_msg("GB%d %s", (int)error.code, error.what);
 }
@@ -391,6 +398,28 @@ static void take_unwritten(const char *path, bool kept)
     assert_int_equal(done(t, ITEM_COPIED, &replaced), kept);
 }
 
+/* The follower reads on until it is told where the image ends. */
+static void what_comes_beyond_the_end_is_not_of_the_image(void **state)
+{
+    (void)state;
+    space(1, "db/a.ibd", 100);
+    space(2, "db/b.ibd", 90);
+    space(3, "db/c.ibd", 80);
+    inventory_list_complete(inv);
+    copy("db/a.ibd");
+    copy("db/b.ibd");
+    uint32_t deleted = copy("db/c.ibd");
+    assert_true(inventory_close(inv));
+    event_at(END - 1, REDO_FILE_RENAME, 1, "db/renamed.ibd");
+    event_at(END - 1, REDO_FILE_DELETE, 3, "db/c.ibd");
+    event_at(END, REDO_FILE_RENAME, 1, "db/later.ibd");
+    event_at(END, REDO_FILE_DELETE, 2, "db/b.ibd");
+    event_at(END + 1, REDO_FILE_CREATE, 4, "db/new.ibd");
+    char expected[64];
+    snprintf(expected, sizeof expected, "1=db/renamed.ibd drop %u ", deleted);
+    finishes(expected);
+}
+
 /* It may be another tablespace's that has its name since. */
 static void an_unwritten_file_must_be_explained(void **state)
 {
@@ -576,6 +605,7 @@ int main(void)
         TEST(what_was_not_copied_is_named),
         TEST(what_the_redo_makes_need_not_be_copied),
         TEST(a_shorter_undo_tablespace_must_be_explained),
+        TEST(what_comes_beyond_the_end_is_not_of_the_image),
         TEST(an_unwritten_file_must_be_explained),
         TEST(one_with_the_name_of_another_is_not_taken_for_it),
         TEST(an_unwritten_file_is_explained_by_its_first_page),

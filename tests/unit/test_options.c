@@ -70,6 +70,7 @@ static void every_option_has_its_place(void **state)
         TEXT_OPTION("type", type),
         TEXT_OPTION("comment", comment),
         TEXT_OPTION("rate", rate),
+        TEXT_OPTION("busy-rate", busy_rate),
         TEXT_OPTION("threads", threads),
         TEXT_OPTION("lock-wait", lock_wait),
         TEXT_OPTION("max-duration", max_duration),

@@ -9,15 +9,23 @@
 #define MB   (1ull << 20)
 #define FAST (400 * MB)
 #define FREE PACE_NO_LIMIT
+#define BUSY (10 * MB)
 
 static struct pace pace;
 static struct pace_input in;
+
+/* What the server and we use of the processors, and nobody else does. */
+static void use(double server, double ours)
+{
+    in.shares = (struct shares){.server = server, .ours = ours, .left = server < 0 ? -1 : 1 - server - ours};
+}
 
 static int set_up(void **state)
 {
     (void)state;
     pace_begin(&pace);
-    in = (struct pace_input){.read_rate = FAST, .headroom_s = -1, .recv_queue_limit = 100, .cost = {-1, -1}};
+    in = (struct pace_input){.read_rate = FAST, .headroom_s = -1, .recv_queue_limit = 100, .cost = {-1, -1}, .busy_rate = BUSY};
+    use(-1, -1);
     return 0;
 }
 
@@ -244,6 +252,104 @@ static void trouble_ends_a_probe(void **state)
     step_and_expect(25 * MB, PACE_QUEUE);
 }
 
+static void a_server_that_uses_a_third_leaves_the_lowest_rate(void **state)
+{
+    (void)state;
+    use(0.36, 0);
+    in.read_rate = 0;
+    step_and_expect(BUSY, PACE_SERVER); /* from the first step on: nothing was read yet */
+    in.read_rate = BUSY;
+    use(0.9, 0.04);
+    for (int i = 0; i < 1000; i++)
+        step_and_expect(BUSY, PACE_SERVER);
+    use(0.09, 0.04);
+    step_and_expect(FREE, PACE_FREE);
+    in.read_rate = FAST;
+    use(0.09, 0.9);
+    step_and_expect(FREE, PACE_FREE);
+    use(0.35, 0.5); /* something is left */
+    step_and_expect(200 * MB, PACE_SERVER);
+    for (int i = 0; i < 10; i++)
+        pace_step(&pace, &in);
+    step_and_expect(BUSY, PACE_SERVER);
+}
+
+/* How much the server wants is not known then, whoever has the rest. */
+static void where_nothing_is_left_the_lowest_rate_comes_at_once(void **state)
+{
+    (void)state;
+    use(0.09, 0.85); /* so little doesn't count */
+    step_and_expect(FREE, PACE_FREE);
+    use(0.11, 0.8);
+    step_and_expect(BUSY, PACE_SERVER);
+    use(0.11, 0.05); /* and it was not much */
+    step_and_expect(BUSY + FAST / 16, PACE_SERVER);
+    in.shares.left = 0.05; /* others */
+    step_and_expect(BUSY, PACE_SERVER);
+}
+
+static void a_server_that_uses_less_leaves_a_part(void **state)
+{
+    (void)state;
+    use(0.2, 0.65); /* 0.6 at most for us */
+    step_and_expect(200 * MB, PACE_SERVER);
+    uint64_t most = 0, least = FREE;
+    for (int i = 0; i < 100; i++) { /* 400 MB a second would be all that is left */
+        use(0.2, 0.8 * (double)pace.limit / FAST);
+        pace_step(&pace, &in);
+        assert_true(pace.limit != FREE);
+        most = larger(most, pace.limit);
+        least = smaller(least, pace.limit);
+    }
+    assert_true(most <= 325 * MB && least >= 150 * MB);
+}
+
+static void the_server_does_not_count_where_nothing_is_said(void **state)
+{
+    (void)state;
+    use(1, 0.5);
+    in.busy_rate = 0;
+    step_and_expect(FREE, PACE_FREE);
+    in.busy_rate = BUSY;
+    use(-1, -1);
+    step_and_expect(FREE, PACE_FREE);
+}
+
+/* The redo log and commits may want less than the lowest rate for the server's sake, which is then come back to step by step. */
+static void what_is_dangerous_goes_below_the_rate_for_the_server(void **state)
+{
+    (void)state;
+    use(0.9, 0.04);
+    in.read_rate = 0;
+    expect_probe(2, BUSY, PACE_SERVER);
+    in.cost[PACE_CPU] = 3;
+    step_and_expect(PACE_FLOOR, PACE_COMMITS);
+    in.cost[PACE_CPU] = 2;
+    step_and_expect(PACE_FLOOR + MB, PACE_SERVER);
+    in.recv_queue = 101;
+    for (int i = 0; i < 4; i++)
+        pace_step(&pace, &in);
+    step_and_expect(PACE_FLOOR_REDO, PACE_QUEUE);
+    in.recv_queue = 0;
+    for (unsigned i = 1; i < 9; i++)
+        step_and_expect(PACE_FLOOR_REDO + i * MB, PACE_SERVER);
+    step_and_expect(BUSY, PACE_SERVER);
+    step_and_expect(BUSY, PACE_SERVER);
+}
+
+/* On one processor the rate for the server is below the floor for commits. */
+static void commits_that_cost_more_make_nothing_faster(void **state)
+{
+    (void)state;
+    use(0.9, 0.04);
+    in.read_rate = 0;
+    in.busy_rate = BUSY / 2;
+    expect_probe(2, BUSY / 2, PACE_SERVER);
+    in.read_rate = BUSY / 2;
+    in.cost[PACE_CPU] = 3;
+    step_and_expect(BUSY / 2, PACE_COMMITS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -261,6 +367,12 @@ int main(void)
         TEST(a_receive_queue_that_does_not_shrink_slows_no_further),
         TEST(no_baseline_while_the_redo_is_behind),
         TEST(trouble_ends_a_probe),
+        TEST(a_server_that_uses_a_third_leaves_the_lowest_rate),
+        TEST(where_nothing_is_left_the_lowest_rate_comes_at_once),
+        TEST(a_server_that_uses_less_leaves_a_part),
+        TEST(the_server_does_not_count_where_nothing_is_said),
+        TEST(what_is_dangerous_goes_below_the_rate_for_the_server),
+        TEST(commits_that_cost_more_make_nothing_faster),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 #include "common/processors.h"
 #include "tests/unit/temporary_tree.h"
 
+#include <math.h>
 #include <sched.h>
 
 #define V2_MOUNT "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n"
@@ -11,24 +12,29 @@
     "22 27 0:21 / /proc rw - proc proc rw\n34 32 0:30 / /sys/fs/cgroup/cpuset rw - cgroup cgroup " \
     "rw,cpuset\n"
 
+static void expect_limit(double processors)
+{
+    assert_true(fabs(processors_cgroup_limit(root) - processors) < 1e-9);
+}
+
 static void v2_on_a_host(void **state)
 {
     (void)state;
     put("proc/self/mountinfo", OTHERS V2_MOUNT);
     put("proc/self/cgroup", "0::/system.slice/mariadb.service\n");
     put("sys/fs/cgroup/system.slice/mariadb.service/cpu.max", "max 100000\n");
-    assert_int_equal(processors_cgroup_limit(root), 0);
+    expect_limit(0);
     put("sys/fs/cgroup/system.slice/mariadb.service/cpu.max", "400000 100000\n");
-    assert_int_equal(processors_cgroup_limit(root), 4);
+    expect_limit(4);
     put("sys/fs/cgroup/system.slice/mariadb.service/cpu.max",
-        "150000 100000\n"); /* 1.5: rounded up */
-    assert_int_equal(processors_cgroup_limit(root), 2);
+        "150000 100000\n");
+    expect_limit(1.5);
     put("sys/fs/cgroup/system.slice/mariadb.service/cpu.max", "10000 100000\n");
-    assert_int_equal(processors_cgroup_limit(root), 1);
+    expect_limit(0.1);
     /* The least on the way up counts; the root of the hierarchy has no such file. */
     put("sys/fs/cgroup/system.slice/mariadb.service/cpu.max", "800000 100000\n");
     put("sys/fs/cgroup/system.slice/cpu.max", "300000 100000\n");
-    assert_int_equal(processors_cgroup_limit(root), 3);
+    expect_limit(3);
 }
 
 /* With a namespace of its own a container sees its cgroup as "/". */
@@ -38,7 +44,7 @@ static void v2_in_a_container(void **state)
     put("proc/self/mountinfo", OTHERS V2_MOUNT);
     put("proc/self/cgroup", "0::/\n");
     put("sys/fs/cgroup/cpu.max", "250000 100000\n");
-    assert_int_equal(processors_cgroup_limit(root), 3);
+    expect_limit(2.5);
 }
 
 /* "/../x": our cgroup lies outside what is mounted. */
@@ -48,7 +54,7 @@ static void v2_out_of_sight(void **state)
     put("proc/self/mountinfo", V2_MOUNT);
     put("proc/self/cgroup", "0::/../../other\n");
     put("sys/fs/cgroup/cpu.max", "200000 100000\n");
-    assert_int_equal(processors_cgroup_limit(root), 2);
+    expect_limit(2);
 }
 
 static void v1_on_a_host(void **state)
@@ -59,12 +65,12 @@ static void v1_on_a_host(void **state)
         "5:cpuset:/elsewhere\n4:cpu,cpuacct:/docker/abc\n1:name=systemd:/\n0::/\n");
     put("sys/fs/cgroup/cpu,cpuacct/docker/abc/cpu.cfs_quota_us", "-1\n");
     put("sys/fs/cgroup/cpu,cpuacct/docker/abc/cpu.cfs_period_us", "100000\n");
-    assert_int_equal(processors_cgroup_limit(root), 0);
+    expect_limit(0);
     put("sys/fs/cgroup/cpu,cpuacct/docker/abc/cpu.cfs_quota_us", "120000\n");
-    assert_int_equal(processors_cgroup_limit(root), 2);
+    expect_limit(1.2);
     put("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "50000\n");
     put("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "50000\n");
-    assert_int_equal(processors_cgroup_limit(root), 1);
+    expect_limit(1);
 }
 
 /* The path is the host's, and the mount shows that very cgroup: Docker with cgroup v1. */
@@ -75,14 +81,14 @@ static void v1_in_a_container(void **state)
     put("proc/self/cgroup", "4:cpu,cpuacct:/docker/abc\n");
     put("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "600000\n");
     put("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n");
-    assert_int_equal(processors_cgroup_limit(root), 6);
+    expect_limit(6);
     /* and one below it; "/docker/abcd" is not below it */
     put("proc/self/cgroup", "4:cpu,cpuacct:/docker/abc/job\n");
     put("sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_quota_us", "100000\n");
     put("sys/fs/cgroup/cpu,cpuacct/job/cpu.cfs_period_us", "100000\n");
-    assert_int_equal(processors_cgroup_limit(root), 1);
+    expect_limit(1);
     put("proc/self/cgroup", "4:cpu,cpuacct:/docker/abcd\n");
-    assert_int_equal(processors_cgroup_limit(root), 6);
+    expect_limit(6);
 }
 
 /* cgroup v2 mounted beside v1, as systemd's hybrid layout has it: the controller is in v1. */
@@ -95,20 +101,20 @@ static void both(void **state)
     put("sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_quota_us", "300000\n");
     put("sys/fs/cgroup/cpu,cpuacct/a/cpu.cfs_period_us", "100000\n");
     put("sys/fs/cgroup/unified/b/cgroup.procs", "");
-    assert_int_equal(processors_cgroup_limit(root), 3);
+    expect_limit(3);
 }
 
 static void what_is_not_understood_limits_nothing(void **state)
 {
     (void)state;
-    assert_int_equal(processors_cgroup_limit(root), 0); /* nothing is there */
+    expect_limit(0); /* nothing is there */
     put("proc/self/mountinfo", "x\n" V2_MOUNT "30 23 0:26 - cgroup2\n");
     put("proc/self/cgroup", "nonsense\n0:\n0::/a\n");
     static const char *const texts[] = {"",           "max",  "100000", "0 100000\n", "-5 100000\n",
                                         "100000 0\n", "a b\n"};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         put("sys/fs/cgroup/a/cpu.max", texts[i]);
-        assert_int_equal(processors_cgroup_limit(root), 0);
+        expect_limit(0);
     }
 }
 
@@ -117,9 +123,9 @@ static void affinity_counts(void **state)
     (void)state;
     cpu_set_t all, one;
     assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
-    unsigned before = processors(), limit = processors_cgroup_limit("");
-    unsigned allowed = (unsigned)CPU_COUNT(&all);
-    assert_int_equal(before, limit && limit < allowed ? limit : allowed);
+    double limit = processors_cgroup_limit(""), count = CPU_COUNT(&all), allowed = limit > 0 && limit < count ? limit : count;
+    assert_true(processors_allowed() == allowed);
+    assert_int_equal(processors(), (unsigned)ceil(allowed)); /* rounded up: a thread for a part of a processor too */
     size_t first = 0;
     while (!CPU_ISSET(first, &all))
         first++;

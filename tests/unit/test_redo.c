@@ -617,6 +617,69 @@ static void forgotten_records(void **state)
     assert_false(forget_made("\xfa\x00\x00\x00\x00\x00\x00\x00\x00\x30\x00", 11, 0, &s, out));
 }
 
+/* ---- the first page of a new tablespace ---- */
+
+#define PAGE_SIZE 4096u
+
+static bool make(const void *records, size_t size, uint32_t space_id, uint8_t page[PAGE_SIZE])
+{
+    uint8_t *mtr = test_malloc(RECORD_MAX + 64);
+    memcpy(mtr, records, size);
+    size_t whole = finish(mtr, size, 1, false);
+    uint8_t *exact = test_malloc(whole);
+    memcpy(exact, mtr, whole);
+    test_free(mtr);
+    memset(page, 0xaa, PAGE_SIZE);
+    bool made = redo_make_page_0(exact, whole, space_id, page, PAGE_SIZE);
+    test_free(exact);
+    return made;
+}
+
+#define INIT "\x12\x05\x00"
+
+static void first_pages(void **state)
+{
+    (void)state;
+    uint8_t page[PAGE_SIZE], expected[PAGE_SIZE] = {0};
+    static const char whole[] = "\x36\x06\x00\x60\x01\x02\x03"  /* of another tablespace */
+                                INIT "\xb2\x01\x08"             /* WRITE at 24 + 1 */
+                                "\xb5\x14\x01\x02\x03\x04"      /* 20 bytes further */
+                                "\x12\x05\x01\xb2\x01\x05"      /* page 1 */
+                                "\x45\x05\x00\x64\x05\xff"      /* MEMSET at 100: 5 times a byte */
+                                "\xc4\x01\x03\x11\x22"          /* at 106: 3 bytes of two */
+                                "\xf2\xff\x01"                  /* OPTION */
+                                "\xd3\x03\x04\x11"              /* MEMMOVE to 112: 4 from 9 before */
+                                "\x35\x05\x00\x8f\x7f\x01";     /* WRITE, the last byte */
+    static const struct {
+        const char *records;
+        size_t size;
+    } refused[] = {
+        {"\x34\x05\x00\x20\x01", 5},                  /* nothing makes the page */
+        {INIT "\x36\x05\x00\x8f\x7f\x01\x02", 10},    /* beyond its end */
+        {INIT "\x34\x05\x00\x07\x01", 8},             /* in what no record changes */
+        {INIT "\x44\x05\x00\x64\x05", 8},             /* MEMSET of no bytes */
+        {INIT "\x55\x05\x00\x10\x04\x41", 9},         /* MEMMOVE from before the page */
+        {INIT "\x56\x05\x00\x10\x04\xbf\x00", 10},    /* from behind it */
+        {INIT "\x23\x05\x00\x01", 7},                 /* EXTENDED */
+        {INIT "\x02\x05\x00", 6},                     /* FREE_PAGE */
+    };
+    memset(expected + 8, 0xff, 8);
+    expected[25] = 8;
+    expected[37] = 5;
+    memcpy(expected + 46, "\x01\x02\x03\x04", 4);
+    memset(expected + 100, 0xff, 5);
+    memcpy(expected + 106, "\x11\x22\x11", 3);
+    memcpy(expected + 112, expected + 103, 4);
+    expected[PAGE_SIZE - 1] = 1;
+    assert_true(make(whole, sizeof whole - 1, 5, page));
+    assert_memory_equal(page, expected, PAGE_SIZE);
+    assert_false(make(whole, sizeof whole - 1, 6, page));
+    assert_false(make(whole, sizeof whole - 1, 7, page));
+    for (size_t i = 0; i < sizeof refused / sizeof refused[0]; i++)
+        if (make(refused[i].records, refused[i].size, 5, page))
+            fail_msg("%zu is not refused", i);
+}
+
 static void checkpoints_and_padding(void **state)
 {
     (void)state;
@@ -787,6 +850,7 @@ int main(void)
         cmocka_unit_test(no_mini_transaction_is_longer_than_a_mebibyte),
         cmocka_unit_test(file_records),
         cmocka_unit_test(forgotten_records),
+        cmocka_unit_test(first_pages),
         cmocka_unit_test(checkpoints_and_padding),
         cmocka_unit_test(undo_truncation),
         cmocka_unit_test(records_without_sense),

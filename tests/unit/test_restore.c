@@ -3,6 +3,7 @@
 #include "agent/repository/listing.h"
 #include "agent/restore/restore.h"
 #include "common/redo_writer.h"
+#include "tests/unit/backup_bytes.h"
 #include "tests/unit/vectors.h"
 
 #include <fcntl.h>
@@ -36,11 +37,6 @@ static bool is_there(const char *name)
 }
 
 /* ---- a backup ---- */
-
-static uint8_t byte_of(uint32_t file_no, uint64_t offset)
-{
-    return (uint8_t)(file_no * 31 + offset * 7 / 5);
-}
 
 struct writing {
     struct index index;
@@ -438,6 +434,20 @@ static void a_damaged_backup_is_not_restored(void **state)
     end(&r);
 }
 
+/* Recovery would end where the redo does, at an older state than that of the files. */
+static void redo_that_ends_early_is_not_restored(void **state)
+{
+    (void)state;
+    struct restore r;
+    assert_true(plan(&r));
+    r.m.end_lsn++;
+    assert_false(run(&r));
+    assert_int_equal(r.error.code, GB_corrupt_backup);
+    assert_non_null(strstr(r.error.what, "105000"));
+    assert_true(is_guarded());
+    end(&r);
+}
+
 static void a_damaged_index_is_not_planned(void **state)
 {
     (void)state;
@@ -520,6 +530,7 @@ int main(void)
         TEST(the_guard_stays_until_the_end),
         TEST(a_standalone_server_gets_no_grastate),
         TEST(a_damaged_backup_is_not_restored),
+        TEST(redo_that_ends_early_is_not_restored),
         TEST(a_damaged_index_is_not_planned),
         TEST(targets_that_are_refused),
         TEST(too_little_space_is_refused),

@@ -4,6 +4,7 @@
 #include "agent/repository/listing.h"
 #include "agent/restore/restore.h"
 #include "common/ring.h"
+#include "tests/unit/backup_bytes.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -128,11 +129,6 @@ enum {
     WIRE_MESSAGES(TYPE_OF)
 #undef TYPE_OF
 };
-
-static uint8_t byte_of(uint32_t file_no, uint64_t offset)
-{
-    return (uint8_t)(file_no * 31 + offset * 7 / 5);
-}
 
 static void build_hello(void)
 {

@@ -56,10 +56,12 @@ class Agent:
 
     def start(self):
         self.write_config()
+        said = self.log_text().count(' listens at ') if os.path.exists(self.log) else 0
         with open(self.log, 'ab') as log:
             self.process = processes.start([binary(), '--config', self.config, 'agent'], stdout=log,
                                             env=self.environment)
-        wait_for(self.listening, START_DEADLINE_S, f'the agent of {self.server.name}', while_true=self.alive)
+        # before it says so it removes what a killed one has left
+        wait_for(lambda: self.listening() and self.log_text().count(' listens at ') > said, START_DEADLINE_S, f'the agent of {self.server.name}', while_true=self.alive)
         return self
 
     def listening(self):

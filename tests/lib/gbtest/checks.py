@@ -115,8 +115,6 @@ def innochecksum(datadir, page_size=16384):
     files = tablespaces(datadir)
     assert any(os.path.basename(path) == 'ibdata1' for path in files), f'no ibdata1 in {datadir}'
     for path in files:
-        if not os.path.getsize(path):
-            continue  # copied at its birth: the redo has all of it
         if os.path.basename(path) == 'ibdata1':
             begin, end = doublewrite(path, page_size)
             if begin:

@@ -21,7 +21,7 @@ class Node(Server):
         self.cluster = cluster
         self.group_port, self.ist_port, self.sst_port = processes.free_ports(3)
         self.options.update({
-            'binlog-format': 'ROW', 'innodb-autoinc-lock-mode': '2', 'innodb-log-buffer-size': '2M', 'innodb-flush-log-at-trx-commit': '2',
+            'binlog-format': 'ROW', 'innodb-autoinc-lock-mode': '2', 'innodb-flush-log-at-trx-commit': '2',
             'wsrep-on': 'ON', 'wsrep-provider': PROVIDER, 'wsrep-cluster-name': cluster.name,
             'wsrep-node-name': self.name, 'wsrep-node-address': '127.0.0.1',
             'wsrep-sst-method': cluster.sst_method, 'wsrep-sst-auth': 'root:',
@@ -110,7 +110,11 @@ def galera_template():
         seed[0].bootstrap()
         seed[0].stop()
         os.remove(os.path.join(seed[0].datadir, 'galera.cache'))
-        os.rename(seed[0].datadir, path)
+        try:
+            os.rename(seed[0].datadir, path)
+        except OSError:  # another lane was first
+            if not os.path.isdir(os.path.join(path, 'mysql')):
+                raise
     return path
 
 

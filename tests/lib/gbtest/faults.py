@@ -21,6 +21,7 @@ from .waiting import wait_for
 SEED = int(os.environ.get('GB_TEST_SEED', 1))
 STAGES = ['PREFLIGHT', 'DESYNC', 'COPY', 'FLUSH', 'BLOCK_DDL', 'BLOCK_COMMIT', 'REDO', 'COMMIT']
 HELD = STAGES[2:]   # from COPY on there are pages, locks and a ring
+PROBE_S = 2         # a statement of another session; what takes longer hangs
 LOCKS_GONE_S = 2    # a second, and what a machine with other work adds
 DESYNC_OFF_S = 5.0
 
@@ -85,9 +86,10 @@ class Scene:
         return (backups.state(self.node)['state'] != 'running' and self.node.synced() and
                 self.node.status('wsrep_desync_count') == '0')
 
-    def probe(self, deadline_s=2):
-        """A commit and a DDL of another session: refused while the provider is paused, hanging under the locks."""
-        connection = self.node.connect(deadline_s)
+    def probe(self):
+        """A commit and a DDL of another session: refused while the provider is paused, hanging under the locks. To be called until it
+        succeeds (locks_gone): the pause of a backup that goes on is short, and may be now."""
+        connection = self.node.connect(PROBE_S)
         try:
             query(connection, 'UPDATE probe.t SET n = n + 1')
             query(connection, 'CREATE OR REPLACE TABLE probe.ddl (id INT PRIMARY KEY) ENGINE=InnoDB')

@@ -105,7 +105,7 @@ class Load:
                 if not self.may_lose_server:
                     self.failure = error
                     return
-            except AssertionError as error:
+            except Exception as error:  # what ends the thread is seen by stop()
                 self.failure = error
                 return
             self._stop.wait(self.pace_s)

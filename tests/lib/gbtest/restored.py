@@ -5,6 +5,7 @@ import shutil
 
 from . import checks, load, oracle
 from .server import Server
+from .suite import say
 
 COUNTER = [0]
 
@@ -32,12 +33,19 @@ class Restored:
         return int(self.fact('lsn_end', 'end_lsn'))
 
     def check_image(self):
-        """Before anything has written to it: every page whole."""
+        """Before anything has written to it: every page whole, and no tablespace without its first one (agent/restore/settle.h)."""
+        for path in checks.tablespaces(self.server.datadir):
+            with open(path, 'rb') as f:
+                assert any(f.read(1024)), f'{path} has no first page'
         return checks.innochecksum(self.server.datadir, int(self.fact('innodb_page_size')))
 
     def check_recovery(self):
         """Crash recovery ends exactly at the manifest's position and LSN."""
-        found = checks.recover(self.server.datadir, [f'--{name}={value}' for name, value in self.settings.items()])
+        try:
+            found = checks.recover(self.server.datadir, [f'--{name}={value}' for name, value in self.settings.items()])
+        except AssertionError as error:
+            say(f'  the manifest ends at LSN {self.lsn_end()}' + missing_spaces(self.server.datadir, str(error)))
+            raise
         assert found['position'] == self.position(), \
             f'--wsrep-recover: {found["position"]}, the manifest says {self.position()}'
         self.check_lsn(found['log'])
@@ -77,6 +85,23 @@ class Restored:
         self.server.kill()
         if passed or not os.environ.get('GB_TEST_KEEP'):
             shutil.rmtree(self.server.base, ignore_errors=True)
+
+
+def missing_spaces(datadir, log):
+    """What there is to say of each tablespace that recovery did not find: which file has its id, whose id the file of that name has, and where the
+    redo log speaks of that name (offset, the bytes before it, what follows: of a FILE_RENAME the new name)."""
+    ids = {}
+    for path in checks.tablespaces(datadir):
+        with open(path, 'rb') as f:
+            ids[os.path.relpath(path, datadir)] = int.from_bytes(f.read(38)[34:38], 'big')
+    with open(os.path.join(datadir, 'ib_logfile0'), 'rb') as f:
+        redo = f.read()
+    text = ''
+    for number, path in re.findall(r'Tablespace (\d+) was not found at \./(\S+)\.', log):
+        text += f'\n  {number}: in {[name for name, each in ids.items() if each == int(number)]}; {path} has {ids.get(path, "no file")}'
+        for match in re.finditer(re.escape(f'./{path}'.encode()), redo):
+            text += f'\n    {match.start()}: {redo[match.start() - 8:match.start()].hex(" ")} {redo[match.end():match.end() + 80]!r}'
+    return text
 
 
 def verify(agent, backup, expected=None, log_file_size='96M', galera=True, settings=None, look=None, source=None):

@@ -132,6 +132,8 @@ class Server:
             'open-files-limit': '20000', 'character-set-server': 'utf8mb4',
             # in a virtual machine a checkpoint every second keeps the disk busy for nothing
             'innodb-io-capacity': '1000',
+            # tests keep all processors busy: a backup of theirs is not to be slow for the server's sake
+            'loose-galera-backup-busy-rate': '0',
         }
         self.options.update(options or {})
 

@@ -75,6 +75,10 @@ devices = {devices}
 mount_check = false
 disable_fallocate = true
 fallocate_reserve = 0
+# a machine that stalls for a second does not make an object vanish from the lists
+conn_timeout = 20
+node_timeout = 30
+container_update_timeout = 30
 log_address = {etc}/nolog
 [pipeline:main]
 pipeline = {kind}-server
@@ -97,6 +101,8 @@ use = egg:swift#proxy
 account_autocreate = true
 # a server that is not there yet, or was killed, is asked again
 error_suppression_limit = 1000000
+conn_timeout = 20
+node_timeout = 60
 [filter:catch_errors]
 use = egg:swift#catch_errors
 [filter:gatekeeper]
@@ -106,6 +112,9 @@ use = egg:swift#healthcheck
 [filter:cache]
 use = egg:swift#memcache
 memcache_servers = 127.0.0.1:{memcached}
+connect_timeout = 10
+pool_timeout = 10
+io_timeout = 10
 [filter:listing_formats]
 use = egg:swift#listing_formats
 [filter:bulk]
@@ -252,10 +261,10 @@ class Swift:
             connection.close()
 
     def kill(self):
-        """At once, all of it, as a host that loses its power."""
+        """All of it, the proxy first: as of a host that loses its power nobody hears from it that the others are gone."""
         servers, self.servers = self.servers, {}
-        for process in servers.values():
-            processes.end(process, signal.SIGKILL)
+        for kind in sorted(servers, key=lambda each: each != 'proxy'):
+            processes.end(servers[kind], signal.SIGKILL)
 
     # -- what is in it
 

@@ -23,8 +23,8 @@ def wait_for(condition, deadline_s, what, poll_s=POLL_S, while_true=None):
                 return last
         except Exception as error:  # told if the time runs out
             last = error
-        if while_true is not None:
-            while_true()
+        if while_true is not None and while_true() is False:
+            raise WaitTimeout(f'waited for {what}, which can\'t come any more; last: {last!r}')
         if time.monotonic() >= end:
             raise WaitTimeout(f'waited {deadline_s:g} s for {what}; last: {last!r}')
         time.sleep(poll_s)

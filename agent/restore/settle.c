@@ -1,0 +1,229 @@
+/* What recovery could not make of what was restored; see settle.h. */
+#include "agent/restore/settle.h"
+#include "agent/restore/beneath.h"
+#include "common/bytes.h"
+#include "common/page.h"
+#include "common/redo.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define BLOCK            (8u << 20) /* of the log, read at once; a mini-transaction is smaller */
+#define FILE_PAGES_LEAST 4u         /* InnoDB makes no shorter file, and opens none */
+#define LSN_AT           16u        /* FIL_PAGE_LSN */
+
+struct space {
+    const struct index_file *file;
+    bool first_page;  /* it is in the backup, or has been made here */
+    bool deleted;
+    uint64_t deleted_lsn; /* of the last mini-transaction that deletes it */
+};
+
+struct work {
+    const struct restore_request *request;
+    const struct manifest *manifest;
+    const struct index *index;
+    char *const *original; /* settle()'s */
+    char path[WIRE_PATH_MAX]; /* the log */
+    int fd;
+    struct space *spaces; /* of the backup, by id */
+    size_t space_count;
+    uint64_t upto;      /* the last of their deletions */
+    struct space *made; /* its first page is made by the mini-transaction that is read */
+    uint8_t *page;
+    struct gb_error *error;
+};
+
+static int by_id(const void *a, const void *b)
+{
+    uint32_t x = ((const struct space *)a)->file->space_id, y = ((const struct space *)b)->file->space_id;
+    return x < y ? -1 : x > y;
+}
+
+static struct space *find(const struct work *w, uint32_t id)
+{
+    const struct index_file file = {.space_id = id};
+    const struct space key = {.file = &file};
+    return bsearch(&key, w->spaces, w->space_count, sizeof key, by_id);
+}
+
+/* ---- the first page ---- */
+
+static void see_init(void *context, uint32_t space_id, uint32_t page_no, uint64_t lsn)
+{
+    (void)lsn;
+    struct work *w = context;
+    struct space *s = page_no ? NULL : find(w, space_id);
+    if (s && !s->first_page)
+        w->made = s;
+}
+
+static bool stamp(uint8_t *page, const struct space_format *format, uint64_t lsn)
+{
+    struct bytes_writer w = bytes_writer(page, format->page_size);
+    bytes_writer_seek(&w, LSN_AT);
+    bytes_put_u64(&w, lsn);
+    if (!format->zip) {
+        bytes_writer_seek(&w, format->page_size - (format->full_crc32 ? 8 : 4));
+        bytes_put_u32(&w, (uint32_t)lsn);
+    }
+    return page_seal(format, page);
+}
+
+static bool write_page(const struct work *w, const struct space *s, const struct space_format *format)
+{
+    char path[WIRE_PATH_MAX];
+    struct stat st;
+    off_t least = (off_t)FILE_PAGES_LEAST * format->logical_size;
+    restore_writing_path(w->request, s->file, path, sizeof path);
+    int fd = beneath_open(w->request->datadir, path, O_WRONLY, 0);
+    bool ok = fd >= 0 && !fstat(fd, &st) && (st.st_size >= least || !ftruncate(fd, least)) &&
+              pwrite(fd, w->page, format->page_size, 0) == (ssize_t)format->page_size;
+    if (!ok)
+        error_set_errno(w->error, errno == ENOSPC ? GB_target_no_space : GB_target_failed, errno, "%s can't be written", path);
+    if (fd >= 0)
+        close(fd);
+    return ok;
+}
+
+/* Of the tablespace that the mini-transaction at lsn makes. One that is not understood stays without, for recovery to make it, which it does at the
+   path that the log names. */
+static bool make_page(struct work *w, const uint8_t *mtr, size_t size, uint64_t lsn)
+{
+    struct space *s = w->made;
+    struct space_info info;
+    struct gb_error ignored = {0};
+    bool zero;
+    w->made = NULL;
+    if (!redo_make_page_0(mtr, size, s->file->space_id, w->page, SPACE_PAGE_SIZE_MAX) ||
+        !space_parse(w->page, SPACE_PAGE_SIZE_MAX, &info, &zero, &ignored) || !stamp(w->page, &info.format, lsn + size) ||
+        page_verify(&info.format, 0, w->page) != PAGE_WHOLE)
+        return !w->original[s->file - w->index->files] ||
+               error_set(w->error, GB_not_supported, "what the redo says of the first page of %s is not understood: restore without --map for it",
+                         s->file->path);
+    s->first_page = true;
+    return write_page(w, s, &info.format);
+}
+
+/* ---- imported ---- */
+
+static void see_file(void *context, enum redo_op op, uint32_t id, const char *path,
+                     size_t path_size, const char *new_path, size_t new_path_size, uint64_t lsn)
+{
+    (void)path, (void)path_size, (void)new_path, (void)new_path_size;
+    struct work *w = context;
+    struct space *s = op == REDO_FILE_DELETE ? find(w, id) : NULL;
+    if (s) {
+        s->deleted = true;
+        s->deleted_lsn = w->upto = lsn;
+    }
+}
+
+/* No others are looked for in the second pass. */
+static void keep_deleted(struct work *w)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < w->space_count; i++)
+        if (w->spaces[i].deleted)
+            w->spaces[kept++] = w->spaces[i];
+    w->space_count = kept;
+}
+
+/* Writes the mini-transaction at lsn back without what it says of tablespaces before their last
+   deletion. */
+static bool forget(const struct work *w, uint8_t *data, size_t size, uint64_t lsn)
+{
+    bool any = false;
+    size_t after;
+    for (size_t i = 0; i < w->space_count; i++)
+        if (lsn <= w->spaces[i].deleted_lsn)
+            any |= redo_forget(data, size, w->spaces[i].file->space_id);
+    if (any && (redo_parse_flat_mtr(REDO_FORMAT_10_8, false, lsn, data, size, NULL, &after) !=
+                    REDO_MTR ||
+                after != size))
+        return error_set(w->error, GB_internal,
+                         "the redo at LSN %" PRIu64 " makes no sense without imported tablespaces",
+                         lsn);
+    off_t at = (off_t)(REDO_START_OFFSET + lsn - w->manifest->checkpoint_lsn);
+    return !any || pwrite(w->fd, data, size, at) == (ssize_t)size ||
+           error_set_errno(w->error, GB_target_failed, errno, "%s can't be written", w->path);
+}
+
+/* ---- the log ---- */
+
+/* Goes over the mini-transactions from C to upto, its end or later: visits them, or forgets. */
+static bool go_over(struct work *w, uint64_t upto, const struct redo_visitor *visitor)
+{
+    const struct manifest *m = w->manifest;
+    uint8_t *block = malloc(BLOCK);
+    uint64_t lsn = m->checkpoint_lsn;
+    bool ok = block || error_set(w->error, GB_internal, "no memory");
+    while (ok && lsn < m->end_lsn && lsn <= upto) {
+        size_t wanted = m->end_lsn - lsn < BLOCK ? (size_t)(m->end_lsn - lsn) : BLOCK, at = 0, size;
+        ssize_t n =
+            pread(w->fd, block, wanted, (off_t)(REDO_START_OFFSET + lsn - m->checkpoint_lsn));
+        if (n != (ssize_t)wanted) {
+            ok = error_set_errno(w->error, GB_target_failed, n < 0 ? errno : EIO,
+                                 "%s can't be read", w->path);
+            break;
+        }
+        while (ok && at < wanted &&
+               redo_parse_flat_mtr(REDO_FORMAT_10_8, false, lsn, block + at, wanted - at, visitor,
+                                   &size) == REDO_MTR) {
+            ok = !visitor ? forget(w, block + at, size, lsn) : !w->made || make_page(w, block + at, size, lsn);
+            at += size;
+            lsn += size;
+        }
+        ok = ok && (at || error_set(w->error, GB_corrupt_backup,
+                                    "the redo can't be read beyond LSN %" PRIu64
+                                    " (it ends at %" PRIu64 ")",
+                                    lsn, m->end_lsn));
+    }
+    free(block);
+    return ok;
+}
+
+/* The tablespaces that have a file of their own. */
+static bool list_spaces(struct work *w, const struct index *index)
+{
+    bool *first = calloc(index->file_count + 1, sizeof *first);
+    w->spaces = calloc(index->file_count + 1, sizeof *w->spaces);
+    bool ok = first && w->spaces;
+    for (size_t i = 0; ok && i < index->extent_count; i++) {
+        const struct index_extent *e = &index->extents[i];
+        const struct index_file *file = e->offset ? NULL : index_find(index, e->file_no);
+        if (file)
+            first[file - index->files] = true;
+    }
+    for (size_t i = 0; ok && i < index->file_count; i++)
+        if (index->files[i].kind == WIRE_KIND_TABLESPACE)
+            w->spaces[w->space_count++] = (struct space){.file = &index->files[i], .first_page = first[i]};
+    if (ok)
+        qsort(w->spaces, w->space_count, sizeof *w->spaces, by_id);
+    free(first);
+    return ok;
+}
+
+bool settle(const struct restore_request *request, const struct manifest *m, const struct index *index, char *const *original, struct gb_error *error)
+{
+    struct work w = {.request = request, .manifest = m, .index = index, .original = original, .fd = -1, .error = error};
+    const struct redo_visitor visitor = {.context = &w, .file = see_file, .init = see_init};
+    restore_writing_path(request, index_find(index, WIRE_FILE_REDO), w.path, sizeof w.path);
+    w.page = malloc(SPACE_PAGE_SIZE_MAX);
+    bool ok = (w.page && list_spaces(&w, index)) || error_set(error, GB_internal, "no memory");
+    if (ok && (w.fd = beneath_open(request->datadir, w.path, O_RDWR, 0)) < 0)
+        ok = error_set_errno(error, GB_target_failed, errno, "%s can't be opened", w.path);
+    ok = ok && go_over(&w, UINT64_MAX, &visitor);
+    keep_deleted(&w);
+    ok = ok && (!w.upto || go_over(&w, w.upto, NULL));
+    if (w.fd >= 0)
+        close(w.fd);
+    free(w.spaces);
+    free(w.page);
+    return ok;
+}
