@@ -248,8 +248,8 @@ def refused_with_a_peer_that_is_not_ours():
         os.remove(path)
     os.chmod(s.node.base, 0o777)
     stranger = processes.start(['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', '/usr/bin/python3', '-c',
-                                'import socket, sys, time\ns = socket.socket(socket.AF_UNIX)\ns.bind(sys.argv[1])\n'
-                                's.listen(5)\nwhile True:\n    c = s.accept()', path])
+                                'import os, socket, sys\ns = socket.socket(socket.AF_UNIX)\ns.bind(sys.argv[1] + ".new")\ns.listen(5)\n'
+                                'os.rename(sys.argv[1] + ".new", sys.argv[1])\nwhile True:\n    c = s.accept()', path])
     try:
         wait_for(lambda: os.path.exists(path), 10, 'the stranger to listen')
         refused(s, 'GB2006')

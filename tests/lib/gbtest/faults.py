@@ -22,7 +22,7 @@ SEED = int(os.environ.get('GB_TEST_SEED', 1))
 STAGES = ['PREFLIGHT', 'DESYNC', 'COPY', 'FLUSH', 'BLOCK_DDL', 'BLOCK_COMMIT', 'REDO', 'COMMIT']
 HELD = STAGES[2:]   # from COPY on there are pages, locks and a ring
 PROBE_S = 2         # a statement of another session; what takes longer hangs
-LOCKS_GONE_S = 2    # a second, and what a machine with other work adds
+LOCKS_GONE_S = 5    # a second, and what a machine with other work adds
 DESYNC_OFF_S = 5.0
 
 
