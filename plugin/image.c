@@ -119,8 +119,10 @@ static enum outcome wait_copies(struct backup *b, bool holding)
       if (!inventory_retry_missing(b->inventory, MISSING_TRIES, &b->error))
         return FAILED;
       char path[1024];
-      while (inventory_left_out(b->inventory, path, sizeof path))
-        backup_warn(b, GB_file_left_out, "%s was there and is gone, and the redo log does not name it: it is left out", path);
+      unsigned left_out = inventory_left_out(b->inventory, path, sizeof path);
+      if (left_out)
+        backup_warn(b, GB_file_left_out, "tablespaces that were there and are gone, and that the redo log does not name: %u, the first is %s; they are left out",
+                    left_out, path);
     }
     if (idle && !load.missing)
       return TAKEN;

@@ -31,7 +31,8 @@ struct inventory
   uint64_t queued_bytes;
   bool complete, no_memory, closed;
   bool imports_over; /* inventory_imports() */
-  char left_out[1024];
+  char left_out[1024]; /* the first of so many */
+  unsigned left_out_count;
   uint64_t clock, listed_at; /* counts events and queries of the list */
   struct pending_event *events, **events_last;
   uint32_t *made; /* tablespaces of which the log holds the making of the first page and that were not known then */
@@ -517,14 +518,14 @@ void inventory_add_unopened(struct inventory *inv, uint32_t space_id, const char
   pthread_mutex_unlock(&inv->mutex);
 }
 
-bool inventory_left_out(struct inventory *inv, char *path, size_t size)
+unsigned inventory_left_out(struct inventory *inv, char *path, size_t size)
 {
   pthread_mutex_lock(&inv->mutex);
-  bool any = inv->left_out[0];
+  unsigned count = inv->left_out_count;
   snprintf(path, size, "%s", inv->left_out);
-  inv->left_out[0] = '\0';
+  inv->left_out_count = 0;
   pthread_mutex_unlock(&inv->mutex);
-  return any;
+  return count;
 }
 
 struct item_range inventory_range(struct inventory *inv, const struct item *i, uint32_t *number)
@@ -766,7 +767,8 @@ bool inventory_retry_missing(struct inventory *inv, unsigned max_tries, struct g
   for (struct item *i = inv->first; ok && i; i = i->next)
     if (i->state == ITEM_MISSING && i->unopened && i->tries >= max_tries)
     {
-      snprintf(inv->left_out, sizeof inv->left_out, "%s", i->path);
+      if (!inv->left_out_count++)
+        snprintf(inv->left_out, sizeof inv->left_out, "%s", i->path);
       gone(inv, i);
     }
     else if (i->state == ITEM_MISSING)

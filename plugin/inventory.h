@@ -117,8 +117,8 @@ bool inventory_has_space(struct inventory *inventory, uint32_t space_id);
 /* Adds a tablespace that is in the dictionary and not open, unless its id is known; the first record that names it has it
    copied again, for an IMPORT writes none of its pages to the log. */
 void inventory_add_unopened(struct inventory *inventory, uint32_t space_id, const char *path, uint64_t size);
-/* Path of an unopened tablespace that is not there any more, without a record: left out. False: none since the last call. */
-bool inventory_left_out(struct inventory *inventory, char *path, size_t size);
+/* How many unopened tablespaces were left out since the last call, not there any more, without a record; path: the first one's. */
+unsigned inventory_left_out(struct inventory *inventory, char *path, size_t size);
 /* The item of that path, not a tablespace and not gone; NULL if there is none. */
 struct item *inventory_find_file(struct inventory *inventory, const char *path);
 /* A scan has seen the file: one that was gone is back, to be copied when the time of its class comes. */

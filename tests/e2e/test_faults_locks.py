@@ -254,7 +254,7 @@ def a_receive_queue_that_does_not_empty_is_not_waited_for_for_ever():
         s.node.execute('SET GLOBAL galera_backup_resync_timeout = DEFAULT')
     assert caller.number is None, caller.text
     figures = backups.state(s.node)
-    assert figures['resync'] == 'timeout' and 'flow control' in figures['warnings'], (figures['resync'], figures['warnings'])
+    assert figures['resync'] == 'timeout' and 'GB2404' in figures['warnings'] and 'flow control' in figures['warnings'], (figures['resync'], figures['warnings'])
     s.next_succeeds()
 
 

@@ -502,6 +502,23 @@ def a_damaged_page_of_a_table_that_nobody_has_opened_fails_the_backup():
 
 
 @suite.test
+def tablespaces_that_nobody_has_opened_and_that_are_removed_are_told():
+    s = shared()
+    s.server.execute('CREATE TABLE d.one (id INT)', 'CREATE TABLE d.two (id INT)')
+    s.server.restart()
+    s.server.restart()  # as above
+    backup = backups.start(s.server, rate='256K')
+    wait_for(lambda: int(backups.state(s.server)['bytes_done']) > 0, 30, 'the copy of what is large')
+    for name in ('one', 'two'):
+        os.remove(os.path.join(s.server.datadir, 'd', f'{name}.ibd'))
+    backups.call(s.server, 'BACKUP_SET', '{"rate": 0}')
+    figures = backups.wait_end(s.server, backup)
+    assert figures['state'] == 'succeeded' and re.match('GB2403 .*: 2, the first is d/(one|two).ibd', figures['warnings']), \
+        (figures['state'], figures['error'], figures['warnings'])
+    s.server.execute('DROP TABLE d.one', 'DROP TABLE d.two')
+
+
+@suite.test
 def the_sequence_number_is_that_of_the_position():
     """Write-sets between the pause and the end of the backup are not in it."""
     node = Cluster(1).create().start()[0]
@@ -962,7 +979,6 @@ def a_page_of_an_encrypted_aria_table_is_read_until_it_holds_still():
     finally:
         back.remove()
         server.stop()
-
 
 
 @suite.test

@@ -532,6 +532,11 @@ def exit_statuses_and_errors():
         f.seek(5000)
         f.write(bytes([byte[0] ^ 1]))
     failing(s, 'verify', backup, status=13, code=3006)
+    s.node.execute('DROP PROCEDURE galera_backup.BACKUP_CANCEL')
+    missing = failing(s, 'cancel', status=6, code=2104)
+    assert 'install.sql' in missing['hint'], missing
+    backups.install(s.node)
+    failing(s, 'cancel', status=14, code=2004)
 
 
 @suite.test

@@ -322,6 +322,26 @@ static void a_missing_file_must_be_explained(void **state)
     finishes("");
 }
 
+static void what_nobody_had_opened_may_be_gone_and_is_counted(void **state)
+{
+    (void)state;
+    struct gb_error error = {0};
+    uint32_t replaced;
+    char path[64];
+    inventory_add_unopened(inv, 1, "db/a.ibd", 200);
+    inventory_add_unopened(inv, 2, "db/b.ibd", 100);
+    inventory_list_complete(inv);
+    assert_false(done(take("db/a.ibd"), ITEM_MISSING, &replaced));
+    assert_false(done(take("db/b.ibd"), ITEM_MISSING, &replaced));
+    assert_int_equal(inventory_left_out(inv, path, sizeof path), 0);
+    assert_true(inventory_retry_missing(inv, 0, &error));
+    assert_int_equal(inventory_left_out(inv, path, sizeof path), 2);
+    assert_string_equal(path, "db/a.ibd");
+    assert_int_equal(inventory_left_out(inv, path, sizeof path), 0);
+    take(NULL);
+    finishes("");
+}
+
 static void a_file_that_is_renamed_while_it_is_looked_for_is_looked_for_again(void **state)
 {
     (void)state;
@@ -601,6 +621,7 @@ int main(void)
         TEST(a_change_while_it_is_copied_is_copied_again),
         TEST(what_was_put_back_is_taken_again),
         TEST(a_missing_file_must_be_explained),
+        TEST(what_nobody_had_opened_may_be_gone_and_is_counted),
         TEST(a_file_that_is_renamed_while_it_is_looked_for_is_looked_for_again),
         TEST(what_was_not_copied_is_named),
         TEST(what_the_redo_makes_need_not_be_copied),
