@@ -38,8 +38,6 @@ def cancelled(stage):
         caller.wait()
         new = set(s.agent.listed()) - set(before)
         assert bool(new) == (caller.number is None), f'listed {new}, the caller got {caller.text}'
-        warnings = backups.state(s.node)['warnings']
-        assert not new or 'GB2405' in warnings, warnings
         s.desync_off()
     else:
         say(f'  {caller.failed_with("GB2101")}')

@@ -197,6 +197,7 @@ def the_time_of_a_long_copy_is_not_lost_to_locks():
     lock_wait, begin = 5, time.monotonic()
     session, told = s.node.connect(), len(s.node.log_text())
     caller = backups.Caller(s.node, rate='512K', lock_wait=lock_wait)
+    backups.wait_stage(s.node, 'COPY')
     wait_for(lambda: int(backups.state(s.node)['bytes_done']) > 1 << 20, 30, 'pages to be copied')
     query(session, 'LOCK TABLES probe.t WRITE')
     assert succeeds_when_closed(s, session, caller, told) - begin > lock_wait + 2, 'the copy was too short'
