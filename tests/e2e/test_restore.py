@@ -1061,7 +1061,7 @@ def nothing_starts(how, kill):
 
 def amid(target, *arguments):
     far, mysql = os.path.join(target, 'far'), os.path.join(target, 'mysql')
-    for number in range(40000):  # they go between these two, which takes a while
+    for number in range(20000):  # they go between these two, which takes a while
         with open(os.path.join(target, f'many.{number}'), 'wb'):
             pass
     killed(lambda process: wait_for(lambda: not os.path.exists(far) or process.poll() is not None, 20, 'something to go', poll_s=0), *arguments)
