@@ -3,11 +3,13 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 
 FILE *secret_file_open(const char *key, const char *path, struct gb_error *error)
 {
     struct stat st;
+    prctl(PR_SET_DUMPABLE, 0); /* what is in memory from here on stands in no core file */
     FILE *in = fopen(path, "re");
     if (!in) {
         error_set_errno(error, GB_bad_config, errno, "%s = %s can't be read", key, path);

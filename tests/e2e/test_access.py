@@ -1,12 +1,14 @@
 #!/usr/bin/python3
 """Who may see and reach what: modes of socket, repository and what a restore leaves; links that were planted in a repository or in
 a directory to be restored are not followed; a marker that somebody else wrote is not believed; a password stands in no argument,
-environment, log or variable. (Peers of the wrong user are refused: test_faults.)
+environment, log, variable or core file. (Peers of the wrong user are refused: test_faults.)
 """
 import os
+import resource
 import shutil
 import signal
 import stat
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
@@ -243,6 +245,38 @@ def a_password_stands_nowhere():
     result = s.agent.cli('status', check=False)
     os.chmod(password, 0o600)
     assert result.returncode == 3 and 'GB1004' in result.stderr and password in result.stderr, result.stderr
+
+
+def core_of(process):
+    """Lets it write core files, ends it by SIGABRT, and returns the bytes of what it has left beside it."""
+    directory = processes.run_dir()
+    before = set(os.listdir(directory))
+    resource.prlimit(process.pid, resource.RLIMIT_CORE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    processes.end(process, signal.SIGABRT)
+    found = b''
+    for name in set(os.listdir(directory)) - before:
+        path = os.path.join(directory, name)
+        with open(path, 'rb') as f:
+            found += f.read()
+        os.remove(path)
+    return found
+
+
+@suite.test
+def a_password_is_in_no_core_file():
+    s = shared()
+    with open('/proc/sys/kernel/core_pattern', encoding='ascii') as f:
+        if f.read().strip().startswith(('|', '/')):
+            suite.skip('this machine writes core files elsewhere')
+    client = processes.start(['/usr/bin/python3', '-c', f'import time\nsecret = "{SECRET}"\nprint(1, flush=True)\ntime.sleep(60)'],
+                             stdout=subprocess.PIPE, cwd=processes.run_dir())
+    client.stdout.readline()
+    if SECRET.encode() not in core_of(client):
+        suite.skip('this machine writes no core files')
+    command = processes.start(s.agent.argv('backup', '--rate', '1M', '--progress', 'none'), cwd=processes.run_dir())
+    backups.wait_stage(s.server, 'COPY')
+    assert not core_of(command), 'a process that has read a password has written a core file'
+    backups.call(s.server, 'BACKUP_CANCEL', None)
 
 
 suite.main()
