@@ -15,6 +15,12 @@ double now_s(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+unsigned ms_until(uint64_t us)
+{
+    uint64_t now = now_us();
+    return us > now ? (unsigned)((us - now + 999) / 1000) : 0;
+}
+
 struct timespec deadline_in_ms(unsigned ms)
 {
     struct timespec t;

@@ -432,9 +432,15 @@ static bool change_page(uint8_t *page, size_t page_size, uint8_t type, struct by
     switch (type) {
     case TYPE_WRITE:
     case TYPE_MEMSET:
-        for (size_t i = 0; unit && i < length; i++)
-            page[to + i] = bytes[i % unit];
-        return unit;
+        if (!unit)
+            return false;
+        for (size_t done = 0, part; done < length; done += part) {
+            part = done ? done : unit; /* what there is, repeated */
+            if (part > length - done)
+                part = length - done;
+            memcpy(page + to + done, done ? page + to : bytes, part);
+        }
+        return true;
     case TYPE_MEMMOVE:
         if (source & 1 && back > to)
             return false;

@@ -2,7 +2,8 @@
   Who has the processors: the server for its own work, or the backup, which is the plugin's threads and the agent; and what is left.
 
   All are shares of the processors that affinity and cgroup allow the server (processors.h). What is left is the less of what they leave there
-  and of what is idle on the machine (/proc/stat). Where the agent's process can't be seen (a container with process numbers of its own) its time is not in ours.
+  and of what is idle on the machine (/proc/stat). A thread that begins and ends between two looks (a connection of a server that keeps no threads,
+  thread_cache_size=0) counts as the backup's, for it is not seen, and so do threads beyond PRESSURE_THREADS_MAX. Where the agent's process can't be seen (a container with process numbers of its own) its time is not in ours.
 
   Formats: proc(5); time that a hypervisor gave to another machine (steal) is neither used nor idle.
 */

@@ -80,6 +80,23 @@ static struct verified read_verified(struct repository *r, const struct manifest
     return v;
 }
 
+/* Of a long one each fact holds some domains: gtid, gtid+2, ... */
+static json_t *whole_gtid(const struct manifest *m)
+{
+    json_t *whole = json_string(wire_fact(&m->facts, "gtid"));
+    char key[32];
+    for (unsigned part = 2; whole; part++) {
+        snprintf(key, sizeof key, "gtid+%u", part);
+        const char *more = wire_fact(&m->facts, key);
+        if (!*more)
+            break;
+        json_t *longer = json_sprintf("%s,%s", json_string_value(whole), more);
+        json_decref(whole);
+        whole = longer;
+    }
+    return whole;
+}
+
 static json_t *entry(const struct manifest *m, const char *repository, const struct verified *v, const struct ist_donors *donors, const struct kept *kept)
 {
     char started[32], finished[32], verified[32];
@@ -95,7 +112,7 @@ static json_t *entry(const struct manifest *m, const char *repository, const str
         json_object_set_new(o, "repositories", json_pack("[s]", repository));
         json_object_set_new(o, "parent", json_null());
         json_object_set_new(o, "chain_length", json_integer(1));
-        json_object_set_new(o, "gtid", json_string(wire_fact(&m->facts, "gtid")));
+        json_object_set_new(o, "gtid", whole_gtid(m));
         json_object_set_new(o, "encrypted", json_boolean(m->encryption.on));
         json_object_set_new(o, "verified_at", v->verified_at ? json_string(text_time(v->verified_at, verified, sizeof verified)) : json_null());
         cmd_ist_json(o, manifest_position(m), &ist);

@@ -3,6 +3,7 @@
 #include "agent/daemon/chosen.h"
 #include "agent/daemon/place.h"
 #include "agent/daemon/trial.h"
+#include "common/clock.h"
 #include "common/memory.h"
 #include "common/processors.h"
 
@@ -15,19 +16,24 @@
 #define SEGMENTS_BESIDE 3u /* open ones beside two for each thread: daemon/pipeline */
 #define BACKUP_NEED     (128ull << 20) /* bytes beside redo-memory: workers, messages, the index of a large backup */
 
-/* What is on the server's disk or on its host is lost with them. */
-static void check_place(const struct config *config, const struct repository_spec *spec, const char *name, uint64_t device,
-                        struct wire_checked *m)
+/* Whether any repository is on a network file system. An errand: that of a hung one can't be asked. */
+struct places {
+    const struct config *config;
+    bool remote;
+    struct errand *errand;
+};
+
+static void look_at_places(void *context)
 {
-    char detail[256];
-    bool remote = false;
-    for (unsigned i = 0; i < config->repository_count; i++)
-        remote = remote || repository_is_remote(&config->repositories[i]) || place_is_remote(config->repositories[i].path);
-    if (place_on_device(spec->path, device)) {
-        snprintf(detail, sizeof detail, "%.150s is on the data directory's file system: what destroys the one destroys both", spec->path);
-        wire_add_check(m, name, "WARN", detail, "put the repository on another disk, or better on another host");
-    }
-    if (!remote)
+    struct places *p = context;
+    for (unsigned i = 0; i < p->config->repository_count && !p->remote; i++)
+        p->remote = repository_is_remote(&p->config->repositories[i]) || place_is_remote(p->config->repositories[i].path);
+}
+
+/* What is on the server's disk or on its host is lost with them. */
+static void check_off_host(const struct places *p, uint64_t until_us, struct wire_checked *m)
+{
+    if (p->errand && errand_wait(p->errand, ms_until(until_us)) && !p->remote)
         wire_add_check(m, "off_host", "WARN", "no repository is on a network file system: what destroys this host may destroy all backups",
                   "add a repository on another host (NFS), or copy it there; no matter if its path is a network volume");
 }
@@ -58,15 +64,14 @@ static void check_room(const struct trial *t, const char *repository, uint64_t b
     wire_add_check(m, check, "WARN", detail, "what the last one took: galera-backup list; make room, or let backups expire sooner");
 }
 
-/* asked: the server's data directory and its size. t: to be ended when the rows have been sent. */
-static void check_repository(const struct config *config, const struct repository_spec *spec, const char *cluster,
-                             const struct wire_check *asked, struct trial *t, struct wire_checked *m)
+/* asked: the server's data directory and its size. t: has begun; to be ended when the rows have been sent. */
+static void check_repository(const struct repository_spec *spec, const struct wire_check *asked, uint64_t until_us, struct trial *t,
+                             struct wire_checked *m)
 {
     struct gb_error late = {0};
     char check[64 + 16], detail[256];
     snprintf(check, sizeof check, "repository %.48s", spec->name);
-    struct identity_writer writer = {.cluster = cluster, .wsrep_uuid = asked->cluster_uuid, .state_dir = config->state_dir};
-    bool in_time = trial_run(t, spec, &writer, &late);
+    bool in_time = trial_wait(t, until_us, &late);
     if (in_time && t->available == STORAGE_FREE_UNKNOWN)
         snprintf(detail, sizeof detail, "%s://%.150s is writable", spec->type, repository_bucket(spec));
     else if (in_time)
@@ -81,13 +86,20 @@ static void check_repository(const struct config *config, const struct repositor
         check_room(t, check, asked->bytes_estimate, m);
     if (in_time && !t->error.code && t->recipients[0])
         check_key(t, check, m);
-    if (!in_time || t->opened)
-        check_place(config, spec, check, asked->datadir_device, m);
-    if (!retention_any(&spec->keep) && !spec->append_only) {
-        snprintf(detail, sizeof detail, "repository %.64s has no retention: nothing ever expires, and it grows until it is full", spec->name);
-        wire_add_check(m, "retention", "WARN", detail,
-                       "set keep-last, keep-within, keep-daily, ... (docs/repositories.md), or append-only = yes where something else removes");
+    if (in_time && t->on_device) {
+        snprintf(detail, sizeof detail, "%.150s is on the data directory's file system: what destroys the one destroys both", spec->path);
+        wire_add_check(m, check, "WARN", detail, "put the repository on another disk, or better on another host");
     }
+}
+
+static void check_retention(const struct repository_spec *spec, struct wire_checked *m)
+{
+    char detail[256];
+    if (retention_any(&spec->keep) || spec->append_only)
+        return;
+    snprintf(detail, sizeof detail, "repository %.64s has no retention: nothing ever expires, and it grows until it is full", spec->name);
+    wire_add_check(m, "retention", "WARN", detail,
+                   "set keep-last, keep-within, keep-daily, ... (docs/repositories.md), or append-only = yes where something else removes");
 }
 
 static void check_owed(const struct config *config, struct catchup *catchup, struct wire_checked *m)
@@ -143,6 +155,7 @@ void check_answer(struct peer *peer, const struct config *config, struct catchup
     struct chosen chosen;
     char cluster[WIRE_NAME_MAX];
     struct trial trial[CHOSEN_MAX] = {{.opened = false}};
+    struct places places = {.config = config};
     if (!m)
         return;
     wire_add_check(m, "agent", "OK", "galera-backup " GB_VERSION, "");
@@ -150,12 +163,22 @@ void check_answer(struct peer *peer, const struct config *config, struct catchup
         wire_add_check(m, "configuration", "FAIL", error.what, error.hint);
         chosen.count = 0;
     }
+    struct identity_writer writer = {.cluster = cluster, .wsrep_uuid = check->cluster_uuid, .state_dir = config->state_dir};
+    uint64_t until = now_us() + ERRAND_ANSWER_MS * 1000;
     for (unsigned i = 0; i < chosen.count; i++)
-        check_repository(config, chosen.spec[i], cluster, check, &trial[i], m);
+        trial_begin(&trial[i], chosen.spec[i], &writer, check->datadir_device);
+    if (chosen.count)
+        places.errand = errand_start(look_at_places, &places);
+    for (unsigned i = 0; i < chosen.count; i++)
+        check_repository(chosen.spec[i], check, until, &trial[i], m);
+    check_off_host(&places, until, m);
+    for (unsigned i = 0; i < chosen.count; i++)
+        check_retention(chosen.spec[i], m);
     check_owed(config, catchup, m);
     check_memory(config, memory_available(""), m);
     peer_send_checked(peer, m);
     for (unsigned i = 0; i < CHOSEN_MAX; i++)
         trial_end(&trial[i]);
+    errand_end(places.errand);
     free(m);
 }

@@ -10,7 +10,7 @@
 #include "agent/mariadb/catalog.h"
 
 /* HOLD: sends HELD where all that have the backup have done it, else an ERROR: GB_bad_config,
-   GB_bad_value, GB_not_found, or that of a repository that could not be asked. One behind a network
+   GB_bad_value, GB_not_found, or that of a repository that could not be asked. One
    may take longer than the plugin waits: it is told so (GB_repository_busy) and asks again; the
    work goes on, and is waited for. The catalog hears of what has been done. */
 void holding_answer(struct peer *peer, const struct config *config, struct catalog *catalog,

@@ -63,6 +63,7 @@ struct session {
     pthread_t alive;
     bool alive_started;
     bool given_up; /* the commit, while the repository may hang in it */
+    bool over;     /* it failed, as the plugin and the catalog know already */
     bool alive_stop; /* atomic */
     struct wire_slot *slot;
 };
@@ -86,16 +87,6 @@ static bool prepare_begin(struct session *s, struct gb_error *error)
         .id = s->start.id, .hold_until = hold_parse(s->start.hold), .key = &s->key};
     return hold_valid(s->start.hold, error) && chosen_cluster(s->cluster, s->config, &s->hello, error) &&
            chosen_parse(&s->chosen, s->config, s->start.repositories, error) && seal_key_make(&s->key, error);
-}
-
-/* Those that must have it have begun; the others are waited for by nobody. */
-static bool begin_backup(struct session *s, struct gb_error *error)
-{
-    s->request.spec = s->chosen.spec[0];
-    return mirrors_start(&s->mirrors, &s->request, s->config->stall_timeout_s * 1000, error) &&
-           (s->repository = repository_open(s->request.spec, error)) &&
-           begin_in(&s->request, s->repository, &s->backup, error) &&
-           mirrors_await_begun(&s->mirrors, s->stop, error);
 }
 
 static bool map_ring(struct session *s, const struct wire_ring *m, struct gb_error *error)
@@ -136,38 +127,67 @@ static bool map_ring(struct session *s, const struct wire_ring *m, struct gb_err
 struct beginning {
     struct session *session;
     struct gb_error error;
+    const struct storage *first; /* atomic: of the first repository, open until begin_main() ends */
+    bool first_has_begun;        /* atomic: further ones are waited for, each by its own patience */
+    uint64_t operations, moved_us;
 };
 
+/* Those that must have the backup have begun; the others are waited for by nobody. */
 static void begin_main(void *context)
 {
     struct beginning *b = context;
-    begin_backup(b->session, &b->error);
+    struct session *s = b->session;
+    s->request.spec = s->chosen.spec[0];
+    if (!mirrors_start(&s->mirrors, &s->request, s->config->stall_timeout_s * 1000, &b->error) ||
+        !(s->repository = repository_open(s->request.spec, &b->error)))
+        return;
+    __atomic_store_n(&b->first, s->repository->storage, __ATOMIC_RELEASE);
+    if (!begin_in(&s->request, s->repository, &s->backup, &b->error))
+        return;
+    __atomic_store_n(&b->first_has_begun, true, __ATOMIC_RELEASE);
+    mirrors_await_begun(&s->mirrors, s->stop, &b->error);
 }
 
-/* begin_backup(); where the repository takes longer than the plugin waits for an answer, READY is sent first (*told) and
-   signs of life follow it. What the plugin sends meanwhile waits in the socket. After stall-timeout it is told that the backup has failed; nothing ends
-   the wait for a disk that hangs. */
+static bool first_moves(struct beginning *b)
+{
+    const struct storage *first = __atomic_load_n(&b->first, __ATOMIC_ACQUIRE);
+    uint64_t operations = first ? storage_operations(first) : 0, now = now_us();
+    if (operations != b->operations || __atomic_load_n(&b->first_has_begun, __ATOMIC_ACQUIRE))
+        b->moved_us = now;
+    b->operations = operations;
+    return now - b->moved_us < (uint64_t)b->session->config->stall_timeout_s * 1000000;
+}
+
+/* It may be long until the errand comes back: the plugin and the catalog don't wait for that. */
+static void give_up_beginning(struct session *s, struct gb_error *error)
+{
+    error_set(error, GB_store_failed, "repository %s has not let a backup begin for %u s", s->chosen.spec[0]->name, s->config->stall_timeout_s);
+    peer_send_failure(s->peer, error);
+    peer_end(s->peer);
+    daemon_log(s->start.id, "failed: %s", error->what);
+    catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, "failed", NULL, "[]", "", error, s->started_at);
+    s->over = true;
+}
+
+/* Where the repositories take longer than the plugin waits for an answer, READY is sent first (*told) and signs of life follow it. What the plugin
+   sends meanwhile waits in the socket. When the first has done nothing for stall-timeout the backup is given up; nothing ends the wait for a disk that
+   hangs. */
 static bool begin(struct session *s, const struct wire_ready *ready, bool *told, struct gb_error *error)
 {
-    struct beginning b = {.session = s};
+    struct beginning b = {.session = s, .moved_us = now_us()};
     struct wire_progress alive = {.repositories = "[]"};
     if (!prepare_begin(s, error))
         return false;
     struct errand *errand = errand_start(begin_main, &b);
     if (!errand)
-        return begin_backup(s, error);
-    uint64_t until = now_us() + (uint64_t)s->config->stall_timeout_s * 1000000;
-    if (!errand_wait(errand, ERRAND_ANSWER_MS))
+        begin_main(&b);
+    else if (!errand_wait(errand, ERRAND_ANSWER_MS))
         *told = peer_send_ready(s->peer, ready);
-    while (!errand_wait(errand, ALIVE_MS))
-        if (error->code)
-            continue;
-        else if (now_us() < until)
+    while (errand && !errand_wait(errand, ALIVE_MS))
+        if (first_moves(&b) && !s->over)
             peer_send_progress(s->peer, &alive);
-        else {
-            error_set(error, GB_store_failed, "repository %s has not let a backup begin for %u s", s->chosen.spec[0]->name, s->config->stall_timeout_s);
-            peer_send_failure(s->peer, error);
-        }
+        else if (!s->over)
+            give_up_beginning(s, error);
     errand_end(errand);
     error_copy(error, &b.error);
     return !error->code;
@@ -607,13 +627,14 @@ static void run_backup(struct session *s)
     } else {
         bool begun = s->backup || s->pipeline || told;
         const char *state = error.code == GB_cancelled ? "cancelled" : "failed";
-        if (tell)
+        if (tell && !s->over)
             peer_send_failure(s->peer, &error);
         if (s->given_up)
             peer_end(s->peer); /* the end, for the plugin: what follows may take as long as the repository hangs */
-        daemon_log(s->start.id, "%s: %s", state, error.what);
+        if (!s->over)
+            daemon_log(s->start.id, "%s: %s", state, error.what);
         failed_begun = begun && !stored && s->repository && error.code != GB_cancelled;
-        if (begun) {
+        if (begun && !s->over) {
             /* Of a commit that was given up the manifest is its thread's still. */
             mirrors_describe(&s->mirrors, stored ? "succeeded" : state, stored ? manifest.stored_bytes : 0, error.what, repositories, sizeof repositories);
             catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, state, NULL, repositories, s->mirrors.warnings, &error, s->started_at);

@@ -1,19 +1,34 @@
 /* Whether a repository can take a backup now; see trial.h. */
 #include "agent/daemon/trial.h"
 #include "agent/daemon/chosen.h"
+#include "agent/daemon/place.h"
+#include "common/clock.h"
 
 #include <stdio.h>
+#include <unistd.h>
 
-#define PROBE_NAME ".galera-backup-probe"
+#define PROBE_NAME    ".galera-backup-probe"
+#define PROBE_WAIT_US 2000000u
+#define PROBE_POLL_US 50000u
 
-/* Another one's probe, there at this moment, shows the same as ours would. */
-static void probe(const struct repository *r, struct gb_error *error)
+/* Another one's probe in a bucket, there at this moment or left by one who has died, shows the same as ours would. In a directory it is that of a living
+   one: if it stays, it hangs. */
+static void probe(const struct trial *t, const struct repository *r, struct gb_error *error)
 {
-    struct gb_error problem = {0};
-    struct storage_lock *lock = storage_lock(r->storage, PROBE_NAME, &problem);
-    storage_unlock(lock);
-    if (!lock && problem.code != GB_repository_busy)
-        error_copy(error, &problem);
+    uint64_t until = now_us() + PROBE_WAIT_US;
+    for (;;) {
+        struct gb_error problem = {0};
+        struct storage_lock *lock = storage_lock(r->storage, PROBE_NAME, &problem);
+        storage_unlock(lock);
+        bool busy = !lock && problem.code == GB_repository_busy;
+        if (busy && !repository_is_remote(&t->spec) && now_us() < until) {
+            usleep(PROBE_POLL_US);
+            continue;
+        }
+        if (!lock && !(busy && repository_is_remote(&t->spec)))
+            error_copy(error, &problem);
+        return;
+    }
 }
 
 static void trial_main(void *context)
@@ -21,31 +36,36 @@ static void trial_main(void *context)
     struct trial *t = context;
     struct repository *r = repository_open(&t->spec, &t->error);
     t->opened = r != NULL;
+    t->on_device = r && place_on_device(t->spec.path, t->device);
     struct identity_writer writer = {
         .cluster = t->cluster, .wsrep_uuid = t->cluster_uuid, .state_dir = t->state_dir};
     if (r && identity_admit(r, &writer, &t->error) &&
         repository_check_keys(&t->spec, t->recipients, sizeof t->recipients, &t->error) &&
         storage_check_space(r->storage, 0, &t->available, &t->error))
-        probe(r, &t->error);
+        probe(t, r, &t->error);
     if (r && t->recipients[0] && !t->error.code)
         keytest_read(r, t->cluster, &t->key);
     repository_close(r);
 }
 
-bool trial_run(struct trial *t, const struct repository_spec *spec,
-               const struct identity_writer *writer, struct gb_error *late)
+void trial_begin(struct trial *t, const struct repository_spec *spec,
+                 const struct identity_writer *writer, uint64_t device)
 {
-    *t = (struct trial){.spec = *spec, .state_dir = writer->state_dir};
+    *t = (struct trial){.spec = *spec, .state_dir = writer->state_dir, .device = device};
     snprintf(t->cluster, sizeof t->cluster, "%s", writer->cluster);
     snprintf(t->cluster_uuid, sizeof t->cluster_uuid, "%s", writer->wsrep_uuid);
     t->spec.remote.attempts = 1; /* who asks wants to know how it is now */
     if (!(t->errand = errand_start(trial_main, t)))
         trial_main(t);
-    else if (!errand_wait(t->errand, ERRAND_ANSWER_MS))
-        return error_set(late, GB_store_unreachable,
-                         "repository %s has not answered within %u ms; a backup waits longer",
-                         spec->name, ERRAND_ANSWER_MS);
-    return true;
+}
+
+bool trial_wait(struct trial *t, uint64_t until_us, struct gb_error *late)
+{
+    if (!t->errand || errand_wait(t->errand, ms_until(until_us)))
+        return true;
+    return error_set(late, GB_store_unreachable,
+                     "repository %s has not answered within %u ms; a backup waits longer",
+                     t->spec.name, ERRAND_ANSWER_MS);
 }
 
 void trial_end(struct trial *t)
@@ -64,12 +84,16 @@ void trial_answer(struct peer *peer, const struct config *config, const struct w
     struct trial trial[CHOSEN_MAX] = {{.opened = false}};
     struct identity_writer writer = {
         .cluster = cluster, .wsrep_uuid = start->cluster_uuid, .state_dir = config->state_dir};
-    if (chosen_cluster(cluster, config, hello, &error) &&
-        chosen_parse(&chosen, config, start->repositories, &error))
-        for (unsigned i = 0; i < chosen.count && !error.code; i++)
-            if (chosen_required(&chosen, i) &&
-                trial_run(&trial[i], chosen.spec[i], &writer, &error))
-                error_copy(&error, &trial[i].error);
+    if (!chosen_cluster(cluster, config, hello, &error) ||
+        !chosen_parse(&chosen, config, start->repositories, &error))
+        chosen.count = 0;
+    uint64_t until = now_us() + ERRAND_ANSWER_MS * 1000;
+    for (unsigned i = 0; i < chosen.count; i++)
+        if (chosen_required(&chosen, i))
+            trial_begin(&trial[i], chosen.spec[i], &writer, 0);
+    for (unsigned i = 0; i < chosen.count && !error.code; i++)
+        if (chosen_required(&chosen, i) && trial_wait(&trial[i], until, &error))
+            error_copy(&error, &trial[i].error);
     if (error.code)
         peer_send_failure(peer, &error);
     else

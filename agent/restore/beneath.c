@@ -65,3 +65,25 @@ bool beneath_make_directory(const char *top, const char *path, mode_t mode)
     close_keeping_errno(parent);
     return ok;
 }
+
+bool beneath_write(int fd, const void *data, size_t size, uint64_t offset)
+{
+    const char *at = data;
+    while (size) {
+        ssize_t n = pwrite(fd, at, size, (off_t)offset);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return false;
+        at += n;
+        size -= (size_t)n;
+        offset += (uint64_t)n;
+    }
+    return true;
+}
+
+bool beneath_failed(struct gb_error *error, const char *path, const char *what)
+{
+    return error_set_errno(error, errno == ENOSPC ? GB_target_no_space : GB_target_failed, errno,
+                           "%s can't be %s", path, what);
+}

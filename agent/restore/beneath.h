@@ -9,7 +9,10 @@
 #ifndef GB_AGENT_RESTORE_BENEATH_H
 #define GB_AGENT_RESTORE_BENEATH_H
 
+#include "common/error.h"
+
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 /* open() of path, which begins with "top/"; of any other path only the last part must not be a
@@ -18,5 +21,10 @@ int beneath_open(const char *top, const char *path, int flags, mode_t mode);
 
 /* Makes a directory, if it is not there already, and sets its mode. False: errno. */
 bool beneath_make_directory(const char *top, const char *path, mode_t mode);
+
+/* All of it, at that offset. False: errno. */
+bool beneath_write(int fd, const void *data, size_t size, uint64_t offset);
+/* What errno says of it: GB_target_no_space or GB_target_failed, "PATH can't be WHAT". Returns false. */
+bool beneath_failed(struct gb_error *error, const char *path, const char *what);
 
 #endif

@@ -1,6 +1,5 @@
 /*
-  Single frames of a backup, for what is looked at before a restore: the first page of a tablespace,
-  the redo. Not the way on which files are written (restore.c). One thread. What can't be read here is taken from elsewhere.
+  Single frames of a backup, for what is looked at before a restore: the redo. Not the way on which files are written (restore.c). One thread. What can't be read here is taken from elsewhere.
 */
 #ifndef GB_AGENT_RESTORE_FRAMES_H
 #define GB_AGENT_RESTORE_FRAMES_H

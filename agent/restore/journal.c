@@ -11,22 +11,23 @@
 
 #define HEAD_SIZE 12u /* magic and number */
 #define HASH_SIZE 8u
+#define NEW       ".new" /* until it is whole */
 
 static size_t file_size(size_t count)
 {
     return HEAD_SIZE + (count + 7) / 8 + HASH_SIZE;
 }
 
-static void path_of(char *out, size_t size, const char *datadir)
+static void path_of(char *out, size_t size, const char *datadir, const char *suffix)
 {
-    snprintf(out, size, "%s/%s", datadir, RESTORE_JOURNAL);
+    snprintf(out, size, "%s/%s%s", datadir, RESTORE_JOURNAL, suffix);
 }
 
 void journal_read(const char *datadir, uint8_t *written, size_t count)
 {
     char path[WIRE_PATH_MAX];
     size_t size = file_size(count);
-    path_of(path, sizeof path, datadir);
+    path_of(path, sizeof path, datadir, "");
     memset(written, 0, count);
     FILE *f = fopen(path, "re");
     uint8_t *data = malloc(size + 1);
@@ -49,7 +50,7 @@ void journal_read(const char *datadir, uint8_t *written, size_t count)
 bool journal_write(const char *datadir, const uint8_t *written, size_t count,
                    struct gb_error *error)
 {
-    char path[WIRE_PATH_MAX], new[WIRE_PATH_MAX + 8];
+    char path[WIRE_PATH_MAX], new[WIRE_PATH_MAX];
     size_t size = file_size(count);
     uint8_t *data = calloc(1, size);
     if (!data)
@@ -61,8 +62,8 @@ bool journal_write(const char *datadir, const uint8_t *written, size_t count,
         data[HEAD_SIZE + i / 8] |= (uint8_t)(written[i] << i % 8);
     bytes_writer_seek(&w, size - HASH_SIZE);
     bytes_put_u64(&w, XXH3_64bits(data, size - HASH_SIZE));
-    path_of(path, sizeof path, datadir);
-    snprintf(new, sizeof new, "%s.new", path);
+    path_of(path, sizeof path, datadir, "");
+    path_of(new, sizeof new, datadir, NEW);
     bool ok = target_write_file(new, data, size, 0640, error) &&
               (!rename(new, path) ||
                error_set_errno(error, GB_target_failed, errno, "%s can't be renamed", new)) &&
@@ -73,9 +74,12 @@ bool journal_write(const char *datadir, const uint8_t *written, size_t count,
 
 bool journal_remove(const char *datadir, struct gb_error *error)
 {
+    static const char *const suffixes[] = {NEW, ""};
     char path[WIRE_PATH_MAX];
-    path_of(path, sizeof path, datadir);
-    if (!unlink(path) || errno == ENOENT)
-        return true;
-    return error_set_errno(error, GB_target_failed, errno, "%s can't be removed", path);
+    for (size_t i = 0; i < sizeof suffixes / sizeof suffixes[0]; i++) {
+        path_of(path, sizeof path, datadir, suffixes[i]);
+        if (unlink(path) && errno != ENOENT)
+            return error_set_errno(error, GB_target_failed, errno, "%s can't be removed", path);
+    }
+    return true;
 }

@@ -3,7 +3,6 @@
 #include "agent/restore/frames.h"
 #include "agent/restore/target.h"
 #include "common/redo.h"
-#include "common/space.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -153,26 +153,11 @@ static bool make_files(struct writer *w, bool go_on, struct gb_error *error)
         bool ok = fd >= 0 && !ftruncate(fd, (off_t)f->size) && (w->uid == (uid_t)-1 || !fchown(fd, w->uid, w->gid)) &&
                   !fchmod(fd, mode_of(f, 0660));
         if (!ok)
-            error_set_errno(error, errno == ENOSPC ? GB_target_no_space : GB_target_failed, errno, "%s can't be made", path);
+            beneath_failed(error, path, "made");
         if (fd >= 0)
             close(fd);
         if (!ok)
             return false;
-    }
-    return true;
-}
-
-static bool write_at(int fd, const uint8_t *data, size_t size, uint64_t offset)
-{
-    while (size) {
-        ssize_t n = pwrite(fd, data, size, (off_t)offset);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return false;
-        data += n;
-        size -= (size_t)n;
-        offset += (uint64_t)n;
     }
     return true;
 }
@@ -191,7 +176,7 @@ static bool write_piece(struct open_file *f, const uint8_t *data, size_t size, u
     int flags = aligned != f->direct ? fcntl(f->fd, F_GETFL) : -1;
     if (flags >= 0 && !fcntl(f->fd, F_SETFL, aligned ? flags | O_DIRECT : flags & ~O_DIRECT))
         f->direct = aligned;
-    return (!f->direct || aligned) && write_at(f->fd, data, size, offset);
+    return (!f->direct || aligned) && beneath_write(f->fd, data, size, offset);
 }
 
 static int open_target(const struct writer *w, struct open_file *last, uint32_t number, char *path, size_t size)
@@ -229,8 +214,7 @@ static bool write_frame(struct writer *w, const struct index_frame *f, const uin
             return error_set(error, GB_corrupt_backup, "bytes beyond the end of %s", file->path);
         int fd = open_target(w, last, e->file_no, path, sizeof path);
         if (fd < 0 || !write_piece(last, data, length, offset))
-            return error_set_errno(error, errno == ENOSPC ? GB_target_no_space : GB_target_failed, errno, "%s can't be written",
-                                   path);
+            return beneath_failed(error, path, "written");
         __atomic_fetch_add(&w->done, length, __ATOMIC_RELAXED);
     }
     return true;
@@ -372,8 +356,8 @@ static bool write_log_header(const struct writer *w, struct gb_error *error)
     restore_writing_path(w->request, index_find(w->index, WIRE_FILE_REDO), path, sizeof path);
     bool ok = redo_writer_header(m->redo_header, m->checkpoint_lsn, m->checkpoint_end_lsn, m->end_lsn, version, header, error);
     int fd = ok ? beneath_open(w->request->datadir, path, O_WRONLY, 0) : -1;
-    if (ok && (fd < 0 || !write_at(fd, header, REDO_START_OFFSET, 0)))
-        ok = error_set_errno(error, errno == ENOSPC ? GB_target_no_space : GB_target_failed, errno, "%s can't be written", path);
+    if (ok && (fd < 0 || !beneath_write(fd, header, REDO_START_OFFSET, 0)))
+        ok = beneath_failed(error, path, "written");
     if (fd >= 0)
         close(fd);
     free(header);
@@ -489,7 +473,7 @@ static bool make_order(struct writer *w, struct gb_error *error)
     if (!w->order)
         return error_set(error, GB_internal, "no memory");
     for (uint32_t i = 0; i < w->index->frame_count; i++)
-        if (!w->written[i] || holds_redo(w->index, &w->index->frames[i])) /* settle_log() had perhaps begun */
+        if (!w->written[i] || holds_redo(w->index, &w->index->frames[i])) /* settle() had perhaps begun */
             w->order[w->count++] = i;
     sort_index = w->index;
     qsort(w->order, w->count, sizeof *w->order, by_place);

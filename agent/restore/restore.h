@@ -72,7 +72,7 @@ bool restore_plan(struct repository *repository, const struct manifest *manifest
                   struct index *index, struct restore_plan *plan, struct gb_error *error);
 void restore_plan_free(struct restore_plan *plan);
 
-/* Writes it. Errors: GB_target_failed, GB_target_no_space, GB_corrupt_backup. */
+/* Writes it. Errors: GB_target_failed, GB_target_no_space, GB_corrupt_backup, GB_not_supported (settle.h). */
 bool restore_run(struct repository *repository, const struct manifest *manifest, const struct index *index,
                  const struct restore_request *request, struct restore_plan *plan, struct gb_error *error);
 

@@ -1,6 +1,7 @@
 /* What recovery could not make of what was restored; see settle.h. */
 #include "agent/restore/settle.h"
 #include "agent/restore/beneath.h"
+#include "agent/warn.h"
 #include "common/bytes.h"
 #include "common/page.h"
 #include "common/redo.h"
@@ -83,16 +84,30 @@ static bool write_page(const struct work *w, const struct space *s, const struct
     restore_writing_path(w->request, s->file, path, sizeof path);
     int fd = beneath_open(w->request->datadir, path, O_WRONLY, 0);
     bool ok = fd >= 0 && !fstat(fd, &st) && (st.st_size >= least || !ftruncate(fd, least)) &&
-              pwrite(fd, w->page, format->page_size, 0) == (ssize_t)format->page_size;
+              beneath_write(fd, w->page, format->page_size, 0);
     if (!ok)
-        error_set_errno(w->error, errno == ENOSPC ? GB_target_no_space : GB_target_failed, errno, "%s can't be written", path);
+        beneath_failed(w->error, path, "written");
     if (fd >= 0)
         close(fd);
     return ok;
 }
 
-/* Of the tablespace that the mini-transaction at lsn makes. One that is not understood stays without, for recovery to make it, which it does at the
-   path that the log names. */
+/* For recovery to make it, which it does at the path that the log names. */
+static bool stays_without(const struct work *w, const struct space *s)
+{
+    struct gb_error why = {0};
+    error_set(&why, GB_not_supported, "what the redo says of the first page of %s is not understood", s->file->path);
+    if (w->original[s->file - w->index->files]) {
+        error_hint(&why, "restore without --map for it");
+        error_copy(w->error, &why);
+        return false;
+    }
+    error_hint(&why, "if the first start ends with \"Tablespace ... was not found\", restore another backup");
+    warn_of(&why, NULL);
+    return true;
+}
+
+/* Of the tablespace that the mini-transaction at lsn makes. */
 static bool make_page(struct work *w, const uint8_t *mtr, size_t size, uint64_t lsn)
 {
     struct space *s = w->made;
@@ -103,9 +118,7 @@ static bool make_page(struct work *w, const uint8_t *mtr, size_t size, uint64_t 
     if (!redo_make_page_0(mtr, size, s->file->space_id, w->page, SPACE_PAGE_SIZE_MAX) ||
         !space_parse(w->page, SPACE_PAGE_SIZE_MAX, &info, &zero, &ignored) || !stamp(w->page, &info.format, lsn + size) ||
         page_verify(&info.format, 0, w->page) != PAGE_WHOLE)
-        return !w->original[s->file - w->index->files] ||
-               error_set(w->error, GB_not_supported, "what the redo says of the first page of %s is not understood: restore without --map for it",
-                         s->file->path);
+        return stays_without(w, s);
     s->first_page = true;
     return write_page(w, s, &info.format);
 }
@@ -149,9 +162,8 @@ static bool forget(const struct work *w, uint8_t *data, size_t size, uint64_t ls
         return error_set(w->error, GB_internal,
                          "the redo at LSN %" PRIu64 " makes no sense without imported tablespaces",
                          lsn);
-    off_t at = (off_t)(REDO_START_OFFSET + lsn - w->manifest->checkpoint_lsn);
-    return !any || pwrite(w->fd, data, size, at) == (ssize_t)size ||
-           error_set_errno(w->error, GB_target_failed, errno, "%s can't be written", w->path);
+    uint64_t at = REDO_START_OFFSET + lsn - w->manifest->checkpoint_lsn;
+    return !any || beneath_write(w->fd, data, size, at) || beneath_failed(w->error, w->path, "written");
 }
 
 /* ---- the log ---- */
@@ -188,6 +200,17 @@ static bool go_over(struct work *w, uint64_t upto, const struct redo_visitor *vi
     return ok;
 }
 
+/* A file that was only just made when the backup ended has no first page anywhere: recovery makes one, at the path that the log names. */
+static bool none_is_moved_without(const struct work *w)
+{
+    for (size_t i = 0; i < w->space_count; i++) {
+        const struct space *s = &w->spaces[i];
+        if (!s->first_page && !s->deleted && w->original[s->file - w->index->files])
+            return stays_without(w, s);
+    }
+    return true;
+}
+
 /* The tablespaces that have a file of their own. */
 static bool list_spaces(struct work *w, const struct index *index)
 {
@@ -218,7 +241,7 @@ bool settle(const struct restore_request *request, const struct manifest *m, con
     bool ok = (w.page && list_spaces(&w, index)) || error_set(error, GB_internal, "no memory");
     if (ok && (w.fd = beneath_open(request->datadir, w.path, O_RDWR, 0)) < 0)
         ok = error_set_errno(error, GB_target_failed, errno, "%s can't be opened", w.path);
-    ok = ok && go_over(&w, UINT64_MAX, &visitor);
+    ok = ok && go_over(&w, UINT64_MAX, &visitor) && none_is_moved_without(&w);
     keep_deleted(&w);
     ok = ok && (!w.upto || go_over(&w, w.upto, NULL));
     if (w.fd >= 0)

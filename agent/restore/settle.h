@@ -26,7 +26,7 @@
 
 /* When all that the backup holds is written, to be done again from the start if it was interrupted: on redo as the backup has it. original: by place in
    index->files, not NULL where --map moves the file.
-   Errors: GB_not_supported (a first page that is not understood, of a file that is moved), GB_corrupt_backup (the redo does not reach the manifest's end_lsn: recovery would end there, at an older state than the files'),
+   One whose first page in the log is not understood gets a warning. Errors: GB_not_supported (that, or no such page, of a file that is moved), GB_corrupt_backup (the redo does not reach the manifest's end_lsn: recovery would end there, at an older state than the files'),
    GB_target_failed, GB_target_no_space, GB_internal (no memory). */
 bool settle(const struct restore_request *request, const struct manifest *manifest, const struct index *index, char *const *original,
             struct gb_error *error);

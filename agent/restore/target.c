@@ -1,5 +1,6 @@
 /* The directory that a restore writes; see target.h. */
 #include "agent/restore/target.h"
+#include "agent/restore/beneath.h"
 #include "agent/restore/clear.h"
 #include "agent/restore/journal.h"
 #include "common/redo_writer.h"
@@ -129,19 +130,9 @@ bool target_check(const char *datadir, struct gb_error *error)
 bool target_write_file(const char *path, const void *data, size_t size, mode_t mode, struct gb_error *error)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
-    const char *at = data;
-    bool ok = fd >= 0;
-    while (ok && size) {
-        ssize_t n = write(fd, at, size);
-        if (n < 0 && errno == EINTR)
-            continue;
-        ok = n > 0;
-        at += n;
-        size -= ok ? (size_t)n : 0;
-    }
-    ok = ok && !fsync(fd);
+    bool ok = fd >= 0 && beneath_write(fd, data, size, 0) && !fsync(fd);
     if (!ok)
-        error_set_errno(error, errno == ENOSPC ? GB_target_no_space : GB_target_failed, errno, "%s can't be written", path);
+        beneath_failed(error, path, "written");
     if (fd >= 0)
         close(fd);
     return ok;

@@ -202,18 +202,22 @@ def a_directory_that_is_slow_to_begin():
     s.restart_agent(store.environment, stall_timeout=f'{STALL_TIMEOUT_S}s')
     before = s.agent.listed()
     try:
-        store.begin()
-        row = next(each for each in backups.call(s.node, 'BACKUP_CHECK', None) if each['check'].startswith('repository '))
-        assert row['result'] == 'WARN' and 'has not answered within' in row['detail'], row
+        for everything in (True, False):
+            store.begin(everything)
+            row = next(each for each in backups.call(s.node, 'BACKUP_CHECK', None) if each['check'].startswith('repository '))
+            assert row['result'] == 'WARN' and 'has not answered within' in row['detail'], row
         caller = backups.Caller(s.node)
         caller.join(1.5)
         store.end()
         caller.wait()
         assert caller.number is None, caller.text
         before = s.agent.listed()
-        store.begin()
-        text = s.left_nothing(backups.Caller(s.node), before, 'GB3008')
-        assert f'has not let a backup begin for {STALL_TIMEOUT_S} s' in text, text
+        for everything in (True, False):
+            store.begin(everything)
+            text = s.left_nothing(backups.Caller(s.node), before, 'GB3008')
+            assert f'has not let a backup begin for {STALL_TIMEOUT_S} s' in text, text
+            row = 'SELECT COUNT(*) FROM galera_backup.backups WHERE state = "failed" AND id = "' + backups.state(s.node)['id'] + '"'
+            wait_for(lambda: s.node.value(row) == 1, 10, 'the catalog to tell it while the repository hangs')
     finally:
         store.end()
         s.restart_agent(stall_timeout=None)

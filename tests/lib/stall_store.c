@@ -1,7 +1,8 @@
 /*
   A file system that takes nothing: loaded with LD_PRELOAD by tests, into the agent or a restore. While the file
   GB_STALL_FILE exists, writes to files whose path holds GB_STALL_PATH (with * for anything) wait, and so does fsync, as on a hung mount. Where a
-  number stands in it, the file system is slow: it takes so many bytes a second of all threads together.
+  number stands in it, the file system is slow: it takes so many bytes a second of all threads together. Where "everything" stands in it, stat() and statfs()
+  of such paths wait as well.
 */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -9,46 +10,63 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #define POLL_US 1000
 
 static pthread_mutex_t device = PTHREAD_MUTEX_INITIALIZER;
 
-/* Bytes a second; 0: none at all. */
-static long rate_of(const char *file)
+static void read_text(const char *file, char *text, size_t size)
 {
-    char text[32] = "";
     FILE *f = fopen(file, "re");
-    if (f) {
-        if (!fgets(text, sizeof text, f))
-            text[0] = '\0';
+    if (!f || !fgets(text, (int)size, f))
+        text[0] = '\0';
+    if (f)
         fclose(f);
-    }
-    return atol(text);
+}
+
+/* The file that makes paths like that wait; NULL: none. */
+static const char *stalled(const char *path)
+{
+    const char *file = getenv("GB_STALL_FILE"), *part = getenv("GB_STALL_PATH");
+    char pattern[512];
+    if (!file || !part || access(file, F_OK))
+        return NULL;
+    snprintf(pattern, sizeof pattern, "*%s*", part);
+    return fnmatch(pattern, path, 0) ? NULL : file;
 }
 
 static void stall(int fd, size_t size)
 {
-    const char *file = getenv("GB_STALL_FILE"), *part = getenv("GB_STALL_PATH");
-    char link[64], path[4096], pattern[512];
-    if (!file || !part || access(file, F_OK))
-        return;
+    char link[64], path[4096], text[32];
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t n = readlink(link, path, sizeof path - 1);
     if (n <= 0)
         return;
     path[n] = '\0';
-    snprintf(pattern, sizeof pattern, "*%s*", part);
-    if (fnmatch(pattern, path, 0))
-        return;
-    for (long rate; !access(file, F_OK);) {
-        if ((rate = rate_of(file)) > 0) {
+    for (const char *file; (file = stalled(path));) {
+        read_text(file, text, sizeof text);
+        long rate = atol(text); /* bytes a second; 0: none at all */
+        if (rate > 0) {
             pthread_mutex_lock(&device);
             usleep((useconds_t)((double)size * 1e6 / (double)rate));
             pthread_mutex_unlock(&device);
             return;
         }
+        usleep(POLL_US);
+    }
+}
+
+static void stall_look(const char *path)
+{
+    char text[32];
+    for (const char *file; (file = stalled(path));) {
+        read_text(file, text, sizeof text);
+        if (strcmp(text, "everything"))
+            return;
         usleep(POLL_US);
     }
 }
@@ -83,4 +101,22 @@ int fsync(int fd)
         next = (int (*)(int))dlsym(RTLD_NEXT, "fsync");
     stall(fd, 0);
     return next(fd);
+}
+
+int stat(const char *path, struct stat *st)
+{
+    static int (*next)(const char *, struct stat *);
+    if (!next)
+        next = (int (*)(const char *, struct stat *))dlsym(RTLD_NEXT, "stat");
+    stall_look(path);
+    return next(path, st);
+}
+
+int statfs(const char *path, struct statfs *fs)
+{
+    static int (*next)(const char *, struct statfs *);
+    if (!next)
+        next = (int (*)(const char *, struct statfs *))dlsym(RTLD_NEXT, "statfs");
+    stall_look(path);
+    return next(path, fs);
 }

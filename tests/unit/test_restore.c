@@ -1,6 +1,7 @@
 /* restore.h: a backup becomes files again, byte for byte; until the very end the directory can't be
  * started. */
 #include "agent/repository/listing.h"
+#include "agent/restore/journal.h"
 #include "agent/restore/restore.h"
 #include "common/redo_writer.h"
 #include "tests/unit/backup_bytes.h"
@@ -461,6 +462,24 @@ static void a_damaged_index_is_not_planned(void **state)
     end(&r);
 }
 
+/* Nor one that was killed, or had no room, while it wrote a new one. */
+static void a_journal_leaves_nothing(void **state)
+{
+    (void)state;
+    static const uint8_t written[] = {1, 0, 1};
+    uint8_t read[sizeof written];
+    struct gb_error error = {0};
+    int fd;
+    mkdir(data, 0700);
+    assert_true(journal_write(data, written, sizeof written, &error));
+    journal_read(data, read, sizeof read);
+    assert_memory_equal(read, written, sizeof read);
+    fd = open(path_of(RESTORE_JOURNAL ".new"), O_WRONLY | O_CREAT, 0600);
+    assert_true(fd >= 0 && !close(fd));
+    assert_true(journal_remove(data, &error) && journal_remove(data, &error));
+    assert_false(is_there(RESTORE_JOURNAL) || is_there(RESTORE_JOURNAL ".new"));
+}
+
 static void targets_that_are_refused(void **state)
 {
     (void)state;
@@ -532,6 +551,7 @@ int main(void)
         TEST(a_damaged_backup_is_not_restored),
         TEST(redo_that_ends_early_is_not_restored),
         TEST(a_damaged_index_is_not_planned),
+        TEST(a_journal_leaves_nothing),
         TEST(targets_that_are_refused),
         TEST(too_little_space_is_refused),
         TEST(nothing_is_written_over),

@@ -196,15 +196,15 @@ def preload(name, **environment):
 
 class Stall:
     """A hung file system for a process started with .environment: between begin() and end() its writes to files whose
-    path holds `part` wait (tests/lib/stall_store.c)."""
+    path holds `part` wait (tests/lib/stall_store.c), and if everything hangs also who asks what they are."""
 
     def __init__(self, part):
         self.file = tempfile.mktemp(prefix='stall-', dir=run_dir())
         self.environment = preload('stall_store', GB_STALL_FILE=self.file, GB_STALL_PATH=part)
 
-    def begin(self):
-        with open(self.file, 'w', encoding='ascii'):
-            pass
+    def begin(self, everything=False):
+        with open(self.file, 'w', encoding='ascii') as f:
+            f.write('everything' if everything else '')
 
     def end(self):
         if os.path.exists(self.file):
