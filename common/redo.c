@@ -374,6 +374,13 @@ static void forget_record(uint8_t *record, uint8_t *payload, size_t size)
         *payload = 0xff; /* no kind of OPTION */
 }
 
+static void put_crc(uint8_t *data, size_t size, size_t end)
+{
+    struct bytes_writer w = bytes_writer(data, size);
+    bytes_writer_seek(&w, end + 1);
+    bytes_put_u32(&w, page_crc32c(0, data, end));
+}
+
 bool redo_forget(uint8_t *data, size_t size, uint32_t space_id)
 {
     size_t end;
@@ -403,10 +410,54 @@ bool redo_forget(uint8_t *data, size_t size, uint32_t space_id)
             *record = (uint8_t)((first & ~FILE_OP_MASK) | REDO_FILE_MODIFY);
         any = any || page_seen || (first & FILE_OP_MASK) == REDO_FILE_DELETE;
     }
-    struct bytes_writer w = bytes_writer(data, size);
-    bytes_writer_seek(&w, end + 1);
     if (any)
-        bytes_put_u32(&w, page_crc32c(0, data, end));
+        put_crc(data, size, end);
+    return any;
+}
+
+/* ---- other names ---- */
+
+/* Of one path, or of two with a NUL between. */
+static bool rename_paths(char *paths, size_t size, redo_other_name *other, const void *context)
+{
+    bool any = false;
+    for (size_t at = 0, length; at < size; at += length + 1) {
+        length = strnlen(paths + at, size - at);
+        char byte = other(context, paths + at, length);
+        if (!byte)
+            continue;
+        const char *slash = memrchr(paths + at, '/', length);
+        *(slash ? paths + (slash - paths) + 1 : paths + at) = byte;
+        any = true;
+    }
+    return any;
+}
+
+bool redo_rename_files(uint8_t *data, size_t size, redo_other_name *other, const void *context)
+{
+    size_t end;
+    bool any = false;
+    uint32_t number;
+    if (find_end(data, size, &end) != REDO_MTR || end + 1 + CRC_SIZE != size)
+        return false;
+    struct bytes_reader r = bytes_reader(data, end);
+    while (bytes_left(&r)) {
+        uint8_t first;
+        size_t length;
+        if (get_record(&r, &first, &length) != NUMBER_WHOLE)
+            return false;
+        size_t at = r.at;
+        struct bytes_reader payload = bytes_reader(bytes_take(&r, length), length);
+        if (!(first & FLAG_SAME_PAGE))
+            break; /* pages follow, and no files after them */
+        if ((first & FILE_OP_MASK) == REDO_FILE_CHECKPOINT)
+            continue;
+        get_number(&payload, &number);
+        get_number(&payload, &number);
+        any |= rename_paths((char *)data + at + payload.at, bytes_left(&payload), other, context);
+    }
+    if (any)
+        put_crc(data, size, end);
     return any;
 }
 

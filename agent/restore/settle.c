@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -25,6 +26,12 @@ struct space {
     uint64_t deleted_lsn; /* of the last mini-transaction that deletes it */
 };
 
+/* A file that waits for its IMPORT. */
+struct foreign {
+    const char *path;
+    char byte; /* its name with this one for the first is no file's of the backup */
+};
+
 struct work {
     const struct restore_request *request;
     const struct manifest *manifest;
@@ -34,7 +41,9 @@ struct work {
     int fd;
     struct space *spaces; /* of the backup, by id */
     size_t space_count;
-    uint64_t upto;      /* the last of their deletions */
+    struct foreign *foreign;
+    size_t foreign_count;
+    uint64_t upto;      /* the last mini-transaction to be written back: a deletion, or one that has a foreign file's name */
     struct space *made; /* its first page is made by the mini-transaction that is read */
     uint8_t *page;
     struct gb_error *error;
@@ -123,18 +132,63 @@ static bool make_page(struct work *w, const uint8_t *mtr, size_t size, uint64_t 
     return write_page(w, s, &info.format);
 }
 
+/* ---- waiting for an import ---- */
+
+static char other_name(const void *context, const char *path, size_t size)
+{
+    const struct work *w = context;
+    size_t dot = size > 2 && path[0] == '.' && path[1] == '/' ? 2 : 0;
+    for (size_t i = 0; i < w->foreign_count; i++)
+        if (strlen(w->foreign[i].path) == size - dot && !memcmp(w->foreign[i].path, path + dot, size - dot))
+            return w->foreign[i].byte;
+    return 0;
+}
+
+static bool is_taken(const struct index *index, const char *path)
+{
+    for (size_t i = 0; i < index->file_count; i++)
+        if (!strcmp(index->files[i].path, path))
+            return true;
+    return false;
+}
+
+static char free_byte(const struct index *index, const char *path)
+{
+    char name[WIRE_PATH_MAX];
+    snprintf(name, sizeof name, "%s", path);
+    char *first = strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
+    for (*first = '0'; *first <= '9'; ++*first)
+        if (!is_taken(index, name))
+            return *first;
+    return 0;
+}
+
+static bool list_foreign(struct work *w)
+{
+    if (!(w->foreign = calloc(w->index->file_count + 1, sizeof *w->foreign)))
+        return false;
+    for (size_t i = 0; i < w->index->file_count; i++) {
+        const struct index_file *f = &w->index->files[i];
+        const char *dot = strrchr(f->path, '.');
+        if (f->kind == WIRE_KIND_OTHER && dot && !strcmp(dot, ".ibd") && !w->original[i])
+            w->foreign[w->foreign_count++] = (struct foreign){f->path, free_byte(w->index, f->path)};
+    }
+    return true;
+}
+
 /* ---- imported ---- */
 
 static void see_file(void *context, enum redo_op op, uint32_t id, const char *path,
                      size_t path_size, const char *new_path, size_t new_path_size, uint64_t lsn)
 {
-    (void)path, (void)path_size, (void)new_path, (void)new_path_size;
     struct work *w = context;
     struct space *s = op == REDO_FILE_DELETE ? find(w, id) : NULL;
     if (s) {
         s->deleted = true;
         s->deleted_lsn = w->upto = lsn;
     }
+    if (other_name(w, path, path_size) || (new_path && other_name(w, new_path, new_path_size)))
+        w->upto = lsn;
 }
 
 /* No others are looked for in the second pass. */
@@ -148,14 +202,16 @@ static void keep_deleted(struct work *w)
 }
 
 /* Writes the mini-transaction at lsn back without what it says of tablespaces before their last
-   deletion. */
-static bool forget(const struct work *w, uint8_t *data, size_t size, uint64_t lsn)
+   deletion, and with other names for those that had a foreign file's. */
+static bool mend(const struct work *w, uint8_t *data, size_t size, uint64_t lsn)
 {
     bool any = false;
     size_t after;
     for (size_t i = 0; i < w->space_count; i++)
         if (lsn <= w->spaces[i].deleted_lsn)
             any |= redo_forget(data, size, w->spaces[i].file->space_id);
+    if (w->foreign_count)
+        any |= redo_rename_files(data, size, other_name, w);
     if (any && (redo_parse_flat_mtr(REDO_FORMAT_10_8, false, lsn, data, size, NULL, &after) !=
                     REDO_MTR ||
                 after != size))
@@ -168,7 +224,7 @@ static bool forget(const struct work *w, uint8_t *data, size_t size, uint64_t ls
 
 /* ---- the log ---- */
 
-/* Goes over the mini-transactions from C to upto, its end or later: visits them, or forgets. */
+/* Goes over the mini-transactions from C to upto, its end or later: visits them, or mends. */
 static bool go_over(struct work *w, uint64_t upto, const struct redo_visitor *visitor)
 {
     const struct manifest *m = w->manifest;
@@ -187,7 +243,7 @@ static bool go_over(struct work *w, uint64_t upto, const struct redo_visitor *vi
         while (ok && at < wanted &&
                redo_parse_flat_mtr(REDO_FORMAT_10_8, false, lsn, block + at, wanted - at, visitor,
                                    &size) == REDO_MTR) {
-            ok = !visitor ? forget(w, block + at, size, lsn) : !w->made || make_page(w, block + at, size, lsn);
+            ok = !visitor ? mend(w, block + at, size, lsn) : !w->made || make_page(w, block + at, size, lsn);
             at += size;
             lsn += size;
         }
@@ -238,7 +294,7 @@ bool settle(const struct restore_request *request, const struct manifest *m, con
     const struct redo_visitor visitor = {.context = &w, .file = see_file, .init = see_init};
     restore_writing_path(request, index_find(index, WIRE_FILE_REDO), w.path, sizeof w.path);
     w.page = malloc(SPACE_PAGE_SIZE_MAX);
-    bool ok = (w.page && list_spaces(&w, index)) || error_set(error, GB_internal, "no memory");
+    bool ok = (w.page && list_spaces(&w, index) && list_foreign(&w)) || error_set(error, GB_internal, "no memory");
     if (ok && (w.fd = beneath_open(request->datadir, w.path, O_RDWR, 0)) < 0)
         ok = error_set_errno(error, GB_target_failed, errno, "%s can't be opened", w.path);
     ok = ok && go_over(&w, UINT64_MAX, &visitor) && none_is_moved_without(&w);
@@ -247,6 +303,7 @@ bool settle(const struct restore_request *request, const struct manifest *m, con
     if (w.fd >= 0)
         close(w.fd);
     free(w.spaces);
+    free(w.foreign);
     free(w.page);
     return ok;
 }

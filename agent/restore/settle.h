@@ -11,6 +11,11 @@
   last FILE_DELETE is made into records that recovery ignores, and the FILE_DELETE into a FILE_MODIFY
   (redo.h, redo_forget()).
 
+  Files that wait for an IMPORT, after a DISCARD. What the log says of the discarded tablespace makes recovery open the file that stands in its place
+  now, and if that has the number of a tablespace which is open already, the one that it was copied from, recovery ends there ("Attempted to open a
+  previously opened tablespace"). A server that crashes has the same trouble until the next checkpoint. Such a file belongs to no tablespace of the log,
+  so those that the log names like it get a name that no file has.
+
   Tablespaces of which the server had not written the first page when they were copied. All of them
   is in the log, and recovery makes them from it under the name that it has noted for them. But it
   notes one tablespace for each name, the one that the log shows there latest, and reads the log's

@@ -982,6 +982,37 @@ def a_page_of_an_encrypted_aria_table_is_read_until_it_holds_still():
 
 
 @suite.test
+def a_file_that_waits_for_its_import_keeps_no_server_from_starting():
+    """It stands where the log has another tablespace, and its first page has the number of the table that it was copied from: MariaDB's recovery ends
+    there, its own server's too."""
+    s = shared()
+    backup = s.held('COPY')
+    s.server.execute('CREATE TABLE d.exported (id INT PRIMARY KEY, v CHAR(200)) ENGINE=InnoDB', 'INSERT INTO d.exported SELECT seq, MD5(seq) FROM seq_1_to_2000',
+                     'CREATE TABLE d.moved LIKE d.exported', 'INSERT INTO d.moved VALUES (1, "moved")', 'CREATE TABLE d.waits LIKE d.exported',
+                     'INSERT INTO d.waits VALUES (1, "gone")', 'ALTER TABLE d.waits DISCARD TABLESPACE')
+    with contextlib.closing(s.server.connect()) as session:
+        query(session, 'FLUSH TABLES d.exported FOR EXPORT')
+        exported = checks.checksums(session, ['d.exported'])['d.exported']
+        shutil.copyfile(*(os.path.join(s.server.datadir, 'd', f'{name}.ibd') for name in ('exported', 'waits')))
+        query(session, 'UNLOCK TABLES')
+    s.server.execute('INSERT INTO d.exported VALUES (5000, "after")')
+    backups.release(s.server)
+    s.succeeded(backup)
+    expected = checks.checksums(s.server.connection(), ['d.exported', 'd.moved'])
+    back = restored.Restored(s.agent, backup)
+    try:
+        back.check_image()
+        server = back.start()
+        difference = checks.differences(expected, checks.checksums(server.connection(), list(expected)))
+        assert not difference, difference
+        server.execute('ALTER TABLE d.waits IMPORT TABLESPACE')
+        assert checks.checksums(server.connection(), ['d.waits'])['d.waits'] == exported
+    finally:
+        back.remove()
+        s.server.execute('DROP TABLE d.exported, d.moved, d.waits')
+
+
+@suite.test
 def tables_that_come_back_to_their_first_name_before_they_are_written_are_found():
     """MariaDB's recovery loses them, its own server's too: made, exchanged with a partition before a checkpoint, then away from there and back, and their
     first pages not on disk yet, nor those of what takes their place."""

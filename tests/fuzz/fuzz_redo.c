@@ -13,6 +13,7 @@
 #include "common/redo_stream.h"
 #include "tests/fuzz/fuzz.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define AS_HEADER  1u /* else mini-transactions */
@@ -95,6 +96,27 @@ static void make_page(const uint8_t *mtr, size_t size, uint32_t space_id)
     REQUIRE(!made || !memcmp(page, again, sizeof page));
 }
 
+static char always(const void *context, const char *path, size_t size)
+{
+    const struct seen *s = context;
+    REQUIRE(size > 4 && (const uint8_t *)path >= s->data && (const uint8_t *)path + size <= s->data + s->size);
+    return 'Z';
+}
+
+/* With other names it is as long and as whole. */
+static void rename_files(uint32_t format, const uint8_t *mtr, size_t size, uint64_t lsn)
+{
+    uint8_t *copy = malloc(size);
+    size_t length;
+    if (!copy)
+        return;
+    memcpy(copy, mtr, size);
+    const struct seen s = {.data = copy, .size = size};
+    redo_rename_files(copy, size, always, &s);
+    REQUIRE(redo_parse_flat_mtr(format, false, lsn, copy, size, NULL, &length) == REDO_MTR && length == size);
+    free(copy);
+}
+
 /* The whole input: how far mini-transactions go. */
 static size_t at_once(uint32_t format, bool encrypted, const uint8_t *data, size_t size,
                       struct seen *s)
@@ -108,6 +130,8 @@ static size_t at_once(uint32_t format, bool encrypted, const uint8_t *data, size
         REQUIRE(length && length <= size - at);
         if (!encrypted && s->made)
             make_page(data + at, length, s->made);
+        if (!encrypted && format == REDO_FORMAT_10_8)
+            rename_files(format, data + at, length, LSN + at);
         at += length;
     }
     return at;

@@ -617,6 +617,52 @@ static void forgotten_records(void **state)
     assert_false(forget_made("\xfa\x00\x00\x00\x00\x00\x00\x00\x00\x30\x00", 11, 0, &s, out));
 }
 
+static char other_than_a(const void *context, const char *path, size_t size)
+{
+    return size == strlen(context) && !memcmp(path, context, size) ? 'Z' : 0;
+}
+
+/* Renames what has that path in a copy of the records; what it says afterwards goes to s. */
+static bool renamed(const void *records, size_t size, const char *path, struct seen *s)
+{
+    struct redo_visitor v = visitor(s);
+    uint8_t *mtr = test_malloc(RECORD_MAX + 64);
+    memcpy(mtr, records, size);
+    size_t whole = finish(mtr, size, 1, false), found;
+    uint8_t *exact = test_malloc(whole);
+    memcpy(exact, mtr, whole);
+    test_free(mtr);
+    memset(s, 0, sizeof *s);
+    bool any = redo_rename_files(exact, whole, other_than_a, path);
+    assert_int_equal(any, memcmp(exact, records, size) != 0);
+    assert_int_equal(redo_parse_flat_mtr(REDO_FORMAT_10_8, false, FIRST_LSN, exact, whole, &v, &found), REDO_MTR);
+    assert_int_equal(found, whole);
+    test_free(exact);
+    return any;
+}
+
+static void other_names(void **state)
+{
+    (void)state;
+    struct seen s;
+    static const char three[] = "\xa0\x03\x05\x00./a.ibd\0./b.ibd" "\xb9\x06\x00./b.ibd" "\x12\x05\x03";
+    assert_true(renamed("\x89\x05\x00./a.ibd", 10, "./a.ibd", &s));
+    assert_string_equal(s.file[0].path, "./Z.ibd");
+    assert_true(s.file[0].op == REDO_FILE_CREATE && s.file[0].space_id == 5);
+    assert_false(renamed("\x89\x05\x00./a.ibd", 10, "a.ibd", &s));
+    assert_true(renamed("\x98\x05\x00" "a.ibd", 8, "a.ibd", &s));
+    assert_string_equal(s.file[0].path, "Z.ibd");
+    assert_true(renamed(three, sizeof three - 1, "./b.ibd", &s));
+    assert_int_equal(s.files, 2);
+    assert_string_equal(s.file[0].path, "./a.ibd");
+    assert_string_equal(s.file[0].new_path, "./Z.ibd");
+    assert_string_equal(s.file[1].path, "./Z.ibd");
+    assert_true(renamed(three, sizeof three - 1, "./a.ibd", &s));
+    assert_string_equal(s.file[0].path, "./Z.ibd");
+    assert_string_equal(s.file[0].new_path, "./b.ibd");
+    assert_false(renamed("\xfa\x00\x00\x00\x00\x00\x00\x00\x00\x30\x00", 11, "", &s));
+}
+
 /* ---- the first page of a new tablespace ---- */
 
 #define PAGE_SIZE 4096u
@@ -850,6 +896,7 @@ int main(void)
         cmocka_unit_test(no_mini_transaction_is_longer_than_a_mebibyte),
         cmocka_unit_test(file_records),
         cmocka_unit_test(forgotten_records),
+        cmocka_unit_test(other_names),
         cmocka_unit_test(first_pages),
         cmocka_unit_test(checkpoints_and_padding),
         cmocka_unit_test(undo_truncation),
