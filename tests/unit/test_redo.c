@@ -650,7 +650,7 @@ static void other_names(void **state)
     assert_string_equal(s.file[0].path, "./Z.ibd");
     assert_true(s.file[0].op == REDO_FILE_CREATE && s.file[0].space_id == 5);
     assert_false(renamed("\x89\x05\x00./a.ibd", 10, "a.ibd", &s));
-    assert_true(renamed("\x98\x05\x00" "a.ibd", 8, "a.ibd", &s));
+    assert_true(renamed("\x97\x05\x00" "a.ibd", 8, "a.ibd", &s));
     assert_string_equal(s.file[0].path, "Z.ibd");
     assert_true(renamed(three, sizeof three - 1, "./b.ibd", &s));
     assert_int_equal(s.files, 2);
