@@ -562,16 +562,24 @@ static void file_records(void **state)
     assert_int_equal(s.file[1].op, REDO_FILE_MODIFY);
 }
 
+/* The records as a mini-transaction, to be freed by test_free(): not a byte more. */
+static uint8_t *mtr_of(const void *records, size_t size, size_t *whole)
+{
+    uint8_t *mtr = test_malloc(RECORD_MAX + 64);
+    memcpy(mtr, records, size);
+    *whole = finish(mtr, size, 1, false);
+    uint8_t *exact = test_malloc(*whole);
+    memcpy(exact, mtr, *whole);
+    test_free(mtr);
+    return exact;
+}
+
 /* Forgets a space in a copy of the records; what it says afterwards goes to s, and which records it has to out. */
 static bool forget_made(const void *records, size_t size, uint32_t space_id, struct seen *s, uint8_t *out)
 {
     struct redo_visitor v = visitor(s);
-    uint8_t *mtr = test_malloc(RECORD_MAX + 64);
-    memcpy(mtr, records, size);
-    size_t whole = finish(mtr, size, 1, false), found;
-    uint8_t *exact = test_malloc(whole);
-    memcpy(exact, mtr, whole);
-    test_free(mtr);
+    size_t whole, found;
+    uint8_t *exact = mtr_of(records, size, &whole);
     bool any = redo_forget(exact, whole, space_id);
     assert_int_equal(any, memcmp(exact, records, size) != 0);
     assert_int_equal(redo_parse_flat_mtr(REDO_FORMAT_10_8, false, FIRST_LSN, exact, whole, &v, &found), REDO_MTR);
@@ -626,12 +634,8 @@ static char other_than_a(const void *context, const char *path, size_t size)
 static bool renamed(const void *records, size_t size, const char *path, struct seen *s)
 {
     struct redo_visitor v = visitor(s);
-    uint8_t *mtr = test_malloc(RECORD_MAX + 64);
-    memcpy(mtr, records, size);
-    size_t whole = finish(mtr, size, 1, false), found;
-    uint8_t *exact = test_malloc(whole);
-    memcpy(exact, mtr, whole);
-    test_free(mtr);
+    size_t whole, found;
+    uint8_t *exact = mtr_of(records, size, &whole);
     memset(s, 0, sizeof *s);
     bool any = redo_rename_files(exact, whole, other_than_a, path);
     assert_int_equal(any, memcmp(exact, records, size) != 0);
@@ -669,12 +673,8 @@ static void other_names(void **state)
 
 static bool make(const void *records, size_t size, uint32_t space_id, uint8_t page[PAGE_SIZE])
 {
-    uint8_t *mtr = test_malloc(RECORD_MAX + 64);
-    memcpy(mtr, records, size);
-    size_t whole = finish(mtr, size, 1, false);
-    uint8_t *exact = test_malloc(whole);
-    memcpy(exact, mtr, whole);
-    test_free(mtr);
+    size_t whole;
+    uint8_t *exact = mtr_of(records, size, &whole);
     memset(page, 0xaa, PAGE_SIZE);
     bool made = redo_make_page_0(exact, whole, space_id, page, PAGE_SIZE);
     test_free(exact);
