@@ -222,6 +222,17 @@ static bool walk_checkpoint(const struct walk *w, struct bytes_reader *payload)
     return true;
 }
 
+/* The next record of a mini-transaction whose lengths find_end() has followed: its first byte, and what follows its length. */
+static bool take_record(struct bytes_reader *r, uint8_t *first, struct bytes_reader *payload)
+{
+    size_t length;
+    if (get_record(r, first, &length) != NUMBER_WHOLE)
+        return false;
+    const uint8_t *bytes = bytes_take(r, length);
+    *payload = bytes_reader(bytes, length);
+    return bytes;
+}
+
 static bool path_plausible(const char *path, size_t size)
 {
     return size > sizeof FILE_SUFFIX &&
@@ -305,12 +316,8 @@ static bool walk(const uint8_t *data, size_t size, bool encrypted,
     struct walk w = {.visitor = visitor, .lsn = lsn, .encrypted = encrypted};
     while (bytes_left(&r)) {
         uint8_t first;
-        size_t length;
-        if (get_record(&r, &first, &length) != NUMBER_WHOLE)
-            return false;
-        const uint8_t *bytes = bytes_take(&r, length);
-        struct bytes_reader payload = bytes_reader(bytes, length);
-        if (!bytes || !walk_record(&w, first, &payload))
+        struct bytes_reader payload;
+        if (!take_record(&r, &first, &payload) || !walk_record(&w, first, &payload))
             return false;
     }
     return true;
@@ -391,11 +398,10 @@ bool redo_forget(uint8_t *data, size_t size, uint32_t space_id)
     struct bytes_reader r = bytes_reader(data, end);
     while (bytes_left(&r)) {
         uint8_t first, *record = data + r.at;
-        size_t length;
-        if (get_record(&r, &first, &length) != NUMBER_WHOLE)
+        struct bytes_reader payload;
+        if (!take_record(&r, &first, &payload))
             return false;
-        size_t at = r.at;
-        struct bytes_reader payload = bytes_reader(bytes_take(&r, length), length);
+        size_t at = r.at - payload.size;
         if (!(first & FLAG_SAME_PAGE) || !page_seen)
             get_number(&payload, &id);
         if (!(first & FLAG_SAME_PAGE)) {
@@ -443,11 +449,10 @@ bool redo_rename_files(uint8_t *data, size_t size, redo_other_name *other, const
     struct bytes_reader r = bytes_reader(data, end);
     while (bytes_left(&r)) {
         uint8_t first;
-        size_t length;
-        if (get_record(&r, &first, &length) != NUMBER_WHOLE)
+        struct bytes_reader payload;
+        if (!take_record(&r, &first, &payload))
             return false;
-        size_t at = r.at;
-        struct bytes_reader payload = bytes_reader(bytes_take(&r, length), length);
+        size_t at = r.at - payload.size;
         if (!(first & FLAG_SAME_PAGE))
             break; /* pages follow, and no files after them */
         if ((first & FILE_OP_MASK) == REDO_FILE_CHECKPOINT)
@@ -526,10 +531,9 @@ bool redo_make_page_0(const uint8_t *mtr, size_t size, uint32_t space_id, uint8_
     struct bytes_reader r = bytes_reader(mtr, end);
     while (bytes_left(&r)) {
         uint8_t first;
-        size_t length;
-        if (get_record(&r, &first, &length) != NUMBER_WHOLE)
+        struct bytes_reader payload;
+        if (!take_record(&r, &first, &payload))
             return false;
-        struct bytes_reader payload = bytes_reader(bytes_take(&r, length), length);
         if (!(first & FLAG_SAME_PAGE) || !page_seen) {
             if (get_number(&payload, &id) != NUMBER_WHOLE ||
                 get_number(&payload, &page_no) != NUMBER_WHOLE)

@@ -477,6 +477,13 @@ const char *wire_fact(const struct wire_facts *facts, const char *key)
     return "";
 }
 
+const char *wire_fact_part(const struct wire_facts *facts, const char *key, unsigned part)
+{
+    char name[WIRE_NAME_MAX];
+    snprintf(name, sizeof name, "%s+%u", key, part);
+    return wire_fact(facts, part > 1 ? name : key);
+}
+
 bool wire_add_fact(struct wire_facts *facts, const char *key, const char *format, ...)
 {
     if (facts->count >= WIRE_FACTS_MAX || strlen(key) >= WIRE_NAME_MAX)

@@ -289,6 +289,8 @@ void wire_add_check(struct wire_checked *rows, const char *check, const char *re
 
 /* Value of a fact, or "" if it is not there. */
 const char *wire_fact(const struct wire_facts *facts, const char *key);
+/* What is too long for one fact stands in several: KEY, KEY+2, KEY+3, ... Part 1 is KEY's. */
+const char *wire_fact_part(const struct wire_facts *facts, const char *key, unsigned part);
 /* Adds a fact; false if the table is full, or the key or the value too long. */
 bool wire_add_fact(struct wire_facts *facts, const char *key, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -80,16 +80,11 @@ static struct verified read_verified(struct repository *r, const struct manifest
     return v;
 }
 
-/* Of a long one each fact holds some domains: gtid, gtid+2, ... */
 static json_t *whole_gtid(const struct manifest *m)
 {
     json_t *whole = json_string(wire_fact(&m->facts, "gtid"));
-    char key[32];
-    for (unsigned part = 2; whole; part++) {
-        snprintf(key, sizeof key, "gtid+%u", part);
-        const char *more = wire_fact(&m->facts, key);
-        if (!*more)
-            break;
+    const char *more;
+    for (unsigned part = 2; whole && *(more = wire_fact_part(&m->facts, "gtid", part)); part++) {
         json_t *longer = json_sprintf("%s,%s", json_string_value(whole), more);
         json_decref(whole);
         whole = longer;

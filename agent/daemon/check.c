@@ -154,7 +154,7 @@ void check_answer(struct peer *peer, const struct config *config, struct catchup
     struct gb_error error = {0};
     struct chosen chosen;
     char cluster[WIRE_NAME_MAX];
-    struct trial trial[CHOSEN_MAX] = {{.opened = false}};
+    struct trial trial[CHOSEN_MAX] = {{.errand = NULL}};
     struct places places = {.config = config};
     if (!m)
         return;

@@ -13,36 +13,33 @@
 
 /* Another one's probe in a bucket, there at this moment or left by one who has died, shows the same as ours would. In a directory it is that of a living
    one: if it stays, it hangs. */
-static void probe(const struct trial *t, const struct repository *r, struct gb_error *error)
+static void probe(const struct repository *r, struct gb_error *error)
 {
-    uint64_t until = now_us() + PROBE_WAIT_US;
-    for (;;) {
-        struct gb_error problem = {0};
-        struct storage_lock *lock = storage_lock(r->storage, PROBE_NAME, &problem);
-        storage_unlock(lock);
-        bool busy = !lock && problem.code == GB_repository_busy;
-        if (busy && !repository_is_remote(&t->spec) && now_us() < until) {
-            usleep(PROBE_POLL_US);
-            continue;
-        }
-        if (!lock && !(busy && repository_is_remote(&t->spec)))
-            error_copy(error, &problem);
-        return;
-    }
+    bool left = repository_is_remote(&r->spec), busy;
+    uint64_t until = left ? 0 : now_us() + PROBE_WAIT_US;
+    struct gb_error problem;
+    struct storage_lock *lock;
+    do {
+        error_clear(&problem);
+        lock = storage_lock(r->storage, PROBE_NAME, &problem);
+        busy = !lock && problem.code == GB_repository_busy;
+    } while (busy && now_us() < until && !usleep(PROBE_POLL_US));
+    storage_unlock(lock);
+    if (!lock && !(busy && left))
+        error_copy(error, &problem);
 }
 
 static void trial_main(void *context)
 {
     struct trial *t = context;
     struct repository *r = repository_open(&t->spec, &t->error);
-    t->opened = r != NULL;
     t->on_device = r && place_on_device(t->spec.path, t->device);
     struct identity_writer writer = {
         .cluster = t->cluster, .wsrep_uuid = t->cluster_uuid, .state_dir = t->state_dir};
     if (r && identity_admit(r, &writer, &t->error) &&
         repository_check_keys(&t->spec, t->recipients, sizeof t->recipients, &t->error) &&
         storage_check_space(r->storage, 0, &t->available, &t->error))
-        probe(t, r, &t->error);
+        probe(r, &t->error);
     if (r && t->recipients[0] && !t->error.code)
         keytest_read(r, t->cluster, &t->key);
     repository_close(r);
@@ -81,7 +78,7 @@ void trial_answer(struct peer *peer, const struct config *config, const struct w
     struct wire_ready ready = {.repositories = "[]"};
     struct chosen chosen;
     char cluster[WIRE_NAME_MAX];
-    struct trial trial[CHOSEN_MAX] = {{.opened = false}};
+    struct trial trial[CHOSEN_MAX] = {{.errand = NULL}};
     struct identity_writer writer = {
         .cluster = cluster, .wsrep_uuid = start->cluster_uuid, .state_dir = config->state_dir};
     if (!chosen_cluster(cluster, config, hello, &error) ||

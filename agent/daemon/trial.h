@@ -14,7 +14,6 @@
 
 struct trial {
     struct gb_error error; /* why not */
-    bool opened;
     bool on_device;     /* of the data directory */
     uint64_t available; /* bytes free, or STORAGE_FREE_UNKNOWN */
     char recipients[256]; /* whom a backup would be encrypted for */

@@ -47,14 +47,11 @@ bool replica_position(const struct manifest *m, char *gtid, struct gb_error *err
     static const char *const facts[] = {"gtid_binlog_pos", "gtid_slave_pos", "gtid"};
     gtid[0] = '\0';
     for (size_t i = 0; i < sizeof facts / sizeof facts[0]; i++) {
-        char key[64];
-        snprintf(key, sizeof key, "%s", facts[i]);
-        for (unsigned part = 2; wire_fact(&m->facts, key)[0]; part++) {
-            if (!merge(list, &count, wire_fact(&m->facts, key)))
+        const char *some;
+        for (unsigned part = 1; *(some = wire_fact_part(&m->facts, facts[i], part)); part++)
+            if (!merge(list, &count, some))
                 return error_set(error, GB_corrupt_backup, "%s: %s \"%s\" is not a GTID position",
-                                 m->id, key, wire_fact(&m->facts, key));
-            snprintf(key, sizeof key, "%s+%u", facts[i], part); /* of a long one */
-        }
+                                 m->id, facts[i], some);
     }
     for (size_t i = 0; i < count && at < REPLICA_GTID_MAX; i++)
         at +=
