@@ -429,11 +429,12 @@ static bool rename_paths(char *paths, size_t size, redo_other_name *other, const
     bool any = false;
     for (size_t at = 0, length; at < size; at += length + 1) {
         length = strnlen(paths + at, size - at);
-        char byte = other(context, paths + at, length);
+        const char *slash = memrchr(paths + at, '/', length);
+        size_t name = slash ? (size_t)(slash - paths) + 1 : at;
+        char byte = path_plausible(paths + name, at + length - name) ? other(context, paths + at, length) : 0;
         if (!byte)
             continue;
-        const char *slash = memrchr(paths + at, '/', length);
-        *(slash ? paths + (slash - paths) + 1 : paths + at) = byte;
+        paths[name] = byte;
         any = true;
     }
     return any;

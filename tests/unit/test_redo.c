@@ -656,6 +656,7 @@ static void other_names(void **state)
     assert_false(renamed("\x89\x05\x00./a.ibd", 10, "a.ibd", &s));
     assert_true(renamed("\x97\x05\x00" "a.ibd", 8, "a.ibd", &s));
     assert_string_equal(s.file[0].path, "Z.ibd");
+    assert_false(renamed("\xb8\x05\x00./.ibd", 9, "./.ibd", &s)); /* the suffix is all of the name */
     assert_true(renamed(three, sizeof three - 1, "./b.ibd", &s));
     assert_int_equal(s.files, 2);
     assert_string_equal(s.file[0].path, "./a.ibd");
