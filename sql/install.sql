@@ -691,6 +691,7 @@ BEGIN
   DECLARE backup_id VARCHAR(64);
   DECLARE busy TEXT DEFAULT NULL;
   DECLARE slept INT;
+  DECLARE nap DOUBLE DEFAULT 0.02; -- seconds; grows, so that the end of a short backup is seen at once and a long one is not asked often
   DECLARE answer, figures, repositories LONGTEXT;
   IF wanted_node = 'auto' THEN
     CALL galera_backup.fail(1005, 'node "auto": this release does not choose the node', 'CALL it on the node that shall be backed up');
@@ -718,7 +719,7 @@ BEGIN
   -- From here on the backup is the server's: whatever becomes of this session, it goes on.
   REPEAT
     IF figures IS NOT NULL THEN
-      SET slept = SLEEP(IF(JSON_VALUE(figures, '$.stage') = 'PREFLIGHT', 0.05, 0.25));
+      SET slept = SLEEP(nap), nap = LEAST(nap * 1.15, IF(waits, 0.25, 0.05));
     END IF;
     SET figures = galera_backup.plugin_status();
     IF NOT JSON_VALUE(figures, '$.id') <=> backup_id THEN

@@ -10,7 +10,8 @@
 #include <unistd.h>
 
 #define CALL_TIMEOUT_S 60u
-#define POLL_US        250000
+#define POLL_US        250000u
+#define FIRST_POLL_US  20000u /* grows from there: the end of a short backup is seen at once */
 #define SYNCED_WAIT_US 60000000u
 
 static volatile sig_atomic_t interrupts;
@@ -76,6 +77,7 @@ static bool watch(struct connection *c, const char *id, const struct options *op
 {
     struct progress bar;
     bool cancelled = false;
+    unsigned nap_us = FIRST_POLL_US;
     progress_start(&bar, options->progress, "backup", options->json);
     for (;;) {
         json_t *rows;
@@ -105,7 +107,8 @@ static bool watch(struct connection *c, const char *id, const struct options *op
             progress_end(&bar);
             return error_set(error, GB_connection_lost, "left; the cancel of %s goes on in the server", id);
         }
-        usleep(POLL_US);
+        usleep(nap_us);
+        nap_us = nap_us + nap_us / 7 < POLL_US ? nap_us + nap_us / 7 : POLL_US;
     }
 }
 
