@@ -3,6 +3,7 @@
 #include "plugin/files.h"
 #include "plugin/image.h"
 #include "plugin/log.h"
+#include "plugin/position.h"
 #include "plugin/preflight.h"
 #include "plugin/progress.h"
 #include "plugin/reader.h"
@@ -306,7 +307,7 @@ static void add_gtid(struct wire_facts *f, const char *key, const char *gtid)
   snprintf(name, sizeof name, "%s", key);
   for (unsigned part = 2;; part++)
   {
-    int n = image_gtid_cut(gtid, GTID_FACT_MAX);
+    int n = position_cut(gtid, GTID_FACT_MAX);
     wire_add_fact(f, name, "%.*s", n, gtid);
     gtid += n;
     if (!*gtid)

@@ -3,6 +3,8 @@
 #include "plugin/aria_log.h"
 #include "plugin/blocker.h"
 #include "plugin/log.h"
+#include "plugin/open_tables.h"
+#include "plugin/position.h"
 #include "plugin/progress.h"
 #include "plugin/watch.h"
 
@@ -320,22 +322,12 @@ static bool take_count(void *context, char **column, unsigned count)
   return true;
 }
 
-/* Other sessions of which that is true. */
-static bool count_sessions(struct backup *b, const char *condition, uint64_t *count)
-{
-  char text[24];
-  bool ok = sql_value(b->sql, 0, text, sizeof text, &b->error,
-                      "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND %s", condition);
-  *count = strtoull(text, NULL, 10);
-  return ok;
-}
-
 static bool count_ddl(struct backup *b, struct ddl_counts *c)
 {
   *c = (struct ddl_counts){0};
   return sql_rows(b->sql, take_count, c, &b->error,
                   "SHOW GLOBAL STATUS WHERE Variable_name IN ('Com_alter_table', 'Uptime', 'Uptime_since_flush_status')") &&
-         count_sessions(b, "INFO LIKE '%IMPORT%TABLESPACE%'", &c->imports);
+         sql_sessions(b->sql, "INFO LIKE '%IMPORT%TABLESPACE%'", &c->imports, &b->error);
 }
 
 static bool altered_since(const struct ddl_counts *now, const struct ddl_counts *then)
@@ -403,101 +395,6 @@ static enum outcome copy(struct backup *b)
 
 /* ---- FLUSH ---- */
 
-/* Names that are the same in SQL and on disk; the server converts the others. */
-static bool plain_name(const char *name)
-{
-  for (const char *c = name; *c; c++)
-    if (!((*c >= '0' && *c <= '9') || (*c >= 'A' && *c <= 'Z') || (*c >= 'a' && *c <= 'z') || *c == '_'))
-      return false;
-  return true;
-}
-
-static void to_hex(const char *text, char *hex, size_t size)
-{
-  size_t n = 0;
-  hex[0] = '\0';
-  for (const char *c = text; *c && n + 3 < size; c++)
-    n += (size_t)snprintf(hex + n, size - n, "%02x", (unsigned char)*c);
-}
-
-/* The other way; for use between backquotes. */
-static bool sql_name_of(struct backup *b, const char *file_name, char *out, size_t size)
-{
-  char hex[1024];
-  snprintf(out, size, "%s", file_name);
-  if (plain_name(file_name))
-    return true;
-  to_hex(file_name, hex, sizeof hex);
-  return sql_value(b->sql, 0, out, size, &b->error, "SELECT REPLACE(CONVERT(CONVERT(CAST(0x%s AS BINARY) USING filename) USING utf8mb3), '`', '``')",
-            hex);
-}
-
-/* A name as it stands in file names. */
-static bool file_name_of(struct backup *b, const char *name, char *out, size_t size)
-{
-  snprintf(out, size, "%s", name);
-  if (plain_name(name))
-    return true;
-  char hex[1024];
-  to_hex(name, hex, sizeof hex);
-  return sql_value(b->sql, 0, out, size, &b->error, "SELECT CAST(CONVERT(_utf8mb3 0x%s USING filename) AS BINARY)", hex);
-}
-
-struct name_list
-{
-  char **name;
-  size_t count;
-  bool no_memory;
-};
-
-static bool take_open_table(void *context, char **column, unsigned count)
-{
-  struct name_list *l = context;
-  if (count < 3 || !column[0] || !column[1] || !column[2] || !strcmp(column[2], "0"))
-    return true;
-  char **more = realloc(l->name, (l->count + 2) * sizeof *more);
-  if ((l->no_memory = !more))
-    return false;
-  l->name = more;
-  l->name[l->count] = strdup(column[0]);
-  l->name[l->count + 1] = strdup(column[1]);
-  l->count += 2;
-  return true;
-}
-
-static bool find_in_use(struct backup *b)
-{
-  struct name_list l = {0};
-  bool ok = sql_rows(b->sql, take_open_table, &l, &b->error, "SHOW OPEN TABLES WHERE In_use > 0");
-  struct files *f = &b->files;
-  for (size_t i = 0; i < f->in_use_count; i++)
-    free(f->in_use[i]);
-  free(f->in_use);
-  f->in_use_count = 0;
-  f->in_use = calloc(l.count / 2 + 1, sizeof *f->in_use);
-  bool memory = f->in_use && !l.no_memory;
-  for (size_t i = 0; i < l.count; i += 2)
-  {
-    char database[1024], table[1024], both[2100];
-    ok = ok && memory && l.name[i] && l.name[i + 1] && file_name_of(b, l.name[i], database, sizeof database) &&
-         file_name_of(b, l.name[i + 1], table, sizeof table);
-    if (ok)
-    {
-      snprintf(both, sizeof both, "%s/%s", database, table);
-      if ((f->in_use[f->in_use_count] = strdup(both)))
-        f->in_use_count++;
-      else
-        ok = false;
-    }
-    free(l.name[i]);
-    free(l.name[i + 1]);
-  }
-  free(l.name);
-  if ((!ok || !memory) && !b->error.code)
-    error_set(&b->error, GB_no_memory, "no memory for the list of open tables");
-  return !b->error.code;
-}
-
 /* What must hold right before BLOCK_DDL, so that pause() ends soon (rule 2). reason: why not. mend: backup_desync()'s. */
 static bool fit_for_pause(struct backup *b, bool mend, char reason[256])
 {
@@ -564,7 +461,7 @@ static enum outcome flush(struct backup *b)
   if (o != TAKEN)
     return o;
   readers_urgent(b->readers, true); /* until END */
-  if (!find_in_use(b))
+  if (!open_tables_find(b))
     return FAILED;
   /* DISCARD and IMPORT TABLESPACE: a file is gone before the scan finds it again. What begins from here on inside() looks for. */
   if (!count_ddl(b, &b->looked))
@@ -649,78 +546,6 @@ static void note_control(void *argument)
   aria_log_queue_tails(f);
 }
 
-static bool take_master(void *context, char **column, unsigned count)
-{
-  (void)context;
-  struct progress *p = progress_lock();
-  if (count >= 2 && column[0] && column[1])
-  {
-    snprintf(p->binlog_file, sizeof p->binlog_file, "%s", column[0]);
-    p->binlog_pos = strtoull(column[1], NULL, 10);
-  }
-  progress_unlock();
-  return false;
-}
-
-int image_gtid_cut(const char *gtid, size_t most)
-{
-  size_t n = strlen(gtid);
-  if (n <= most)
-    return (int)n;
-  for (n = most; n && gtid[n] != ',';)
-    n--;
-  return (int)n;
-}
-
-static bool read_gtid(struct backup *b, const char *variable, char out[GTID_MAX])
-{
-  if (!sql_value(b->sql, 0, out, GTID_MAX, &b->error, "SELECT @@global.%s", variable))
-    return false;
-  if (strlen(out) + 1 < GTID_MAX)
-    return true;
-  error_set(&b->error, GB_unsupported_config, "%s has more than %u characters", variable, GTID_MAX);
-  error_hint(&b->error, "take domains that are not used any more out of it: FLUSH BINARY LOGS DELETE_DOMAIN_ID, SET GLOBAL gtid_slave_pos");
-  return false;
-}
-
-/* A worker of a parallel replica that waits for the commit before its own gives BLOCK_COMMIT's lock away, and its transaction is prepared by then: a
-   server that starts without that binary log refuses to (restore.md). Which of those at work wait is not told beyond doubt. */
-static bool count_workers(struct backup *b)
-{
-  return count_sessions(b, "COMMAND = 'Slave_worker' AND STATE <> 'Waiting for work from SQL thread'", &b->parallel);
-}
-
-/* Galera, GTID and binary log positions, while commits are blocked. */
-static bool take_position(struct backup *b)
-{
-  if (b->galera)
-    snprintf(b->position, sizeof b->position, "%s:%" PRId64, b->node.uuid, b->node.last_committed);
-  if (!b->galera && b->facts.binlog && !count_workers(b))
-    return false;
-  if (b->facts.binlog && !sql_rows(b->sql, take_master, NULL, &b->error, "SHOW MASTER STATUS"))
-    return false;
-  return (!b->facts.binlog || read_gtid(b, "gtid_binlog_pos", b->gtid_binlog_pos)) && read_gtid(b, "gtid_current_pos", b->gtid) &&
-         read_gtid(b, "gtid_slave_pos", b->gtid_slave_pos);
-}
-
-/* Closes tables that appliers wrote after BLOCK_DDL had closed them: what is in memory only goes to their files. */
-static enum outcome close_tables(struct backup *b)
-{
-  for (size_t i = 0; i < b->files.to_close_count; i++)
-  {
-    char database[1024], *table = strchr(b->files.to_close[i], '/'), names[2][1024];
-    if (!table)
-      continue;
-    snprintf(database, sizeof database, "%.*s", (int)(table - b->files.to_close[i]), b->files.to_close[i]);
-    if (!sql_name_of(b, database, names[0], sizeof names[0]) || !sql_name_of(b, table + 1, names[1], sizeof names[1]))
-      return FAILED;
-    enum stage_result result = stage_close_table(b->sql, names[0], names[1], &b->error);
-    if (result != STAGE_OK)
-      return result == STAGE_BUSY ? again("a table that a statement keeps in the pause") : FAILED;
-  }
-  return TAKEN;
-}
-
 /* Proof of the pause (rule 4): our own desync counted once more, same uuid and seqno as before, Primary. One counted beside ours is of an RSU ALTER
    or FLUSH TABLES WITH READ LOCK that waits for the end of our pause. */
 static enum outcome paused(struct backup *b, const struct node_state *before)
@@ -771,13 +596,14 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
   if (b->files.complex)
     return again("DDL between FLUSH and the pause that needs a new scan");
   inventory_imports(b->inventory, false); /* DDL is blocked, and the job has looked at all that nobody has opened */
-  if ((o = close_tables(b)) != TAKEN)
-    return o;
+  enum stage_result closed = open_tables_close(b);
+  if (closed != STAGE_OK)
+    return closed == STAGE_BUSY ? again("a table that a statement keeps in the pause") : FAILED;
   files_window_tables(&b->files);
   *commit_us = now_us();
   if ((o = enter(b, "BLOCK_COMMIT")) != TAKEN)
     return o;
-  if (!take_position(b))
+  if (!position_take(b))
     return FAILED;
   backup_set_stage(b, "BLOCK_COMMIT");
   if ((o = window_job(b, note_control, until, "Aria's log in the pause")) != TAKEN)
@@ -833,7 +659,7 @@ static enum outcome window(struct backup *b)
   if (o == TAKEN)
   {
     snprintf(p->position, sizeof p->position, "%.63s", b->position);
-    snprintf(p->gtid, sizeof p->gtid, "%.*s", image_gtid_cut(b->gtid, sizeof p->gtid - 1), b->gtid);
+    snprintf(p->gtid, sizeof p->gtid, "%.*s", position_cut(b->gtid, sizeof p->gtid - 1), b->gtid);
     p->lsn_end = b->lsn_end;
   }
   progress_unlock();

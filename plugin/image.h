@@ -72,9 +72,6 @@ struct backup
 
 bool image_take(struct backup *backup);
 
-/* How many characters of a GTID position, at most `most`, are a position of some of its domains: all, or up to a comma. */
-int image_gtid_cut(const char *gtid, size_t most);
-
 /* Every wait of the coordinator calls this at least each 50 ms: is there a reason to stop? Refreshes the figures once a
    second, not inside the window. False: backup->error is set. */
 bool backup_tick(struct backup *backup);

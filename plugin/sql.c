@@ -181,3 +181,12 @@ bool sql_variable(struct sql *sql, const char *name, char *out, size_t size, str
 {
   return sql_value(sql, 1, out, size, error, "SHOW GLOBAL VARIABLES LIKE '%s'", name);
 }
+
+bool sql_sessions(struct sql *sql, const char *condition, uint64_t *count, struct gb_error *error)
+{
+  char text[24];
+  bool ok = sql_value(sql, 0, text, sizeof text, error,
+                      "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND %s", condition);
+  *count = strtoull(text, NULL, 10);
+  return ok;
+}

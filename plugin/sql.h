@@ -47,5 +47,7 @@ bool sql_rows(struct sql *sql, bool (*row)(void *context, char **columns, unsign
 bool sql_status(struct sql *sql, const char *name, char *out, size_t size, struct gb_error *error);
 uint64_t sql_status_number(struct sql *sql, const char *name, struct gb_error *error);
 bool sql_variable(struct sql *sql, const char *name, char *out, size_t size, struct gb_error *error);
+/* Other sessions of which a condition on information_schema.PROCESSLIST is true. */
+bool sql_sessions(struct sql *sql, const char *condition, uint64_t *count, struct gb_error *error);
 
 #endif
