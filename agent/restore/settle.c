@@ -105,7 +105,7 @@ static bool write_page(const struct work *w, const struct space *s, const struct
 static bool stays_without(const struct work *w, const struct space *s)
 {
     struct gb_error why = {0};
-    error_set(&why, GB_not_supported, "what the redo says of the first page of %s is not understood", s->file->path);
+    error_set(&why, GB_not_supported, "the redo makes no first page of %s that is understood", s->file->path);
     if (w->original[s->file - w->index->files]) {
         error_hint(&why, "restore without --map for it");
         error_copy(w->error, &why);
