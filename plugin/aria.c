@@ -1,9 +1,11 @@
 /* Aria's files; see aria.h. */
 #include "plugin/server.h"
 #include "plugin/aria.h"
+#include "plugin/disk.h"
 #include "plugin/kept.h"
 #include "common/bytes.h"
 #include "common/page.h"
+#include "common/wire.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -89,6 +91,19 @@ bool aria_parse_header(const uint8_t *data, size_t size, struct aria_table *tabl
   table->online = transactional && (options & OPTION_PAGE_CHECKSUM) && table->block_size >= 1024 &&
                   !(table->block_size & (table->block_size - 1));
   return true;
+}
+
+void aria_index_path(const char *datadir, const char *path, char *out)
+{
+  snprintf(out, WIRE_PATH_MAX, "%s%s", datadir, path);
+  memcpy(out + strlen(out) - 3, "MAI", 3);
+}
+
+bool aria_read_table(const char *index, struct aria_table *table)
+{
+  uint8_t head[DISK_HEAD_SIZE];
+  ssize_t n = disk_head(index, head, NULL);
+  return n > 0 && aria_parse_header(head, (size_t)n, table);
 }
 
 bool aria_page_whole(const struct aria_table *table, bool index, uint64_t block, const uint8_t *page)

@@ -29,6 +29,10 @@ struct aria_table
 
 /* From the first bytes of a .MAI (give 4096 where the file has them). False: not an Aria index file. */
 bool aria_parse_header(const uint8_t *data, size_t size, struct aria_table *table);
+/* The .MAI of a table, whose .MAI or .MAD path is. out: WIRE_PATH_MAX bytes. */
+void aria_index_path(const char *datadir, const char *path, char *out);
+/* Reads the first bytes of a .MAI and parses them. False: not to be read, or not an Aria index file. */
+bool aria_read_table(const char *index, struct aria_table *table);
 /* Whether block (counted in block_size) is whole. index: of the .MAI, else of the .MAD. */
 bool aria_page_whole(const struct aria_table *table, bool index, uint64_t block, const uint8_t *page);
 

@@ -1,5 +1,6 @@
 /* Aria's logs; see aria_log.h. */
 #include "plugin/aria_log.h"
+#include "plugin/disk.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -15,7 +16,7 @@ static void each_aria_log(struct files *f, void (*visit)(struct files *f, struct
     error_set_errno(&f->error, GB_io_error, errno, "Aria's log directory %s can't be read", f->aria_dir);
     return;
   }
-  for (struct dirent *e; (e = files_next_entry(f, directory, f->aria_dir));)
+  for (struct dirent *e; (e = disk_next_entry(directory, f->aria_dir, &f->error));)
   {
     if (strncmp(e->d_name, "aria_log.", 9) || strspn(e->d_name + 9, "0123456789") != strlen(e->d_name + 9))
       continue;
@@ -23,7 +24,7 @@ static void each_aria_log(struct files *f, void (*visit)(struct files *f, struct
     struct stat st;
     snprintf(full, sizeof full, "%s%s", f->aria_dir, e->d_name);
     inventory_clean_path(path, sizeof path, full, f->datadir);
-    if (!files_is_there(f, full, &st))
+    if (!disk_is_there(full, &st, &f->error))
       continue;
     struct item *item = inventory_file(f->inventory, ITEM_ARIA_LOG, WIRE_KIND_ARIA_LOG, path);
     if (item)

@@ -2,7 +2,7 @@
 #include "plugin/server.h"
 #include "plugin/command.h"
 #include "plugin/coordinator.h"
-#include "plugin/files.h"
+#include "plugin/survey.h"
 #include "plugin/log.h"
 #include "plugin/request.h"
 
@@ -106,8 +106,8 @@ static bool op_check(struct backup_options *o, const struct command_defaults *d,
     return false;
   struct wire_hello hello;
   struct stat st; /* mariadbd's working directory is its data directory */
-  struct files_survey survey;
-  files_survey("./", &survey);
+  struct survey survey;
+  survey_take("./", &survey);
   struct wire_check check = {.bytes_estimate = survey.bytes, .datadir_device = stat(".", &st) ? 0 : (uint64_t)st.st_dev};
   struct wire_checked *agent = calloc(1, sizeof *agent);
   if (!agent)

@@ -7,6 +7,7 @@
 #include "plugin/preflight.h"
 #include "plugin/progress.h"
 #include "plugin/reader.h"
+#include "plugin/survey.h"
 #include "plugin/throttle.h"
 #include "common/priority.h"
 
@@ -142,7 +143,7 @@ void backup_warn(const struct backup *b, enum gb_code code, const char *format, 
   progress_warn(line, true);
 }
 
-static void warn_of_names(const struct backup *b, const struct files_survey *survey, struct wire_checked *rows)
+static void warn_of_names(const struct backup *b, const struct survey *survey, struct wire_checked *rows)
 {
   char text[GB_ERROR_TEXT_MAX];
   if (2 * survey->longest <= DDL_LOG_BUFFER - DDL_LOG_BESIDE)
@@ -159,7 +160,7 @@ static void warn_of_names(const struct backup *b, const struct files_survey *sur
 static bool run_preflight(struct backup *b, const struct wire_checked *agent)
 {
   struct wire_checked rows = {0};
-  struct files_survey survey = {0};
+  struct survey survey = {0};
   if (agent)
     rows = *agent;
   if (!(b->sql = sql_open(&b->error)) || !stage_prepare(b->sql, &b->galera, &b->error))
@@ -167,7 +168,7 @@ static bool run_preflight(struct backup *b, const struct wire_checked *agent)
   bool ok = preflight(b->sql, b->options.ring_size, &b->facts, &b->node, &rows, &b->error);
   if (ok)
   {
-    files_survey(b->facts.datadir, &survey);
+    survey_take(b->facts.datadir, &survey);
     warn_of_names(b, &survey, &rows);
   }
   pthread_mutex_lock(&mutex);

@@ -10,12 +10,9 @@
 #include "plugin/aria.h"
 #include "plugin/inventory.h"
 
-#include <dirent.h>
 #include <sys/stat.h>
 
-/* A table of InnoDB's dictionary whose tablespace nobody has opened since the server's start: it is in none of InnoDB's own
-   lists of files. */
-struct unopened
+struct unopened /* see unopened.h */
 {
   char *name; /* "db/table", as in file names */
   uint32_t space_id;
@@ -52,20 +49,7 @@ struct files
   size_t unopened_count;
 };
 
-/* Whether a storage engine, by its name, is one whose tables can be backed up. */
-bool files_knows_engine(const char *name);
-
-/* How many tables have been copied of engines that can't be backed up, and the first of them, as "db/table". None of these engines is loaded
-   (preflight_engines() looks for those), so the server itself has nothing but the definitions. */
-unsigned files_unloaded(struct inventory *inventory, char *first, size_t size);
-
 void files_reset(struct files *files); /* frees the lists, forgets ddl.log */
-
-/* Adds a name to unopened. */
-bool files_add_unopened(struct files *files, const char *name, uint32_t space_id);
-/* Gives the inventory those of unopened whose file (NAME.ibd, or what NAME.isl points to) has that space id on its first
-   page; any other file of that name waits for an import. Empties the list. */
-void files_find_unopened(void *files);
 
 /* Scans the data directory: adds what is new, marks what is gone, queues definitions, online Aria tables and
    directories that are new or changed. Sets ddl_log_at to where ddl.log ended before the scan, unsettled and unknown_engine where it
@@ -73,32 +57,17 @@ void files_find_unopened(void *files);
 void files_scan(void *files);
 /* After FLUSH: queues closed tables that are not in use, and large log tables. in_use must be set. */
 void files_queue_closed(struct files *files);
-/* In the window: what ddl.log says since, what a TRUNCATE may have made anew, and (altered) what an IMPORT may have written. What only a scan finds
-   is looked for by one, if the last was short; else it sets complex.
-   Where appliers write non-transactional tables, fills to_close with those that have changed since their copy: FLUSH does not
-   stop appliers, only the pause does. Sets complex. */
-void files_window_ddl(void *files);
-/* In the window, after to_close has been closed: queues these and the tables that were in use. */
-void files_window_tables(struct files *files);
-/* In the window, commits blocked: log tables that have changed or were not copied. Sets complex. */
-void files_window_commit(struct files *files);
+/* The item of a file in a database's directory, or NULL if it is none of ours. path: relative to the data directory. Asks the disk. */
+struct item *files_classify(struct files *files, const char *path, const struct stat *st);
+/* Queues the files of one table that are there now. No directory is read. */
+void files_queue_table(struct files *files, const char *database, const char *table);
+bool files_is_copied(const struct files *files, const struct item *item);
 
-/* Bytes of closed tables in use, log tables and the tail of Aria's log: what the window will have to copy. Call it after
-   aria_log_queue_bulk(). largest: path of the largest table. */
-uint64_t files_window_bytes(struct files *files, char *largest, size_t size);
-
-struct files_survey
-{
-  uint64_t bytes;          /* about so many are in the data directory: for progress and free space */
-  size_t longest;          /* bytes of the longest name of a table in the file system, without the slash; 0: there is none */
-  char longest_name[1024]; /* "db/table" */
-};
-/* What can't be read is left out. */
-void files_survey(const char *datadir, struct files_survey *survey);
-
-/* stat() and readdir() where names come and go: what is not there any more is no error; all else is files->error (GB_io_error), so that
-   nothing unread passes for gone. path: of the file, of the directory. False: not there, or an error. NULL: no more, or an error. */
-bool files_is_there(struct files *files, const char *path, struct stat *st);
-struct dirent *files_next_entry(struct files *files, DIR *directory, const char *path);
+/* "db/table" of a path. */
+void files_table_of(const char *path, char *out, size_t size);
+/* Of lists of tables: in_use, to_close. */
+void files_sort_tables(char **list, size_t count);
+/* Whether the file is of a table of the sorted list. */
+bool files_have_table(char **list, size_t count, const char *path);
 
 #endif

@@ -2,10 +2,13 @@
 #include "plugin/image.h"
 #include "plugin/aria_log.h"
 #include "plugin/blocker.h"
+#include "plugin/engines.h"
+#include "plugin/files_window.h"
 #include "plugin/log.h"
 #include "plugin/open_tables.h"
 #include "plugin/position.h"
 #include "plugin/progress.h"
+#include "plugin/unopened.h"
 #include "plugin/watch.h"
 
 #include <inttypes.h>
@@ -234,7 +237,7 @@ static bool add_unlisted(void *context, char **column, unsigned count)
   if (count < 2 || !column[0] || !column[1])
     return true;
   uint32_t id = (uint32_t)strtoul(column[0], NULL, 10);
-  if (id == 0 || id >= 0xFFFFFFFEu || inventory_has_space(b->inventory, id) || files_add_unopened(&b->files, column[1], id))
+  if (id == 0 || id >= 0xFFFFFFFEu || inventory_has_space(b->inventory, id) || unopened_add(&b->files, column[1], id))
     return true;
   return error_set(&b->error, GB_no_memory, "no memory for the list of tables");
 }
@@ -248,7 +251,7 @@ static bool list_spaces(struct backup *b)
                   "SELECT SPACE, FILENAME, NAME, FILE_SIZE FROM information_schema.INNODB_SYS_TABLESPACES") &&
          sql_rows(b->sql, add_unlisted, b, &b->error,
                   "SELECT SPACE, NAME FROM information_schema.INNODB_SYS_TABLES WHERE SPACE > 0") &&
-         !b->error.code && run_job(b, files_find_unopened, false) == TAKEN;
+         !b->error.code && run_job(b, unopened_find, false) == TAKEN;
 }
 
 /* The files of the system tablespace: innodb_data_file_path, "name:size[;name:size...][:autoextend]". */
@@ -740,7 +743,7 @@ static bool settle_job(struct backup *b)
 static void warn_of_unloaded(struct backup *b)
 {
   char first[1024];
-  unsigned count = files_unloaded(b->inventory, first, sizeof first);
+  unsigned count = engines_unloaded(b->inventory, first, sizeof first);
   if (count)
     backup_warn(b, GB_engine_not_loaded, "tables of an engine that is not loaded: %u, the first is %s; the backup has their definitions and no data",
                 count, first);

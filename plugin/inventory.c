@@ -207,6 +207,14 @@ void inventory_set_state(struct inventory *inv, struct item *i, enum item_state 
     enter_queue(inv, i);
 }
 
+void inventory_requeue(struct inventory *inv, struct item *i)
+{
+  if (i->state == ITEM_BUSY)
+    i->again = true;
+  else
+    inventory_set_state(inv, i, ITEM_QUEUED);
+}
+
 /* Each item has its place in the heap, so that queueing one can't fail. */
 static bool make_room(struct inventory *inv)
 {
@@ -254,10 +262,7 @@ static void queue(struct inventory *inv, struct item *i)
 {
   i->dropped = false;
   i->tries = 0;
-  if (i->state == ITEM_BUSY)
-    i->again = true;
-  else
-    inventory_set_state(inv, i, ITEM_QUEUED);
+  inventory_requeue(inv, i);
   pthread_cond_broadcast(&inv->changed);
 }
 

@@ -136,6 +136,8 @@ void inventory_visit(struct inventory *inventory, struct item *item, const char 
                      void *context);
 /* In a visit alone: the state of an item. */
 void inventory_set_state(struct inventory *inventory, struct item *item, enum item_state state);
+/* In a visit alone: marks for copying. An item that is busy is copied again after. */
+void inventory_requeue(struct inventory *inventory, struct item *item);
 
 /* Marks for copying. An item that is busy is copied again after. */
 void inventory_queue(struct inventory *inventory, struct item *item);

@@ -1,7 +1,7 @@
 /* Facts of the server and the checks of PREFLIGHT; see preflight.h. */
 #include "plugin/server.h"
 #include "plugin/preflight.h"
-#include "plugin/files.h"
+#include "plugin/engines.h"
 #include "common/memory.h"
 
 #include <inttypes.h>
@@ -138,7 +138,7 @@ static bool take_engine(void *context, char **column, unsigned count)
   struct engines *e = context;
   if (!count || !column[0])
     return true;
-  if (files_knows_engine(column[0]))
+  if (engines_know(column[0]))
     return true;
   size_t n = strlen(e->names);
   if (!strpbrk(column[0], "'\\\""))
