@@ -1,28 +1,23 @@
 /* The channel to the agent; see channel.h. */
 #include "plugin/channel.h"
 #include "plugin/progress.h"
+#include "plugin/slots.h"
+#include "plugin/socket.h"
 #include "common/priority.h"
 #include "common/clock.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #define POLL_MS    50
 #define WHY_MS     1000 /* how long the reason for an end of the connection may take to be read */
 #define US_PER_MS  1000u
 #define SEND_AT_ONCE 64u /* messages in one call */
-#define SEALS      (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
 
 struct message
 {
@@ -34,18 +29,10 @@ struct message
 struct channel
 {
   int fd;
-  /* ring */
-  int memfd;
-  uint8_t *map;
-  size_t map_size;
-  unsigned page_slots;
   /* all below: mutex. Taken last: nothing else is locked under it, nothing is held across I/O. */
   pthread_mutex_t mutex;
   pthread_cond_t changed, outgoing;
-  int *free_page, *free_redo, *reserve;
-  unsigned free_pages, free_redos, reserved;
-  bool *with_agent; /* by slot */
-  unsigned slots_with_agent;
+  struct slots slots;
   struct message *head, **tail;
   bool due; /* something is queued that does not wait for the next slot to go */
   unsigned queued;
@@ -62,147 +49,20 @@ static uint64_t deadline(unsigned timeout_ms)
   return now_us() + (uint64_t)timeout_ms * US_PER_MS;
 }
 
-static bool wait_fd(int fd, short events, uint64_t until_us)
-{
-  uint64_t now = now_us();
-  int ms = until_us > now ? (int)((until_us - now) / US_PER_MS) : 0;
-  struct pollfd p = {fd, events, 0};
-  return poll(&p, 1, ms) > 0;
-}
-
-static bool write_all(int fd, const uint8_t *data, size_t size, uint64_t until_us, int pass_fd)
-{
-  while (size)
-  {
-    struct iovec iov = {(void *)(uintptr_t)data, size};
-    union
-    {
-      struct cmsghdr header;
-      char space[CMSG_SPACE(sizeof(int))];
-    } control = {0};
-    struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
-    if (pass_fd >= 0)
-    {
-      m.msg_control = &control;
-      m.msg_controllen = sizeof control.space;
-      struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-      c->cmsg_level = SOL_SOCKET;
-      c->cmsg_type = SCM_RIGHTS;
-      c->cmsg_len = CMSG_LEN(sizeof(int));
-      memcpy(CMSG_DATA(c), &pass_fd, sizeof pass_fd);
-    }
-    ssize_t n = sendmsg(fd, &m, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (n > 0)
-    {
-      data += n;
-      size -= (size_t)n;
-      pass_fd = -1;
-      continue;
-    }
-    if (n < 0 && errno == EINTR)
-      continue;
-    if (n == 0 || (errno != EAGAIN && errno != EWOULDBLOCK) || !wait_fd(fd, POLLOUT, until_us))
-      return false;
-  }
-  return true;
-}
-
-/* 1 read, 0 end of file or error, -1 nothing until the deadline. */
-static int read_all(int fd, uint8_t *data, size_t size, uint64_t until_us)
-{
-  size_t have = 0;
-  while (have < size)
-  {
-    ssize_t n = recv(fd, data + have, size - have, MSG_DONTWAIT);
-    if (n > 0)
-    {
-      have += (size_t)n;
-      continue;
-    }
-    if (n == 0)
-      return 0;
-    if (errno == EINTR)
-      continue;
-    if (errno != EAGAIN && errno != EWOULDBLOCK)
-      return 0;
-    if (!wait_fd(fd, POLLIN, until_us))
-      return -1;
-  }
-  return 1;
-}
-
-static bool get_peer(int fd, struct ucred *peer)
-{
-  socklen_t length = sizeof *peer;
-  return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, peer, &length);
-}
-
-static bool check_peer(int fd, const char *path, struct gb_error *error)
-{
-  struct ucred peer;
-  if (!get_peer(fd, &peer))
-    return error_set_errno(error, GB_agent_refused, errno, "the peer at %s has no credentials", path);
-  char directory[sizeof(((struct sockaddr_un *)0)->sun_path)];
-  snprintf(directory, sizeof directory, "%s", path);
-  struct stat st;
-  bool owner = stat(dirname(directory), &st) == 0 && st.st_uid == peer.uid;
-  if (peer.uid == 0 || peer.uid == geteuid() || owner)
-    return true;
-  return error_set(error, GB_agent_refused,
-                   "the process at %s runs as uid %u, which is neither root, nor this server's user, nor the "
-                   "owner of the socket's directory",
-                   path, (unsigned)peer.uid);
-}
-
-static int connect_to(const char *path, uint64_t until_us, struct gb_error *error)
-{
-  struct sockaddr_un address = {.sun_family = AF_UNIX};
-  if (strlen(path) >= sizeof address.sun_path)
-  {
-    error_set(error, GB_agent_absent, "the socket path %s is longer than %zu bytes", path,
-              sizeof address.sun_path - 1);
-    return -1;
-  }
-  memcpy(address.sun_path, path, strlen(path) + 1);
-  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd < 0)
-  {
-    error_set_errno(error, GB_agent_absent, errno, "no socket");
-    return -1;
-  }
-  while (connect(fd, (struct sockaddr *)&address, sizeof address))
-  {
-    if ((errno == EAGAIN || errno == EINTR) && now_us() < until_us)
-    {
-      usleep(10 * US_PER_MS);
-      continue;
-    }
-    error_set_errno(error, GB_agent_absent, errno, "no agent answers at %s", path);
-    close(fd);
-    return -1;
-  }
-  if (!check_peer(fd, path, error))
-  {
-    close(fd);
-    return -1;
-  }
-  return fd;
-}
-
 /* Sends one message and waits for its answer; payload and answer share a buffer of WIRE_PAYLOAD_MAX. */
 static bool ask(struct channel *ch, enum wire_type type, uint8_t *buffer, size_t size, enum wire_type wanted,
                 uint32_t *answer_size, uint64_t until_us, struct gb_error *error)
 {
   uint8_t header[WIRE_HEADER_SIZE];
   wire_put_header(header, type, size);
-  if (!write_all(ch->fd, header, sizeof header, until_us, -1) || !write_all(ch->fd, buffer, size, until_us, -1))
+  if (!socket_write(ch->fd, header, sizeof header, until_us, -1) || !socket_write(ch->fd, buffer, size, until_us, -1))
     return error_set(error, GB_agent_absent, "the agent closed the connection or takes nothing");
-  int got = read_all(ch->fd, header, sizeof header, until_us);
+  int got = socket_read(ch->fd, header, sizeof header, until_us);
   uint16_t got_type;
   if (got == 1 && !wire_get_header(header, &got_type, answer_size, error))
     return false;
   if (got == 1)
-    got = read_all(ch->fd, buffer, *answer_size, until_us);
+    got = socket_read(ch->fd, buffer, *answer_size, until_us);
   if (got != 1)
     return error_set(error, GB_agent_absent, got == 0 ? "the agent closed the connection" : "the agent did not answer in time");
   if (got_type == WIRE_ERROR)
@@ -232,12 +92,12 @@ struct channel *channel_open(const char *path, const struct wire_hello *hello, u
     free(ch);
     return NULL;
   }
-  ch->memfd = -1;
+  ch->slots.memfd = -1;
   ch->tail = &ch->head;
   pthread_mutex_init(&ch->mutex, NULL);
   cond_init_monotonic(&ch->changed);
   cond_init_monotonic(&ch->outgoing);
-  if ((ch->fd = connect_to(path, until, error)) < 0)
+  if ((ch->fd = socket_connect(path, until, error)) < 0)
     goto fail;
   struct bytes_writer w = bytes_writer(buffer, WIRE_PAYLOAD_MAX);
   wire_put_hello(&w, hello);
@@ -357,7 +217,7 @@ static bool send_list(struct channel *ch, struct message *list)
       break;
     if (n < 0)
     {
-      wait_fd(ch->fd, POLLOUT, deadline(POLL_MS));
+      socket_wait(ch->fd, POLLOUT, deadline(POLL_MS));
       pthread_mutex_lock(&ch->mutex);
       bool stop = ch->stop || ch->dead;
       pthread_mutex_unlock(&ch->mutex);
@@ -423,17 +283,8 @@ static void *sender_main(void *argument)
 static bool take_back(struct channel *ch, const struct wire_free *message)
 {
   for (uint32_t i = 0; i < message->count; i++)
-  {
-    uint32_t slot = message->slot[i];
-    if (slot >= ch->page_slots + RING_REDO_SLOTS || !ch->with_agent[slot])
+    if (!slots_take_back(&ch->slots, message->slot[i]))
       return false;
-    ch->with_agent[slot] = false;
-    ch->slots_with_agent--;
-    if (slot < ch->page_slots)
-      ch->free_page[ch->free_pages++] = (int)slot;
-    else
-      ch->free_redo[ch->free_redos++] = (int)slot;
-  }
   ch->freed_us = now_us();
   return true;
 }
@@ -512,7 +363,7 @@ static void *receiver_main(void *argument)
     error_set(&error, GB_no_memory, "no memory for messages");
   while (!error.code)
   {
-    bool readable = wait_fd(ch->fd, POLLIN, deadline(POLL_MS));
+    bool readable = socket_wait(ch->fd, POLLIN, deadline(POLL_MS));
     pthread_mutex_lock(&ch->mutex);
     bool stop = ch->stop || ch->dead;
     pthread_mutex_unlock(&ch->mutex);
@@ -526,12 +377,12 @@ static void *receiver_main(void *argument)
     /* The rest of a message follows its start at once; a peer that stops in the middle is found by the coordinator,
        which gives the channel up. */
     int got;
-    while ((got = read_all(ch->fd, header, sizeof header, deadline(POLL_MS * 20))) == -1 && !ch->stop && !ch->dead)
+    while ((got = socket_read(ch->fd, header, sizeof header, deadline(POLL_MS * 20))) == -1 && !ch->stop && !ch->dead)
       continue;
     if (got == 1 && !wire_get_header(header, &type, &size, &error))
       break;
     if (got == 1)
-      got = read_all(ch->fd, payload, size, deadline(10000));
+      got = socket_read(ch->fd, payload, size, deadline(10000));
     if (got != 1)
     {
       error_set(&error, GB_agent_lost, got == 0 ? "the agent closed the connection" : "the agent stopped in the middle of a message");
@@ -554,53 +405,16 @@ static void *receiver_main(void *argument)
   return NULL;
 }
 
-static bool make_ring(struct channel *ch, uint64_t bytes, struct gb_error *error)
-{
-  uint64_t slots = bytes / RING_SLOT_SIZE;
-  if (slots > RING_SLOTS_MAX)
-    slots = RING_SLOTS_MAX;
-  if (slots < RING_REDO_SLOTS + RING_PAGE_SLOTS_MIN)
-    slots = RING_REDO_SLOTS + RING_PAGE_SLOTS_MIN;
-  ch->page_slots = (unsigned)slots - RING_REDO_SLOTS;
-  ch->map_size = slots * RING_SLOT_SIZE;
-  ch->free_page = calloc(slots, sizeof(int));
-  ch->free_redo = calloc(slots, sizeof(int));
-  ch->reserve = calloc(slots, sizeof(int));
-  ch->with_agent = calloc(slots, sizeof(bool));
-  if (!ch->free_page || !ch->free_redo || !ch->reserve || !ch->with_agent)
-    return error_set(error, GB_no_memory, "no memory for the ring's tables");
-  ch->memfd = memfd_create("galera_backup ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (ch->memfd < 0)
-    return error_set_errno(error, GB_no_memory, errno, "no memory file for the ring");
-  int failed = posix_fallocate(ch->memfd, 0, (off_t)ch->map_size);
-  if (failed)
-    return error_set_errno(error, GB_no_memory, failed, "no %zu bytes of shared memory for the ring", ch->map_size);
-  ch->map = mmap(NULL, ch->map_size, PROT_READ | PROT_WRITE, MAP_SHARED, ch->memfd, 0);
-  if (ch->map == MAP_FAILED)
-  {
-    ch->map = NULL;
-    return error_set_errno(error, GB_no_memory, errno, "the ring of %zu bytes can't be mapped", ch->map_size);
-  }
-  madvise(ch->map, ch->map_size, MADV_DONTDUMP);
-  if (fcntl(ch->memfd, F_ADD_SEALS, SEALS))
-    return error_set_errno(error, GB_internal, errno, "the ring can't be sealed");
-  for (unsigned i = ch->page_slots; i-- > 0;)
-    ch->free_page[ch->free_pages++] = (int)i;
-  for (unsigned i = 0; i < RING_REDO_SLOTS; i++)
-    ch->free_redo[ch->free_redos++] = (int)(ch->page_slots + i);
-  return true;
-}
-
 bool channel_begin(struct channel *ch, uint64_t bytes, struct gb_error *error)
 {
-  if (!make_ring(ch, bytes, error))
+  if (!slots_make(&ch->slots, bytes, error))
     return false;
   uint8_t message[WIRE_HEADER_SIZE + 64];
   struct bytes_writer w = bytes_writer(message + WIRE_HEADER_SIZE, sizeof message - WIRE_HEADER_SIZE);
-  struct wire_ring ring = {RING_SLOT_SIZE, ch->page_slots, RING_REDO_SLOTS};
+  struct wire_ring ring = {RING_SLOT_SIZE, ch->slots.page_slots, RING_REDO_SLOTS};
   wire_put_ring(&w, &ring);
   wire_put_header(message, WIRE_RING, w.at);
-  if (!write_all(ch->fd, message, WIRE_HEADER_SIZE + w.at, deadline(1000), ch->memfd))
+  if (!socket_write(ch->fd, message, WIRE_HEADER_SIZE + w.at, deadline(1000), ch->slots.memfd))
     return error_set(error, GB_agent_lost, "the agent did not take the ring");
   ch->heard_us = ch->freed_us = now_us();
   if (pthread_create(&ch->sender, NULL, sender_main, ch))
@@ -625,7 +439,7 @@ void channel_refuse(struct channel *ch, const struct wire_abort *message)
   if (!wire_put_abort(&w, message))
     return;
   wire_put_header(buffer, WIRE_ABORT, w.at);
-  write_all(ch->fd, buffer, WIRE_HEADER_SIZE + w.at, deadline(1000), -1);
+  socket_write(ch->fd, buffer, WIRE_HEADER_SIZE + w.at, deadline(1000), -1);
 }
 
 void channel_close(struct channel *ch)
@@ -646,34 +460,23 @@ void channel_close(struct channel *ch)
   if (ch->fd > 0)
     close(ch->fd);
   free_messages(ch->head);
-  if (ch->map)
-    munmap(ch->map, ch->map_size);
-  if (ch->memfd >= 0)
-    close(ch->memfd);
+  slots_free(&ch->slots);
   pthread_mutex_destroy(&ch->mutex);
   pthread_cond_destroy(&ch->changed);
   pthread_cond_destroy(&ch->outgoing);
-  free(ch->free_page);
-  free(ch->free_redo);
-  free(ch->reserve);
-  free(ch->with_agent);
   free(ch);
 }
 
 int channel_slot_take(struct channel *ch, enum slot_pool pool, const volatile bool *stop)
 {
-  int slot = -1;
+  int slot;
   pthread_mutex_lock(&ch->mutex);
-  if (pool == SLOT_REDO)
-    slot = ch->free_redos ? ch->free_redo[--ch->free_redos] : -1;
-  else if (pool == SLOT_RESERVE)
-    slot = ch->reserved ? ch->reserve[--ch->reserved] : -1;
-  else
+  while ((slot = slots_take(&ch->slots, pool)) < 0 && pool == SLOT_PAGE && !ch->dead && !ch->stop && !*stop)
+    wait_slice(ch);
+  if (slot >= 0 && pool == SLOT_PAGE && (ch->dead || *stop))
   {
-    while (!ch->free_pages && !ch->dead && !ch->stop && !*stop)
-      wait_slice(ch);
-    if (ch->free_pages && !ch->dead && !*stop)
-      slot = ch->free_page[--ch->free_pages];
+    slots_return(&ch->slots, slot);
+    slot = -1;
   }
   pthread_mutex_unlock(&ch->mutex);
   return slot;
@@ -681,16 +484,13 @@ int channel_slot_take(struct channel *ch, enum slot_pool pool, const volatile bo
 
 uint8_t *channel_slot_data(const struct channel *ch, int slot)
 {
-  return ch->map + (size_t)slot * RING_SLOT_SIZE;
+  return ch->slots.map + (size_t)slot * RING_SLOT_SIZE;
 }
 
 void channel_slot_return(struct channel *ch, int slot)
 {
   pthread_mutex_lock(&ch->mutex);
-  if ((unsigned)slot < ch->page_slots)
-    ch->free_page[ch->free_pages++] = slot;
-  else
-    ch->free_redo[ch->free_redos++] = slot;
+  slots_return(&ch->slots, slot);
   pthread_cond_broadcast(&ch->changed);
   pthread_mutex_unlock(&ch->mutex);
 }
@@ -699,14 +499,9 @@ bool channel_reserve(struct channel *ch, unsigned count, unsigned timeout_ms)
 {
   uint64_t until = deadline(timeout_ms);
   pthread_mutex_lock(&ch->mutex);
-  while (ch->reserved < count && !ch->dead && !ch->stop && now_us() < until)
-  {
-    if (ch->free_pages)
-      ch->reserve[ch->reserved++] = ch->free_page[--ch->free_pages];
-    else
-      wait_slice(ch);
-  }
-  bool ok = ch->reserved >= count;
+  while (!slots_reserve(&ch->slots, count) && !ch->dead && !ch->stop && now_us() < until)
+    wait_slice(ch);
+  bool ok = ch->slots.reserved >= count;
   pthread_mutex_unlock(&ch->mutex);
   return ok;
 }
@@ -714,15 +509,14 @@ bool channel_reserve(struct channel *ch, unsigned count, unsigned timeout_ms)
 void channel_unreserve(struct channel *ch)
 {
   pthread_mutex_lock(&ch->mutex);
-  while (ch->reserved)
-    ch->free_page[ch->free_pages++] = ch->reserve[--ch->reserved];
+  slots_unreserve(&ch->slots);
   pthread_cond_broadcast(&ch->changed);
   pthread_mutex_unlock(&ch->mutex);
 }
 
 unsigned channel_page_slots(const struct channel *ch)
 {
-  return ch->page_slots;
+  return ch->slots.page_slots;
 }
 
 static struct message *new_message(size_t capacity)
@@ -749,10 +543,9 @@ static void enqueue(struct channel *ch, struct message *m, enum wire_type type, 
   ch->tail = &m->next;
   if (slot >= 0)
   {
-    if (!ch->slots_with_agent)
+    if (!ch->slots.with_agent_count)
       ch->freed_us = now_us();
-    ch->with_agent[slot] = true;
-    ch->slots_with_agent++;
+    slots_hand_over(&ch->slots, slot);
   }
   /* What a file is and how it ended goes with the slot that follows. */
   if ((type != WIRE_FILE && type != WIRE_FILE_DONE) || ++ch->queued == SEND_AT_ONCE)
@@ -818,7 +611,7 @@ bool channel_failed(struct channel *ch, struct gb_error *error)
 pid_t channel_agent(const struct channel *ch)
 {
   struct ucred peer;
-  return get_peer(ch->fd, &peer) ? peer.pid : 0;
+  return socket_peer(ch->fd, &peer) ? peer.pid : 0;
 }
 
 uint64_t channel_silence_us(struct channel *ch)
@@ -832,7 +625,7 @@ uint64_t channel_silence_us(struct channel *ch)
 uint64_t channel_stall_us(struct channel *ch)
 {
   pthread_mutex_lock(&ch->mutex);
-  uint64_t us = ch->slots_with_agent ? now_us() - ch->freed_us : 0;
+  uint64_t us = ch->slots.with_agent_count ? now_us() - ch->freed_us : 0;
   pthread_mutex_unlock(&ch->mutex);
   return us;
 }

@@ -10,6 +10,7 @@
 #ifndef GB_PLUGIN_CHANNEL_H
 #define GB_PLUGIN_CHANNEL_H
 
+#include "plugin/slots.h"
 #include "common/ring.h"
 #include "common/wire.h"
 
@@ -36,13 +37,6 @@ void channel_close(struct channel *channel);
 /* Allocates the ring (bytes, all of it at once), passes it to the agent, starts the threads.
    Errors: GB_no_memory, GB_agent_lost, GB_internal. */
 bool channel_begin(struct channel *channel, uint64_t bytes, struct gb_error *error);
-
-enum slot_pool
-{
-  SLOT_PAGE,    /* waits */
-  SLOT_RESERVE, /* never waits */
-  SLOT_REDO,    /* never waits */
-};
 
 /* A slot, or -1: none free (SLOT_RESERVE, SLOT_REDO), or *stop was set or the channel died while waiting. */
 int channel_slot_take(struct channel *channel, enum slot_pool pool, const volatile bool *stop);
