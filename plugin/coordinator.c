@@ -1,9 +1,10 @@
 /* The stage plan; see coordinator.h. Reads top to bottom from run_backup() at the end. */
 #include "plugin/coordinator.h"
+#include "plugin/desync.h"
+#include "plugin/facts.h"
 #include "plugin/files.h"
 #include "plugin/image.h"
 #include "plugin/log.h"
-#include "plugin/position.h"
 #include "plugin/preflight.h"
 #include "plugin/progress.h"
 #include "plugin/reader.h"
@@ -20,7 +21,6 @@
 
 #define TICK_MS           20u
 #define RESYNC_RETRY_MS   500u
-#define RESYNC_QUEUE      10u   /* write-sets: the receive queue counts as empty below this */
 #define SYNCED_WAIT_S     60u
 #define COMMIT_ABORT_US   15000000u
 #define ABORT_FLUSH_MS    1000u
@@ -193,171 +193,19 @@ static bool run_preflight(struct backup *b, const struct wire_checked *agent)
   return true;
 }
 
-/* A node that still gets what it has missed takes wsrep_desync=OFF for the end of that, and ON waits for it. */
-static bool settled(const struct node_state *s)
-{
-  return s->ready && !strcmp(s->cluster_status, "Primary") && (!strcmp(s->comment, "Synced") || !strcmp(s->comment, "Donor/Desynced"));
-}
-
-bool backup_desync(struct backup *b, bool mend, char reason[256])
-{
-  bool is_on;
-  struct gb_error why = {0};
-  reason[0] = '\0';
-  if (!stage_node_state(b->sql, true, &b->node, &b->error) || !stage_desynced(b->sql, &is_on, &b->error))
-    return false;
-  if (!settled(&b->node))
-  {
-    snprintf(reason, 256, "the node to be Synced or desynced in a Primary component (%.64s, %.64s)", b->node.comment, b->node.cluster_status);
-    return true;
-  }
-  /* Set, and none counted: the node has left the cluster and joined again. Ours is set anew; another's is void in the pause. */
-  bool lost = b->desync_ours && is_on && !b->node.desync_count;
-  if (lost && mend && stage_desync(b->sql, false, &why))
-    lost = is_on = false;
-  struct progress *p = progress_lock();
-  p->desynced = b->desync_ours = b->desync_ours && is_on;
-  progress_unlock();
-  b->base_desync = is_on && !b->desync_ours && b->node.desync_count > 0;
-  /* Who pauses the provider desyncs the node too, and the statement would wait for his end. */
-  if (!lost && (is_on || b->node.desync_count > 0))
-    return true;
-  if (!lost && mend && stage_desync(b->sql, true, &why))
-  {
-    b->desync_ours = true;
-    p = progress_lock();
-    p->desynced = true;
-    p->desynced_us = now_us();
-    p->resynced_us = 0;
-    snprintf(p->resync, sizeof p->resync, "waiting");
-    progress_unlock();
-    return stage_node_state(b->sql, true, &b->node, &b->error);
-  }
-  if (why.code == GB_server_shutdown)
-    error_copy(&b->error, &why);
-  snprintf(reason, 256, "the node to be desynced again%s%.200s", why.code ? ": " : "", why.code ? why.what : "");
-  return !b->error.code;
-}
-
 static bool enter_desync(struct backup *b)
 {
   char reason[256];
   if (!b->galera)
     return true;
   backup_set_stage(b, "DESYNC");
-  if (!backup_tick(b) || !backup_desync(b, true, reason))
+  if (!backup_tick(b) || !desync_on(b, true, reason))
     return false;
   if (reason[0])
     return error_set(&b->error, GB_node_not_fit, "the backup would wait for %s", reason);
   if (b->node.desync_count > b->desync_ours)
     log_line(LOG_LEVEL_NOTE, "%s the node is desynced already%s", b->options.id, b->base_desync ? "; it is left so" : "");
   return true;
-}
-
-static void note_resync(const char *how)
-{
-  struct progress *p = progress_lock();
-  p->desynced = false;
-  p->resynced_us = now_us();
-  snprintf(p->resync, sizeof p->resync, "%s", how);
-  progress_unlock();
-}
-
-/* The plugin is being uninstalled: in a cluster by a statement in total order isolation, so nothing is applied before we have left and the
-   receive queue can't become shorter. Atomic. */
-static bool leaving;
-
-/* One step towards Synced: true when nothing more is to be done. until_us: the deadline for the receive queue. */
-static bool resync_step(struct backup *b, uint64_t until_us)
-{
-  if (!b->desync_ours)
-    return true;
-  if (server_stopping())
-  {
-    b->desync_ours = false;
-    note_resync("shutdown");
-    return true;
-  }
-  struct gb_error ignored = {0};
-  struct node_state s;
-  bool late = now_us() > until_us || __atomic_load_n(&leaving, __ATOMIC_RELAXED);
-  if (!stage_node_state(b->sql, b->galera, &s, &ignored))
-    return false;
-  struct progress *p = progress_lock();
-  p->recv_queue = s.recv_queue;
-  if (s.recv_queue > p->recv_queue_max)
-    p->recv_queue_max = s.recv_queue;
-  progress_unlock();
-  if (s.recv_queue > RESYNC_QUEUE && !late)
-    return false;
-  if (!settled(&s) || !stage_desync(b->sql, false, &ignored))
-    return false; /* not Primary, or still joining: again until it is accepted or the server stops */
-  b->desync_ours = false;
-  if (late)
-  {
-    backup_warn(b, GB_queue_not_empty, "resync_timeout passed with %" PRIu64 " write-sets queued", s.recv_queue);
-  }
-  note_resync(late ? "timeout" : "done");
-  return true;
-}
-
-/* A position may have any number of domains: of a long one each fact (KEY, KEY+2, ...) is a position of some of them. */
-static void add_gtid(struct wire_facts *f, const char *key, const char *gtid)
-{
-  char name[64];
-  snprintf(name, sizeof name, "%s", key);
-  for (unsigned part = 2;; part++)
-  {
-    int n = position_cut(gtid, GTID_FACT_MAX);
-    wire_add_fact(f, name, "%.*s", n, gtid);
-    gtid += n;
-    if (!*gtid)
-      return;
-    gtid++; /* the comma */
-    snprintf(name, sizeof name, "%s+%u", key, part);
-  }
-}
-
-static void fill_facts(struct backup *b, struct wire_facts *f)
-{
-  struct progress p;
-  progress_get(&p);
-  char log_directory[1024]; /* as paths of files are: relative to the data directory where it is below, "" where it is that one */
-  inventory_clean_path(log_directory, sizeof log_directory, b->facts.innodb_log, b->facts.datadir);
-  size_t n = strlen(log_directory);
-  if (n > 1 && log_directory[n - 1] == '/')
-    log_directory[n - 1] = '\0';
-  wire_add_fact(f, "position", "%s", b->position);
-  wire_add_fact(f, "uuid", "%s", b->at_pause.uuid);
-  wire_add_fact(f, "seqno", "%" PRId64, b->galera ? b->at_pause.last_committed : -1);
-  wire_add_fact(f, "lsn_start", "%" PRIu64, follower_log(b->follower)->checkpoint_lsn);
-  wire_add_fact(f, "lsn_checkpoint_end", "%" PRIu64, follower_log(b->follower)->end_lsn);
-  wire_add_fact(f, "lsn_end", "%" PRIu64, b->lsn_end);
-  add_gtid(f, "gtid", b->gtid);
-  add_gtid(f, "gtid_slave_pos", b->gtid_slave_pos);
-  add_gtid(f, "gtid_binlog_pos", b->gtid_binlog_pos);
-  wire_add_fact(f, "parallel_workers", "%" PRIu64, b->parallel);
-  wire_add_fact(f, "binlog_file", "%s", p.binlog_file);
-  wire_add_fact(f, "binlog_pos", "%" PRIu64, p.binlog_pos);
-  if (p.own_warnings[0])
-    wire_add_fact(f, "warnings", "%s", p.own_warnings);
-  wire_add_fact(f, "server_version", "%s", b->facts.version);
-  wire_add_fact(f, "datadir", "%s", b->facts.datadir);
-  wire_add_fact(f, "innodb_page_size", "%s", b->facts.page_size);
-  wire_add_fact(f, "innodb_log_file_size", "%s", b->facts.log_file_size);
-  wire_add_fact(f, "innodb_log_group_home_dir", "%s", log_directory);
-  wire_add_fact(f, "innodb_data_file_path", "%.1000s", b->facts.innodb_files);
-  wire_add_fact(f, "innodb_checksum_algorithm", "%s", b->facts.checksum);
-  char encrypted[24];
-  struct gb_error ignored = {0}; /* the list may be switched off */
-  if (sql_value(b->sql, 0, encrypted, sizeof encrypted, &ignored,
-                "SELECT COUNT(*) FROM information_schema.INNODB_TABLESPACES_ENCRYPTION WHERE ENCRYPTION_SCHEME = 1"))
-    wire_add_fact(f, "encrypted_tablespaces", "%s", encrypted);
-  wire_add_fact(f, "ddl_blocked_ms", "%" PRIu64, p.ddl_blocked_us / 1000);
-  wire_add_fact(f, "commit_blocked_ms", "%" PRIu64, p.commit_blocked_us / 1000);
-  wire_add_fact(f, "blocked_ms", "%" PRIu64, p.blocked_us / 1000);
-  wire_add_fact(f, "recv_queue_max", "%" PRIu64, p.recv_queue_max);
-  wire_add_fact(f, "flow_control_sent", "%" PRIu64, p.flow_control_sent);
 }
 
 static void send_abort(struct backup *b)
@@ -412,7 +260,7 @@ static bool finish(struct backup *b)
     free(facts);
     return false;
   }
-  fill_facts(b, facts);
+  facts_fill(b, facts);
   channel_send_finish(b->channel, facts);
   uint64_t resync_until = now_us() + (uint64_t)b->options.resync_timeout_s * 1000000;
   uint64_t next_resync = 0;
@@ -423,7 +271,7 @@ static bool finish(struct backup *b)
   {
     if (!resynced && now_us() >= next_resync)
     {
-      resynced = resync_step(b, resync_until);
+      resynced = desync_step_off(b, resync_until);
       next_resync = now_us() + RESYNC_RETRY_MS * 100;
     }
     if (resynced && !told)
@@ -499,7 +347,7 @@ static void leave(struct backup *b, bool ok)
     send_abort(b);
   uint64_t until = now_us() + (uint64_t)b->options.resync_timeout_s * 1000000;
   bool told = ok;
-  while (b->sql && !resync_step(b, until))
+  while (b->sql && !desync_step_off(b, until))
   {
     if (!told)
       tell_why(b);
@@ -732,7 +580,7 @@ bool coordinator_check_rows(const char *id, struct wire_checked *rows)
 
 void coordinator_shutdown(void)
 {
-  __atomic_store_n(&leaving, true, __ATOMIC_RELAXED);
+  desync_leaving(true);
   pthread_mutex_lock(&mutex);
   current.cancel = true;
   bool joinable = current.joinable;
@@ -742,5 +590,5 @@ void coordinator_shutdown(void)
   pthread_mutex_lock(&mutex);
   current.joinable = false;
   pthread_mutex_unlock(&mutex);
-  __atomic_store_n(&leaving, false, __ATOMIC_RELAXED); /* it may be installed again */
+  desync_leaving(false); /* it may be installed again */
 }

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 void disk_unless_gone(const char *path, struct gb_error *error)
@@ -49,4 +50,48 @@ bool disk_ends_with(const char *text, const char *suffix)
 bool disk_skips(const char *name)
 {
   return name[0] == '.' || name[0] == '#' || !strcmp(name, "lost+found");
+}
+
+uint32_t disk_align(uint32_t n)
+{
+  return (n + DISK_ALIGNMENT - 1) & ~(DISK_ALIGNMENT - 1);
+}
+
+int disk_open(const char *path, bool direct)
+{
+  int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY | (direct ? O_DIRECT : 0));
+  if (fd < 0 && direct && errno == EINVAL)
+    fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  return fd;
+}
+
+ssize_t disk_read(int fd, void *data, size_t size, uint64_t offset)
+{
+  size_t have = 0;
+  while (have < size)
+  {
+    ssize_t n = pread(fd, (uint8_t *)data + have, size - have, (off_t)(offset + have));
+    if (n < 0 && errno == EINTR)
+      continue;
+    if (n < 0)
+      return -1;
+    if (n == 0)
+      break;
+    have += (size_t)n;
+    if (have % DISK_ALIGNMENT)
+      break; /* end of file: a further read would not be aligned */
+  }
+  return (ssize_t)have;
+}
+
+ssize_t disk_read_cached(int fd, void *data, size_t size, uint64_t offset)
+{
+  int flags = fcntl(fd, F_GETFL);
+  struct iovec iov = {data, size};
+  if (flags < 0 || !(flags & O_DIRECT) || fcntl(fd, F_SETFL, flags & ~O_DIRECT))
+    return disk_read(fd, data, size, offset);
+  ssize_t n = preadv2(fd, &iov, 1, (off_t)offset, RWF_NOWAIT);
+  if (fcntl(fd, F_SETFL, flags) || n == (ssize_t)size)
+    return n;
+  return disk_read(fd, data, disk_align((uint32_t)size), offset);
 }

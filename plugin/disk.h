@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #define DISK_HEAD_SIZE 4096u
+#define DISK_ALIGNMENT 4096u /* of O_DIRECT: offsets, sizes, memory */
 
 /* stat(). False: not there, or an error. */
 bool disk_is_there(const char *path, struct stat *st, struct gb_error *error);
@@ -23,6 +24,14 @@ struct dirent *disk_next_entry(DIR *directory, const char *path, struct gb_error
 void disk_unless_gone(const char *path, struct gb_error *error);
 /* The first bytes of a file, and (st, unless NULL) what it is; how many, -1: errno says why not. */
 ssize_t disk_head(const char *path, uint8_t head[DISK_HEAD_SIZE], struct stat *st);
+
+/* For reading. direct: with O_DIRECT, where the file system can. */
+int disk_open(const char *path, bool direct);
+/* pread() until size or end of file; -1 on error. */
+ssize_t disk_read(int fd, void *data, size_t size, uint64_t offset);
+/* The same out of the page cache if all of it is there, else past it. A small file costs less so, and none is brought in. */
+ssize_t disk_read_cached(int fd, void *data, size_t size, uint64_t offset);
+uint32_t disk_align(uint32_t size);
 
 bool disk_ends_with(const char *path, const char *suffix);
 /* Whether a directory of this name is no database. */

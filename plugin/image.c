@@ -2,12 +2,14 @@
 #include "plugin/image.h"
 #include "plugin/aria_log.h"
 #include "plugin/blocker.h"
+#include "plugin/desync.h"
 #include "plugin/engines.h"
 #include "plugin/files_window.h"
 #include "plugin/log.h"
 #include "plugin/open_tables.h"
 #include "plugin/position.h"
 #include "plugin/progress.h"
+#include "plugin/spaces.h"
 #include "plugin/unopened.h"
 #include "plugin/watch.h"
 
@@ -214,72 +216,9 @@ static bool let_go(struct backup *b)
 
 /* ---- COPY ---- */
 
-static bool add_listed(void *context, char **column, unsigned count)
-{
-  struct backup *b = context;
-  if (count < 3 || !column[0] || !column[1])
-    return true;
-  uint32_t id = (uint32_t)strtoul(column[0], NULL, 10);
-  if (id == 0 || id >= 0xFFFFFFFEu)
-    return true;
-  char path[1024];
-  inventory_clean_path(path, sizeof path, column[1], b->facts.datadir);
-  bool undo = column[2] && !strncmp(column[2], "innodb_undo", 11) && !strchr(column[2], '/'); /* of no schema */
-  inventory_add_space(b->inventory, undo ? WIRE_KIND_UNDO : WIRE_KIND_TABLESPACE, id, 0, path,
-                      count > 3 && column[3] ? strtoull(column[3], NULL, 10) : 0);
-  return true;
-}
-
-/* InnoDB's own list; undo tablespaces have ids that are given once and names of their own. */
-static bool add_unlisted(void *context, char **column, unsigned count)
-{
-  struct backup *b = context;
-  if (count < 2 || !column[0] || !column[1])
-    return true;
-  uint32_t id = (uint32_t)strtoul(column[0], NULL, 10);
-  if (id == 0 || id >= 0xFFFFFFFEu || inventory_has_space(b->inventory, id) || unopened_add(&b->files, column[1], id))
-    return true;
-  return error_set(&b->error, GB_no_memory, "no memory for the list of tables");
-}
-
-/* InnoDB lists the tablespaces that are open, and at a start of the server most are not: the others are in its
-   dictionary. */
 static bool list_spaces(struct backup *b)
 {
-  inventory_list_begin(b->inventory);
-  return sql_rows(b->sql, add_listed, b, &b->error,
-                  "SELECT SPACE, FILENAME, NAME, FILE_SIZE FROM information_schema.INNODB_SYS_TABLESPACES") &&
-         sql_rows(b->sql, add_unlisted, b, &b->error,
-                  "SELECT SPACE, NAME FROM information_schema.INNODB_SYS_TABLES WHERE SPACE > 0") &&
-         !b->error.code && run_job(b, unopened_find, false) == TAKEN;
-}
-
-/* The files of the system tablespace: innodb_data_file_path, "name:size[;name:size...][:autoextend]". */
-static bool add_system(struct backup *b, char *first, size_t first_size)
-{
-  char list[1024], *save = NULL;
-  snprintf(list, sizeof list, "%s", b->facts.innodb_files);
-  uint32_t page = 0, page_size = (uint32_t)strtoul(b->facts.page_size, NULL, 10);
-  bool any = false;
-  for (char *part = strtok_r(list, ";", &save); part; part = strtok_r(NULL, ";", &save))
-  {
-    char *colon = strchr(part, ':');
-    if (!colon || !page_size)
-      return error_set(&b->error, GB_unsupported_config, "innodb_data_file_path \"%s\" is not understood",
-                       b->facts.innodb_files);
-    *colon = '\0';
-    char *unit, full[2200], path[1024];
-    uint64_t size = strtoull(colon + 1, &unit, 10);
-    size <<= *unit == 'G' || *unit == 'g' ? 30 : *unit == 'M' || *unit == 'm' ? 20 : *unit == 'K' || *unit == 'k' ? 10 : 0;
-    snprintf(full, sizeof full, "%s%s", part[0] == '/' ? "" : b->facts.innodb_home, part);
-    inventory_clean_path(path, sizeof path, full, b->facts.datadir);
-    inventory_add_space(b->inventory, WIRE_KIND_SYSTEM, 0, page, path, size);
-    if (!any)
-      snprintf(first, first_size, "%s", path);
-    any = true;
-    page += (uint32_t)(size / page_size);
-  }
-  return any;
+  return spaces_list(b) && run_job(b, unopened_find, false) == TAKEN;
 }
 
 /* Follower first, so that nothing happens between the list and the log; then the list; then readers take from it. */
@@ -299,7 +238,7 @@ static bool begin_copy(struct backup *b)
   progress_unlock();
   setup.inventory = b->inventory;
   snprintf(setup.datadir, sizeof setup.datadir, "%s", b->facts.datadir);
-  if (!add_system(b, setup.system_file, sizeof setup.system_file))
+  if (!spaces_add_system(b, setup.system_file, sizeof setup.system_file))
     return false;
   b->files.inventory = b->inventory;
   snprintf(b->files.datadir, sizeof b->files.datadir, "%s", b->facts.datadir);
@@ -398,7 +337,7 @@ static enum outcome copy(struct backup *b)
 
 /* ---- FLUSH ---- */
 
-/* What must hold right before BLOCK_DDL, so that pause() ends soon (rule 2). reason: why not. mend: backup_desync()'s. */
+/* What must hold right before BLOCK_DDL, so that pause() ends soon (rule 2). reason: why not. mend: desync_on()'s. */
 static bool fit_for_pause(struct backup *b, bool mend, char reason[256])
 {
   reason[0] = '\0';
@@ -408,7 +347,7 @@ static bool fit_for_pause(struct backup *b, bool mend, char reason[256])
     snprintf(reason, 256, "the redo follower, %" PRIu64 " bytes behind", lsn - parsed);
   if (follower_queued(b->follower) > QUEUED_MAX)
     snprintf(reason, 256, "the agent to take the redo");
-  if (b->galera && !reason[0] && backup_desync(b, mend, reason) && !reason[0])
+  if (b->galera && !reason[0] && desync_on(b, mend, reason) && !reason[0])
   {
     if (b->node.desync_count != b->base_desync + b->desync_ours)
     {

@@ -78,10 +78,6 @@ bool backup_tick(struct backup *backup);
 
 /* From coordinator.c */
 bool backup_cancelled(void);
-/* Desyncs the node unless it is, by us or somebody else; again (mend; not while FLUSH is held, as it may wait) where that has ended
-   since: SET GLOBAL wsrep_desync=OFF, an RSU ALTER, FLUSH TABLES WITH READ LOCK, a state transfer; or where the node has left the cluster and
-   joined again. Sets node, desync_ours, base_desync. reason: what is to be waited for first, "" if nothing. False: backup->error is set. */
-bool backup_desync(struct backup *backup, bool mend, char reason[256]);
 void backup_set_stage(struct backup *backup, const char *stage);
 /* Into the backup's warnings (BACKUP_STATUS, manifest, catalog) and the error log. */
 void backup_warn(const struct backup *b, enum gb_code code, const char *format, ...) __attribute__((format(printf, 3, 4)));

@@ -1,6 +1,7 @@
 /* Reader threads; see reader.h. */
 #include "plugin/reader.h"
 #include "plugin/copy.h"
+#include "plugin/copy_space.h"
 #include "plugin/progress.h"
 #include "common/priority.h"
 #include "common/clock.h"

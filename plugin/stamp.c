@@ -5,6 +5,13 @@
 
 #include <errno.h>
 
+struct item_stamp stamp_of(const struct stat *st)
+{
+  struct item_stamp stamp = {.inode = st->st_ino, .size = st->st_size, .mtime = st->st_mtim, .ctime = st->st_ctim};
+  clock_gettime(CLOCK_REALTIME, &stamp.read_at);
+  return stamp;
+}
+
 bool stamp_same(const struct item_stamp *s, const struct stat *st, int64_t slack_ns)
 {
   int64_t age_ns = (s->read_at.tv_sec - st->st_ctim.tv_sec) * (int64_t)1000000000 + s->read_at.tv_nsec - st->st_ctim.tv_nsec;

@@ -13,6 +13,8 @@
 #define STAMP_SLACK_NS        2000000000
 #define STAMP_WINDOW_SLACK_NS 20000000
 
+/* Right after st was taken: a change in the same tick of the clock must not look older than the copy. */
+struct item_stamp stamp_of(const struct stat *st);
 /* Whether the copy is of the file that st describes, as it is now. */
 bool stamp_same(const struct item_stamp *stamp, const struct stat *st, int64_t slack_ns);
 
