@@ -581,92 +581,125 @@ static void end_mirrors(struct session *s, bool committed)
     }
 }
 
-static void run_backup(struct session *s)
+/* How a backup went. */
+struct course {
+    struct gb_error error;
+    struct manifest manifest;
+    struct verified verified; /* of the first repository */
+    struct wire_facts *facts;
+    bool tell;      /* the plugin does not know of the error */
+    bool told;      /* READY has been sent */
+    bool stored;    /* it is in the first repository */
+    bool committed; /* and right there, as far as that was asked for */
+    bool failed_begun;
+};
+
+/* From START to the commit and the proof. */
+static void take(struct session *s, struct course *c)
 {
-    struct gb_error error = {0};
-    struct manifest manifest = {0};
-    struct wire_facts *facts = calloc(1, sizeof *facts);
-    s->slot = malloc(sizeof *s->slot);
-    s->started_at = time(NULL);
-    bool tell = true, stored = false, committed = false, told = false, failed_begun = false;
-    struct verified verified = {0};
     struct wire_ready ready = {.repositories = "[]"};
+    if (!begin(s, &ready, &c->told, &c->error))
+        return;
+    mirrors_describe(&s->mirrors, "running", 0, NULL, ready.repositories, sizeof ready.repositories);
+    daemon_log(s->start.id, "started on %s by %s, repository %s%s", s->hello.node, s->start.user, s->repository->spec.name,
+               s->mirrors.count ? " and others" : "");
+    if (!c->told && !peer_send_ready(s->peer, &ready))
+        error_set(&c->error, GB_agent_lost, "the plugin did not wait for the answer of the repository");
+    else if (converse(s, c->facts, &c->tell, &c->error))
+        c->stored = commit(s, c->facts, &c->manifest, &c->tell, &c->error);
+    if (!c->stored)
+        return;
+    finish_mirrors(s, &c->manifest, &c->tell);
+    c->committed = prove(s, &c->manifest, &c->tell, &c->verified, &c->error);
+}
+
+static void tell_success(struct session *s, struct course *c)
+{
+    const struct manifest *m = &c->manifest;
+    struct wire_committed message = {.bytes_stored = m->stored_bytes};
+    mirrors_describe(&s->mirrors, "succeeded", m->stored_bytes, NULL, message.repositories, sizeof message.repositories);
+    daemon_log(s->start.id, "succeeded: %" PRIu64 " bytes of data, %" PRIu64 " stored", m->data_bytes, m->stored_bytes);
+    catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, "succeeded", m, message.repositories, s->mirrors.warnings, NULL,
+                  s->started_at);
+    if (s->start.hold[0]) {
+        char sql[KEPT_SQL_MAX];
+        catalog_statement(s->catalog, kept_hold_sql(sql, s->cluster, s->start.id, hold_parse(s->start.hold)));
+    }
+    if (c->verified.verified_at)
+        catalog_verified(s->catalog, s->cluster, s->start.id, &c->verified);
+    if (peer_send_committed(s->peer, &message))
+        read_resynced(s, c->facts);
+}
+
+static void tell_failure(struct session *s, struct course *c)
+{
     char repositories[WIRE_JSON_MAX] = "[]";
-    if (!facts || !s->slot)
-        error_set(&error, GB_internal, "no memory for a backup");
-    else if (begin(s, &ready, &told, &error)) {
-        mirrors_describe(&s->mirrors, "running", 0, NULL, ready.repositories, sizeof ready.repositories);
-        daemon_log(s->start.id, "started on %s by %s, repository %s%s", s->hello.node, s->start.user, s->repository->spec.name,
-                   s->mirrors.count ? " and others" : "");
-        if (!told && !peer_send_ready(s->peer, &ready))
-            error_set(&error, GB_agent_lost, "the plugin did not wait for the answer of the repository");
-        else if (converse(s, facts, &tell, &error))
-            committed = commit(s, facts, &manifest, &tell, &error);
-        stored = committed;
-        if (committed)
-            finish_mirrors(s, &manifest, &tell);
-        committed = committed && prove(s, &manifest, &tell, &verified, &error);
-    }
-    stop_alive(s);
-    if (committed) {
-        struct wire_committed m = {.bytes_stored = manifest.stored_bytes};
-        mirrors_describe(&s->mirrors, "succeeded", manifest.stored_bytes, NULL, m.repositories, sizeof m.repositories);
-        snprintf(repositories, sizeof repositories, "%s", m.repositories);
-        daemon_log(s->start.id, "succeeded: %" PRIu64 " bytes of data, %" PRIu64 " stored", manifest.data_bytes,
-                   manifest.stored_bytes);
-        catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, "succeeded", &manifest, repositories, s->mirrors.warnings, NULL,
-                      s->started_at);
-        if (s->start.hold[0]) {
-            char sql[KEPT_SQL_MAX];
-            catalog_statement(s->catalog, kept_hold_sql(sql, s->cluster, s->start.id, hold_parse(s->start.hold)));
-        }
-        if (verified.verified_at)
-            catalog_verified(s->catalog, s->cluster, s->start.id, &verified);
-        if (peer_send_committed(s->peer, &m))
-            read_resynced(s, facts);
-    } else {
-        bool begun = s->backup || s->pipeline || told;
-        const char *state = error.code == GB_cancelled ? "cancelled" : "failed";
-        if (tell && !s->over)
-            peer_send_failure(s->peer, &error);
-        if (s->given_up)
-            peer_end(s->peer); /* the end, for the plugin: what follows may take as long as the repository hangs */
-        if (!s->over)
-            daemon_log(s->start.id, "%s: %s", state, error.what);
-        failed_begun = begun && !stored && s->repository && error.code != GB_cancelled;
-        if (begun && !s->over) {
-            /* Of a commit that was given up the manifest is its thread's still. */
-            mirrors_describe(&s->mirrors, stored ? "succeeded" : state, stored ? manifest.stored_bytes : 0, error.what, repositories, sizeof repositories);
-            catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, state, NULL, repositories, s->mirrors.warnings, &error, s->started_at);
-            if (verified.verified_at)
-                catalog_verified(s->catalog, s->cluster, s->start.id, &verified);
-        }
-    }
+    bool begun = s->backup || s->pipeline || c->told;
+    const char *state = c->error.code == GB_cancelled ? "cancelled" : "failed";
+    if (c->tell && !s->over)
+        peer_send_failure(s->peer, &c->error);
+    if (s->given_up)
+        peer_end(s->peer); /* the end, for the plugin: what follows may take as long as the repository hangs */
+    c->failed_begun = begun && !c->stored && s->repository && c->error.code != GB_cancelled;
+    if (s->over)
+        return;
+    daemon_log(s->start.id, "%s: %s", state, c->error.what);
+    if (!begun)
+        return;
+    /* Of a commit that was given up the manifest is its thread's still. */
+    mirrors_describe(&s->mirrors, c->stored ? "succeeded" : state, c->stored ? c->manifest.stored_bytes : 0, c->error.what,
+                     repositories, sizeof repositories);
+    catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, state, NULL, repositories, s->mirrors.warnings, &c->error,
+                  s->started_at);
+    if (c->verified.verified_at)
+        catalog_verified(s->catalog, s->cluster, s->start.id, &c->verified);
+}
+
+/* Ends what still runs, notes how it went where later runs ask, removes what has expired. */
+static void settle(struct session *s, struct course *c)
+{
     struct gb_error ignored = {0}, never = {0};
     error_set(&never, GB_cancelled, "the backup was not begun");
-    if (!stored)
-        mirrors_give_up(&s->mirrors, failed_begun ? &error : &never);
+    if (!c->stored)
+        mirrors_give_up(&s->mirrors, c->failed_begun ? &c->error : &never);
     committer_end(s->committer, &ignored);
     pipeline_stop(s->pipeline);
     if (s->backup)
         repository_abort(s->backup);
-    if (failed_begun)
-        runs_note_failed(s->repository, s->cluster, s->start.id, &error);
-    if (committed) {
+    if (c->failed_begun)
+        runs_note_failed(s->repository, s->cluster, s->start.id, &c->error);
+    if (c->committed) {
         runs_note_good(s->repository, s->cluster);
         expiry_run(&s->repository->spec, s->cluster, s->start.id, s->catalog, s->stop);
     }
-    end_mirrors(s, committed);
-    if (!stored)
+    end_mirrors(s, c->committed);
+    if (!c->stored)
         mirrors_settle(&s->mirrors, s->catchup, s->cluster, s->start.id, false);
     pipeline_abort(s->pipeline);
-    manifest_free(&manifest);
     repository_close(s->repository);
+}
+
+static void run_backup(struct session *s)
+{
+    struct course c = {.facts = calloc(1, sizeof *c.facts), .tell = true};
+    s->slot = malloc(sizeof *s->slot);
+    s->started_at = time(NULL);
+    if (c.facts && s->slot)
+        take(s, &c);
+    else
+        error_set(&c.error, GB_internal, "no memory for a backup");
+    stop_alive(s);
+    if (c.committed)
+        tell_success(s, &c);
+    else
+        tell_failure(s, &c);
+    settle(s, &c);
+    manifest_free(&c.manifest);
     OPENSSL_cleanse(&s->key, sizeof s->key);
     if (s->ring)
         munmap(s->ring, s->ring_size);
     free(s->slot);
-    free(facts);
+    free(c.facts);
 }
 
 static void converse_first(struct session *s)
