@@ -6,6 +6,7 @@ log files during the backup (17), more redo than the server's log holds (10).
 import os
 import shutil
 import sys
+from concurrent import futures
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
 from gbtest import backups, checks, load, restored  # noqa: E402
@@ -154,6 +155,38 @@ def changes_of_an_imported_table_that_was_renamed_are_in_the_backup():
 @suite.test
 def an_import_right_before_the_pause_is_in_the_backup():
     changed_around_an_import(stage='WINDOW')
+
+
+def imported_late(stage):
+    """The IMPORT is counted when it begins, and has waited for its table since before the backup; it leaves no record in the log."""
+    s = shared()
+    s.server.execute('CREATE TABLE d.late LIKE d.a', 'INSERT INTO d.late SELECT seq, "exported" FROM seq_1_to_5000')
+    export(s.server, 'late', 'late')
+    s.server.execute('ALTER TABLE d.late DISCARD TABLESPACE')
+    put(s.server, 'late', 'late')
+    keeper, importer = s.server.connect(), s.server.connect()
+    query(keeper, 'LOCK TABLES d.late READ')
+    with futures.ThreadPoolExecutor(1) as pool:
+        imported = pool.submit(query, importer, 'ALTER TABLE d.late IMPORT TABLESPACE')
+        wait_for(lambda: s.server.rows('SELECT 1 FROM information_schema.PROCESSLIST WHERE STATE LIKE "Waiting for table metadata%"'), 10, 'it to wait')
+        backup = s.held(stage)
+        query(keeper, 'UNLOCK TABLES')
+        imported.result()
+    for session in (keeper, importer):
+        session.close()
+    assert s.server.value('SELECT COUNT(*) FROM d.late') == 5000
+    s.compare(backup, s.finish(backup))
+    s.server.execute('DROP TABLE d.late')
+
+
+@suite.test
+def an_import_that_waited_since_before_the_backup_is_in_it():
+    imported_late('FLUSH')
+
+
+@suite.test
+def an_import_that_waited_until_right_before_the_pause_is_in_the_backup():
+    imported_late('WINDOW')
 
 
 @suite.test

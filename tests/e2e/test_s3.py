@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import sys
 import threading
 import time
@@ -293,6 +294,26 @@ def a_store_that_never_answers_ends_the_backup():
     text, before = s.fails(lambda request: HANG, 'GB3013', repository='impatient')
     assert s.proxy.endpoint in text and f'no answer within {IMPATIENT_S} s' in text, text
     s.clean(before)
+
+
+@suite.test
+def a_store_that_takes_no_connection_is_told_from_one_that_never_answers():
+    s = shared()
+    inside = []
+    with socket.create_server(('127.0.0.1', 0), backlog=0) as full:
+        port = full.getsockname()[1]
+        while not inside or not failed:  # until its queue is full: then the kernel answers nobody
+            inside.append(socket.socket())
+            inside[-1].settimeout(1)
+            failed = inside[-1].connect_ex(('127.0.0.1', port))
+        config = os.path.join(s.server.base, 'full.cnf')
+        with open(s.agent.config, encoding='utf-8') as old, open(os.open(config, os.O_WRONLY | os.O_CREAT, 0o600), 'w', encoding='utf-8') as new:
+            new.write(old.read().replace(f'endpoint = {s.proxy.endpoint}', f'endpoint = http://127.0.0.1:{port}'))
+        result = processes.run([binary(), '--config', config, 'list', '--repository', 'impatient'], check=False)
+        for one in inside:
+            one.close()
+    assert result.returncode == UNREACHABLE and 'GB3013' in result.stderr, result.stderr
+    assert f'no connection within {IMPATIENT_S} s' in result.stderr and 'no answer' not in result.stderr, result.stderr
 
 
 @suite.test
