@@ -218,9 +218,9 @@ static enum copy_result copy_pages(struct copier *c, struct space_read *s, struc
     }
     uint32_t got = (uint32_t)n < want ? (uint32_t)n - (uint32_t)n % page_size : want;
     enum copy_result result = take_pages(c, s, data, got, offset, error);
+    c->at += disk_align(got); /* whatever came of it: there are extents in it */
     if (result != COPY_DONE)
       return result;
-    c->at += disk_align(got);
     __atomic_fetch_add(&c->shared->bytes, got, __ATOMIC_RELAXED);
     offset += got;
     if (got < want)
@@ -258,11 +258,9 @@ static bool copy_small(struct copier *c, struct space_read *s, const struct item
   if (end > size)
     end = size - size % s->info.format.page_size;
   *result = take_pages(c, s, data, (uint32_t)end, 0, error);
+  c->at += disk_align((uint32_t)end);
   if (*result == COPY_DONE)
-  {
-    c->at += disk_align((uint32_t)end);
     __atomic_fetch_add(&c->shared->bytes, end, __ATOMIC_RELAXED);
-  }
   return true;
 }
 

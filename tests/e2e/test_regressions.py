@@ -161,7 +161,7 @@ def a_tablespace_that_goes_while_it_is_listed_is_not_missed():
     s.server.execute(*[f'CREATE TABLE {name} (id INT) ENGINE=InnoDB' for name in doomed + ['d.last']])
     backup = s.held('COPY', rate='5M')
     backups.release(s.server)
-    wait_for(lambda: int(backups.state(s.server)['bytes_done']) > 0, 30, 'the first list to have been read')
+    wait_for(lambda: int(backups.state(s.server)['bytes_done']) > MIB, 30, 'the first list to have been read')
     s.stall.begin('stat /d/last.ibd')
     backups.call(s.server, 'BACKUP_SET', '{"rate": 0}')
     soon(s.stall.reached, 'the second list to be made')
@@ -508,7 +508,7 @@ def tablespaces_that_nobody_has_opened_and_that_are_removed_are_told():
     s.server.restart()
     s.server.restart()  # as above
     backup = backups.start(s.server, rate='256K')
-    wait_for(lambda: int(backups.state(s.server)['bytes_done']) > 0, 30, 'the copy of what is large')
+    wait_for(lambda: int(backups.state(s.server)['bytes_done']) > MIB, 30, 'the copy of what is large, with all listed')
     for name in ('one', 'two'):
         os.remove(os.path.join(s.server.datadir, 'd', f'{name}.ibd'))
     backups.call(s.server, 'BACKUP_SET', '{"rate": 0}')
@@ -738,11 +738,12 @@ def an_aria_table_that_loses_its_log_before_it_is_read_is_not_damaged():
 
 
 @contextlib.contextmanager
-def read_again(s, path):
+def read_again(s, path, **options):
     """Of a file that the server does not have open a reader has found a block damaged, and looks at it again ten times in a second."""
     backups.hold(s.server, 'FLUSH')
-    backup = backups.start(s.server)
+    backup = backups.start(s.server, **options)
     wait_for(lambda: path in processes.descriptors(s.server.process.pid).values(), SOON_S, f'{path} to be read', poll_s=0.001)
+    load.seconds(0.3)  # of the second
     yield
     backups.wait_held(s.server, 'FLUSH')
     s.compare(backup, s.finish(backup))
@@ -761,24 +762,38 @@ def an_aria_table_that_is_truncated_while_a_block_is_read_again_is_not_damaged()
     s.server.execute('DROP TABLE d.cut')
 
 
-@suite.test
-def a_tablespace_that_is_cut_while_a_page_is_read_again_is_not_damaged():
+def cut_while_read_again(s, rows=2000, **options):
     """As undo tablespaces are; this one by hand, with a table that nobody has opened."""
-    s = shared()
     s.idle()
-    s.server.execute('CREATE TABLE d.shorn (id INT PRIMARY KEY, v VARCHAR(600)) ENGINE=InnoDB', 'INSERT INTO d.shorn SELECT seq, REPEAT("x", 500) FROM seq_1_to_2000')
+    s.server.execute('CREATE TABLE d.shorn (id INT PRIMARY KEY, v VARCHAR(600)) ENGINE=InnoDB',
+                     f'INSERT INTO d.shorn SELECT seq, REPEAT("x", 500) FROM seq_1_to_{rows}')
     s.server.restart()
     s.server.restart()
     path = os.path.join(s.server.datadir, 'd', 'shorn.ibd')
     with open(path, 'rb') as f:
         whole = f.read()
-    damage(path, 10 * 16384 + 5000)
-    with read_again(s, path):
+    damage(path, 30 * 16384 + 5000)
+    with read_again(s, path, **options):
         os.truncate(path, 5 * 16384)
         load.seconds(0.25)  # a reader looks ten times a second
         with open(path, 'r+b') as f:
             f.write(whole)
     s.server.execute('DROP TABLE d.shorn')
+
+
+@suite.test
+def a_tablespace_that_is_cut_while_a_page_is_read_again_is_not_damaged():
+    cut_while_read_again(shared())
+
+
+@suite.test
+def what_was_read_of_a_tablespace_that_is_cut_leaves_room_for_others():
+    """Its reader goes on with a smaller one, in the slot that has the thirty pages before the damaged one."""
+    s = shared()
+    s.server.execute('CREATE DATABASE next', 'CREATE TABLE next.one (id INT PRIMARY KEY, v VARCHAR(600)) ENGINE=InnoDB',
+                     'INSERT INTO next.one SELECT seq, REPEAT("y", 500) FROM seq_1_to_4000')
+    cut_while_read_again(s, rows=8000, threads=1)
+    s.server.execute('DROP DATABASE next')
 
 
 @suite.test
