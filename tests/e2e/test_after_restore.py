@@ -23,6 +23,7 @@ REPLICATOR = ("CREATE USER replicator@'127.0.0.1' IDENTIFIED BY 'replicator'",
               "GRANT REPLICATION SLAVE ON *.* TO replicator@'127.0.0.1'")
 MARKER = 'galera-backup-restore.incomplete'
 JOURNAL = 'galera-backup-restore.journal'
+ATTEMPTS = 3  # to foretell a time, on a machine that others may use
 
 
 def churn(server, megabytes):
@@ -181,8 +182,11 @@ def recover_leaves_a_clean_directory_with_the_same_data():
 @suite.test
 def the_first_start_takes_about_as_long_as_the_plan_says():
     s = alone()
-    told = []
-    for backup in (s.small, s.large):
+    # the second figure, seconds: a part of them goes into what a start takes anyway, and a disk that is quick is probed in an instant
+    factor, spare = (2, 3) if LONG else (4, 1)
+
+    def first_start(backup):
+        """(seconds told, seconds that it took)"""
         back = restored.Restored(s.agent, backup, '96M')
         try:
             back.server.options['innodb-buffer-pool-size'] = '128M'
@@ -194,14 +198,17 @@ def the_first_start_takes_about_as_long_as_the_plan_says():
             begin = time.monotonic()
             back.start()
             took = time.monotonic() - begin
-            told.append((seconds, took))
             say(f'  {back.fact("redo_bytes") / 1e6:.0f} MB of redo: told {seconds} s, took {took:.1f} s')
+            return seconds, took
         finally:
             back.remove()
-    # the second figure, seconds: a part of them goes into what a start takes anyway, and a disk that is quick is probed in an instant
-    factor, spare = (2, 3) if LONG else (4, 1)
-    for seconds, took in told:
-        assert took / factor - spare <= seconds <= took * factor + spare, f'told {seconds} s, took {took:.1f} s'
+    for backup in (s.small, s.large):
+        for _ in range(ATTEMPTS):
+            seconds, took = first_start(backup)
+            true = took / factor - spare <= seconds <= took * factor + spare
+            if true:
+                break
+        assert true, f'told {seconds} s, took {took:.1f} s'
 
 
 @suite.test

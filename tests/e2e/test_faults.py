@@ -13,7 +13,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
 from gbtest import backups  # noqa: E402
-from gbtest.faults import HELD, STAGES, Scene, add_cells  # noqa: E402
+from gbtest.faults import HELD, LOCKS_GONE_S, STAGES, Scene, add_cells  # noqa: E402
 from gbtest.suite import Shared, Suite, say  # noqa: E402
 from gbtest.waiting import wait_for  # noqa: E402
 
@@ -94,7 +94,7 @@ def uninstalled(stage):
         s.node.execute("UNINSTALL SONAME 'galera_backup'")
         try:
             assert time.monotonic() - begin < UNINSTALL_S, 'UNINSTALL took its time'
-            wait_for(s.probe, 2, 'the locks to be gone')
+            wait_for(s.probe, LOCKS_GONE_S, 'the locks to be gone')
             s.told_the_truth(caller, before)
             assert stage == 'COMMIT' or caller.number in (22101, 22001), f'{caller.number}: {caller.text}'
         finally:

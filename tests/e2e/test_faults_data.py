@@ -48,8 +48,9 @@ def fails(stage, engine, harm, mend, *words):
     try:
         begin = time.monotonic()
         s.locks_gone(begin)
-        text = s.left_nothing(caller, before, words[0])
+        caller.wait()
         took = time.monotonic() - begin
+        text = s.left_nothing(caller, before, words[0])
         assert took < TOLD_S, f'it was told after {took:.1f} s'
         for word in words:
             assert word in text, f'{word!r} is not in: {text}'

@@ -70,8 +70,8 @@ def of_its_own(s, statement):
     return Blocker(s.node, ['SET SESSION wsrep_OSU_method = RSU'], statement, True)
 
 
-SLOW_ALTER = ('ALTER TABLE probe.long_alter ADD COLUMN IF NOT EXISTS {} INT NOT NULL DEFAULT (LENGTH(SHA2(REPEAT(CHAR(64 + a), 15000000), 512))), '
-              'ALGORITHM=COPY')
+SLOW_ALTER = ('ALTER TABLE probe.long_alter ADD COLUMN IF NOT EXISTS {} INT NOT NULL '
+              'DEFAULT (LENGTH(SHA2(REPEAT(CHAR(64 + a % 100), 15000000), 512))), ALGORITHM=COPY')
 
 
 def make_long_alter(s, rows):
@@ -89,7 +89,7 @@ def blocked_by_lock_tables(stage):
 
 
 def blocked_by_a_local_alter(stage):
-    make_long_alter(shared(), 240)
+    make_long_alter(shared(), 600)  # it is killed in the end
     blocked_by(of_its_own, SLOW_ALTER.format('b'), ['ALTER TABLE probe.long_alter'], stage, writes=False)
 
 

@@ -56,12 +56,13 @@ def hung_in_the_commit(part, cancel):
         s.locks_gone(since)
         if cancel:
             wait_for(lambda: any(part in name for name in parts(s)), 20, 'the agent to hang')
+            since = time.monotonic()
             backups.call(s.node, 'BACKUP_CANCEL', None)
         text = caller.failed_with('GB2101' if cancel else 'GB3008')
         took = time.monotonic() - since
         say(f'  after {took:.1f} s: {text}')
         assert cancel or f'has taken nothing for {STALL_TIMEOUT_S} s' in text, text
-        assert took < 5 if cancel else STALL_TIMEOUT_S <= took < STALL_TIMEOUT_S + 5, f'it took {took:.1f} s'
+        assert took < 5 if cancel else STALL_TIMEOUT_S <= took < STALL_TIMEOUT_S + 20, f'it took {took:.1f} s'
         s.desync_off()
         s.nothing_listed(before)
         assert parts(s), 'the repository did not hang'
@@ -315,10 +316,11 @@ def flush_waits_for_room_for_redo():
     s.restart_agent(store.environment, redo_memory='1M')
     s.node.execute(f'SET GLOBAL galera_backup_ring_size = {512 << 20}')  # for all that the tests before have written, too
     try:
-        backup = backups.start(s.node, rate='6M')
+        backup = backups.start(s.node, rate='2M')
         wait_for(lambda: int(backups.state(s.node)['bytes_done']) > 1 << 20, 20, 'pages')
         store.begin()  # the pages that are left last for longer than what fills the memory
         redo(s, 2)
+        backups.call(s.node, 'BACKUP_SET', '{"rate": 0}')
 
         def waits():
             figures = backups.state(s.node)

@@ -19,6 +19,7 @@ TIMES = 7
 LIMIT_MS = 50      # on an idle cluster
 SAME_MS = 5        # what two figures may differ in, whatever their ratio: a scheduler's time slice
 TABLES = (50, 3000 if LONG else 1500)
+FC_LIMIT = 300     # write-sets; a node that stands still for a moment has less in its receive queue
 AFTER_WINDOW = ('REDO', 'COMMIT', 'DONE')
 
 suite = Suite()
@@ -26,7 +27,7 @@ suite = Suite()
 
 class Scene:
     def __init__(self):
-        self.cluster = Cluster(2, name='pause').create().start()
+        self.cluster = Cluster(2, name='pause', provider_options={'gcs.fc_limit': FC_LIMIT}).create().start()
         self.node = self.cluster[1]
         self.repository = processes.new_dir('repository')
         self.store = processes.Stall(self.repository)
@@ -117,8 +118,13 @@ def it_does_not_grow_with_the_tables():
     assert many <= max(2 * few, few + SAME_MS) + max(share_many - share_few, 0), f'{least}, {share}'
 
 
+def queue(s):
+    return int(s.node.status('wsrep_local_recv_queue'))
+
+
 @suite.test
 def no_flow_control_is_sent():
+    """The pause lasts until much more waits in the receive queue than a node may have that is not desynced."""
     s = shared()
     s.make_tables(TABLES[0])
     writer = s.cluster[0]
@@ -129,9 +135,19 @@ def no_flow_control_is_sent():
     with load.running(loads):
         wait_for(lambda: loads[0].done > 50, 30, 'the loads to write')
         with measure.StandStill(s.node) as still:
-            figures = backups.take(s.node)
+            backups.hold(s.node, 'PAUSED')
+            try:
+                backup = backups.start(s.node, block_timeout='60s')
+                backups.wait_held(s.node, 'PAUSED')
+                wait_for(lambda: queue(s) > 2 * FC_LIMIT, 40, 'a receive queue')
+            finally:
+                backups.release(s.node)
+            with load.resting(loads):
+                wait_for(lambda: queue(s) == 0, 60, 'the receive queue to be empty')
+            figures = backups.wait_end(s.node, backup)
+            assert figures['state'] == 'succeeded', f'{figures["state"]}: {figures["error"]}'
             wait_for(s.node.synced, 60, 'the node to be Synced')
-    say(f'  wsrep_last_committed stood still for {still.longest_ms:.0f} ms at most, blocked_ms {figures["blocked_ms"]}, '
+    say(f'  wsrep_last_committed stood still for {still.longest_ms:.0f} ms at most, blocked_ms {figures["blocked_ms"]} with the test\'s hold, '
         f'{loads[0].done + loads[1].done} transactions')
     assert still.flow_control_sent == 0, f'{still.flow_control_sent} flow control messages'
     assert figures['flow_control_sent'] == '0', figures['flow_control_sent']

@@ -436,7 +436,7 @@ def the_rate_is_held():
     restore(s.backup, target, '--limit-rate', str(stored // 3), *home(target))
     took = time.monotonic() - begin
     # the end waits for the disk, with all that others have written to it
-    assert 2.5 < took < 15, f'{stored} bytes at a third of that a second took {took:.1f} s'
+    assert 2.5 < took < 40, f'{stored} bytes at a third of that a second took {took:.1f} s'
     say(f'  {stored >> 20} MB at {stored / 3 / (1 << 20):.1f} MB/s took {took:.1f} s')
     check(target)
 
@@ -618,13 +618,16 @@ def asked(target, *options):
 def one_restore_at_a_time_is_at_work_in_a_directory():
     s = shared()
     target = new_target('two-at-once')
-    first = restore(s.backup, target, *slowly(8), *home(target), start=True)
+    disk = processes.Stall(target)
+    first = restore(s.backup, target, *slowly(8), *home(target), start=True, env=disk.environment)
     has(os.path.join(target, JOURNAL))(first)
+    disk.begin()  # it goes on when the others have been refused
     for backup, *options in ((s.backup,), (s.backup, '--restart'), (s.backup, '--dry-run'), (s.later, '--restart'), (s.later, '--replace', 'delete')):
         second = restore(backup, target, *options, *home(target), check=False)
         assert first.poll() is None, 'the first has ended'
         assert second.returncode == REFUSED and 'GB4002' in second.stderr and 'another galera-backup restore' in second.stderr, f'{options}: {second}'
     say('  ' + second.stderr.splitlines()[0])
+    disk.end()
     assert processes.end(first, 0) == 0, 'the first failed'
     check(target)
 
@@ -760,7 +763,8 @@ def a_killed_restore_goes_on():
         """So many, and more of them if none came late enough for something to be on disk."""
         return kills < KILLS or (not any(saved) and kills < 5 * KILLS)
     while wanted() or os.path.exists(target):
-        if wanted() and begin(target, 4, until=after(chance.uniform(0.05, 2.5))):
+        slower = 1 + kills // KILLS  # a machine that needs longer for something to be on disk gets it
+        if wanted() and begin(target, 4 * slower, until=after(chance.uniform(0.05, 2.5 * slower))):
             kills += 1
             plan = planned(s.backup, target, *home(target))
             assert plan['start'] == ('go_on' if os.path.exists(os.path.join(target, MARKER)) else 'fresh'), plan['start']
@@ -1062,7 +1066,7 @@ def nothing_starts(how, kill):
 
 def amid(target, *arguments):
     far, mysql = os.path.join(target, 'far'), os.path.join(target, 'mysql')
-    for number in range(20000):  # they go between these two, which takes a while
+    for number in range(40000):  # they go between these two, which takes a while
         with open(os.path.join(target, f'many.{number}'), 'wb'):
             pass
     killed(lambda process: wait_for(lambda: not os.path.exists(far) or process.poll() is not None, 20, 'something to go', poll_s=0), *arguments)

@@ -221,7 +221,8 @@ def a_bulk_insert_into_aria_that_ends_late_is_in_the_backup():
         insert, 'INSERT INTO d.bulk SELECT seq, seq * 7919 % 1000003, seq * 31 % 65537, MD5(seq) FROM seq_1_to_250000'))
     thread.start()
     with open(os.path.join(s.server.datadir, 'ddl.log'), encoding='utf-8', errors='replace') as ddl_log:
-        wait_for(lambda: 'BULK_INSERT' in ddl_log.read(), 60, 'the line in ddl.log', poll_s=0.001)
+        # from its beginning each time: a line may be read in pieces
+        wait_for(lambda: ddl_log.seek(0) or 'BULK_INSERT' in ddl_log.read(), 60, 'the line in ddl.log', poll_s=0.001)
     s.compare(backup, s.finish(backup))
     thread.join(60)
     insert.close()
@@ -342,10 +343,12 @@ def readers_slow_down_while_the_follower_is_behind():
     s = shared()
     s.held_none()
     s.server.execute(f'SET GLOBAL innodb_log_file_size = {64 * MIB}')
-    with load.running([Redo(s.server, 1)]):
+    redo = Redo(s.server, 1)
+    redo.pace_s = 0.1  # on a quick machine, too, some seconds pass until the log is overrun
+    with load.running([redo]):
         backup = behind(s)
         try:
-            wait_for(lambda: s.server.in_log(f'{backup} page readers slow down'), 12, 'the readers to slow down')
+            wait_for(lambda: s.server.in_log(f'{backup} page readers slow down for the sake of the redo follower'), 14, 'the readers to slow down')
         finally:
             s.agent.thaw()
         wait_for(lambda: s.server.in_log(f'{backup} page readers run at full speed again'), 60, 'the readers to recover')

@@ -260,10 +260,12 @@ def what_must_not_be_saved_is_refused():
     refused(run('save', '--datadir', s.reference, '--cluster', 'c', '--repository', inside, check=False), USAGE,
             'is inside what is to be saved')
     os.rmdir(inside)
-    config = os.path.join(processes.run_dir(), 'full.cnf')
+    config, full = os.path.join(processes.run_dir(), 'full.cnf'), processes.new_dir('full')
+    processes.mount_mostly_empty(full, '2G', 40)
     with open(config, 'w', encoding='ascii') as f:
-        f.write(f'[repository:default]\npath = {s.repository}\nmin-free = 99%\n')
+        f.write(f'[repository:default]\npath = {full}\nmin-free = 99%\n')
     refused(run('--config', config, 'save', '--datadir', s.reference, '--cluster', 'c', check=False), NO_SPACE, 'GB3002', 'min-free')
+    processes.umount(full)
     unfinished = os.path.join(processes.run_dir(), 'unfinished')
     shutil.copytree(s.reference, unfinished, symlinks=True)
     with open(os.path.join(unfinished, 'galera-backup-restore.incomplete'), 'w', encoding='ascii'):

@@ -13,8 +13,8 @@ from . import processes
 from .server import build_dir
 from .waiting import wait_for
 
-START_DEADLINE_S = 15
-STOP_DEADLINE_S = 30
+START_DEADLINE_S = 60
+STOP_DEADLINE_S = 60
 
 
 def binary():

@@ -194,6 +194,15 @@ def preload(name, **environment):
     return {**os.environ, 'LD_PRELOAD': library, **environment}
 
 
+def mount_mostly_empty(path, size, megabytes):
+    """A file system of its own, of which so many megabytes are taken and, as on no large disk, never 99 % free; False as mount_tmpfs()."""
+    mounted = mount_tmpfs(path, size)
+    if mounted:
+        with open(os.path.join(path, 'taken'), 'wb') as f:
+            f.write(bytes(megabytes << 20))
+    return mounted
+
+
 class Stall:
     """A hung file system for a process started with .environment: between begin() and end() its writes to files whose
     path holds `part` wait (tests/lib/stall_store.c), and if everything hangs also who asks what they are."""

@@ -33,9 +33,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         proxy = self.server.proxy
         path, _, query = self.path.partition('?')
         size = int(self.headers.get('Content-Length') or 0)
-        what = proxy.decide(self.command, path, query, size, self.headers.get('Host'))
+        what, ended = proxy.decide(self.command, path, query, size, self.headers.get('Host'))
         if what == HANG:
-            proxy.ended.wait()
+            ended.wait()
             self.close_connection = True
             return
         body = self.read_body(size, proxy)
@@ -134,12 +134,13 @@ class StoreProxy:
                 for name, value in headers]
 
     def decide(self, method, path, query, size, host):
+        """What is to be done with a request, and the end of those that hang: who is counted as hanging is let go by the next let_go()."""
         with self._mutex:
             self.number += 1
             request = Request(self.number, method, path, query, size, host)
             what = self.rule(request) if self.rule else None
             self.counts[method, what] += 1
-            return what
+            return what, self.ended
 
     def pace(self, size):
         """Waits until that much is through, behind what others have sent."""
