@@ -320,6 +320,12 @@ static unsigned connect_limit_s(const struct http *h)
     return h->limit_s < CONNECT_LIMIT_S ? h->limit_s : CONNECT_LIMIT_S;
 }
 
+static bool is_connected(CURL *curl)
+{
+    curl_off_t us = 0;
+    return !curl_easy_getinfo(curl, CURLINFO_PRETRANSFER_TIME_T, &us) && us;
+}
+
 static void set_limits(const struct transfer *t)
 {
     const struct http *h = t->http;
@@ -388,11 +394,11 @@ static CURLcode try_once(struct http *h, const struct http_request *q, struct ht
     if (t.no_memory)
         code = CURLE_OUT_OF_MEMORY;
     if (t.silent)
+        code = CURLE_OPERATION_TIMEDOUT;
+    if (code == CURLE_OPERATION_TIMEDOUT && is_connected(t.curl))
         snprintf(why, CURL_ERROR_SIZE, "no answer within %u s", h->limit_s);
     else if (code == CURLE_OPERATION_TIMEDOUT)
         snprintf(why, CURL_ERROR_SIZE, "no connection within %u s", connect_limit_s(h));
-    if (t.silent)
-        code = CURLE_OPERATION_TIMEDOUT;
     if (code == CURLE_OK) {
         r->status = (int)status;
         curl_easy_setopt(t.curl, CURLOPT_ERRORBUFFER, NULL);
