@@ -14,7 +14,18 @@
 #define KEEP_MOST       9999u
 #define INI_SECTION_MAX 49u /* inih cuts names of sections here */
 
-enum value_type { TEXT, BYTES, SECONDS, COUNT, COUNT_OR_AUTO, KEEP, PERCENT, YES_NO, CODEC, ADDRESSING };
+enum value_type {
+    TEXT,
+    BYTES,
+    SECONDS,
+    COUNT,
+    COUNT_OR_AUTO,
+    KEEP,
+    PERCENT,
+    YES_NO,
+    CODEC,
+    ADDRESSING
+};
 
 struct key {
     const char *name;
@@ -22,7 +33,10 @@ struct key {
     size_t offset, size;
 };
 
-#define KEY(name, type, shape, member) {name, type, offsetof(shape, member), sizeof(((shape *)0)->member)}
+#define KEY(name, type, shape, member)                                                             \
+    {                                                                                              \
+        name, type, offsetof(shape, member), sizeof(((shape *)0)->member)                          \
+    }
 
 static const struct key agent_keys[] = {
     KEY("cluster", TEXT, struct config, cluster),
@@ -122,7 +136,8 @@ static const struct key swift_keys[] = {
 
 /* The tables that hold the keys of a repository's section, the common ones first. */
 enum { ANY_TYPE, DIRECTORY, REMOTE, S3, SWIFT, REPOSITORY_TABLES };
-static const struct key *const repository_tables[] = {repository_keys, directory_keys, remote_keys, s3_keys, swift_keys, NULL};
+static const struct key *const repository_tables[] = {repository_keys, directory_keys, remote_keys,
+                                                      s3_keys,         swift_keys,     NULL};
 static const struct key *const agent_tables[] = {agent_keys, NULL};
 static const struct key *const server_tables[] = {server_keys, NULL};
 static const struct key *const s3_tables[] = {remote_keys, s3_keys, NULL};
@@ -132,7 +147,8 @@ struct parse {
     struct config *config;
     struct gb_error *error;
     const char *path;
-    const char *given[CONFIG_REPOSITORIES_MAX][REPOSITORY_TABLES]; /* the last key of each table; NULL: none */
+    const char *given[CONFIG_REPOSITORIES_MAX]
+                     [REPOSITORY_TABLES]; /* the last key of each table; NULL: none */
 };
 
 static bool number_with_unit(const char *text, bool time, double *out)
@@ -145,7 +161,11 @@ static bool number_with_unit(const char *text, bool time, double *out)
     if (!*unit)
         factor = 1;
     else if (time)
-        factor = !strcmp(unit, "s") ? 1 : !strcmp(unit, "m") ? 60 : !strcmp(unit, "h") ? 3600 : !strcmp(unit, "d") ? 86400 : -1;
+        factor = !strcmp(unit, "s")   ? 1
+                 : !strcmp(unit, "m") ? 60
+                 : !strcmp(unit, "h") ? 3600
+                 : !strcmp(unit, "d") ? 86400
+                                      : -1;
     else
         factor = !strcmp(unit, "K")   ? 1024.0
                  : !strcmp(unit, "M") ? 1048576.0
@@ -166,7 +186,8 @@ bool config_bytes(const char *text, uint64_t *bytes)
 }
 
 /* Digits and the unit, nothing else. */
-static bool whole_number(const char *text, const char *unit, unsigned least, unsigned most, unsigned *out)
+static bool whole_number(const char *text, const char *unit, unsigned least, unsigned most,
+                         unsigned *out)
 {
     size_t digits = strspn(text, "0123456789");
     if (!digits || digits > 9 || strcmp(text + digits, unit))
@@ -182,17 +203,22 @@ static bool set_value(const struct key *key, void *base, const char *value, stru
     switch (key->type) {
     case TEXT:
         if (strlen(value) >= key->size)
-            return error_set(error, GB_bad_config, "%s is longer than %zu bytes", key->name, key->size - 1);
+            return error_set(error, GB_bad_config, "%s is longer than %zu bytes", key->name,
+                             key->size - 1);
         snprintf(to, key->size, "%s", value);
         return true;
     case BYTES:
-        if (!number_with_unit(value, false, &number) || !(number >= 1048576 && number < (double)INT64_MAX))
-            return error_set(error, GB_bad_config, "%s = %s is not a size of at least 1M (units K, M, G, T)", key->name, value);
+        if (!number_with_unit(value, false, &number) ||
+            !(number >= 1048576 && number < (double)INT64_MAX))
+            return error_set(error, GB_bad_config,
+                             "%s = %s is not a size of at least 1M (units K, M, G, T)", key->name,
+                             value);
         *(uint64_t *)to = (uint64_t)number;
         return true;
     case SECONDS:
         if (!number_with_unit(value, true, &number) || !(number >= 1 && number <= UINT_MAX))
-            return error_set(error, GB_bad_config, "%s = %s is not a time (units s, m, h, d)", key->name, value);
+            return error_set(error, GB_bad_config, "%s = %s is not a time (units s, m, h, d)",
+                             key->name, value);
         *(unsigned *)to = (unsigned)number;
         return true;
     case COUNT:
@@ -202,25 +228,29 @@ static bool set_value(const struct key *key, void *base, const char *value, stru
             return true;
         }
         if (!whole_number(value, "", 1, 256, to))
-            return error_set(error, GB_bad_config, "%s = %s is not a number from 1 to 256%s", key->name, value,
-                             key->type == COUNT_OR_AUTO ? " or auto" : "");
+            return error_set(error, GB_bad_config, "%s = %s is not a number from 1 to 256%s",
+                             key->name, value, key->type == COUNT_OR_AUTO ? " or auto" : "");
         return true;
     case KEEP:
         if (!whole_number(value, "", 1, KEEP_MOST, to))
-            return error_set(error, GB_bad_config, "%s = %s is not a number from 1 to %u", key->name, value, KEEP_MOST);
+            return error_set(error, GB_bad_config, "%s = %s is not a number from 1 to %u",
+                             key->name, value, KEEP_MOST);
         return true;
     case PERCENT:
         if (!whole_number(value, "%", 0, 99, to))
-            return error_set(error, GB_bad_config, "%s = %s is not a percentage from 0%% to 99%%", key->name, value);
+            return error_set(error, GB_bad_config, "%s = %s is not a percentage from 0%% to 99%%",
+                             key->name, value);
         return true;
     case YES_NO:
         if (strcmp(value, "yes") && strcmp(value, "no"))
-            return error_set(error, GB_bad_config, "%s = %s is neither yes nor no", key->name, value);
+            return error_set(error, GB_bad_config, "%s = %s is neither yes nor no", key->name,
+                             value);
         *(bool *)to = !strcmp(value, "yes");
         return true;
     case ADDRESSING:
         if (strcmp(value, "path") && strcmp(value, "virtual-host"))
-            return error_set(error, GB_bad_config, "%s = %s is neither path nor virtual-host", key->name, value);
+            return error_set(error, GB_bad_config, "%s = %s is neither path nor virtual-host",
+                             key->name, value);
         *(enum s3_addressing *)to = strcmp(value, "path") ? S3_VIRTUAL_HOST : S3_PATH;
         return true;
     case CODEC:
@@ -233,8 +263,8 @@ static bool set_value(const struct key *key, void *base, const char *value, stru
 }
 
 /* The key of that name; *table: which one it is in. NULL: error set. */
-static const struct key *find_key(const struct key *const *tables, const char *section, const char *name, unsigned *table,
-                                  struct gb_error *error)
+static const struct key *find_key(const struct key *const *tables, const char *section,
+                                  const char *name, unsigned *table, struct gb_error *error)
 {
     const char *nearest = NULL;
     unsigned least = NEAREST_MAX + 1;
@@ -256,15 +286,16 @@ static const struct key *find_key(const struct key *const *tables, const char *s
     return NULL;
 }
 
-static bool take(struct parse *p, const struct key *const *tables, void *base, const char *section, const char *name,
-                 const char *value)
+static bool take(struct parse *p, const struct key *const *tables, void *base, const char *section,
+                 const char *name, const char *value)
 {
     unsigned table;
     const struct key *k = find_key(tables, section, name, &table, p->error);
     return k && set_value(k, base, value, p->error);
 }
 
-static bool take_repository(struct parse *p, struct repository_spec *r, const char *section, const char *name, const char *value)
+static bool take_repository(struct parse *p, struct repository_spec *r, const char *section,
+                            const char *name, const char *value)
 {
     unsigned table;
     const struct key *k = find_key(repository_tables, section, name, &table, p->error);
@@ -274,10 +305,12 @@ static bool take_repository(struct parse *p, struct repository_spec *r, const ch
     return true;
 }
 
-bool config_set_remote(struct repository_spec *spec, const char *place, const char *name, const char *value, struct gb_error *error)
+bool config_set_remote(struct repository_spec *spec, const char *place, const char *name,
+                       const char *value, struct gb_error *error)
 {
     struct parse p = {.error = error};
-    return take(&p, strcmp(spec->type, REPOSITORY_SWIFT) ? s3_tables : swift_tables, spec, place, name, value);
+    return take(&p, strcmp(spec->type, REPOSITORY_SWIFT) ? s3_tables : swift_tables, spec, place,
+                name, value);
 }
 
 static struct repository_spec *section_repository(struct parse *p, const char *name)
@@ -286,9 +319,10 @@ static struct repository_spec *section_repository(struct parse *p, const char *n
     for (unsigned i = 0; i < c->repository_count; i++)
         if (!strcmp(c->repositories[i].name, name))
             return &c->repositories[i];
-    if (c->repository_count == CONFIG_REPOSITORIES_MAX || strlen(name) >= sizeof c->repositories[0].name || !*name ||
-        strchr(name, ',')) {
-        error_set(p->error, GB_bad_config, "[repository:%s]: too many repositories, or not a name", name);
+    if (c->repository_count == CONFIG_REPOSITORIES_MAX ||
+        strlen(name) >= sizeof c->repositories[0].name || !*name || strchr(name, ',')) {
+        error_set(p->error, GB_bad_config, "[repository:%s]: too many repositories, or not a name",
+                  name);
         return NULL;
     }
     struct repository_spec *r = &c->repositories[c->repository_count++];
@@ -308,7 +342,8 @@ static int handler(void *context, const char *section, const char *name, const c
     if (p->error->code)
         return 0;
     if (strlen(section) >= INI_SECTION_MAX)
-        return error_set(p->error, GB_bad_config, "the name of the section [%s...] is too long", section);
+        return error_set(p->error, GB_bad_config, "the name of the section [%s...] is too long",
+                         section);
     if (!strcmp(section, "agent"))
         return take(p, agent_tables, p->config, section, name, value);
     if (!strcmp(section, "server"))
@@ -318,8 +353,10 @@ static int handler(void *context, const char *section, const char *name, const c
         return r && take_repository(p, r, section, name, value);
     }
     if (!strncmp(section, "schedule:", 9))
-        return error_set(p->error, GB_not_supported, "[%s]: schedules are not supported by this release", section);
-    return error_set(p->error, GB_bad_config, "there is no section [%s]; sections are agent, server and repository:NAME",
+        return error_set(p->error, GB_not_supported,
+                         "[%s]: schedules are not supported by this release", section);
+    return error_set(p->error, GB_bad_config,
+                     "there is no section [%s]; sections are agent, server and repository:NAME",
                      section);
 }
 
@@ -330,7 +367,8 @@ struct lines {
     int number, too_long; /* of the last line, and of the one that inih has no room for */
 };
 
-/* The next line for inih, which would take an indented one for more of the value before, and a long one for two. */
+/* The next line for inih, which would take an indented one for more of the value before, and a long
+ * one for two. */
 static char *next_line(char *out, int size, void *context)
 {
     struct lines *l = context;
@@ -358,8 +396,11 @@ static int parse_file(struct parse *p, FILE *f)
 /* The last key of a table that does not go with the type; NULL: they all do. */
 static const char *key_of_another_type(const struct parse *p, unsigned number, bool s3, bool swift)
 {
-    const bool goes[REPOSITORY_TABLES] = {
-        [ANY_TYPE] = true, [DIRECTORY] = !s3 && !swift, [REMOTE] = s3 || swift, [S3] = s3, [SWIFT] = swift};
+    const bool goes[REPOSITORY_TABLES] = {[ANY_TYPE] = true,
+                                          [DIRECTORY] = !s3 && !swift,
+                                          [REMOTE] = s3 || swift,
+                                          [S3] = s3,
+                                          [SWIFT] = swift};
     for (unsigned i = 0; i < REPOSITORY_TABLES; i++)
         if (!goes[i] && p->given[number][i])
             return p->given[number][i];
@@ -367,7 +408,8 @@ static const char *key_of_another_type(const struct parse *p, unsigned number, b
 }
 
 /* The files of keys, which the agent does not look for in the directory that it was started in. */
-static bool check_key_files(const struct repository_keys *keys, const char *section, struct gb_error *error)
+static bool check_key_files(const struct repository_keys *keys, const char *section,
+                            struct gb_error *error)
 {
     const struct {
         const char *name, *value;
@@ -376,12 +418,18 @@ static bool check_key_files(const struct repository_keys *keys, const char *sect
                     {"signing-key", keys->signer},
                     {"trusted-signer", keys->trusted}};
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++)
-        for (const char *at = settings[i].value[0] ? settings[i].value : NULL; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        for (const char *at = settings[i].value[0] ? settings[i].value : NULL; at;
+             at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
             at += strspn(at, " \t");
-            const char *path = !strncmp(at, "file:", 5) ? at + 5 : !strncmp(at, "passphrase:", 11) ? at + 11 : at;
+            const char *path = !strncmp(at, "file:", 5)          ? at + 5
+                               : !strncmp(at, "passphrase:", 11) ? at + 11
+                                                                 : at;
             if (*path != '/')
-                return error_set(error, GB_bad_config, "%s: %s = %s: \"%.*s\" is not an absolute path, or file: or passphrase: before one",
-                                 section, settings[i].name, settings[i].value, (int)strcspn(at, ","), at);
+                return error_set(error, GB_bad_config,
+                                 "%s: %s = %s: \"%.*s\" is not an absolute path, or file: or "
+                                 "passphrase: before one",
+                                 section, settings[i].name, settings[i].value,
+                                 (int)strcspn(at, ","), at);
         }
     return true;
 }
@@ -396,7 +444,8 @@ static bool check_repository(const struct parse *p, unsigned number, struct gb_e
     struct gb_error problem = {0};
     snprintf(section, sizeof section, "[repository:%s]", r->name);
     if (other)
-        error_set(&problem, GB_bad_config, "%s: %s does not go with type = %s", section, other, r->type);
+        error_set(&problem, GB_bad_config, "%s: %s does not go with type = %s", section, other,
+                  r->type);
     else if (s3)
         s3_check_options(&r->s3, &r->remote, section, &problem);
     else if (swift)
@@ -404,10 +453,15 @@ static bool check_repository(const struct parse *p, unsigned number, struct gb_e
     else if (r->path[0] != '/')
         error_set(&problem, GB_bad_config, "%s needs an absolute path", section);
     if (!problem.code && r->keep.min > 1 && !retention_any(&r->keep)) {
-        error_set(&problem, GB_bad_config, "%s has keep-min and no other keep-*: nothing would ever expire", section);
-        error_hint(&problem, "keep-min is the floor of the other rules: add keep-last, keep-within, keep-daily, ...");
-    } else if (!problem.code && r->expire_credentials_file[0] && r->expire_credentials_file[0] != '/')
-        error_set(&problem, GB_bad_config, "%s: expire-credentials-file = %s is not an absolute path", section, r->expire_credentials_file);
+        error_set(&problem, GB_bad_config,
+                  "%s has keep-min and no other keep-*: nothing would ever expire", section);
+        error_hint(&problem, "keep-min is the floor of the other rules: add keep-last, "
+                             "keep-within, keep-daily, ...");
+    } else if (!problem.code && r->expire_credentials_file[0] &&
+               r->expire_credentials_file[0] != '/')
+        error_set(&problem, GB_bad_config,
+                  "%s: expire-credentials-file = %s is not an absolute path", section,
+                  r->expire_credentials_file);
     if (!problem.code && check_key_files(&r->keys, section, &problem))
         return true;
     snprintf(what, sizeof what, "%.200s: %.300s", p->path, problem.what);
@@ -421,8 +475,10 @@ static bool check_secrets(const struct parse *p, mode_t mode, struct gb_error *e
 {
     for (unsigned i = 0; i < p->config->repository_count; i++)
         if (p->config->repositories[i].s3.secret_access_key[0] && (mode & (S_IRWXO | S_IWGRP))) {
-            error_set(error, GB_bad_config, "%s holds a secret-access-key and may be read by everyone, or written by its group",
-                      p->path);
+            error_set(
+                error, GB_bad_config,
+                "%s holds a secret-access-key and may be read by everyone, or written by its group",
+                p->path);
             error_hint(error, "chmod 0640 %s, or keep the keys in a credentials-file", p->path);
             return false;
         }
@@ -452,7 +508,8 @@ bool config_load(struct config *config, const char *path, struct gb_error *error
             error_set(error, GB_bad_config, "malformed line");
             char what[GB_ERROR_TEXT_MAX];
             snprintf(what, sizeof what, "%s", error->what);
-            snprintf(error->what, sizeof error->what, "%.200s, line %d: %.250s", p.path, line, what);
+            snprintf(error->what, sizeof error->what, "%.200s, line %d: %.250s", p.path, line,
+                     what);
             return false;
         }
     } else if (path || errno != ENOENT) {
@@ -470,12 +527,14 @@ bool config_load(struct config *config, const char *path, struct gb_error *error
     if (!check_secrets(&p, st.st_mode, error))
         return false;
     if (config->cluster[0] && !cluster_name_valid(config->cluster))
-        return error_set(error, GB_bad_config, "%s: cluster = %s must be of letters, digits, dot, dash and underscore", p.path,
-                         config->cluster);
+        return error_set(error, GB_bad_config,
+                         "%s: cluster = %s must be of letters, digits, dot, dash and underscore",
+                         p.path, config->cluster);
     return true;
 }
 
-const struct repository_spec *config_repository(const struct config *config, const char *name, struct gb_error *error)
+const struct repository_spec *config_repository(const struct config *config, const char *name,
+                                                struct gb_error *error)
 {
     bool any = !name || !*name;
     for (unsigned i = 0; i < config->repository_count; i++)
@@ -483,6 +542,7 @@ const struct repository_spec *config_repository(const struct config *config, con
             return &config->repositories[i];
     if (any)
         return &config->repositories[0];
-    error_set(error, GB_repository_unknown, "there is no repository \"%s\" in the agent's configuration", name);
+    error_set(error, GB_repository_unknown,
+              "there is no repository \"%s\" in the agent's configuration", name);
     return NULL;
 }

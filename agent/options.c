@@ -31,8 +31,8 @@ static const struct option table[] = {
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
 /* Names that later releases bring. */
-static const char *const later_commands[] = {"schedule", "nodes",
-                                             "consolidate", "extract", "drill", "binlog", "rejoin", "diagnose"};
+static const char *const later_commands[] = {"schedule", "nodes",  "consolidate", "extract",
+                                             "drill",    "binlog", "rejoin",      "diagnose"};
 static const char *const later_options[] = {"node"};
 
 static bool belongs(const struct option *o, const char *command)
@@ -77,7 +77,8 @@ static const struct command *find_command(const char *name, struct gb_error *err
     return NULL;
 }
 
-static const struct option *find_option(const char *name, size_t length, const char *command, struct gb_error *error)
+static const struct option *find_option(const char *name, size_t length, const char *command,
+                                        struct gb_error *error)
 {
     char text[64];
     snprintf(text, sizeof text, "%.*s", (int)length, name);
@@ -95,11 +96,14 @@ static const struct option *find_option(const char *name, size_t length, const c
     }
     bool later = is_among(later_options, COUNT(later_options), text);
     if (later)
-        error_set(error, GB_not_supported, "the option --%s is not supported by this release", text);
+        error_set(error, GB_not_supported, "the option --%s is not supported by this release",
+                  text);
     else
-        error_set(error, GB_unknown_option, "%s has no option --%s", command ? command : "galera-backup", text);
+        error_set(error, GB_unknown_option, "%s has no option --%s",
+                  command ? command : "galera-backup", text);
     if (nearest && !later)
-        error_hint(error, "perhaps --%s was meant; see galera-backup %s --help", nearest, command ? command : "");
+        error_hint(error, "perhaps --%s was meant; see galera-backup %s --help", nearest,
+                   command ? command : "");
     return NULL;
 }
 
@@ -117,21 +121,50 @@ static bool store(struct options *o, const char *name, const char *value)
         const char **text;
         bool *flag;
     } places[] = {
-        {"config", &o->config, NULL},         {"repository", &o->repository, NULL}, {"cluster", &o->cluster, NULL},
-        {"type", &o->type, NULL},             {"comment", &o->comment, NULL},       {"rate", &o->rate, NULL},
+        {"config", &o->config, NULL},
+        {"repository", &o->repository, NULL},
+        {"cluster", &o->cluster, NULL},
+        {"type", &o->type, NULL},
+        {"comment", &o->comment, NULL},
+        {"rate", &o->rate, NULL},
         {"busy-rate", &o->busy_rate, NULL},
-        {"threads", &o->threads, NULL},       {"lock-wait", &o->lock_wait, NULL},   {"max-duration", &o->max_duration, NULL},
-        {"progress", &o->progress, NULL},     {"datadir", &o->datadir, NULL},       {"owner", &o->owner, NULL},
-        {"as", &o->as, NULL},                 {"help", NULL, &o->help},             {"json", NULL, &o->json},
-        {"no-wait", NULL, &o->no_wait},       {"dry-run", NULL, &o->dry_run},       {"watch", NULL, &o->watch},
-        {"safe-to-bootstrap", NULL, &o->safe_to_bootstrap}, {"yes", NULL, &o->yes}, {"quick", NULL, &o->quick},
-        {"as-of", &o->as_of, NULL},           {"replace", &o->replace, NULL},       {"limit-rate", &o->limit_rate, NULL},
-        {"restart", NULL, &o->restart},       {"donor", &o->donor, NULL},           {"recover", NULL, &o->recover},
-        {"verify-boot", NULL, &o->verify_boot}, {"history", &o->history, NULL}, {"wsrep-uuid", &o->wsrep_uuid, NULL},
-        {"sample", &o->sample, NULL},           {"verify", &o->verify, NULL},           {"format", &o->format, NULL}, {"to", &o->to, NULL}, {"repair-from", &o->repair_from, NULL},
-        {"until", &o->until, NULL},           {"lock", &o->lock, NULL},             {"hold", NULL, &o->hold},             {"confirm-mass-expire", NULL, &o->confirm_mass_expire},
-        {"key", &o->key, NULL},               {"trusted-signer", &o->trusted_signer, NULL},
-        {"recipient", &o->recipient, NULL},   {"kind", &o->kind, NULL},
+        {"threads", &o->threads, NULL},
+        {"lock-wait", &o->lock_wait, NULL},
+        {"max-duration", &o->max_duration, NULL},
+        {"progress", &o->progress, NULL},
+        {"datadir", &o->datadir, NULL},
+        {"owner", &o->owner, NULL},
+        {"as", &o->as, NULL},
+        {"help", NULL, &o->help},
+        {"json", NULL, &o->json},
+        {"no-wait", NULL, &o->no_wait},
+        {"dry-run", NULL, &o->dry_run},
+        {"watch", NULL, &o->watch},
+        {"safe-to-bootstrap", NULL, &o->safe_to_bootstrap},
+        {"yes", NULL, &o->yes},
+        {"quick", NULL, &o->quick},
+        {"as-of", &o->as_of, NULL},
+        {"replace", &o->replace, NULL},
+        {"limit-rate", &o->limit_rate, NULL},
+        {"restart", NULL, &o->restart},
+        {"donor", &o->donor, NULL},
+        {"recover", NULL, &o->recover},
+        {"verify-boot", NULL, &o->verify_boot},
+        {"history", &o->history, NULL},
+        {"wsrep-uuid", &o->wsrep_uuid, NULL},
+        {"sample", &o->sample, NULL},
+        {"verify", &o->verify, NULL},
+        {"format", &o->format, NULL},
+        {"to", &o->to, NULL},
+        {"repair-from", &o->repair_from, NULL},
+        {"until", &o->until, NULL},
+        {"lock", &o->lock, NULL},
+        {"hold", NULL, &o->hold},
+        {"confirm-mass-expire", NULL, &o->confirm_mass_expire},
+        {"key", &o->key, NULL},
+        {"trusted-signer", &o->trusted_signer, NULL},
+        {"recipient", &o->recipient, NULL},
+        {"kind", &o->kind, NULL},
     };
     for (size_t i = 0; i < COUNT(places); i++)
         if (!strcmp(places[i].name, name)) {
@@ -163,7 +196,8 @@ static bool check_map(const char *map, struct gb_error *error)
 {
     const char *equals = strchr(map, '=');
     if (!equals || map[0] != '/' || equals[1] != '/' || strpbrk(map, "\r\n"))
-        return error_set(error, GB_bad_value, "--map %s is not OLD=NEW with two absolute paths", map);
+        return error_set(error, GB_bad_value, "--map %s is not OLD=NEW with two absolute paths",
+                         map);
     if (strchr(equals + 1, '='))
         return error_set(error, GB_bad_value, "--map %s has more than one \"=\"", map);
     return true;
@@ -178,9 +212,11 @@ static bool check_restore(const struct options *o, struct gb_error *error)
         if (!check_map(o->maps[i], error))
             return false;
     if (o->replace && strcmp(o->replace, "keep") && strcmp(o->replace, "delete"))
-        return error_set(error, GB_bad_value, "--replace %s is neither keep nor delete", o->replace);
+        return error_set(error, GB_bad_value, "--replace %s is neither keep nor delete",
+                         o->replace);
     if (o->limit_rate && (!config_bytes(o->limit_rate, &rate) || !rate))
-        return error_set(error, GB_bad_value, "--limit-rate %s is not a number of bytes (units K, M, G)", o->limit_rate);
+        return error_set(error, GB_bad_value,
+                         "--limit-rate %s is not a number of bytes (units K, M, G)", o->limit_rate);
     return true;
 }
 
@@ -197,18 +233,23 @@ static unsigned parse_percent(const char *text)
 static bool check_values(const struct options *o, struct gb_error *error)
 {
     char *end = NULL;
-    if (o->threads && (strtol(o->threads, &end, 10) < 1 || *end || strtol(o->threads, NULL, 10) > THREADS_MAX))
-        return error_set(error, GB_bad_value, "--threads %s is not a number from 1 to %d", o->threads, THREADS_MAX);
+    if (o->threads &&
+        (strtol(o->threads, &end, 10) < 1 || *end || strtol(o->threads, NULL, 10) > THREADS_MAX))
+        return error_set(error, GB_bad_value, "--threads %s is not a number from 1 to %d",
+                         o->threads, THREADS_MAX);
     if (o->sample && !parse_percent(o->sample))
-        return error_set(error, GB_bad_value, "--sample %s is not a percentage from 1 to 100", o->sample);
+        return error_set(error, GB_bad_value, "--sample %s is not a percentage from 1 to 100",
+                         o->sample);
     if (o->format && strcmp(o->format, "csv") && strcmp(o->format, "json"))
         return error_set(error, GB_bad_value, "--format %s is neither csv nor json", o->format);
     static const char *const ways[] = {"galera", "standalone", "replica"};
     if (o->as && !is_among(ways, COUNT(ways), o->as))
-        return error_set(error, GB_bad_value, "--as %s is none of galera, standalone and replica", o->as);
+        return error_set(error, GB_bad_value, "--as %s is none of galera, standalone and replica",
+                         o->as);
     static const char *const kinds[] = {"auto", "bar", "plain", "json", "none"};
     if (o->progress && !is_among(kinds, COUNT(kinds), o->progress))
-        return error_set(error, GB_bad_value, "--progress %s is none of auto, bar, plain, json and none", o->progress);
+        return error_set(error, GB_bad_value,
+                         "--progress %s is none of auto, bar, plain, json and none", o->progress);
     return strcmp(o->command, "restore") || check_restore(o, error);
 }
 
@@ -228,9 +269,11 @@ bool options_parse(struct options *o, int argc, char **argv, struct gb_error *er
         if (strncmp(argv[i], "--", 2)) {
             const struct command *c;
             if (argv[i][0] == '-' && argv[i][1])
-                return error_set(error, GB_unknown_option, "there are no short options (%s)", argv[i]);
+                return error_set(error, GB_unknown_option, "there are no short options (%s)",
+                                 argv[i]);
             if (o->command && (o->second || (o->argument && !takes_two(o->command))))
-                return error_set(error, GB_usage, "\"%s\" is one argument too many for %s", argv[i], o->command);
+                return error_set(error, GB_usage, "\"%s\" is one argument too many for %s", argv[i],
+                                 o->command);
             if (o->command) {
                 *(o->argument ? &o->second : &o->argument) = argv[i];
                 continue;
@@ -241,15 +284,18 @@ bool options_parse(struct options *o, int argc, char **argv, struct gb_error *er
             continue;
         }
         const char *name = argv[i] + 2, *equals = strchr(name, '=');
-        const struct option *option = find_option(name, equals ? (size_t)(equals - name) : strlen(name), o->command, error);
+        const struct option *option =
+            find_option(name, equals ? (size_t)(equals - name) : strlen(name), o->command, error);
         if (!option)
             return false;
         if (!option->argument && equals)
             return error_set(error, GB_bad_value, "--%s takes no value", option->name);
         if (option->argument && !equals && i + 1 == argc)
-            return error_set(error, GB_bad_value, "--%s needs a value (%s)", option->name, option->argument);
+            return error_set(error, GB_bad_value, "--%s needs a value (%s)", option->name,
+                             option->argument);
         if (!store(o, option->name, !option->argument ? "" : equals ? equals + 1 : argv[++i]))
-            return error_set(error, GB_usage, "--%s can be given %d times", option->name, OPTIONS_MAPS_MAX);
+            return error_set(error, GB_usage, "--%s can be given %d times", option->name,
+                             OPTIONS_MAPS_MAX);
     }
     if (o->help)
         return true;
@@ -264,8 +310,9 @@ bool options_parse(struct options *o, int argc, char **argv, struct gb_error *er
     for (int i = 1; i < argc && o->command; i++)
         if (!strncmp(argv[i], "--", 2)) {
             const char *equals = strchr(argv[i], '=');
-            const struct option *option =
-                find_option(argv[i] + 2, equals ? (size_t)(equals - argv[i] - 2) : strlen(argv[i] + 2), o->command, error);
+            const struct option *option = find_option(
+                argv[i] + 2, equals ? (size_t)(equals - argv[i] - 2) : strlen(argv[i] + 2),
+                o->command, error);
             if (!option)
                 return false;
             if (option->argument && !equals)
@@ -277,16 +324,20 @@ bool options_parse(struct options *o, int argc, char **argv, struct gb_error *er
 void options_help(FILE *to, const char *command)
 {
     if (!command) {
-        fprintf(to, "galera-backup: physical backups of MariaDB and Galera\n\nusage: galera-backup [--config FILE] COMMAND "
+        fprintf(to, "galera-backup: physical backups of MariaDB and Galera\n\nusage: galera-backup "
+                    "[--config FILE] COMMAND "
                     "[OPTIONS]\n\n");
         for (size_t i = 0; i < COUNT(commands); i++)
-            fprintf(to, "  %-8s %-10s %s\n", commands[i].name, commands[i].arguments, commands[i].description);
-        fprintf(to, "\ngalera-backup COMMAND --help shows the options of a command. Exit statuses: docs/cli.md.\n");
+            fprintf(to, "  %-8s %-10s %s\n", commands[i].name, commands[i].arguments,
+                    commands[i].description);
+        fprintf(to, "\ngalera-backup COMMAND --help shows the options of a command. Exit statuses: "
+                    "docs/cli.md.\n");
         return;
     }
     for (size_t i = 0; i < COUNT(commands); i++)
         if (!strcmp(commands[i].name, command))
-            fprintf(to, "galera-backup %s %s: %s\n\n", command, commands[i].arguments, commands[i].description);
+            fprintf(to, "galera-backup %s %s: %s\n\n", command, commands[i].arguments,
+                    commands[i].description);
     for (size_t i = 0; i < COUNT(table); i++)
         if (belongs(&table[i], command)) {
             char left[64];

@@ -1,6 +1,6 @@
 /*
-  The command line as one struct, parsed from the table in options.def. Unknown commands and options are errors that
-  name the nearest one.
+  The command line as one struct, parsed from the table in options.def. Unknown commands and options
+  are errors that name the nearest one.
 */
 #ifndef GB_AGENT_OPTIONS_H
 #define GB_AGENT_OPTIONS_H
@@ -12,12 +12,15 @@
 #define OPTIONS_MAPS_MAX 64
 
 struct options {
-    const char *command; /* name from the table */
+    const char *command;  /* name from the table */
     const char *argument; /* ID, or NULL */
     const char *second;   /* what follows it, of a command that takes two words; NULL */
-    const char *config, *repository, *cluster, *type, *comment, *rate, *busy_rate, *threads, *lock_wait, *max_duration, *progress, *datadir,
-        *owner, *key, *trusted_signer, *recipient, *kind, *as, *as_of, *replace, *limit_rate, *donor, *history, *wsrep_uuid, *verify, *sample, *until, *lock, *format, *to, *repair_from;
-    bool help, json, no_wait, dry_run, watch, safe_to_bootstrap, yes, quick, restart, recover, verify_boot, hold, confirm_mass_expire;
+    const char *config, *repository, *cluster, *type, *comment, *rate, *busy_rate, *threads,
+        *lock_wait, *max_duration, *progress, *datadir, *owner, *key, *trusted_signer, *recipient,
+        *kind, *as, *as_of, *replace, *limit_rate, *donor, *history, *wsrep_uuid, *verify, *sample,
+        *until, *lock, *format, *to, *repair_from;
+    bool help, json, no_wait, dry_run, watch, safe_to_bootstrap, yes, quick, restart, recover,
+        verify_boot, hold, confirm_mass_expire;
     const char *maps[OPTIONS_MAPS_MAX]; /* --map, each "OLD=NEW" */
     unsigned map_count;
 };

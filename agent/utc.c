@@ -17,8 +17,8 @@ time_t utc_parse(const char *text)
     struct tm tm = {0}, again;
     char separator = 0;
     if (strspn(text, "0123456789-") != 10 ||
-        sscanf(text, "%4d-%2d-%2d%c%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &separator, &tm.tm_hour, &tm.tm_min,
-               &minutes) != 6 ||
+        sscanf(text, "%4d-%2d-%2d%c%2d:%2d%n", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &separator,
+               &tm.tm_hour, &tm.tm_min, &minutes) != 6 ||
         minutes != 16 || (separator != 'T' && separator != ' '))
         return -1;
     const char *rest = text + minutes;
@@ -30,7 +30,8 @@ time_t utc_parse(const char *text)
     tm.tm_mon--;
     again = tm;
     time_t t = timegm(&again); /* makes 1 March of 29 February where there is none */
-    return again.tm_mday == tm.tm_mday && again.tm_mon == tm.tm_mon && again.tm_hour == tm.tm_hour && again.tm_min == tm.tm_min &&
+    return again.tm_mday == tm.tm_mday && again.tm_mon == tm.tm_mon &&
+                   again.tm_hour == tm.tm_hour && again.tm_min == tm.tm_min &&
                    again.tm_sec == tm.tm_sec
                ? t
                : -1;

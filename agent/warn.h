@@ -6,8 +6,10 @@
 
 #include "common/error.h"
 
-/* A line on stderr: "galera-backup: warning: GBnnnn name: CONTEXT: WHAT; HINT". context: what it means here; NULL: nothing more. */
-void warn_of(const struct gb_error *why, const char *context, ...) __attribute__((format(printf, 2, 3)));
+/* A line on stderr: "galera-backup: warning: GBnnnn name: CONTEXT: WHAT; HINT". context: what it
+ * means here; NULL: nothing more. */
+void warn_of(const struct gb_error *why, const char *context, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* One that has its number already; the callback that repository_list() and the like take. */
 void warn_text(void *unused, const char *text);

@@ -43,7 +43,8 @@ static bool take_mount(const char *line, const char *controller, struct hierarch
 }
 
 /* Our path in that hierarchy: a line "0::PATH" (v2) or "N:CONTROLLERS:PATH". */
-static bool own_path(const char *root, const char *controller, const struct hierarchy *h, char *path, size_t size)
+static bool own_path(const char *root, const char *controller, const struct hierarchy *h,
+                     char *path, size_t size)
 {
     FILE *f = cgroup_open(root, "proc/self/cgroup");
     char line[PATH_MAX + 256];
@@ -66,14 +67,17 @@ static bool own_path(const char *root, const char *controller, const struct hier
 }
 
 /* From our group up to the top that is mounted. */
-static void visit_upwards(const char *root, const char *controller, const struct hierarchy *h, cgroup_visit *visit, void *context)
+static void visit_upwards(const char *root, const char *controller, const struct hierarchy *h,
+                          cgroup_visit *visit, void *context)
 {
     char own[PATH_MAX], directory[2 * PATH_MAX + 1];
     if (!own_path(root, controller, h, own, sizeof own))
         return;
     size_t prefix = strcmp(h->mount_root, "/") ? strlen(h->mount_root) : 0;
-    bool below = !strncmp(own, h->mount_root, prefix) && (!own[prefix] || own[prefix] == '/') && !strstr(own, "/..");
-    int n = snprintf(directory, sizeof directory, "%s%s%s", root, h->mount, below ? own + prefix : "");
+    bool below = !strncmp(own, h->mount_root, prefix) && (!own[prefix] || own[prefix] == '/') &&
+                 !strstr(own, "/..");
+    int n =
+        snprintf(directory, sizeof directory, "%s%s%s", root, h->mount, below ? own + prefix : "");
     if (n < 0 || (size_t)n >= sizeof directory)
         return;
     size_t top = strlen(root) + strlen(h->mount);

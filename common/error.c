@@ -15,7 +15,7 @@ struct entry {
 };
 
 static const struct entry table[] = {
-#define GB_ERROR(number, name_, class_, exit_status_, cause, hint_)                               \
+#define GB_ERROR(number, name_, class_, exit_status_, cause, hint_)                                \
     {GB_##name_, #name_, GB_CLASS_##class_, #class_, exit_status_, hint_},
 #include "common/errors.def"
 #undef GB_ERROR
@@ -88,8 +88,8 @@ void error_clear(struct gb_error *error)
 
 const char *error_format(const struct gb_error *error, char *buffer, size_t size)
 {
-    snprintf(buffer, size, "GB%04d %s: %s; %s", (int)error->code, error_name(error->code), error->what,
-             error->hint);
+    snprintf(buffer, size, "GB%04d %s: %s; %s", (int)error->code, error_name(error->code),
+             error->what, error->hint);
     return buffer;
 }
 

@@ -1,9 +1,9 @@
 /*
   The error object: what was being done, to what, and why it failed.
 
-  A function that can fail takes a struct gb_error and returns false (or NULL, or -1) after filling it.
-  Whoever fails fills it; nobody else cleans up after anybody. The first error wins: later ones, usually
-  consequences, do not overwrite it until error_clear().
+  A function that can fail takes a struct gb_error and returns false (or NULL, or -1) after filling
+  it. Whoever fails fills it; nobody else cleans up after anybody. The first error wins: later ones,
+  usually consequences, do not overwrite it until error_clear().
 
   Not thread-safe: one object has one writer at a time.
 */
@@ -37,7 +37,8 @@ enum gb_class {
 struct gb_error {
     enum gb_code code;
     char what[GB_ERROR_TEXT_MAX]; /* what happened, to what: one line, no final stop */
-    char hint[GB_ERROR_HINT_MAX]; /* what to do; the table's unless error_hint() gave a better one */
+    char
+        hint[GB_ERROR_HINT_MAX]; /* what to do; the table's unless error_hint() gave a better one */
 };
 
 /* Sets code and text if the object holds no error yet. Always returns false, so that a function can
@@ -50,7 +51,8 @@ bool error_set_errno(struct gb_error *error, enum gb_code code, int errnum, cons
     __attribute__((format(printf, 4, 5)));
 
 /* Replaces the hint of an error that is set; does nothing on an empty object. */
-void error_hint(struct gb_error *error, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void error_hint(struct gb_error *error, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 
 /* Copies from to to if to holds no error yet. */
 void error_copy(struct gb_error *to, const struct gb_error *from);

@@ -19,7 +19,8 @@ static uint64_t number_in(const char *directory, const char *file, uint64_t othe
 }
 
 /* The value behind a name in a file of "name value" lines. */
-static uint64_t value_in(const char *directory, const char *file, const char *name, uint64_t otherwise)
+static uint64_t value_in(const char *directory, const char *file, const char *name,
+                         uint64_t otherwise)
 {
     FILE *f = cgroup_open(directory, file);
     char line[256];
@@ -36,7 +37,8 @@ static uint64_t value_in(const char *directory, const char *file, const char *na
 
 static void take_left(void *context, const char *directory, bool v2)
 {
-    uint64_t *least = context, limit = number_in(directory, v2 ? "memory.max" : "memory.limit_in_bytes", UINT64_MAX);
+    uint64_t *least = context,
+             limit = number_in(directory, v2 ? "memory.max" : "memory.limit_in_bytes", UINT64_MAX);
     uint64_t used = value_in(directory, "memory.stat", v2 ? "anon" : "total_rss", 0) +
                     value_in(directory, "memory.stat", v2 ? "shmem" : "total_shmem", 0);
     uint64_t left = limit > used ? limit - used : 0;

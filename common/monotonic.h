@@ -1,6 +1,6 @@
 /*
-  Time that only ever goes on, whatever is done to the machine's clock: for deadlines, pauses and rates. The time of day is for labels
-  and for what people read.
+  Time that only ever goes on, whatever is done to the machine's clock: for deadlines, pauses and
+  rates. The time of day is for labels and for what people read.
 */
 #ifndef GB_COMMON_MONOTONIC_H
 #define GB_COMMON_MONOTONIC_H

@@ -35,12 +35,13 @@ enum page_state {
 enum page_state page_verify(const struct space_format *format, uint32_t page_no,
                             const uint8_t *page);
 
-/* Makes the checksum right again after bytes of a whole page have been changed: CRC-32C, as the page's format has it.
-   False, and nothing is changed, for an encrypted page or one of PAGE_COMPRESSED. */
+/* Makes the checksum right again after bytes of a whole page have been changed: CRC-32C, as the
+   page's format has it. False, and nothing is changed, for an encrypted page or one of
+   PAGE_COMPRESSED. */
 bool page_seal(const struct space_format *format, uint8_t *page);
 
-/* Version of the key that the page is encrypted with; 0: it is not. In older formats pages of spatial indexes have other things there,
-   so that a page that is not encrypted may seem to be. */
+/* Version of the key that the page is encrypted with; 0: it is not. In older formats pages of
+   spatial indexes have other things there, so that a page that is not encrypted may seem to be. */
 uint32_t page_key_version(const struct space_format *format, const uint8_t *page);
 
 /* FIL_PAGE_LSN: in clear text in every format, encrypted ones too. */

@@ -6,8 +6,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define IOPRIO_SELF   1, 0 /* IOPRIO_WHO_PROCESS, the calling thread (ioprio_set(2)) */
-#define IOPRIO_LOWEST (2 << 13 | 7) /* IOPRIO_CLASS_BE: still served on a busy disk, unlike the idle class */
+#define IOPRIO_SELF 1, 0 /* IOPRIO_WHO_PROCESS, the calling thread (ioprio_set(2)) */
+#define IOPRIO_LOWEST                                                                              \
+    (2 << 13 | 7) /* IOPRIO_CLASS_BE: still served on a busy disk, unlike the idle class */
 
 void priority_name(const char *name)
 {

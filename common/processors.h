@@ -13,7 +13,8 @@ unsigned processors(void);
 /* The same with its fraction: 0.5 where the CPU limit is half a processor. */
 double processors_allowed(void);
 
-/* The CPU limit alone, in processors; 0: none. root: "", or a directory that stands for / (tests). */
+/* The CPU limit alone, in processors; 0: none. root: "", or a directory that stands for / (tests).
+ */
 double processors_cgroup_limit(const char *root);
 
 #endif

@@ -222,7 +222,8 @@ static bool walk_checkpoint(const struct walk *w, struct bytes_reader *payload)
     return true;
 }
 
-/* The next record of a mini-transaction whose lengths find_end() has followed: its first byte, and what follows its length. */
+/* The next record of a mini-transaction whose lengths find_end() has followed: its first byte, and
+ * what follows its length. */
 static bool take_record(struct bytes_reader *r, uint8_t *first, struct bytes_reader *payload)
 {
     size_t length;
@@ -431,7 +432,9 @@ static bool rename_paths(char *paths, size_t size, redo_other_name *other, const
         length = strnlen(paths + at, size - at);
         const char *slash = memrchr(paths + at, '/', length);
         size_t name = slash ? (size_t)(slash - paths) + 1 : at;
-        char byte = path_plausible(paths + name, at + length - name) ? other(context, paths + at, length) : 0;
+        char byte = path_plausible(paths + name, at + length - name)
+                        ? other(context, paths + at, length)
+                        : 0;
         if (!byte)
             continue;
         paths[name] = byte;
@@ -469,9 +472,9 @@ bool redo_rename_files(uint8_t *data, size_t size, redo_other_name *other, const
 
 /* ---- the first page of a new tablespace ---- */
 
-/* Applies a WRITE, MEMSET or MEMMOVE, whose bytes begin with the distance from *at, where the record
-   before it ended: where its own change ends, afterwards. False: it makes no sense, or is no such
-   record. */
+/* Applies a WRITE, MEMSET or MEMMOVE, whose bytes begin with the distance from *at, where the
+   record before it ended: where its own change ends, afterwards. False: it makes no sense, or is no
+   such record. */
 static bool change_page(uint8_t *page, size_t page_size, uint8_t type, struct bytes_reader *r,
                         size_t *at)
 {

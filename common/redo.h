@@ -102,23 +102,25 @@ enum redo_result redo_parse_flat_mtr(uint32_t format, bool encrypted, uint64_t l
                                      const uint8_t *data, size_t available,
                                      const struct redo_visitor *visitor, size_t *size);
 
-/* Makes recovery ignore what a whole mini-transaction says of the pages of a space: their records become OPTION, and FILE_DELETE becomes
-   FILE_MODIFY, of the same sizes; the CRC is made right. False: it says nothing of the space, and nothing is changed. size: as
-   redo_parse_*() told. Not for encrypted logs. */
+/* Makes recovery ignore what a whole mini-transaction says of the pages of a space: their records
+   become OPTION, and FILE_DELETE becomes FILE_MODIFY, of the same sizes; the CRC is made right.
+   False: it says nothing of the space, and nothing is changed. size: as redo_parse_*() told. Not
+   for encrypted logs. */
 bool redo_forget(uint8_t *data, size_t size, uint32_t space_id);
 
-/* Of a file that has this path in the log: the byte that the first one of its last part becomes; 0: none, the name stays. path is not terminated. */
+/* Of a file that has this path in the log: the byte that the first one of its last part becomes; 0:
+ * none, the name stays. path is not terminated. */
 typedef char redo_other_name(const void *context, const char *path, size_t size);
 
-/* Gives files other names in the FILE_* records of a whole mini-transaction; the CRC is made right. False: nothing is changed. size: as redo_parse_*()
-   told; parse it before. */
+/* Gives files other names in the FILE_* records of a whole mini-transaction; the CRC is made right.
+   False: nothing is changed. size: as redo_parse_*() told; parse it before. */
 bool redo_rename_files(uint8_t *data, size_t size, redo_other_name *other, const void *context);
 
 /* Page 0 of a tablespace as the whole mini-transaction leaves it that makes it: page gets page_size
-   bytes (SPACE_PAGE_SIZE_MAX; a shorter page is their beginning), without LSN and checksum. size: as
-   redo_parse_*() told; parse it before. False: it does not make that page, or does more than give it
-   bytes; page is then of no use. Not for encrypted logs. Source: log0recv.cc log_phys_t::apply(),
-   fsp0fsp.cc fsp_apply_init_file_page(). */
+   bytes (SPACE_PAGE_SIZE_MAX; a shorter page is their beginning), without LSN and checksum. size:
+   as redo_parse_*() told; parse it before. False: it does not make that page, or does more than
+   give it bytes; page is then of no use. Not for encrypted logs. Source: log0recv.cc
+   log_phys_t::apply(), fsp0fsp.cc fsp_apply_init_file_page(). */
 bool redo_make_page_0(const uint8_t *mtr, size_t size, uint32_t space_id, uint8_t *page,
                       size_t page_size);
 

@@ -21,8 +21,8 @@ bool wire_get_header(const uint8_t in[WIRE_HEADER_SIZE], uint16_t *type, uint32_
     *payload_size = bytes_get_u32(&r);
     *type = bytes_get_u16(&r);
     if (bytes_get_u16(&r) != HEADER_RESERVED || *payload_size > WIRE_PAYLOAD_MAX)
-        return error_set(error, GB_protocol, "not a message of this protocol (type %u, %u bytes)", *type,
-                         *payload_size);
+        return error_set(error, GB_protocol, "not a message of this protocol (type %u, %u bytes)",
+                         *type, *payload_size);
     return true;
 }
 
@@ -34,7 +34,8 @@ static bool finish(const struct bytes_reader *r, const char *name, struct gb_err
     return error_set(error, GB_protocol, "message %s of %zu bytes is malformed", name, r->size);
 }
 
-/* The readers and writers of one message stand together: PUT writes a field, GET reads the same field. */
+/* The readers and writers of one message stand together: PUT writes a field, GET reads the same
+ * field. */
 #define S(field) bytes_put_string(w, m->field)
 #define G(field) bytes_get_string(&r, m->field, sizeof m->field)
 #define READER(name, shape)                                                                        \
@@ -56,11 +57,11 @@ bool wire_put_hello(struct bytes_writer *w, const struct wire_hello *m)
 }
 
 READER(hello, struct wire_hello)
-    m->version_min = bytes_get_u16(&r);
-    m->version_max = bytes_get_u16(&r);
-    G(server_version);
-    G(node);
-    G(cluster);
+m->version_min = bytes_get_u16(&r);
+m->version_max = bytes_get_u16(&r);
+G(server_version);
+G(node);
+G(cluster);
 READER_END(hello)
 
 bool wire_put_welcome(struct bytes_writer *w, const struct wire_welcome *m)
@@ -71,8 +72,8 @@ bool wire_put_welcome(struct bytes_writer *w, const struct wire_welcome *m)
 }
 
 READER(welcome, struct wire_welcome)
-    m->version = bytes_get_u16(&r);
-    G(agent_version);
+m->version = bytes_get_u16(&r);
+G(agent_version);
 READER_END(welcome)
 
 bool wire_put_start(struct bytes_writer *w, const struct wire_start *m)
@@ -89,14 +90,14 @@ bool wire_put_start(struct bytes_writer *w, const struct wire_start *m)
 }
 
 READER(start, struct wire_start)
-    G(id);
-    G(type);
-    G(repositories);
-    G(comment);
-    G(user);
-    G(cluster_uuid);
-    G(hold);
-    G(verify);
+G(id);
+G(type);
+G(repositories);
+G(comment);
+G(user);
+G(cluster_uuid);
+G(hold);
+G(verify);
 READER_END(start)
 
 bool wire_put_ready(struct bytes_writer *w, const struct wire_ready *m)
@@ -106,7 +107,7 @@ bool wire_put_ready(struct bytes_writer *w, const struct wire_ready *m)
 }
 
 READER(ready, struct wire_ready)
-    G(repositories);
+G(repositories);
 READER_END(ready)
 
 bool wire_put_error(struct bytes_writer *w, const struct wire_error *m)
@@ -118,9 +119,9 @@ bool wire_put_error(struct bytes_writer *w, const struct wire_error *m)
 }
 
 READER(error, struct wire_error)
-    m->code = bytes_get_u16(&r);
-    G(what);
-    G(hint);
+m->code = bytes_get_u16(&r);
+G(what);
+G(hint);
 READER_END(error)
 
 bool wire_put_ring(struct bytes_writer *w, const struct wire_ring *m)
@@ -132,9 +133,9 @@ bool wire_put_ring(struct bytes_writer *w, const struct wire_ring *m)
 }
 
 READER(ring, struct wire_ring)
-    m->slot_size = bytes_get_u32(&r);
-    m->page_slots = bytes_get_u32(&r);
-    m->redo_slots = bytes_get_u32(&r);
+m->slot_size = bytes_get_u32(&r);
+m->page_slots = bytes_get_u32(&r);
+m->redo_slots = bytes_get_u32(&r);
 READER_END(ring)
 
 bool wire_put_redo(struct bytes_writer *w, const struct wire_redo *m)
@@ -146,11 +147,11 @@ bool wire_put_redo(struct bytes_writer *w, const struct wire_redo *m)
 }
 
 READER(redo, struct wire_redo)
-    m->checkpoint_lsn = bytes_get_u64(&r);
-    m->end_lsn = bytes_get_u64(&r);
-    const uint8_t *header = bytes_take(&r, sizeof m->header);
-    if (header)
-        memcpy(m->header, header, sizeof m->header);
+m->checkpoint_lsn = bytes_get_u64(&r);
+m->end_lsn = bytes_get_u64(&r);
+const uint8_t *header = bytes_take(&r, sizeof m->header);
+if (header)
+    memcpy(m->header, header, sizeof m->header);
 READER_END(redo)
 
 bool wire_put_file(struct bytes_writer *w, const struct wire_file *m)
@@ -165,14 +166,14 @@ bool wire_put_file(struct bytes_writer *w, const struct wire_file *m)
 }
 
 READER(file, struct wire_file)
-    m->file_no = bytes_get_u32(&r);
-    m->kind = bytes_get_u8(&r);
-    m->space_id = bytes_get_u32(&r);
-    m->page_size = bytes_get_u32(&r);
-    m->mode = bytes_get_u32(&r);
-    G(path);
-    if (m->kind < WIRE_KIND_SYSTEM || m->kind > WIRE_KIND_DIRECTORY || !m->path[0])
-        r.failed = true;
+m->file_no = bytes_get_u32(&r);
+m->kind = bytes_get_u8(&r);
+m->space_id = bytes_get_u32(&r);
+m->page_size = bytes_get_u32(&r);
+m->mode = bytes_get_u32(&r);
+G(path);
+if (m->kind < WIRE_KIND_SYSTEM || m->kind > WIRE_KIND_DIRECTORY || !m->path[0])
+    r.failed = true;
 READER_END(file)
 
 bool wire_put_slot(struct bytes_writer *w, const struct wire_slot *m)
@@ -191,18 +192,18 @@ bool wire_put_slot(struct bytes_writer *w, const struct wire_slot *m)
 }
 
 READER(slot, struct wire_slot)
-    m->slot = bytes_get_u32(&r);
-    m->count = bytes_get_u32(&r);
-    if (m->count > WIRE_EXTENTS_MAX) {
-        m->count = 0;
-        r.failed = true;
-    }
-    for (uint32_t i = 0; i < m->count && !r.failed; i++) {
-        m->extents[i].file_no = bytes_get_u32(&r);
-        m->extents[i].offset = bytes_get_u64(&r);
-        m->extents[i].length = bytes_get_u32(&r);
-        m->extents[i].at = bytes_get_u32(&r);
-    }
+m->slot = bytes_get_u32(&r);
+m->count = bytes_get_u32(&r);
+if (m->count > WIRE_EXTENTS_MAX) {
+    m->count = 0;
+    r.failed = true;
+}
+for (uint32_t i = 0; i < m->count && !r.failed; i++) {
+    m->extents[i].file_no = bytes_get_u32(&r);
+    m->extents[i].offset = bytes_get_u64(&r);
+    m->extents[i].length = bytes_get_u32(&r);
+    m->extents[i].at = bytes_get_u32(&r);
+}
 READER_END(slot)
 
 bool wire_put_file_done(struct bytes_writer *w, const struct wire_file_done *m)
@@ -215,10 +216,10 @@ bool wire_put_file_done(struct bytes_writer *w, const struct wire_file_done *m)
 }
 
 READER(file_done, struct wire_file_done)
-    m->file_no = bytes_get_u32(&r);
-    m->size = bytes_get_u64(&r);
-    m->unverifiable = bytes_get_u8(&r);
-    m->sent = bytes_get_u64(&r);
+m->file_no = bytes_get_u32(&r);
+m->size = bytes_get_u64(&r);
+m->unverifiable = bytes_get_u8(&r);
+m->sent = bytes_get_u64(&r);
 READER_END(file_done)
 
 bool wire_put_file_drop(struct bytes_writer *w, const struct wire_file_no *m)
@@ -228,7 +229,7 @@ bool wire_put_file_drop(struct bytes_writer *w, const struct wire_file_no *m)
 }
 
 READER(file_drop, struct wire_file_no)
-    m->file_no = bytes_get_u32(&r);
+m->file_no = bytes_get_u32(&r);
 READER_END(file_drop)
 
 bool wire_put_file_name(struct bytes_writer *w, const struct wire_file_name *m)
@@ -239,8 +240,8 @@ bool wire_put_file_name(struct bytes_writer *w, const struct wire_file_name *m)
 }
 
 READER(file_name, struct wire_file_name)
-    m->file_no = bytes_get_u32(&r);
-    G(path);
+m->file_no = bytes_get_u32(&r);
+G(path);
 READER_END(file_name)
 
 bool wire_put_log(struct bytes_writer *w, const struct wire_log *m)
@@ -252,9 +253,9 @@ bool wire_put_log(struct bytes_writer *w, const struct wire_log *m)
 }
 
 READER(log, struct wire_log)
-    m->level = bytes_get_u8(&r);
-    G(stage);
-    G(message);
+m->level = bytes_get_u8(&r);
+G(stage);
+G(message);
 READER_END(log)
 
 bool wire_put_node_progress(struct bytes_writer *w, const struct wire_node_progress *m)
@@ -269,12 +270,12 @@ bool wire_put_node_progress(struct bytes_writer *w, const struct wire_node_progr
 }
 
 READER(node_progress, struct wire_node_progress)
-    G(stage);
-    m->bytes_total = bytes_get_u64(&r);
-    m->bytes_done = bytes_get_u64(&r);
-    m->redo_bytes = bytes_get_u64(&r);
-    m->percent = bytes_get_u32(&r);
-    m->eta_s = bytes_get_u32(&r);
+G(stage);
+m->bytes_total = bytes_get_u64(&r);
+m->bytes_done = bytes_get_u64(&r);
+m->redo_bytes = bytes_get_u64(&r);
+m->percent = bytes_get_u32(&r);
+m->eta_s = bytes_get_u32(&r);
 READER_END(node_progress)
 
 static bool put_facts(struct bytes_writer *w, const struct wire_facts *m)
@@ -310,7 +311,8 @@ bool wire_put_finish(struct bytes_writer *w, const struct wire_facts *m)
     return put_facts(w, m);
 }
 
-bool wire_get_finish(const uint8_t *payload, size_t size, struct wire_facts *m, struct gb_error *error)
+bool wire_get_finish(const uint8_t *payload, size_t size, struct wire_facts *m,
+                     struct gb_error *error)
 {
     return get_facts(payload, size, m, "finish", error);
 }
@@ -320,7 +322,8 @@ bool wire_put_resynced(struct bytes_writer *w, const struct wire_facts *m)
     return put_facts(w, m);
 }
 
-bool wire_get_resynced(const uint8_t *payload, size_t size, struct wire_facts *m, struct gb_error *error)
+bool wire_get_resynced(const uint8_t *payload, size_t size, struct wire_facts *m,
+                       struct gb_error *error)
 {
     return get_facts(payload, size, m, "resynced", error);
 }
@@ -335,10 +338,10 @@ bool wire_put_abort(struct bytes_writer *w, const struct wire_abort *m)
 }
 
 READER(abort, struct wire_abort)
-    m->cancelled = bytes_get_u8(&r);
-    m->code = bytes_get_u16(&r);
-    G(what);
-    G(hint);
+m->cancelled = bytes_get_u8(&r);
+m->code = bytes_get_u16(&r);
+G(what);
+G(hint);
 READER_END(abort)
 
 bool wire_put_check(struct bytes_writer *w, const struct wire_check *m)
@@ -351,10 +354,10 @@ bool wire_put_check(struct bytes_writer *w, const struct wire_check *m)
 }
 
 READER(check, struct wire_check)
-    G(repositories);
-    m->bytes_estimate = bytes_get_u64(&r);
-    m->datadir_device = bytes_get_u64(&r);
-    G(cluster_uuid);
+G(repositories);
+m->bytes_estimate = bytes_get_u64(&r);
+m->datadir_device = bytes_get_u64(&r);
+G(cluster_uuid);
 READER_END(check)
 
 bool wire_put_hold(struct bytes_writer *w, const struct wire_hold *m)
@@ -366,9 +369,9 @@ bool wire_put_hold(struct bytes_writer *w, const struct wire_hold *m)
 }
 
 READER(hold, struct wire_hold)
-    G(id);
-    G(until);
-    G(cluster_uuid);
+G(id);
+G(until);
+G(cluster_uuid);
 READER_END(hold)
 
 bool wire_put_held(struct bytes_writer *w, const struct wire_held *m)
@@ -378,7 +381,7 @@ bool wire_put_held(struct bytes_writer *w, const struct wire_held *m)
 }
 
 READER(held, struct wire_held)
-    G(until);
+G(until);
 READER_END(held)
 
 bool wire_put_checked(struct bytes_writer *w, const struct wire_checked *m)
@@ -396,17 +399,17 @@ bool wire_put_checked(struct bytes_writer *w, const struct wire_checked *m)
 }
 
 READER(checked, struct wire_checked)
-    m->count = bytes_get_u32(&r);
-    if (m->count > sizeof m->row / sizeof m->row[0]) {
-        m->count = 0;
-        r.failed = true;
-    }
-    for (uint32_t i = 0; i < m->count && !r.failed; i++) {
-        G(row[i].check);
-        G(row[i].result);
-        G(row[i].detail);
-        G(row[i].remedy);
-    }
+m->count = bytes_get_u32(&r);
+if (m->count > sizeof m->row / sizeof m->row[0]) {
+    m->count = 0;
+    r.failed = true;
+}
+for (uint32_t i = 0; i < m->count && !r.failed; i++) {
+    G(row[i].check);
+    G(row[i].result);
+    G(row[i].detail);
+    G(row[i].remedy);
+}
 READER_END(checked)
 
 bool wire_put_free(struct bytes_writer *w, const struct wire_free *m)
@@ -420,13 +423,13 @@ bool wire_put_free(struct bytes_writer *w, const struct wire_free *m)
 }
 
 READER(free, struct wire_free)
-    m->count = bytes_get_u32(&r);
-    if (m->count > WIRE_FREE_MAX) {
-        m->count = 0;
-        r.failed = true;
-    }
-    for (uint32_t i = 0; i < m->count && !r.failed; i++)
-        m->slot[i] = bytes_get_u32(&r);
+m->count = bytes_get_u32(&r);
+if (m->count > WIRE_FREE_MAX) {
+    m->count = 0;
+    r.failed = true;
+}
+for (uint32_t i = 0; i < m->count && !r.failed; i++)
+    m->slot[i] = bytes_get_u32(&r);
 READER_END(free)
 
 bool wire_put_progress(struct bytes_writer *w, const struct wire_progress *m)
@@ -440,11 +443,11 @@ bool wire_put_progress(struct bytes_writer *w, const struct wire_progress *m)
 }
 
 READER(progress, struct wire_progress)
-    m->bytes_stored = bytes_get_u64(&r);
-    m->store_rate = bytes_get_u64(&r);
-    m->bottleneck = bytes_get_u8(&r);
-    m->redo_full = bytes_get_u8(&r);
-    G(repositories);
+m->bytes_stored = bytes_get_u64(&r);
+m->store_rate = bytes_get_u64(&r);
+m->bottleneck = bytes_get_u8(&r);
+m->redo_full = bytes_get_u8(&r);
+G(repositories);
 READER_END(progress)
 
 bool wire_put_committed(struct bytes_writer *w, const struct wire_committed *m)
@@ -455,8 +458,8 @@ bool wire_put_committed(struct bytes_writer *w, const struct wire_committed *m)
 }
 
 READER(committed, struct wire_committed)
-    m->bytes_stored = bytes_get_u64(&r);
-    G(repositories);
+m->bytes_stored = bytes_get_u64(&r);
+G(repositories);
 READER_END(committed)
 
 bool wire_put_warning(struct bytes_writer *w, const struct wire_warning *m)
@@ -466,7 +469,7 @@ bool wire_put_warning(struct bytes_writer *w, const struct wire_warning *m)
 }
 
 READER(warning, struct wire_warning)
-    G(text);
+G(text);
 READER_END(warning)
 
 const char *wire_fact(const struct wire_facts *facts, const char *key)
@@ -500,7 +503,8 @@ bool wire_add_fact(struct wire_facts *facts, const char *key, const char *format
     return true;
 }
 
-void wire_add_check(struct wire_checked *rows, const char *check, const char *result, const char *detail, const char *remedy)
+void wire_add_check(struct wire_checked *rows, const char *check, const char *result,
+                    const char *detail, const char *remedy)
 {
     if (rows->count >= sizeof rows->row / sizeof rows->row[0])
         return;

@@ -14,22 +14,22 @@
 #include <unistd.h>
 
 /* .MAI: state header, then base information at base_pos */
-#define MAI_MAGIC              "\xfe\xfe\x09"
-#define MAI_OPTIONS_AT         4u
-#define MAI_BASE_POS_AT        12u
-#define MAI_CREATED_AT         28u /* create_rename_lsn, is_of_horizon, skip_redo_lsn */
-#define MAI_SKIP_REDO_AT       42u
-#define OPTION_PAGE_CHECKSUM   2048u
-#define BASE_KEYSTART_AT       16u
-#define BASE_EXTRA_OPTIONS_AT  90u
-#define BASE_BLOCK_SIZE_AT     100u
-#define BASE_TRANSACTIONAL_AT  106u
-#define EXTRA_ENCRYPTED        1u
+#define MAI_MAGIC             "\xfe\xfe\x09"
+#define MAI_OPTIONS_AT        4u
+#define MAI_BASE_POS_AT       12u
+#define MAI_CREATED_AT        28u /* create_rename_lsn, is_of_horizon, skip_redo_lsn */
+#define MAI_SKIP_REDO_AT      42u
+#define OPTION_PAGE_CHECKSUM  2048u
+#define BASE_KEYSTART_AT      16u
+#define BASE_EXTRA_OPTIONS_AT 90u
+#define BASE_BLOCK_SIZE_AT    100u
+#define BASE_TRANSACTIONAL_AT 106u
+#define EXTRA_ENCRYPTED       1u
 
 /* pages */
-#define CRC_SIZE               4u
-#define CRC_NONE               0xfffffffeu /* this and above: the page has none */
-#define INDEX_USED_AT          15u         /* of transactional tables: LSN 7, transaction id 6, key number, flag */
+#define CRC_SIZE      4u
+#define CRC_NONE      0xfffffffeu /* this and above: the page has none */
+#define INDEX_USED_AT 15u /* of transactional tables: LSN 7, transaction id 6, key number, flag */
 
 /* control file */
 #define CONTROL_MAGIC          "\xfe\xfe\x0c"
@@ -106,7 +106,8 @@ bool aria_read_table(const char *index, struct aria_table *table)
   return n > 0 && aria_parse_header(head, (size_t)n, table);
 }
 
-bool aria_page_whole(const struct aria_table *table, bool index, uint64_t block, const uint8_t *page)
+bool aria_page_whole(const struct aria_table *table, bool index, uint64_t block,
+                     const uint8_t *page)
 {
   uint32_t size = table->block_size;
   if (index && block < table->header_size / size)
@@ -133,8 +134,10 @@ static const char *control_problem(const struct aria_control *c)
     return "it is not an Aria control file";
   if (c->bytes[CONTROL_VERSION_AT] > CONTROL_VERSION)
     return "it is of a later version of Aria";
-  uint32_t fixed = le16(c->bytes + CONTROL_SIZES_AT), changeable = le16(c->bytes + CONTROL_SIZES_AT + 2);
-  if (fixed < CONTROL_SIZES_AT + 4 || changeable < CHANGEABLE_LOGNO_AT + 4 || fixed + changeable > c->size)
+  uint32_t fixed = le16(c->bytes + CONTROL_SIZES_AT),
+           changeable = le16(c->bytes + CONTROL_SIZES_AT + 2);
+  if (fixed < CONTROL_SIZES_AT + 4 || changeable < CHANGEABLE_LOGNO_AT + 4 ||
+      fixed + changeable > c->size)
     return "its sizes are inconsistent";
   if (checksum(0, c->bytes + fixed + 4, changeable - 4) != le32(c->bytes + fixed))
     return "its checksum is wrong";
@@ -160,16 +163,20 @@ bool aria_read_control(const char *directory, struct aria_control *control, stru
   }
   if (problem)
     return error_set(error, GB_unsupported_config, "%s: %s", path, problem);
-  control->last_log = le32(control->bytes + le16(control->bytes + CONTROL_SIZES_AT) + CHANGEABLE_LOGNO_AT);
+  control->last_log =
+      le32(control->bytes + le16(control->bytes + CONTROL_SIZES_AT) + CHANGEABLE_LOGNO_AT);
   return true;
 }
 
-void aria_merge_control(const struct aria_control *first, const struct aria_control *last, struct aria_control *out)
+void aria_merge_control(const struct aria_control *first, const struct aria_control *last,
+                        struct aria_control *out)
 {
   *out = *last;
-  uint32_t fixed = le16(out->bytes + CONTROL_SIZES_AT), changeable = le16(out->bytes + CONTROL_SIZES_AT + 2);
+  uint32_t fixed = le16(out->bytes + CONTROL_SIZES_AT),
+           changeable = le16(out->bytes + CONTROL_SIZES_AT + 2);
   uint32_t first_fixed = le16(first->bytes + CONTROL_SIZES_AT);
-  memcpy(out->bytes + fixed + CHANGEABLE_LSN_AT, first->bytes + first_fixed + CHANGEABLE_LSN_AT, LSN_SIZE);
+  memcpy(out->bytes + fixed + CHANGEABLE_LSN_AT, first->bytes + first_fixed + CHANGEABLE_LSN_AT,
+         LSN_SIZE);
   if (changeable > CHANGEABLE_FAILURES_AT)
     out->bytes[fixed + CHANGEABLE_FAILURES_AT] = 0;
   uint32_t crc = checksum(0, out->bytes + fixed + 4, changeable - 4);

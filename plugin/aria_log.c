@@ -8,17 +8,20 @@
 #include <string.h>
 
 /* Visits the files aria_log.NNNNNNNN. */
-static void each_aria_log(struct files *f, void (*visit)(struct files *f, struct item *item, uint64_t size))
+static void each_aria_log(struct files *f,
+                          void (*visit)(struct files *f, struct item *item, uint64_t size))
 {
   DIR *directory = opendir(f->aria_dir);
   if (!directory)
   {
-    error_set_errno(&f->error, GB_io_error, errno, "Aria's log directory %s can't be read", f->aria_dir);
+    error_set_errno(&f->error, GB_io_error, errno, "Aria's log directory %s can't be read",
+                    f->aria_dir);
     return;
   }
   for (struct dirent *e; (e = disk_next_entry(directory, f->aria_dir, &f->error));)
   {
-    if (strncmp(e->d_name, "aria_log.", 9) || strspn(e->d_name + 9, "0123456789") != strlen(e->d_name + 9))
+    if (strncmp(e->d_name, "aria_log.", 9) ||
+        strspn(e->d_name + 9, "0123456789") != strlen(e->d_name + 9))
       continue;
     char full[WIRE_PATH_MAX], path[WIRE_PATH_MAX];
     struct stat st;
@@ -50,8 +53,8 @@ static void find_newest(struct files *f, struct item *item, uint64_t size)
 
 static void queue_bulk(struct files *f, struct item *item, uint64_t size)
 {
-  /* The first page is rewritten when the next file starts; the tail of the log, which the newest file has all or a part
-     of, is still being written. */
+  /* The first page is rewritten when the next file starts; the tail of the log, which the newest
+     file has all or a part of, is still being written. */
   uint64_t tail = ARIA_LOG_TAIL, number = log_number(item);
   if (number != f->newest_log)
     tail = number + 1 == f->newest_log && f->newest_log_size < tail ? tail - f->newest_log_size : 0;

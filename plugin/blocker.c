@@ -111,22 +111,26 @@ static bool consider(void *context, char **column, unsigned count)
   struct search *s = context;
   if (count < COLUMNS || !column[ID] || !column[USER] || !column[COMMAND] || !is_other(column))
     return true;
-  s->cut |= column[INFO] && strlen(column[INFO]) >= CUT_AT && strchr("/-#", first_word(column[INFO])[0]);
+  s->cut |=
+      column[INFO] && strlen(column[INFO]) >= CUT_AT && strchr("/-#", first_word(column[INFO])[0]);
   unsigned rank = s->rank(column);
   long long age = column[TIME] ? strtoll(column[TIME], NULL, 10) : 0;
   if (!rank || rank < s->best || (rank == s->best && age <= s->age))
     return true;
   s->best = rank;
   s->age = age;
-  const char *what = column[INFO] && column[INFO][0] ? column[INFO]
-                     : sleeps(column) ? "an idle session, perhaps with LOCK TABLES, FLUSH TABLES or BACKUP STAGE,"
-                     : column[STATE] && column[STATE][0] ? column[STATE]
-                                                         : "a session";
-  snprintf(s->out, BLOCKER_MAX, "%.120s (thread %s, user %.80s, %lld s)", what, column[ID], column[USER], age);
+  const char *what =
+      column[INFO] && column[INFO][0] ? column[INFO]
+      : sleeps(column) ? "an idle session, perhaps with LOCK TABLES, FLUSH TABLES or BACKUP STAGE,"
+      : column[STATE] && column[STATE][0] ? column[STATE]
+                                          : "a session";
+  snprintf(s->out, BLOCKER_MAX, "%.120s (thread %s, user %.80s, %lld s)", what, column[ID],
+           column[USER], age);
   return true;
 }
 
-static void search(struct sql *sql, unsigned (*rank)(char **column), char out[BLOCKER_MAX], struct gb_error *error)
+static void search(struct sql *sql, unsigned (*rank)(char **column), char out[BLOCKER_MAX],
+                   struct gb_error *error)
 {
   struct search s = {.rank = rank, .age = -1, .out = out};
   out[0] = '\0';

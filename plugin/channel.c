@@ -14,9 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define POLL_MS    50
-#define WHY_MS     1000 /* how long the reason for an end of the connection may take to be read */
-#define US_PER_MS  1000u
+#define POLL_MS      50
+#define WHY_MS       1000 /* how long the reason for an end of the connection may take to be read */
+#define US_PER_MS    1000u
 #define SEND_AT_ONCE 64u /* messages in one call */
 
 struct message
@@ -49,13 +49,16 @@ static uint64_t deadline(unsigned timeout_ms)
   return now_us() + (uint64_t)timeout_ms * US_PER_MS;
 }
 
-/* Sends one message and waits for its answer; payload and answer share a buffer of WIRE_PAYLOAD_MAX. */
-static bool ask(struct channel *ch, enum wire_type type, uint8_t *buffer, size_t size, enum wire_type wanted,
-                uint32_t *answer_size, uint64_t until_us, struct gb_error *error)
+/* Sends one message and waits for its answer; payload and answer share a buffer of
+ * WIRE_PAYLOAD_MAX. */
+static bool ask(struct channel *ch, enum wire_type type, uint8_t *buffer, size_t size,
+                enum wire_type wanted, uint32_t *answer_size, uint64_t until_us,
+                struct gb_error *error)
 {
   uint8_t header[WIRE_HEADER_SIZE];
   wire_put_header(header, type, size);
-  if (!socket_write(ch->fd, header, sizeof header, until_us, -1) || !socket_write(ch->fd, buffer, size, until_us, -1))
+  if (!socket_write(ch->fd, header, sizeof header, until_us, -1) ||
+      !socket_write(ch->fd, buffer, size, until_us, -1))
     return error_set(error, GB_agent_absent, "the agent closed the connection or takes nothing");
   int got = socket_read(ch->fd, header, sizeof header, until_us);
   uint16_t got_type;
@@ -64,7 +67,9 @@ static bool ask(struct channel *ch, enum wire_type type, uint8_t *buffer, size_t
   if (got == 1)
     got = socket_read(ch->fd, buffer, *answer_size, until_us);
   if (got != 1)
-    return error_set(error, GB_agent_absent, got == 0 ? "the agent closed the connection" : "the agent did not answer in time");
+    return error_set(error, GB_agent_absent,
+                     got == 0 ? "the agent closed the connection"
+                              : "the agent did not answer in time");
   if (got_type == WIRE_ERROR)
   {
     struct wire_error e;
@@ -75,8 +80,8 @@ static bool ask(struct channel *ch, enum wire_type type, uint8_t *buffer, size_t
     return false;
   }
   if (got_type != wanted)
-    return error_set(error, GB_protocol, "the agent answered with message %u where %u was expected", got_type,
-                     (unsigned)wanted);
+    return error_set(error, GB_protocol, "the agent answered with message %u where %u was expected",
+                     got_type, (unsigned)wanted);
   return true;
 }
 
@@ -108,8 +113,8 @@ struct channel *channel_open(const char *path, const struct wire_hello *hello, u
     goto fail;
   if (welcome.version < WIRE_VERSION_MIN || welcome.version > WIRE_VERSION_MAX)
   {
-    error_set(error, GB_protocol, "agent %s speaks protocol %u, this plugin %u to %u", welcome.agent_version,
-              welcome.version, WIRE_VERSION_MIN, WIRE_VERSION_MAX);
+    error_set(error, GB_protocol, "agent %s speaks protocol %u, this plugin %u to %u",
+              welcome.agent_version, welcome.version, WIRE_VERSION_MIN, WIRE_VERSION_MAX);
     goto fail;
   }
   free(buffer);
@@ -150,8 +155,8 @@ bool channel_check(struct channel *ch, const struct wire_check *check, struct wi
   return ok;
 }
 
-bool channel_hold(struct channel *ch, const struct wire_hold *hold, struct wire_held *held, unsigned timeout_ms,
-                  struct gb_error *error)
+bool channel_hold(struct channel *ch, const struct wire_hold *hold, struct wire_held *held,
+                  unsigned timeout_ms, struct gb_error *error)
 {
   uint8_t *buffer = malloc(WIRE_PAYLOAD_MAX);
   if (!buffer)
@@ -200,7 +205,8 @@ void channel_give_up(struct channel *ch, const char *why)
   pthread_mutex_unlock(&ch->mutex);
 }
 
-/* Sends and frees a list of messages, as many in a call as go; false: stopped, or the agent is gone. */
+/* Sends and frees a list of messages, as many in a call as go; false: stopped, or the agent is
+ * gone. */
 static bool send_list(struct channel *ch, struct message *list)
 {
   size_t at = 0; /* bytes of the first that have gone */
@@ -304,14 +310,17 @@ static void note_progress(const struct wire_progress *m)
   p->bytes_stored = m->bytes_stored;
   p->store_rate = m->store_rate;
   p->redo_full = m->redo_full;
-  p->agent_bottleneck = m->bottleneck == 2 ? BOTTLENECK_STORE : m->bottleneck == 1 ? BOTTLENECK_CPU : BOTTLENECK_NONE;
-  snprintf(p->repositories, sizeof p->repositories, "%.*s", (int)sizeof p->repositories - 1, m->repositories);
+  p->agent_bottleneck = m->bottleneck == 2   ? BOTTLENECK_STORE
+                        : m->bottleneck == 1 ? BOTTLENECK_CPU
+                                             : BOTTLENECK_NONE;
+  snprintf(p->repositories, sizeof p->repositories, "%.*s", (int)sizeof p->repositories - 1,
+           m->repositories);
   progress_unlock();
 }
 
 /* One message from the agent. Returns false with error set if it is not one. */
-static bool receive(struct channel *ch, uint16_t type, const uint8_t *payload, uint32_t size, union incoming *in,
-                    struct gb_error *error)
+static bool receive(struct channel *ch, uint16_t type, const uint8_t *payload, uint32_t size,
+                    union incoming *in, struct gb_error *error)
 {
   bool ok = false;
   switch (type)
@@ -348,7 +357,8 @@ static bool receive(struct channel *ch, uint16_t type, const uint8_t *payload, u
     error_hint(error, "%s", in->error.hint);
     return false;
   default:
-    return error_set(error, GB_protocol, "the agent sent message %u, which this plugin does not know", type);
+    return error_set(error, GB_protocol,
+                     "the agent sent message %u, which this plugin does not know", type);
   }
 }
 
@@ -374,10 +384,11 @@ static void *receiver_main(void *argument)
     uint8_t header[WIRE_HEADER_SIZE];
     uint16_t type;
     uint32_t size;
-    /* The rest of a message follows its start at once; a peer that stops in the middle is found by the coordinator,
-       which gives the channel up. */
+    /* The rest of a message follows its start at once; a peer that stops in the middle is found by
+       the coordinator, which gives the channel up. */
     int got;
-    while ((got = socket_read(ch->fd, header, sizeof header, deadline(POLL_MS * 20))) == -1 && !ch->stop && !ch->dead)
+    while ((got = socket_read(ch->fd, header, sizeof header, deadline(POLL_MS * 20))) == -1 &&
+           !ch->stop && !ch->dead)
       continue;
     if (got == 1 && !wire_get_header(header, &type, &size, &error))
       break;
@@ -385,7 +396,9 @@ static void *receiver_main(void *argument)
       got = socket_read(ch->fd, payload, size, deadline(10000));
     if (got != 1)
     {
-      error_set(&error, GB_agent_lost, got == 0 ? "the agent closed the connection" : "the agent stopped in the middle of a message");
+      error_set(&error, GB_agent_lost,
+                got == 0 ? "the agent closed the connection"
+                         : "the agent stopped in the middle of a message");
       break;
     }
     pthread_mutex_lock(&ch->mutex);
@@ -410,7 +423,8 @@ bool channel_begin(struct channel *ch, uint64_t bytes, struct gb_error *error)
   if (!slots_make(&ch->slots, bytes, error))
     return false;
   uint8_t message[WIRE_HEADER_SIZE + 64];
-  struct bytes_writer w = bytes_writer(message + WIRE_HEADER_SIZE, sizeof message - WIRE_HEADER_SIZE);
+  struct bytes_writer w =
+      bytes_writer(message + WIRE_HEADER_SIZE, sizeof message - WIRE_HEADER_SIZE);
   struct wire_ring ring = {RING_SLOT_SIZE, ch->slots.page_slots, RING_REDO_SLOTS};
   wire_put_ring(&w, &ring);
   wire_put_header(message, WIRE_RING, w.at);
@@ -471,7 +485,8 @@ int channel_slot_take(struct channel *ch, enum slot_pool pool, const volatile bo
 {
   int slot;
   pthread_mutex_lock(&ch->mutex);
-  while ((slot = slots_take(&ch->slots, pool)) < 0 && pool == SLOT_PAGE && !ch->dead && !ch->stop && !*stop)
+  while ((slot = slots_take(&ch->slots, pool)) < 0 && pool == SLOT_PAGE && !ch->dead && !ch->stop &&
+         !*stop)
     wait_slice(ch);
   if (slot >= 0 && pool == SLOT_PAGE && (ch->dead || *stop))
   {
@@ -524,12 +539,15 @@ static struct message *new_message(size_t capacity)
   return malloc(sizeof(struct message) + WIRE_HEADER_SIZE + capacity);
 }
 
-/* Queues m, whose payload has been written behind the header's place. slot >= 0: it hands that slot over. */
-static void enqueue(struct channel *ch, struct message *m, enum wire_type type, const struct bytes_writer *w, int slot)
+/* Queues m, whose payload has been written behind the header's place. slot >= 0: it hands that slot
+ * over. */
+static void enqueue(struct channel *ch, struct message *m, enum wire_type type,
+                    const struct bytes_writer *w, int slot)
 {
   pthread_mutex_lock(&ch->mutex);
   if (!m || w->failed)
-    die(ch, m ? GB_internal : GB_no_memory, m ? "a message is too long" : "no memory for a message", NULL);
+    die(ch, m ? GB_internal : GB_no_memory, m ? "a message is too long" : "no memory for a message",
+        NULL);
   if (ch->dead || ch->stop)
   {
     pthread_mutex_unlock(&ch->mutex);
@@ -562,7 +580,7 @@ static void enqueue(struct channel *ch, struct message *m, enum wire_type type, 
 #define EXTENT_ROOM  24u
 #define FACTS_ROOM   (160u << 10)
 
-#define DEFINE_SEND(name, TYPE, shape, room, slot)                                                  \
+#define DEFINE_SEND(name, TYPE, shape, room, slot)                                                 \
   void channel_send_##name(struct channel *channel, const shape *message)                          \
   {                                                                                                \
     size_t size = (room);                                                                          \
@@ -575,10 +593,12 @@ static void enqueue(struct channel *ch, struct message *m, enum wire_type type, 
 
 DEFINE_SEND(redo, WIRE_REDO, struct wire_redo, MESSAGE_ROOM, -1)
 DEFINE_SEND(file, WIRE_FILE, struct wire_file, SMALL_ROOM + strlen(message->path), -1)
-DEFINE_SEND(slot, WIRE_SLOT, struct wire_slot, SMALL_ROOM + message->count * EXTENT_ROOM, (int)message->slot)
+DEFINE_SEND(slot, WIRE_SLOT, struct wire_slot, SMALL_ROOM + message->count * EXTENT_ROOM,
+            (int)message->slot)
 DEFINE_SEND(file_done, WIRE_FILE_DONE, struct wire_file_done, SMALL_ROOM, -1)
 DEFINE_SEND(file_drop, WIRE_FILE_DROP, struct wire_file_no, SMALL_ROOM, -1)
-DEFINE_SEND(file_name, WIRE_FILE_NAME, struct wire_file_name, SMALL_ROOM + strlen(message->path), -1)
+DEFINE_SEND(file_name, WIRE_FILE_NAME, struct wire_file_name, SMALL_ROOM + strlen(message->path),
+            -1)
 DEFINE_SEND(log, WIRE_LOG, struct wire_log, MESSAGE_ROOM, -1)
 DEFINE_SEND(node_progress, WIRE_NODE_PROGRESS, struct wire_node_progress, MESSAGE_ROOM, -1)
 DEFINE_SEND(finish, WIRE_FINISH, struct wire_facts, FACTS_ROOM, -1)

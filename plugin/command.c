@@ -15,7 +15,8 @@
 #define AGENT_TIMEOUT_MS 1000u
 #define SQL_NUMBER_BASE  20000 /* SQL error number of GBnnnn */
 
-/* What check has accepted and update will run. One at a time: the server serialises neither, so the mutex does. */
+/* What check has accepted and update will run. One at a time: the server serialises neither, so the
+ * mutex does. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct
 {
@@ -28,13 +29,15 @@ static struct
 static void raise_sql(const struct gb_error *error)
 {
   char text[GB_ERROR_TEXT_MAX + GB_ERROR_HINT_MAX + 32];
-  snprintf(text, sizeof text, "GB%04d %s: %s; do: %s", (int)error->code, error_name(error->code), error->what, error->hint);
+  snprintf(text, sizeof text, "GB%04d %s: %s; do: %s", (int)error->code, error_name(error->code),
+           error->what, error->hint);
   my_printf_error(SQL_NUMBER_BASE + (unsigned)error->code, "%s", MYF(0), text);
 }
 
 /* ---- operations ---- */
 
-/* node and cluster come with the command: the procedure can read them without borrowing this thread's session. */
+/* node and cluster come with the command: the procedure can read them without borrowing this
+ * thread's session. */
 static void hello_of(const struct backup_options *o, struct wire_hello *h)
 {
   memset(h, 0, sizeof *h);
@@ -52,7 +55,8 @@ static void drop_accepted(void)
   memset(&accepted, 0, sizeof accepted);
 }
 
-static bool accept_command(const struct backup_options *o, struct channel *channel, struct wire_checked *agent)
+static bool accept_command(const struct backup_options *o, struct channel *channel,
+                           struct wire_checked *agent)
 {
   pthread_mutex_lock(&mutex);
   drop_accepted();
@@ -64,10 +68,12 @@ static bool accept_command(const struct backup_options *o, struct channel *chann
   return true;
 }
 
-static bool op_start(const struct backup_options *o, const struct command_defaults *d, struct gb_error *error)
+static bool op_start(const struct backup_options *o, const struct command_defaults *d,
+                     struct gb_error *error)
 {
   if (!d->enabled)
-    return error_set(error, GB_disabled, "backups are switched off on this node (galera_backup_enabled=OFF)");
+    return error_set(error, GB_disabled,
+                     "backups are switched off on this node (galera_backup_enabled=OFF)");
   if (!coordinator_idle(error))
     return false;
   struct wire_hello hello;
@@ -100,7 +106,8 @@ static bool op_start(const struct backup_options *o, const struct command_defaul
   return accept_command(o, ch, NULL);
 }
 
-static bool op_check(struct backup_options *o, const struct command_defaults *d, struct gb_error *error)
+static bool op_check(struct backup_options *o, const struct command_defaults *d,
+                     struct gb_error *error)
 {
   if (!coordinator_idle(error))
     return false;
@@ -108,7 +115,8 @@ static bool op_check(struct backup_options *o, const struct command_defaults *d,
   struct stat st; /* mariadbd's working directory is its data directory */
   struct survey survey;
   survey_take("./", &survey);
-  struct wire_check check = {.bytes_estimate = survey.bytes, .datadir_device = stat(".", &st) ? 0 : (uint64_t)st.st_dev};
+  struct wire_check check = {.bytes_estimate = survey.bytes,
+                             .datadir_device = stat(".", &st) ? 0 : (uint64_t)st.st_dev};
   struct wire_checked *agent = calloc(1, sizeof *agent);
   if (!agent)
     return error_set(error, GB_no_memory, "no memory for the check");
@@ -139,15 +147,16 @@ static bool op_check_rows(const char *id, struct gb_error *error)
     for (char *c = rows->row[i].detail; *c; c++)
       if (*c == '|')
         *c = '/';
-    my_printf_error(ER_UNKNOWN_ERROR, "%s|%s|%.200s|%.200s", MYF(ME_WARNING), rows->row[i].check, rows->row[i].result,
-                    rows->row[i].detail, rows->row[i].remedy);
+    my_printf_error(ER_UNKNOWN_ERROR, "%s|%s|%.200s|%.200s", MYF(ME_WARNING), rows->row[i].check,
+                    rows->row[i].result, rows->row[i].detail, rows->row[i].remedy);
   }
   free(rows);
   return ok || error_set(error, GB_not_found, "there is no check %s", id);
 }
 
 /* Answers by a warning: until when it is held now. */
-static bool op_hold(const struct backup_options *o, const struct command_defaults *d, struct gb_error *error)
+static bool op_hold(const struct backup_options *o, const struct command_defaults *d,
+                    struct gb_error *error)
 {
   struct wire_hello hello;
   struct wire_hold hold = {.id = ""};
@@ -164,7 +173,8 @@ static bool op_hold(const struct backup_options *o, const struct command_default
   return ok;
 }
 
-static bool run(const char *json, int length, const struct command_defaults *d, struct gb_error *error)
+static bool run(const char *json, int length, const struct command_defaults *d,
+                struct gb_error *error)
 {
   struct request r = {.options = {.rate = d->rate,
                                   .busy_rate = d->busy_rate,

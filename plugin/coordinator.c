@@ -19,14 +19,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#define TICK_MS           20u
-#define RESYNC_RETRY_MS   500u
-#define SYNCED_WAIT_S     60u
-#define COMMIT_ABORT_US   15000000u
-#define ABORT_FLUSH_MS    1000u
-/* The server puts a line of ddl.log together in a buffer, with no look at its end (sql/backup.cc, backup_log_ddl()); in bytes. */
-#define DDL_LOG_BUFFER    438u
-#define DDL_LOG_BESIDE    123u /* what ALTER and RENAME TABLE write beside two names */
+#define TICK_MS         20u
+#define RESYNC_RETRY_MS 500u
+#define SYNCED_WAIT_S   60u
+#define COMMIT_ABORT_US 15000000u
+#define ABORT_FLUSH_MS  1000u
+/* The server puts a line of ddl.log together in a buffer, with no look at its end (sql/backup.cc,
+ * backup_log_ddl()); in bytes. */
+#define DDL_LOG_BUFFER 438u
+#define DDL_LOG_BESIDE 123u /* what ALTER and RENAME TABLE write beside two names */
 
 /* The thread and what may be asked of it from other threads. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
@@ -74,7 +75,8 @@ void backup_set_stage(struct backup *b, const char *stage)
     {
       struct wire_log m = {.level = 0};
       snprintf(m.stage, sizeof m.stage, "%s", stage);
-      snprintf(m.message, sizeof m.message, "stage %s after %" PRIu64 " ms", stage, (now - b->started_us) / 1000);
+      snprintf(m.message, sizeof m.message, "stage %s after %" PRIu64 " ms", stage,
+               (now - b->started_us) / 1000);
       channel_send_log(b->channel, &m);
     }
   }
@@ -93,7 +95,8 @@ const char *coordinator_test_hold(const char *stage)
   if (strcmp(hold_at, stage ? stage : ""))
   {
     struct progress *p = progress_lock();
-    p->test_held = false; /* where it is held is not where it shall be: two of these places are in one stage */
+    p->test_held =
+        false; /* where it is held is not where it shall be: two of these places are in one stage */
     progress_unlock();
   }
   snprintf(hold_at, sizeof hold_at, "%s", stage ? stage : "");
@@ -119,7 +122,8 @@ void backup_test_hold(struct backup *b, const char *stage)
       progress_unlock();
     }
     if (!hold || server_stopping() || now_us() > until ||
-        (b->channel_begun ? channel_failed(b->channel, &ignored) : b->channel && channel_closed(b->channel)))
+        (b->channel_begun ? channel_failed(b->channel, &ignored)
+                          : b->channel && channel_closed(b->channel)))
       break;
     usleep(1000);
   }
@@ -143,15 +147,19 @@ void backup_warn(const struct backup *b, enum gb_code code, const char *format, 
   progress_warn(line, true);
 }
 
-static void warn_of_names(const struct backup *b, const struct survey *survey, struct wire_checked *rows)
+static void warn_of_names(const struct backup *b, const struct survey *survey,
+                          struct wire_checked *rows)
 {
   char text[GB_ERROR_TEXT_MAX];
   if (2 * survey->longest <= DDL_LOG_BUFFER - DDL_LOG_BESIDE)
     return;
   snprintf(text, sizeof text,
-           "the server may crash at ALTER or RENAME TABLE of %.360s while a backup runs, by whatever tool: its name is too long for ddl.log",
+           "the server may crash at ALTER or RENAME TABLE of %.360s while a backup runs, by "
+           "whatever tool: its name is too long for ddl.log",
            survey->longest_name);
-  wire_add_check(rows, "names", "WARN", text, "no DDL on tables with such names meanwhile: docs/restore.md, What MariaDB itself gets wrong");
+  wire_add_check(rows, "names", "WARN", text,
+                 "no DDL on tables with such names meanwhile: docs/restore.md, What MariaDB itself "
+                 "gets wrong");
   if (!b->options.check && !b->options.dry_run)
     backup_warn(b, GB_long_name, "%s", text);
 }
@@ -204,13 +212,15 @@ static bool enter_desync(struct backup *b)
   if (reason[0])
     return error_set(&b->error, GB_node_not_fit, "the backup would wait for %s", reason);
   if (b->node.desync_count > b->desync_ours)
-    log_line(LOG_LEVEL_NOTE, "%s the node is desynced already%s", b->options.id, b->base_desync ? "; it is left so" : "");
+    log_line(LOG_LEVEL_NOTE, "%s the node is desynced already%s", b->options.id,
+             b->base_desync ? "; it is left so" : "");
   return true;
 }
 
 static void send_abort(struct backup *b)
 {
-  struct wire_abort m = {.cancelled = b->error.code == GB_cancelled, .code = (uint16_t)b->error.code};
+  struct wire_abort m = {.cancelled = b->error.code == GB_cancelled,
+                         .code = (uint16_t)b->error.code};
   snprintf(m.what, sizeof m.what, "%s", b->error.what);
   snprintf(m.hint, sizeof m.hint, "%s", b->error.hint);
   if (b->channel_begun)
@@ -219,15 +229,17 @@ static void send_abort(struct backup *b)
     channel_refuse(b->channel, &m);
 }
 
-/* Between FINISH and COMMITTED the agent alone knows whether the backup exists. A cancel asks it to stop, and its
-   answer decides: COMMITTED, then the cancel came too late; or the end of the connection. */
+/* Between FINISH and COMMITTED the agent alone knows whether the backup exists. A cancel asks it to
+   stop, and its answer decides: COMMITTED, then the cancel came too late; or the end of the
+   connection. */
 static bool still_committing(struct backup *b, uint64_t *abort_sent)
 {
   struct gb_error lost = {0};
   if (channel_failed(b->channel, &lost))
   {
     if (lost.code == GB_agent_lost && !*abort_sent)
-      error_hint(&lost, "galera-backup list shows whether the backup was committed; else start it again");
+      error_hint(&lost,
+                 "galera-backup list shows whether the backup was committed; else start it again");
     error_copy(&b->error, &lost);
     return false;
   }
@@ -235,10 +247,13 @@ static bool still_committing(struct backup *b, uint64_t *abort_sent)
     return true;
   if (*abort_sent)
   {
-    /* An agent that is alive and hangs in its repository does not keep the node's next backup waiting. */
+    /* An agent that is alive and hangs in its repository does not keep the node's next backup
+     * waiting. */
     if (now_us() - *abort_sent < COMMIT_ABORT_US)
       return true;
-    error_hint(&b->error, "the agent did not answer: galera-backup list shows whether the backup was committed");
+    error_hint(
+        &b->error,
+        "the agent did not answer: galera-backup list shows whether the backup was committed");
     return false;
   }
   if (b->error.code != GB_cancelled)
@@ -280,14 +295,16 @@ static bool finish(struct backup *b)
       progress_get(&p);
       memset(facts, 0, sizeof *facts);
       wire_add_fact(facts, "resync", "%s", b->galera ? p.resync : "not needed");
-      wire_add_fact(facts, "desync_s", "%" PRIu64, p.desynced_us ? (p.resynced_us - p.desynced_us) / 1000000 : 0);
+      wire_add_fact(facts, "desync_s", "%" PRIu64,
+                    p.desynced_us ? (p.resynced_us - p.desynced_us) / 1000000 : 0);
       wire_add_fact(facts, "recv_queue_max", "%" PRIu64, p.recv_queue_max);
       channel_send_resynced(b->channel, facts);
       told = true;
     }
     if (!committed && !(committed = channel_committed(b->channel, message)))
     {
-      /* Resync first: a dead agent does not keep the node desynced, and its death is reported below. */
+      /* Resync first: a dead agent does not keep the node desynced, and its death is reported
+       * below. */
       if (resynced && !still_committing(b, &abort_sent))
         break;
     }
@@ -306,7 +323,8 @@ static bool finish(struct backup *b)
     error_clear(&b->error);
     struct progress *p = progress_lock();
     p->bytes_stored = message->bytes_stored;
-    snprintf(p->repositories, sizeof p->repositories, "%.*s", (int)sizeof p->repositories - 1, message->repositories);
+    snprintf(p->repositories, sizeof p->repositories, "%.*s", (int)sizeof p->repositories - 1,
+             message->repositories);
     progress_unlock();
   }
   free(message);
@@ -314,19 +332,23 @@ static bool finish(struct backup *b)
   return committed;
 }
 
-/* The receive queue may take as long as resync_timeout: who looks at the status meanwhile sees why the backup has failed. */
+/* The receive queue may take as long as resync_timeout: who looks at the status meanwhile sees why
+ * the backup has failed. */
 static void tell_why(const struct backup *b)
 {
   char text[GB_ERROR_TEXT_MAX + GB_ERROR_HINT_MAX + 64];
   struct progress *p = progress_lock();
   p->error = b->error;
-  snprintf(p->waiting_for, sizeof p->waiting_for, "the receive queue to be empty before the node is Synced again");
+  snprintf(p->waiting_for, sizeof p->waiting_for,
+           "the receive queue to be empty before the node is Synced again");
   progress_unlock();
   error_format(&b->error, text, sizeof text);
-  log_line(LOG_LEVEL_WARNING, "%s is over, and the node is not Synced yet: %s", b->options.id, text);
+  log_line(LOG_LEVEL_WARNING, "%s is over, and the node is not Synced yet: %s", b->options.id,
+           text);
 }
 
-/* Whatever ended the backup: stage, desync, threads, ring, agent, report; in this order (design section 4). */
+/* Whatever ended the backup: stage, desync, threads, ring, agent, report; in this order (design
+ * section 4). */
 static void leave(struct backup *b, bool ok)
 {
   struct gb_error ignored = {0};
@@ -372,16 +394,17 @@ static void report(struct backup *b, bool ok)
   if (!ok)
   {
     error_format(&b->error, text, sizeof text);
-    log_line(b->error.code == GB_cancelled ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, "%s %s: %s", b->options.id,
-             b->error.code == GB_cancelled ? "cancelled" : "failed", text);
+    log_line(b->error.code == GB_cancelled ? LOG_LEVEL_WARNING : LOG_LEVEL_ERROR, "%s %s: %s",
+             b->options.id, b->error.code == GB_cancelled ? "cancelled" : "failed", text);
   }
   else if (!b->options.check && !b->options.dry_run)
     log_line(LOG_LEVEL_NOTE,
-             "%s succeeded: %.1f MB read, %.1f MB stored, %.1f s, commits blocked %" PRIu64 " ms, desynced %" PRIu64
-             " s, receive queue at most %" PRIu64 ", position %s",
+             "%s succeeded: %.1f MB read, %.1f MB stored, %.1f s, commits blocked %" PRIu64
+             " ms, desynced %" PRIu64 " s, receive queue at most %" PRIu64 ", position %s",
              b->options.id, (double)p.bytes_done / 1e6, (double)p.bytes_stored / 1e6,
              (double)(now_us() - b->started_us) / 1e6, p.commit_blocked_us / 1000,
-             p.desynced_us ? (p.resynced_us - p.desynced_us) / 1000000 : 0, p.recv_queue_max, p.position);
+             p.desynced_us ? (p.resynced_us - p.desynced_us) / 1000000 : 0, p.recv_queue_max,
+             p.position);
   struct progress *q = progress_lock();
   if (b->options.check)
     q->check_done = true;
@@ -390,7 +413,10 @@ static void report(struct backup *b, bool ok)
     q->error = b->error;
     q->finished_us = now_us();
     snprintf(q->stage, sizeof q->stage, "DONE");
-    snprintf(q->state, sizeof q->state, "%s", ok ? "succeeded" : b->error.code == GB_cancelled ? "cancelled" : "failed");
+    snprintf(q->state, sizeof q->state, "%s",
+             ok                              ? "succeeded"
+             : b->error.code == GB_cancelled ? "cancelled"
+                                             : "failed");
     q->redo_headroom_s = -1;
     q->waiting_for[0] = '\0';
   }
@@ -443,7 +469,10 @@ static void *coordinator_main(void *argument)
 
 static unsigned percent_of(const struct progress *p)
 {
-  return p->bytes_total ? (unsigned)(p->bytes_done >= p->bytes_total ? 99 : p->bytes_done * 100 / p->bytes_total) : 0;
+  return p->bytes_total
+             ? (unsigned)(p->bytes_done >= p->bytes_total ? 99
+                                                          : p->bytes_done * 100 / p->bytes_total)
+             : 0;
 }
 
 bool coordinator_idle(struct gb_error *error)
@@ -463,8 +492,8 @@ bool coordinator_idle(struct gb_error *error)
   }
   if (!running)
     return true;
-  return error_set(error, GB_busy, "%s is running on %s (%s, %u %%)", p.id[0] ? p.id : "a check", p.node[0] ? p.node : "this node", p.stage,
-                   percent_of(&p));
+  return error_set(error, GB_busy, "%s is running on %s (%s, %u %%)", p.id[0] ? p.id : "a check",
+                   p.node[0] ? p.node : "this node", p.stage, percent_of(&p));
 }
 
 static void reset_progress(const struct backup_options *o)
@@ -494,8 +523,8 @@ static void reset_progress(const struct backup_options *o)
   progress_unlock();
 }
 
-bool coordinator_start(const struct backup_options *options, struct channel *channel, const struct wire_checked *agent,
-                       struct gb_error *error)
+bool coordinator_start(const struct backup_options *options, struct channel *channel,
+                       const struct wire_checked *agent, struct gb_error *error)
 {
   struct start *start = calloc(1, sizeof *start);
   struct wire_checked *copy = agent ? malloc(sizeof *copy) : NULL;
@@ -538,8 +567,9 @@ bool coordinator_cancel(const char *id, struct gb_error *error)
   if (ok)
     current.cancel = true;
   pthread_mutex_unlock(&mutex);
-  return ok || error_set(error, GB_not_running, id[0] ? "backup %s is not running on this node" : "no backup is running%s",
-                         id);
+  return ok ||
+         error_set(error, GB_not_running,
+                   id[0] ? "backup %s is not running on this node" : "no backup is running%s", id);
 }
 
 bool coordinator_set(int64_t rate, int64_t busy_rate, int threads, struct gb_error *error)

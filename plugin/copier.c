@@ -73,16 +73,20 @@ void copier_extent(struct copier *c, uint32_t number, uint64_t offset, uint32_t 
   struct wire_slot *m = c->message;
   c->sent += length;
   struct wire_extent *last = m->count ? &m->extents[m->count - 1] : NULL;
-  if (last && last->file_no == number && last->offset + last->length == offset && last->at + last->length == at)
+  if (last && last->file_no == number && last->offset + last->length == offset &&
+      last->at + last->length == at)
     last->length += length;
   else if (m->count < WIRE_EXTENTS_MAX)
     m->extents[m->count++] = (struct wire_extent){number, offset, length, at};
 }
 
-void copier_announce(struct copier *c, const struct item *item, uint32_t number, const char *path, uint32_t page_size,
-                     mode_t mode)
+void copier_announce(struct copier *c, const struct item *item, uint32_t number, const char *path,
+                     uint32_t page_size, mode_t mode)
 {
-  struct wire_file m = {.file_no = number, .kind = item->kind, .space_id = item->space_id, .page_size = page_size,
+  struct wire_file m = {.file_no = number,
+                        .kind = item->kind,
+                        .space_id = item->space_id,
+                        .page_size = page_size,
                         .mode = mode & 0777};
   snprintf(m.path, sizeof m.path, "%s", path);
   channel_send_file(c->shared->channel, &m);
@@ -90,7 +94,8 @@ void copier_announce(struct copier *c, const struct item *item, uint32_t number,
 
 void copier_done(struct copier *c, uint32_t number, uint64_t size, bool unverifiable)
 {
-  struct wire_file_done m = {.file_no = number, .size = size, .unverifiable = unverifiable, .sent = c->sent};
+  struct wire_file_done m = {
+      .file_no = number, .size = size, .unverifiable = unverifiable, .sent = c->sent};
   channel_send_file_done(c->shared->channel, &m);
 }
 
@@ -109,7 +114,8 @@ void copier_throttle(struct copier *c, size_t bytes)
     __atomic_fetch_add(&s->throttle_wait_us, now_us() - before, __ATOMIC_RELAXED);
 }
 
-bool copier_settle(struct copier *c, int fd, uint8_t *data, uint32_t size, uint32_t first, uint64_t offset, uint32_t page_size)
+bool copier_settle(struct copier *c, int fd, uint8_t *data, uint32_t size, uint32_t first,
+                   uint64_t offset, uint32_t page_size)
 {
   bool settled[RING_SLOT_SIZE / PAGE_SIZE_LEAST] = {false};
   if (!c->second && posix_memalign((void **)&c->second, DISK_ALIGNMENT, RING_SLOT_SIZE))

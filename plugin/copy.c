@@ -24,8 +24,8 @@ enum copy_result copy_item(struct copier *c, struct item *item, uint32_t number,
   return COPY_DONE;
 }
 
-bool copy_bytes(struct copier *c, uint8_t kind, const char *path, uint32_t mode, const void *data, uint32_t size,
-                uint32_t number)
+bool copy_bytes(struct copier *c, uint8_t kind, const char *path, uint32_t mode, const void *data,
+                uint32_t size, uint32_t number)
 {
   uint32_t space_left;
   uint8_t *to = copier_room(c, &space_left);

@@ -9,10 +9,10 @@
 #include "plugin/copier.h"
 
 /* Copies item (path: its path when it was taken) under that number. */
-enum copy_result copy_item(struct copier *copier, struct item *item, uint32_t number, const char *path,
-                           struct gb_error *error);
+enum copy_result copy_item(struct copier *copier, struct item *item, uint32_t number,
+                           const char *path, struct gb_error *error);
 /* A file from memory. */
-bool copy_bytes(struct copier *copier, uint8_t kind, const char *path, uint32_t mode, const void *data, uint32_t size,
-                uint32_t number);
+bool copy_bytes(struct copier *copier, uint8_t kind, const char *path, uint32_t mode,
+                const void *data, uint32_t size, uint32_t number);
 
 #endif

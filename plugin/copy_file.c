@@ -15,9 +15,11 @@
 #define FRM_PARTS_ENGINE 61u /* of a partitioned table, whose engine is FRM_PARTITION */
 #define FRM_PARTITION    20u
 
-/* Aria pages of a chunk: read again until whole. The checksum of an encrypted one is that of its plain text. */
-static enum copy_result check_aria(struct copier *c, const struct aria_table *table, bool index, int fd, uint8_t *data,
-                                   uint32_t size, uint64_t offset, const char *path, struct gb_error *error)
+/* Aria pages of a chunk: read again until whole. The checksum of an encrypted one is that of its
+ * plain text. */
+static enum copy_result check_aria(struct copier *c, const struct aria_table *table, bool index,
+                                   int fd, uint8_t *data, uint32_t size, uint64_t offset,
+                                   const char *path, struct gb_error *error)
 {
   if (table->encrypted && !copier_settle(c, fd, data, size, 0, offset, table->block_size))
     return c->shared->stop ? COPY_AGAIN : COPY_MISSING;
@@ -32,8 +34,10 @@ static enum copy_result check_aria(struct copier *c, const struct aria_table *ta
         return COPY_AGAIN;
       if (i == COPY_PAGE_TRIES)
       {
-        error_set(error, GB_corrupt_page, "block %llu of %s (offset %llu) has a wrong checksum in %d reads",
-                  (unsigned long long)block, path, (unsigned long long)(offset + at), COPY_PAGE_TRIES + 1);
+        error_set(error, GB_corrupt_page,
+                  "block %llu of %s (offset %llu) has a wrong checksum in %d reads",
+                  (unsigned long long)block, path, (unsigned long long)(offset + at),
+                  COPY_PAGE_TRIES + 1);
         return COPY_FAILED;
       }
       usleep(i ? COPY_PAGE_RETRY_US : 1000);
@@ -45,8 +49,9 @@ static enum copy_result check_aria(struct copier *c, const struct aria_table *ta
 }
 
 /* Bytes [from, upto) of an open file as they are; table: verify Aria pages. */
-static enum copy_result copy_range(struct copier *c, uint32_t number, int fd, const char *path, uint64_t from,
-                                   uint64_t upto, const struct aria_table *table, bool index, struct gb_error *error)
+static enum copy_result copy_range(struct copier *c, uint32_t number, int fd, const char *path,
+                                   uint64_t from, uint64_t upto, const struct aria_table *table,
+                                   bool index, struct gb_error *error)
 {
   for (uint64_t offset = from; offset < upto;)
   {
@@ -63,7 +68,8 @@ static enum copy_result copy_range(struct copier *c, uint32_t number, int fd, co
     ssize_t n = disk_read(fd, data, want, offset);
     if (n < 0)
     {
-      error_set_errno(error, GB_io_error, errno, "%s can't be read at offset %llu", path, (unsigned long long)offset);
+      error_set_errno(error, GB_io_error, errno, "%s can't be read at offset %llu", path,
+                      (unsigned long long)offset);
       return COPY_FAILED;
     }
     if (n < (ssize_t)want)
@@ -80,8 +86,8 @@ static enum copy_result copy_range(struct copier *c, uint32_t number, int fd, co
   return COPY_DONE;
 }
 
-/* The header of the Aria table that a .MAI or .MAD belongs to, and its stamp. False: errno is ENOENT if there is no .MAI; maria_create()
-   empties one before it writes the header. */
+/* The header of the Aria table that a .MAI or .MAD belongs to, and its stamp. False: errno is
+   ENOENT if there is no .MAI; maria_create() empties one before it writes the header. */
 static bool aria_table_of(const char *full, struct aria_table *table, struct item_stamp *stamp)
 {
   char index[WIRE_PATH_MAX];
@@ -104,7 +110,8 @@ static bool aria_table_of(const char *full, struct aria_table *table, struct ite
     errno = EIO;
     return false;
   }
-  /* maria_create() writes the LSNs, then empties the .MAD, then extends the .MAI to its header's size. */
+  /* maria_create() writes the LSNs, then empties the .MAD, then extends the .MAI to its header's
+   * size. */
   if (st.st_size >= table->header_size)
   {
     stamp->created = table->created;
@@ -115,20 +122,21 @@ static bool aria_table_of(const char *full, struct aria_table *table, struct ite
 
 static bool same_stat(const struct stat *a, const struct stat *b)
 {
-  return a->st_ino == b->st_ino && a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-         a->st_mtim.tv_nsec == b->st_mtim.tv_nsec && a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
-         a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
+  return a->st_ino == b->st_ino && a->st_size == b->st_size &&
+         a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
+         a->st_ctim.tv_sec == b->st_ctim.tv_sec && a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
 }
 
-/* Whether an Aria file and its table's header are still those that were opened: a statement that makes the table anew puts other files
-   there, one after the other. */
+/* Whether an Aria file and its table's header are still those that were opened: a statement that
+   makes the table anew puts other files there, one after the other. */
 static bool same_table(const char *full, const struct stat *opened, const struct aria_table *table)
 {
   struct aria_table now;
   struct item_stamp ignored;
   struct stat st;
-  return !stat(full, &st) && st.st_ino == opened->st_ino && st.st_dev == opened->st_dev && aria_table_of(full, &now, &ignored) &&
-         now.header_size == table->header_size && now.block_size == table->block_size;
+  return !stat(full, &st) && st.st_ino == opened->st_ino && st.st_dev == opened->st_dev &&
+         aria_table_of(full, &now, &ignored) && now.header_size == table->header_size &&
+         now.block_size == table->block_size;
 }
 
 /* Its beginning, which is only read once the whole has been copied. */
@@ -143,7 +151,7 @@ static void look_at_definition(struct item *item, int fd)
 }
 
 enum copy_result copy_file(struct copier *c, struct item *item, uint32_t number, const char *path,
-                                  struct gb_error *error)
+                           struct gb_error *error)
 {
   char full[WIRE_PATH_MAX];
   copier_path(c, path, full, sizeof full);
@@ -168,7 +176,8 @@ enum copy_result copy_file(struct copier *c, struct item *item, uint32_t number,
     copier_announce(c, item, number, path, 0, st.st_mode);
   if (item->class == ITEM_ARIA_LOG || range->upto)
   {
-    uint64_t end = range->more && range->upto < (uint64_t)st.st_size ? range->upto : (uint64_t)st.st_size;
+    uint64_t end =
+        range->more && range->upto < (uint64_t)st.st_size ? range->upto : (uint64_t)st.st_size;
     result = copy_range(c, number, fd, path, range->from, end, NULL, false, error);
     if (result == COPY_DONE && !range->more && range->from && item->class == ITEM_ARIA_LOG)
       result = copy_range(c, number, fd, path, 0, ARIA_LOG_PAGE, NULL, false, error);
@@ -185,14 +194,16 @@ enum copy_result copy_file(struct copier *c, struct item *item, uint32_t number,
       online = online && table.online; /* made anew as one that is not: the scan finds it */
       result = copy_range(c, number, fd, path, 0, (uint64_t)st.st_size, online ? &table : NULL,
                           !strcmp(path + strlen(path) - 4, ".MAI"), &problem);
-      if (online && (result == COPY_DONE || problem.code == GB_corrupt_page) && !same_table(full, &st, &table))
+      if (online && (result == COPY_DONE || problem.code == GB_corrupt_page) &&
+          !same_table(full, &st, &table))
         result = COPY_MISSING;
       else if (problem.code)
         error_copy(error, &problem);
     }
   }
   /* Only DDL writes these: unchanged around the read means that the read is of one version. */
-  if (result == COPY_DONE && item->class == ITEM_DEFINITION && (fstat(fd, &after) || !same_stat(&st, &after)))
+  if (result == COPY_DONE && item->class == ITEM_DEFINITION &&
+      (fstat(fd, &after) || !same_stat(&st, &after)))
     result = COPY_MISSING;
   if (result == COPY_DONE)
     item->stamp = stamp;

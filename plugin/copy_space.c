@@ -13,7 +13,8 @@
 #define CUT_TRIES    10u /* a file that is too short is looked at so often */
 #define PAGE_0_TRIES 10
 
-/* Reads one page again into `page`, which stands in a slot or in scratch; aligned as O_DIRECT wants it. */
+/* Reads one page again into `page`, which stands in a slot or in scratch; aligned as O_DIRECT wants
+ * it. */
 static bool read_page(struct copier *c, int fd, uint32_t page_size, uint64_t offset, uint8_t *page)
 {
   uint64_t start = offset & ~(uint64_t)(DISK_ALIGNMENT - 1);
@@ -27,15 +28,17 @@ static bool read_page(struct copier *c, int fd, uint32_t page_size, uint64_t off
 }
 
 /* Whether the extent descriptors, verified, call the page free. */
-static bool page_is_free(struct copier *c, int fd, const struct space_info *info, uint32_t first_page, uint32_t page_no)
+static bool page_is_free(struct copier *c, int fd, const struct space_info *info,
+                         uint32_t first_page, uint32_t page_no)
 {
   const struct space_format *f = &info->format;
   uint32_t xdes = space_xdes_page(f, page_no);
   if (xdes < first_page || xdes == page_no)
     return false;
   uint8_t *copy = malloc(f->page_size);
-  bool free_page = copy && read_page(c, fd, f->page_size, (uint64_t)(xdes - first_page) * f->page_size, copy) &&
-                   page_verify(f, xdes, copy) == PAGE_WHOLE && space_page_free(f, copy, page_no);
+  bool free_page =
+      copy && read_page(c, fd, f->page_size, (uint64_t)(xdes - first_page) * f->page_size, copy) &&
+      page_verify(f, xdes, copy) == PAGE_WHOLE && space_page_free(f, copy, page_no);
   free(copy);
   return free_page;
 }
@@ -51,15 +54,17 @@ struct space_read
   bool sealed; /* a page carries the version of a key */
 };
 
-/* InnoDB writes into page 0 that a space is encrypted, durably, before it writes the first encrypted page; a copy whose page 0 does
-   not know of it fails in recovery, which takes such a page for a damaged one. Whether that is so, page 0 having been read before. */
+/* InnoDB writes into page 0 that a space is encrypted, durably, before it writes the first
+   encrypted page; a copy whose page 0 does not know of it fails in recovery, which takes such a
+   page for a damaged one. Whether that is so, page 0 having been read before. */
 static bool sealed_meanwhile(struct copier *c, struct space_read *s)
 {
   struct space_info now;
   struct gb_error ignored = {0};
   bool zero;
   uint32_t page_size = s->info.format.page_size;
-  if (!s->sealed || s->info.format.crypt || s->first_page || !read_page(c, s->fd, page_size, 0, c->scratch) ||
+  if (!s->sealed || s->info.format.crypt || s->first_page ||
+      !read_page(c, s->fd, page_size, 0, c->scratch) ||
       !space_parse(c->scratch, page_size, &now, &zero, &ignored) || !now.format.crypt)
     return false;
   if (!s->info.id) /* of it page 0 is read but once */
@@ -67,9 +72,10 @@ static bool sealed_meanwhile(struct copier *c, struct space_read *s)
   return true;
 }
 
-/* A page that did not verify is read again until it does. False: it is not in the file any more, which the server has cut. */
-static bool retry_page(struct copier *c, const struct space_read *s, uint32_t page_no, uint64_t offset, uint8_t *page,
-                       enum page_state *state)
+/* A page that did not verify is read again until it does. False: it is not in the file any more,
+ * which the server has cut. */
+static bool retry_page(struct copier *c, const struct space_read *s, uint32_t page_no,
+                       uint64_t offset, uint8_t *page, enum page_state *state)
 {
   for (int i = 0; i < COPY_PAGE_TRIES && *state == PAGE_CORRUPT && !c->shared->stop; i++)
   {
@@ -84,14 +90,16 @@ static bool retry_page(struct copier *c, const struct space_read *s, uint32_t pa
 static bool in_doublewrite(const struct copy_shared *s, uint32_t page_no)
 {
   for (int i = 0; i < 2; i++)
-    if (s->dblwr_pages && page_no >= s->dblwr_first[i] && page_no < s->dblwr_first[i] + s->dblwr_pages)
+    if (s->dblwr_pages && page_no >= s->dblwr_first[i] &&
+        page_no < s->dblwr_first[i] + s->dblwr_pages)
       return true;
   return false;
 }
 
-/* Verifies the pages of a chunk read to `at` in the slot and makes extents of those that hold something. */
-static enum copy_result take_pages(struct copier *c, struct space_read *s, uint8_t *data, uint32_t size, uint64_t offset,
-                                   struct gb_error *error)
+/* Verifies the pages of a chunk read to `at` in the slot and makes extents of those that hold
+ * something. */
+static enum copy_result take_pages(struct copier *c, struct space_read *s, uint8_t *data,
+                                   uint32_t size, uint64_t offset, struct gb_error *error)
 {
   const struct space_format *f = &s->info.format;
   bool settled = false;
@@ -119,8 +127,9 @@ static enum copy_result take_pages(struct copier *c, struct space_read *s, uint8
         return COPY_AGAIN;
       if (page_is_free(c, s->fd, &s->info, s->first_page, page_no))
         continue;
-      error_set(error, GB_corrupt_page, "page %u of %s (offset %llu, space %u) has a wrong checksum in %d reads",
-                page_no, s->path, (unsigned long long)(offset + at), s->info.id, COPY_PAGE_TRIES + 1);
+      error_set(error, GB_corrupt_page,
+                "page %u of %s (offset %llu, space %u) has a wrong checksum in %d reads", page_no,
+                s->path, (unsigned long long)(offset + at), s->info.id, COPY_PAGE_TRIES + 1);
       return COPY_FAILED;
     }
     s->sealed = s->sealed || page_key_version(f, page);
@@ -150,14 +159,17 @@ static enum copy_result read_page_0(struct copier *c, const struct item *item, s
         page_verify(&s->info.format, 0, c->scratch) != PAGE_CORRUPT)
       return COPY_DONE;
     if (n < 1024 || (zero && page_is_zero(c->scratch, 1024)))
-      return COPY_GONE; /* pages behind it may have been written before it: they are in the redo as well */
+      return COPY_GONE; /* pages behind it may have been written before it: they are in the redo as
+                           well */
     if (i + 1 == PAGE_0_TRIES || c->shared->stop)
     {
       if (parsed || zero)
-        error_set(error, GB_corrupt_page, "page 0 of %s (space %u) has a wrong checksum in %d reads", s->path,
+        error_set(error, GB_corrupt_page,
+                  "page 0 of %s (space %u) has a wrong checksum in %d reads", s->path,
                   item->space_id, PAGE_0_TRIES);
       else
-        error_set(error, GB_corrupt_page, "%s (space %u): %s", s->path, item->space_id, problem.what);
+        error_set(error, GB_corrupt_page, "%s (space %u): %s", s->path, item->space_id,
+                  problem.what);
       return c->shared->stop ? COPY_AGAIN : COPY_FAILED;
     }
     usleep(c->shared->window ? 1000 : COPY_PAGE_RETRY_US);
@@ -165,8 +177,9 @@ static enum copy_result read_page_0(struct copier *c, const struct item *item, s
   return COPY_FAILED;
 }
 
-/* Whether the file is long enough for what its first page, which has been read, says is in use. The server makes a file longer before it
-   writes so into that page, of small pages by whole blocks of 4096 bytes; shorter it makes undo tablespaces alone. */
+/* Whether the file is long enough for what its first page, which has been read, says is in use. The
+   server makes a file longer before it writes so into that page, of small pages by whole blocks of
+   4096 bytes; shorter it makes undo tablespaces alone. */
 static bool long_enough(const struct space_read *s, const struct item *item, uint64_t size)
 {
   uint32_t used = s->info.size < s->info.free_limit ? s->info.size : s->info.free_limit;
@@ -174,7 +187,8 @@ static bool long_enough(const struct space_read *s, const struct item *item, uin
   return !item->space_id || item->kind == WIRE_KIND_UNDO || size >= least;
 }
 
-static enum copy_result check_length(const struct space_read *s, const struct item *item, struct gb_error *error)
+static enum copy_result check_length(const struct space_read *s, const struct item *item,
+                                     struct gb_error *error)
 {
   struct stat st;
   if (fstat(s->fd, &st))
@@ -184,13 +198,16 @@ static enum copy_result check_length(const struct space_read *s, const struct it
   else if (item->tries < CUT_TRIES)
     return COPY_MISSING; /* perhaps it is being put there, for an IMPORT */
   else
-    error_set(error, GB_corrupt_page, "%s (space %u) has been cut: it ends at page %llu (offset %llu), its first page says that there are %u",
-              s->path, item->space_id, (unsigned long long)st.st_size / s->info.format.page_size, (unsigned long long)st.st_size,
-              s->info.size);
+    error_set(error, GB_corrupt_page,
+              "%s (space %u) has been cut: it ends at page %llu (offset %llu), its first page says "
+              "that there are %u",
+              s->path, item->space_id, (unsigned long long)st.st_size / s->info.format.page_size,
+              (unsigned long long)st.st_size, s->info.size);
   return COPY_FAILED;
 }
 
-static enum copy_result copy_pages(struct copier *c, struct space_read *s, struct item *item, struct gb_error *error)
+static enum copy_result copy_pages(struct copier *c, struct space_read *s, struct item *item,
+                                   struct gb_error *error)
 {
   uint32_t page_size = s->info.format.page_size;
   uint64_t pages = s->size / page_size;
@@ -213,7 +230,8 @@ static enum copy_result copy_pages(struct copier *c, struct space_read *s, struc
     ssize_t n = disk_read(s->fd, data, disk_align(want), offset);
     if (n < 0)
     {
-      error_set_errno(error, GB_io_error, errno, "%s can't be read at offset %llu", s->path, (unsigned long long)offset);
+      error_set_errno(error, GB_io_error, errno, "%s can't be read at offset %llu", s->path,
+                      (unsigned long long)offset);
       return COPY_FAILED;
     }
     uint32_t got = (uint32_t)n < want ? (uint32_t)n - (uint32_t)n % page_size : want;
@@ -235,7 +253,8 @@ static enum copy_result copy_pages(struct copier *c, struct space_read *s, struc
   return COPY_DONE;
 }
 
-/* A tablespace that fits into a slot is read once: page 0 is looked at where it lies. False: it wants the longer way. */
+/* A tablespace that fits into a slot is read once: page 0 is looked at where it lies. False: it
+ * wants the longer way. */
 static bool copy_small(struct copier *c, struct space_read *s, const struct item *item, mode_t mode,
                        enum copy_result *result, struct gb_error *error)
 {
@@ -249,9 +268,10 @@ static bool copy_small(struct copier *c, struct space_read *s, const struct item
   if (!data)
     return true;
   copier_throttle(c, size);
-  if (disk_read_cached(s->fd, data, size, 0) < (ssize_t)size || !space_parse(data, size, &s->info, &zero, &ignored) ||
-      s->info.id != item->space_id || size < s->info.format.page_size ||
-      page_verify(&s->info.format, 0, data) == PAGE_CORRUPT || !long_enough(s, item, size))
+  if (disk_read_cached(s->fd, data, size, 0) < (ssize_t)size ||
+      !space_parse(data, size, &s->info, &zero, &ignored) || s->info.id != item->space_id ||
+      size < s->info.format.page_size || page_verify(&s->info.format, 0, data) == PAGE_CORRUPT ||
+      !long_enough(s, item, size))
     return false;
   copier_announce(c, item, s->number, s->path, s->info.format.page_size, mode);
   uint64_t end = (uint64_t)s->info.free_limit * s->info.format.page_size;
@@ -265,7 +285,7 @@ static bool copy_small(struct copier *c, struct space_read *s, const struct item
 }
 
 enum copy_result copy_space(struct copier *c, struct item *item, uint32_t number, const char *path,
-                                   struct gb_error *error)
+                            struct gb_error *error)
 {
   char full[WIRE_PATH_MAX];
   copier_path(c, path, full, sizeof full);
@@ -295,8 +315,8 @@ enum copy_result copy_space(struct copier *c, struct item *item, uint32_t number
     result = check_length(&s, item, error);
   if (result == COPY_GONE)
   {
-    /* Not written since the file was made: then it was made after C, and all of it is in the redo behind its
-       FILE_CREATE, which inventory_finish() asks for. */
+    /* Not written since the file was made: then it was made after C, and all of it is in the redo
+       behind its FILE_CREATE, which inventory_finish() asks for. */
     inventory_note_unwritten(c->shared->inventory, item);
     s.info.format = c->shared->system.format;
     s.info.free_limit = 0;
@@ -330,7 +350,8 @@ bool copy_read_system(struct copy_shared *shared, const char *path, struct gb_er
   if (ok && (fd < 0 || fstat(fd, &st)))
     ok = error_set_errno(error, GB_io_error, errno, "%s can't be opened", full);
   if (ok && !S_ISREG(st.st_mode))
-    ok = error_set(error, GB_unsupported_config, "%s is a raw device: a system tablespace has to be a file", full);
+    ok = error_set(error, GB_unsupported_config,
+                   "%s is a raw device: a system tablespace has to be a file", full);
   struct space_read s = {.fd = fd, .path = path};
   struct item item = {.space_id = 0};
   if (ok)
@@ -356,9 +377,10 @@ bool copy_read_system(struct copy_shared *shared, const char *path, struct gb_er
         break;
     }
     if (state == PAGE_CORRUPT)
-      ok = error_set(error, GB_corrupt_page, "page %u of %s has a wrong checksum", trx_sys_page, path);
-    else if (!space_doublewrite(&s.info.format, c.scratch, &shared->dblwr_first[0], &shared->dblwr_first[1],
-                                &shared->dblwr_pages))
+      ok = error_set(error, GB_corrupt_page, "page %u of %s has a wrong checksum", trx_sys_page,
+                     path);
+    else if (!space_doublewrite(&s.info.format, c.scratch, &shared->dblwr_first[0],
+                                &shared->dblwr_first[1], &shared->dblwr_pages))
       shared->dblwr_pages = 0;
   }
   copier_free(&c);

@@ -23,14 +23,17 @@ static bool other_engine(const struct ddl_entry *e)
   return not_innodb(e->field[DDL_ORG_ENGINE]) || not_innodb(e->field[DDL_NEW_ENGINE]);
 }
 
-/* Of a partition that is made a table, or a table made a partition, the server names the partitioned table alone. */
+/* Of a partition that is made a table, or a table made a partition, the server names the
+ * partitioned table alone. */
 static bool names_too_little(const struct ddl_entry *e)
 {
   return partitioned(e) && (other_engine(e) || !strcmp(e->field[DDL_QUERY], "ALTER"));
 }
 
-/* A file of a table: known, or there. A scan that a RENAME runs beside may see neither the old file nor the new one. */
-static bool known_or_there(struct inventory *inventory, const char *datadir, const char *database, const char *table, const char *extension)
+/* A file of a table: known, or there. A scan that a RENAME runs beside may see neither the old file
+ * nor the new one. */
+static bool known_or_there(struct inventory *inventory, const char *datadir, const char *database,
+                           const char *table, const char *extension)
 {
   char path[WIRE_PATH_MAX], full[WIRE_PATH_MAX];
   snprintf(path, sizeof path, "%s/%s%s", database, table, extension);
@@ -38,13 +41,15 @@ static bool known_or_there(struct inventory *inventory, const char *datadir, con
   return inventory_find_file(inventory, path) || n >= (int)sizeof full || !access(full, F_OK);
 }
 
-static bool has_triggers(struct inventory *inventory, const char *datadir, const char *database, const char *table)
+static bool has_triggers(struct inventory *inventory, const char *datadir, const char *database,
+                         const char *table)
 {
   return table[0] && known_or_there(inventory, datadir, database, table, ".TRG");
 }
 
 /* A tablespace outside the data directory, which TRUNCATE makes anew with its .isl. */
-static bool has_link(struct inventory *inventory, const char *datadir, const char *database, const char *table)
+static bool has_link(struct inventory *inventory, const char *datadir, const char *database,
+                     const char *table)
 {
   char full[WIRE_PATH_MAX];
   snprintf(full, sizeof full, "%s%s/%s.ibd", datadir, database, table);
@@ -67,7 +72,8 @@ static bool has_vector_index(const char *datadir, const char *database, const ch
   return false;
 }
 
-static bool has_triggers_of(struct inventory *inventory, const char *datadir, const struct ddl_entry *e)
+static bool has_triggers_of(struct inventory *inventory, const char *datadir,
+                            const struct ddl_entry *e)
 {
   return has_triggers(inventory, datadir, e->field[DDL_ORG_DB], e->field[DDL_ORG_TABLE]) ||
          has_triggers(inventory, datadir, e->field[DDL_NEW_DB], e->field[DDL_NEW_TABLE]);
@@ -81,17 +87,22 @@ static bool is_view(const struct ddl_entry *e)
 
 static bool renames(const struct ddl_entry *e)
 {
-  return e->field[DDL_NEW_TABLE][0] && (strcmp(e->field[DDL_ORG_DB], e->field[DDL_NEW_DB]) || strcmp(e->field[DDL_ORG_TABLE], e->field[DDL_NEW_TABLE]));
+  return e->field[DDL_NEW_TABLE][0] && (strcmp(e->field[DDL_ORG_DB], e->field[DDL_NEW_DB]) ||
+                                        strcmp(e->field[DDL_ORG_TABLE], e->field[DDL_NEW_TABLE]));
 }
 
-bool ddl_entry_may_go_on(struct inventory *inventory, const char *datadir, const struct ddl_entry *e)
+bool ddl_entry_may_go_on(struct inventory *inventory, const char *datadir,
+                         const struct ddl_entry *e)
 {
-  return names_too_little(e) || is_view(e) || (renames(e) && has_triggers_of(inventory, datadir, e)) ||
-         (!strncmp(e->field[DDL_QUERY], "TRUNCATE", 8) && !partitioned(e) && !not_innodb(e->field[DDL_ORG_ENGINE]) &&
+  return names_too_little(e) || is_view(e) ||
+         (renames(e) && has_triggers_of(inventory, datadir, e)) ||
+         (!strncmp(e->field[DDL_QUERY], "TRUNCATE", 8) && !partitioned(e) &&
+          !not_innodb(e->field[DDL_ORG_ENGINE]) &&
           has_link(inventory, datadir, e->field[DDL_ORG_DB], e->field[DDL_ORG_TABLE]));
 }
 
-bool ddl_entry_needs_scan(struct inventory *inventory, const char *datadir, const struct ddl_entry *e)
+bool ddl_entry_needs_scan(struct inventory *inventory, const char *datadir,
+                          const struct ddl_entry *e)
 {
   char *const *field = e->field;
   return names_too_little(e) || is_view(e) || !strcmp(field[DDL_ORG_ENGINE], "TRIGGER") ||

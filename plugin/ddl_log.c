@@ -19,7 +19,8 @@ char *ddl_log_read(const char *datadir, off_t *at, struct gb_error *error)
   struct stat st;
   char *text = NULL;
   if (fd < 0 || fstat(fd, &st))
-    error_set_errno(error, GB_io_error, errno, "%s can't be read", path); /* BACKUP STAGE START made it */
+    error_set_errno(error, GB_io_error, errno, "%s can't be read",
+                    path); /* BACKUP STAGE START made it */
   else if (st.st_size > *at)
   {
     size_t size = (size_t)(st.st_size - *at);
@@ -71,7 +72,8 @@ bool ddl_names_add(struct ddl_names *names, const char *database, const char *ta
 {
   if (!(names->count & (names->count - 1)))
   {
-    struct ddl_name *more = realloc(names->name, (names->count ? 2 * names->count : 1) * sizeof *more);
+    struct ddl_name *more =
+        realloc(names->name, (names->count ? 2 * names->count : 1) * sizeof *more);
     if (!more)
       return false;
     names->name = more;

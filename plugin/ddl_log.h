@@ -1,6 +1,6 @@
 /*
-  The server's ddl.log, in which it names DDL while a backup runs: from BACKUP STAGE START on, a line for each statement, with
-  fields between tabs (sql/backup.cc, backup_log_ddl()).
+  The server's ddl.log, in which it names DDL while a backup runs: from BACKUP STAGE START on, a
+  line for each statement, with fields between tabs (sql/backup.cc, backup_log_ddl()).
 */
 #ifndef GB_PLUGIN_DDL_LOG_H
 #define GB_PLUGIN_DDL_LOG_H
@@ -30,15 +30,17 @@ struct ddl_entry /* pointers into the line */
   char *field[DDL_FIELDS];
 };
 
-/* From byte *at, which is advanced, to its end; the caller frees it. NULL if there is nothing, or after an error. */
+/* From byte *at, which is advanced, to its end; the caller frees it. NULL if there is nothing, or
+ * after an error. */
 char *ddl_log_read(const char *datadir, off_t *at, struct gb_error *error);
 /* The next line of the text, without its end; NULL when there is no more. */
 char *ddl_log_line(char **rest);
 /* False: the line has fewer fields. */
 bool ddl_log_split(char *line, struct ddl_entry *entry);
 
-/* How many characters of a file's name ("table.ext") are the table's. What follows is the extension, a partition (#P#NAME), or the
-   number of a vector index (#i#NN): since 11.7 that is a table beside its own, of the same engine (sql/handler.cc, ha_create_table()). */
+/* How many characters of a file's name ("table.ext") are the table's. What follows is the
+   extension, a partition (#P#NAME), or the number of a vector index (#i#NN): since 11.7 that is a
+   table beside its own, of the same engine (sql/handler.cc, ha_create_table()). */
 size_t ddl_table_length(const char *file);
 
 /* What lines have named; the texts are theirs. */

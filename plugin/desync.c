@@ -8,10 +8,12 @@
 
 #define RESYNC_QUEUE 10u /* write-sets: the receive queue counts as empty below this */
 
-/* A node that still gets what it has missed takes wsrep_desync=OFF for the end of that, and ON waits for it. */
+/* A node that still gets what it has missed takes wsrep_desync=OFF for the end of that, and ON
+ * waits for it. */
 static bool settled(const struct node_state *s)
 {
-  return s->ready && !strcmp(s->cluster_status, "Primary") && (!strcmp(s->comment, "Synced") || !strcmp(s->comment, "Donor/Desynced"));
+  return s->ready && !strcmp(s->cluster_status, "Primary") &&
+         (!strcmp(s->comment, "Synced") || !strcmp(s->comment, "Donor/Desynced"));
 }
 
 bool desync_on(struct backup *b, bool mend, char reason[256])
@@ -19,14 +21,17 @@ bool desync_on(struct backup *b, bool mend, char reason[256])
   bool is_on;
   struct gb_error why = {0};
   reason[0] = '\0';
-  if (!stage_node_state(b->sql, true, &b->node, &b->error) || !stage_desynced(b->sql, &is_on, &b->error))
+  if (!stage_node_state(b->sql, true, &b->node, &b->error) ||
+      !stage_desynced(b->sql, &is_on, &b->error))
     return false;
   if (!settled(&b->node))
   {
-    snprintf(reason, 256, "the node to be Synced or desynced in a Primary component (%.64s, %.64s)", b->node.comment, b->node.cluster_status);
+    snprintf(reason, 256, "the node to be Synced or desynced in a Primary component (%.64s, %.64s)",
+             b->node.comment, b->node.cluster_status);
     return true;
   }
-  /* Set, and none counted: the node has left the cluster and joined again. Ours is set anew; another's is void in the pause. */
+  /* Set, and none counted: the node has left the cluster and joined again. Ours is set anew;
+   * another's is void in the pause. */
   bool lost = b->desync_ours && is_on && !b->node.desync_count;
   if (lost && mend && stage_desync(b->sql, false, &why))
     lost = is_on = false;
@@ -50,7 +55,8 @@ bool desync_on(struct backup *b, bool mend, char reason[256])
   }
   if (why.code == GB_server_shutdown)
     error_copy(&b->error, &why);
-  snprintf(reason, 256, "the node to be desynced again%s%.200s", why.code ? ": " : "", why.code ? why.what : "");
+  snprintf(reason, 256, "the node to be desynced again%s%.200s", why.code ? ": " : "",
+           why.code ? why.what : "");
   return !b->error.code;
 }
 
@@ -63,8 +69,8 @@ static void note_resync(const char *how)
   progress_unlock();
 }
 
-/* The plugin is being uninstalled: in a cluster by a statement in total order isolation, so nothing is applied before we have left and the
-   receive queue can't become shorter. Atomic. */
+/* The plugin is being uninstalled: in a cluster by a statement in total order isolation, so nothing
+   is applied before we have left and the receive queue can't become shorter. Atomic. */
 static bool leaving;
 
 void desync_leaving(bool yes)
@@ -95,10 +101,12 @@ bool desync_step_off(struct backup *b, uint64_t until_us)
   if (s.recv_queue > RESYNC_QUEUE && !late)
     return false;
   if (!settled(&s) || !stage_desync(b->sql, false, &ignored))
-    return false; /* not Primary, or still joining: again until it is accepted or the server stops */
+    return false; /* not Primary, or still joining: again until it is accepted or the server stops
+                   */
   b->desync_ours = false;
   if (late)
-    backup_warn(b, GB_queue_not_empty, "resync_timeout passed with %" PRIu64 " write-sets queued", s.recv_queue);
+    backup_warn(b, GB_queue_not_empty, "resync_timeout passed with %" PRIu64 " write-sets queued",
+                s.recv_queue);
   note_resync(late ? "timeout" : "done");
   return true;
 }

@@ -1,6 +1,7 @@
 /*
-  What is asked of the data directory, where names come and go: what is not there any more is no error; all else is (GB_io_error), so that
-  nothing unread passes for gone. For reader threads: it asks the disk.
+  What is asked of the data directory, where names come and go: what is not there any more is no
+  error; all else is (GB_io_error), so that nothing unread passes for gone. For reader threads: it
+  asks the disk.
 */
 #ifndef GB_PLUGIN_DISK_H
 #define GB_PLUGIN_DISK_H
@@ -29,7 +30,8 @@ ssize_t disk_head(const char *path, uint8_t head[DISK_HEAD_SIZE], struct stat *s
 int disk_open(const char *path, bool direct);
 /* pread() until size or end of file; -1 on error. */
 ssize_t disk_read(int fd, void *data, size_t size, uint64_t offset);
-/* The same out of the page cache if all of it is there, else past it. A small file costs less so, and none is brought in. */
+/* The same out of the page cache if all of it is there, else past it. A small file costs less so,
+ * and none is brought in. */
 ssize_t disk_read_cached(int fd, void *data, size_t size, uint64_t offset);
 uint32_t disk_align(uint32_t size);
 

@@ -7,12 +7,13 @@
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
-static const char *const engines[] = {"InnoDB",     "Aria",   "MyISAM",    "CSV",      "ARCHIVE",
-                                      "MRG_MyISAM", "MEMORY", "BLACKHOLE", "SEQUENCE", "PERFORMANCE_SCHEMA",
-                                      "FEDERATED",  "partition"};
+static const char *const engines[] = {
+    "InnoDB",     "Aria",     "MyISAM",    "CSV",      "ARCHIVE",
+    "MRG_MyISAM", "MEMORY",   "BLACKHOLE", "SEQUENCE", "PERFORMANCE_SCHEMA",
+    "FEDERATED",  "partition"};
 
-/* The same as .frm files number them (legacy_db_type in sql/handler.h). MEMORY, MyISAM, MERGE, InnoDB, ARCHIVE, CSV, FEDERATED, BLACKHOLE,
-   PERFORMANCE_SCHEMA, Aria, SEQUENCE. */
+/* The same as .frm files number them (legacy_db_type in sql/handler.h). MEMORY, MyISAM, MERGE,
+   InnoDB, ARCHIVE, CSV, FEDERATED, BLACKHOLE, PERFORMANCE_SCHEMA, Aria, SEQUENCE. */
 static const uint8_t engine_numbers[] = {6, 9, 10, 12, 16, 17, 18, 19, 28, 42, 44};
 
 /* What stands in ddl.log in the place of an engine. */
@@ -36,7 +37,8 @@ struct unloaded
 static void find_unloaded(struct item *item, void *context)
 {
   struct unloaded *u = context;
-  if (item->state != ITEM_COPIED || !item->engine || memchr(engine_numbers, item->engine, COUNT(engine_numbers)))
+  if (item->state != ITEM_COPIED || !item->engine ||
+      memchr(engine_numbers, item->engine, COUNT(engine_numbers)))
     return;
   if (!u->count++)
     snprintf(u->first, u->size, "%.*s", (int)(strlen(item->path) - strlen(".frm")), item->path);

@@ -7,7 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A position may have any number of domains: of a long one each fact (KEY, KEY+2, ...) is a position of some of them. */
+/* A position may have any number of domains: of a long one each fact (KEY, KEY+2, ...) is a
+ * position of some of them. */
 static void add_gtid(struct wire_facts *f, const char *key, const char *gtid)
 {
   char name[64];
@@ -28,7 +29,8 @@ void facts_fill(struct backup *b, struct wire_facts *f)
 {
   struct progress p;
   progress_get(&p);
-  char log_directory[1024]; /* as paths of files are: relative to the data directory where it is below, "" where it is that one */
+  char log_directory[1024]; /* as paths of files are: relative to the data directory where it is
+                               below, "" where it is that one */
   inventory_clean_path(log_directory, sizeof log_directory, b->facts.innodb_log, b->facts.datadir);
   size_t n = strlen(log_directory);
   if (n > 1 && log_directory[n - 1] == '/')
@@ -57,7 +59,8 @@ void facts_fill(struct backup *b, struct wire_facts *f)
   char encrypted[24];
   struct gb_error ignored = {0}; /* the list may be switched off */
   if (sql_value(b->sql, 0, encrypted, sizeof encrypted, &ignored,
-                "SELECT COUNT(*) FROM information_schema.INNODB_TABLESPACES_ENCRYPTION WHERE ENCRYPTION_SCHEME = 1"))
+                "SELECT COUNT(*) FROM information_schema.INNODB_TABLESPACES_ENCRYPTION WHERE "
+                "ENCRYPTION_SCHEME = 1"))
     wire_add_fact(f, "encrypted_tablespaces", "%s", encrypted);
   wire_add_fact(f, "ddl_blocked_ms", "%" PRIu64, p.ddl_blocked_us / 1000);
   wire_add_fact(f, "commit_blocked_ms", "%" PRIu64, p.commit_blocked_us / 1000);

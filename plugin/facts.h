@@ -1,5 +1,6 @@
 /*
-  What the manifest says of the image: positions, LSNs, settings of the server that a restore needs, how long what was blocked.
+  What the manifest says of the image: positions, LSNs, settings of the server that a restore needs,
+  how long what was blocked.
 */
 #ifndef GB_PLUGIN_FACTS_H
 #define GB_PLUGIN_FACTS_H

@@ -14,8 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SMALL_INDEX    (1 << 20) /* bytes of a .MAI that may be copied once more for its header alone */
-#define LARGE_LOG      (1u << 20) /* of a log table: smaller files are left to the window */
+#define SMALL_INDEX                                                                                \
+  (1 << 20)                  /* bytes of a .MAI that may be copied once more for its header alone */
+#define LARGE_LOG (1u << 20) /* of a log table: smaller files are left to the window */
 
 struct extension
 {
@@ -24,19 +25,23 @@ struct extension
 };
 
 static const struct extension extensions[] = {
-    {".frm", ITEM_DEFINITION}, {".par", ITEM_DEFINITION}, {".opt", ITEM_DEFINITION}, {".TRG", ITEM_DEFINITION},
-    {".TRN", ITEM_DEFINITION}, {".isl", ITEM_DEFINITION}, {".MYD", ITEM_CLOSED},     {".MYI", ITEM_CLOSED},
-    {".MRG", ITEM_CLOSED},     {".ARM", ITEM_CLOSED},     {".ARZ", ITEM_CLOSED},     {".CSM", ITEM_CLOSED},
+    {".frm", ITEM_DEFINITION}, {".par", ITEM_DEFINITION}, {".opt", ITEM_DEFINITION},
+    {".TRG", ITEM_DEFINITION}, {".TRN", ITEM_DEFINITION}, {".isl", ITEM_DEFINITION},
+    {".MYD", ITEM_CLOSED},     {".MYI", ITEM_CLOSED},     {".MRG", ITEM_CLOSED},
+    {".ARM", ITEM_CLOSED},     {".ARZ", ITEM_CLOSED},     {".CSM", ITEM_CLOSED},
     {".CSV", ITEM_CLOSED},     {".MAI", ITEM_CLOSED},     {".MAD", ITEM_CLOSED},
 };
 
-/* Files of the data directory itself that belong to the data; all else there is the server's own. */
-static const char *const root_files[] = {"ib_buffer_pool", "mysql_upgrade_info", "mariadb_upgrade_info"};
+/* Files of the data directory itself that belong to the data; all else there is the server's own.
+ */
+static const char *const root_files[] = {"ib_buffer_pool", "mysql_upgrade_info",
+                                         "mariadb_upgrade_info"};
 #define ROOT_FLAG_PREFIX "debian-"
 #define ROOT_FLAG_SUFFIX ".flag"
 
 /* Tables written under every lock but BLOCK_COMMIT's. */
-static const char *const log_tables[] = {"general_log", "slow_log", "table_stats", "column_stats", "index_stats"};
+static const char *const log_tables[] = {"general_log", "slow_log", "table_stats", "column_stats",
+                                         "index_stats"};
 
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
@@ -65,7 +70,8 @@ static bool is_log_table(const char *path)
     return false;
   const char *name = path + 6, *dot = strrchr(name, '.');
   for (size_t i = 0; dot && i < COUNT(log_tables); i++)
-    if (strlen(log_tables[i]) == (size_t)(dot - name) && !strncmp(name, log_tables[i], (size_t)(dot - name)))
+    if (strlen(log_tables[i]) == (size_t)(dot - name) &&
+        !strncmp(name, log_tables[i], (size_t)(dot - name)))
       return true;
   return false;
 }
@@ -94,7 +100,8 @@ struct item *files_classify(struct files *f, const char *path, const struct stat
     if (class == ITEM_CLOSED && is_log_table(path))
       class = ITEM_LOG_TABLE;
     else if (aria && aria_online(f, path) && (!f->replicated || !strncmp(path, "mysql/", 6)))
-      class = ITEM_ARIA_ONLINE; /* where appliers write such tables they are copied closed, as all others that they write */
+      class = ITEM_ARIA_ONLINE; /* where appliers write such tables they are copied closed, as all
+                                   others that they write */
     struct item *item = inventory_file(f->inventory, class, kind, path);
     if (item)
       item->size = (uint64_t)st->st_size;
@@ -103,11 +110,12 @@ struct item *files_classify(struct files *f, const char *path, const struct stat
   return NULL;
 }
 
-/* The header of a .MAI says that the table is open; FLUSH closes it. Aria checks and repairs a table that was open unless its log
-   names it after the checkpoint. */
+/* The header of a .MAI says that the table is open; FLUSH closes it. Aria checks and repairs a
+   table that was open unless its log names it after the checkpoint. */
 static bool open_when_copied(const struct item *item, const struct stat *st)
 {
-  return disk_ends_with(item->path, ".MAI") && st->st_size <= SMALL_INDEX && !stamp_same(&item->stamp, st, STAMP_WINDOW_SLACK_NS);
+  return disk_ends_with(item->path, ".MAI") && st->st_size <= SMALL_INDEX &&
+         !stamp_same(&item->stamp, st, STAMP_WINDOW_SLACK_NS);
 }
 
 static void see(struct files *f, struct item *item, const struct stat *st)
@@ -146,7 +154,8 @@ static void scan_database(struct files *f, const char *database)
     struct stat st;
     snprintf(path, sizeof path, "%s/%s", database, e->d_name);
     snprintf(full, sizeof full, "%s%s", f->datadir, path);
-    if (disk_ends_with(path, ".ibd") ? inventory_is_space_path(f->inventory, path) : !strrchr(path, '.'))
+    if (disk_ends_with(path, ".ibd") ? inventory_is_space_path(f->inventory, path)
+                                     : !strrchr(path, '.'))
       continue;
     if (!disk_is_there(full, &st, &f->error) || !S_ISREG(st.st_mode))
       continue;
@@ -164,7 +173,8 @@ static bool is_root_file(const char *name)
   for (size_t i = 0; i < COUNT(root_files); i++)
     if (!strcmp(name, root_files[i]))
       return true;
-  return !strncmp(name, ROOT_FLAG_PREFIX, strlen(ROOT_FLAG_PREFIX)) && disk_ends_with(name, ROOT_FLAG_SUFFIX);
+  return !strncmp(name, ROOT_FLAG_PREFIX, strlen(ROOT_FLAG_PREFIX)) &&
+         disk_ends_with(name, ROOT_FLAG_SUFFIX);
 }
 
 static void unsee(struct item *item, void *context)
@@ -176,9 +186,13 @@ static void unsee(struct item *item, void *context)
 static void forget_unseen(struct item *item, void *context)
 {
   struct files *f = context;
-  if (item->seen || item->kind == WIRE_KIND_ARIA_LOG || item->kind == WIRE_KIND_ARIA_CONTROL || item->state == ITEM_BUSY)
+  if (item->seen || item->kind == WIRE_KIND_ARIA_LOG || item->kind == WIRE_KIND_ARIA_CONTROL ||
+      item->state == ITEM_BUSY)
     return;
-  f->unsettled = f->unsettled || (item->view && item->state != ITEM_GONE); /* perhaps renamed while this scan read its directory */
+  f->unsettled =
+      f->unsettled ||
+      (item->view &&
+       item->state != ITEM_GONE); /* perhaps renamed while this scan read its directory */
   inventory_set_state(f->inventory, item, ITEM_GONE);
 }
 
@@ -188,8 +202,8 @@ bool files_is_copied(const struct files *f, const struct item *item)
   return item->state == ITEM_COPIED;
 }
 
-/* IMPORT TABLESPACE writes pages that are not in the log, and often no record at all: its trace is in the file's times. Nobody
-   else writes a tablespace that is not open. */
+/* IMPORT TABLESPACE writes pages that are not in the log, and often no record at all: its trace is
+   in the file's times. Nobody else writes a tablespace that is not open. */
 static void copy_if_imported(struct item *item, void *context)
 {
   const struct look *l = context;
@@ -201,7 +215,8 @@ void files_scan(void *argument)
 {
   struct files *f = argument;
   uint64_t began = now_us();
-  /* What ddl.log names was perhaps copied before; the scan queues it again. An unknown verb is no exception. */
+  /* What ddl.log names was perhaps copied before; the scan queues it again. An unknown verb is no
+   * exception. */
   char *log = ddl_log_read(f->datadir, &f->ddl_log_at, &f->error);
   struct spoiled s = {.files = f};
   f->unknown_engine = false;
@@ -212,7 +227,8 @@ void files_scan(void *argument)
       continue;
     f->unsettled = f->unsettled || ddl_entry_may_go_on(f->inventory, f->datadir, &e);
     f->unknown_engine = f->unknown_engine || engines_unknown_in(&e);
-    spoil_add(&s, e.field[DDL_ORG_DB], strcmp(e.field[DDL_ORG_ENGINE], "DATABASE") ? e.field[DDL_ORG_TABLE] : "");
+    spoil_add(&s, e.field[DDL_ORG_DB],
+              strcmp(e.field[DDL_ORG_ENGINE], "DATABASE") ? e.field[DDL_ORG_TABLE] : "");
     if (e.field[DDL_NEW_TABLE][0])
       spoil_add(&s, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]);
   }
@@ -224,7 +240,8 @@ void files_scan(void *argument)
   DIR *directory = opendir(f->datadir);
   if (!directory)
   {
-    error_set_errno(&f->error, GB_io_error, errno, "the data directory %s can't be read", f->datadir);
+    error_set_errno(&f->error, GB_io_error, errno, "the data directory %s can't be read",
+                    f->datadir);
     return;
   }
   for (struct dirent *e; (e = disk_next_entry(directory, f->datadir, &f->error));)
@@ -288,8 +305,9 @@ static void queue_closed(struct item *item, void *context)
     inventory_requeue(f->inventory, item);
 }
 
-/* Log tables grow for years. What is large is copied before the window; what has changed since is copied again there, of a CSV file, to
-   which rows are appended and nothing else is done, what came. */
+/* Log tables grow for years. What is large is copied before the window; what has changed since is
+   copied again there, of a CSV file, to which rows are appended and nothing else is done, what
+   came. */
 static void queue_large_log(struct item *item, void *context)
 {
   struct files *f = context;
@@ -328,7 +346,8 @@ void files_queue_table(struct files *f, const char *database, const char *table)
   }
   char path[WIRE_PATH_MAX];
   snprintf(path, sizeof path, "%s/%s.ibd", database, table);
-  struct item *waiting = inventory_is_space_path(f->inventory, path) ? NULL : inventory_find_file(f->inventory, path);
+  struct item *waiting =
+      inventory_is_space_path(f->inventory, path) ? NULL : inventory_find_file(f->inventory, path);
   if (waiting)
     inventory_queue(f->inventory, waiting);
 }

@@ -12,13 +12,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WINDOW_SCAN_US 100000u /* a scan that took longer is not made again there: commits may be blocked */
+#define WINDOW_SCAN_US                                                                             \
+  100000u /* a scan that took longer is not made again there: commits may be blocked */
 
-/* In the pause the first record of what was imported is perhaps not read yet, and comes too late then. */
+/* In the pause the first record of what was imported is perhaps not read yet, and comes too late
+ * then. */
 static void note_if_imported(struct item *item, void *context)
 {
   const struct look *l = context;
-  if (item->state == ITEM_COPIED && l->there && !stamp_same(&item->stamp, &l->st, STAMP_WINDOW_SLACK_NS))
+  if (item->state == ITEM_COPIED && l->there &&
+      !stamp_same(&item->stamp, &l->st, STAMP_WINDOW_SLACK_NS))
     l->files->complex = true;
 }
 
@@ -57,18 +60,20 @@ static void probe_database(struct files *f, const char *database, struct spoiled
     inventory_queue(f->inventory, item);
 }
 
-/* Of a CREATE TABLE ... SELECT that fails ddl.log says nothing; it has begun after BACKUP STAGE START. Nor does it of a DROP DATABASE that finds a
-   file of somebody else in the directory. */
+/* Of a CREATE TABLE ... SELECT that fails ddl.log says nothing; it has begun after BACKUP STAGE
+   START. Nor does it of a DROP DATABASE that finds a file of somebody else in the directory. */
 static bool may_vanish(const struct files *f, const struct item *item)
 {
-  return item->class == ITEM_ARIA_ONLINE || item->class == ITEM_CLOSED || item->view || disk_ends_with(item->path, "/db.opt") ||
+  return item->class == ITEM_ARIA_ONLINE || item->class == ITEM_CLOSED || item->view ||
+         disk_ends_with(item->path, "/db.opt") ||
          (item->class == ITEM_DEFINITION && item->stamp.ctime.tv_sec >= f->began);
 }
 
 static bool may_be_anew(const struct files *f, const struct item *item)
 {
   return item->state == ITEM_COPIED ? may_vanish(f, item)
-                                    : item->state == ITEM_GONE && (item->class == ITEM_CLOSED || item->class == ITEM_ARIA_ONLINE);
+                                    : item->state == ITEM_GONE && (item->class == ITEM_CLOSED ||
+                                                                   item->class == ITEM_ARIA_ONLINE);
 }
 
 /* A TRUNCATE that makes a table anew is not in ddl.log, and FLUSH does not hold it up. */
@@ -76,13 +81,16 @@ static void copy_if_made_anew(struct item *item, void *context)
 {
   const struct look *l = context;
   struct files *f = l->files;
-  /* Other files come into the place of a table's one after the other: who came in the midst of it found none. */
+  /* Other files come into the place of a table's one after the other: who came in the midst of it
+   * found none. */
   bool anew = l->anew || (item->state == ITEM_GONE && l->there);
   if (item->class == ITEM_CLOSED && !item->in_use && !f->replicated)
     anew = anew || (l->there && !stamp_same(&item->stamp, &l->st, STAMP_WINDOW_SLACK_NS));
   if (item->state != ITEM_COPIED && item->state != ITEM_GONE)
     return;
-  f->rescan = f->rescan || (item->view && (!l->there || !stamp_same(&item->stamp, &l->st, STAMP_WINDOW_SLACK_NS)));
+  f->rescan =
+      f->rescan ||
+      (item->view && (!l->there || !stamp_same(&item->stamp, &l->st, STAMP_WINDOW_SLACK_NS)));
   if (!l->there)
     inventory_set_state(f->inventory, item, ITEM_GONE);
   else if (anew)
@@ -93,8 +101,9 @@ static void idle_is_gone(struct item *item, void *context)
 {
   struct files *f = context;
   /* Spoiled by ddl.log and not found again: dropped or renamed away. */
-  if (item->state == ITEM_IDLE && (item->class == ITEM_DEFINITION || item->class == ITEM_ARIA_ONLINE ||
-                                   (item->class == ITEM_CLOSED && !item->in_use)))
+  if (item->state == ITEM_IDLE &&
+      (item->class == ITEM_DEFINITION || item->class == ITEM_ARIA_ONLINE ||
+       (item->class == ITEM_CLOSED && !item->in_use)))
     inventory_set_state(f->inventory, item, ITEM_GONE);
 }
 
@@ -115,12 +124,14 @@ static void add_to_close(struct files *f, const char *table)
     f->to_close_count++;
 }
 
-/* Each statement of an applier ends with its blocks written, so a table without a change since its copy is unchanged. */
+/* Each statement of an applier ends with its blocks written, so a table without a change since its
+ * copy is unchanged. */
 static void find_changed(struct item *item, void *context)
 {
   const struct look *l = context;
   char table[WIRE_PATH_MAX];
-  if (item->state == ITEM_COPIED && !item->in_use && l->there && stamp_same(&item->stamp, &l->st, STAMP_SLACK_NS))
+  if (item->state == ITEM_COPIED && !item->in_use && l->there &&
+      stamp_same(&item->stamp, &l->st, STAMP_SLACK_NS))
     return;
   files_table_of(item->path, table, sizeof table);
   add_to_close(l->files, table);
@@ -155,7 +166,8 @@ static void queue_found(struct item *item, void *context)
     inventory_requeue(((struct files *)context)->inventory, item);
 }
 
-/* DDL is blocked: what is found now stays. Where appliers write closed tables, what is new among them is closed and queued later. */
+/* DDL is blocked: what is found now stays. Where appliers write closed tables, what is new among
+ * them is closed and queued later. */
 static void scan_in_window(struct files *f)
 {
   f->complex = f->complex || f->scan_us > WINDOW_SCAN_US;
@@ -196,7 +208,8 @@ void files_window_ddl(void *argument)
     if (e.field[DDL_NEW_TABLE][0])
       spoil_add(&s, e.field[DDL_NEW_DB], e.field[DDL_NEW_TABLE]);
   }
-  look_at(f, inventory_each_file, may_be_anew, true, copy_if_made_anew); /* not before: has_triggers() asks for files that may be gone */
+  look_at(f, inventory_each_file, may_be_anew, true,
+          copy_if_made_anew); /* not before: has_triggers() asks for files that may be gone */
   spoil_named(&s);
   for (size_t i = 0; i < s.names.count; i++)
     if (s.names.name[i].table[0])
@@ -222,12 +235,14 @@ static void queue_log_table(struct item *item, void *context)
   const struct look *l = context;
   struct files *f = l->files;
   uint64_t size = l->there ? (uint64_t)l->st.st_size : 0;
-  if (item->more && (item->state != ITEM_COPIED || item->stamp.inode != l->st.st_ino || size < item->upto))
+  if (item->more &&
+      (item->state != ITEM_COPIED || item->stamp.inode != l->st.st_ino || size < item->upto))
   {
     f->complex = true; /* emptied, or another file */
     return;
   }
-  if (item->state == ITEM_COPIED && l->there && stamp_same(&item->stamp, &l->st, STAMP_WINDOW_SLACK_NS) && !item->more)
+  if (item->state == ITEM_COPIED && l->there &&
+      stamp_same(&item->stamp, &l->st, STAMP_WINDOW_SLACK_NS) && !item->more)
     return;
   if (item->more)
   {

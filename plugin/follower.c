@@ -15,21 +15,22 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define ALIGNMENT        4096u
-#define READ_MIN         (64u << 10)
-#define READ_MAX         (2u << 20)
-#define BUFFER_SIZE      (READ_MAX + REDO_MTR_MAX + 2 * ALIGNMENT)
-#define QUEUE_SIZE       (8u << 20)  /* parsed, not yet handed over */
-#define SEND_MIN         (256u << 10) /* a slot waits for this much, unless... */
-#define SEND_AFTER_US    500000u     /* ...it has waited this long */
-#define IDLE_MS          20u          /* while somebody waits */
-#define CALM_MS          100u         /* else, at most: a log of 100 MiB is not written around in that time */
-#define CHECK_EVERY_US   200000u     /* inode and checkpoint while idle */
-#define HEADER_TRIES     20
-#define LOST_TRIES       50          /* idle rounds with the server far ahead before the place is given up */
-#define EARLY_NICE       10          /* as bulk readers: the redo of before the backup is bulk work */
-#define EARLY_LEFT       (2u << 20)
-#define EARLY_ROOM       (64u << 20) /* the server has less before it writes over what is not read: no time for that */
+#define ALIGNMENT      4096u
+#define READ_MIN       (64u << 10)
+#define READ_MAX       (2u << 20)
+#define BUFFER_SIZE    (READ_MAX + REDO_MTR_MAX + 2 * ALIGNMENT)
+#define QUEUE_SIZE     (8u << 20)   /* parsed, not yet handed over */
+#define SEND_MIN       (256u << 10) /* a slot waits for this much, unless... */
+#define SEND_AFTER_US  500000u      /* ...it has waited this long */
+#define IDLE_MS        20u          /* while somebody waits */
+#define CALM_MS        100u /* else, at most: a log of 100 MiB is not written around in that time */
+#define CHECK_EVERY_US 200000u /* inode and checkpoint while idle */
+#define HEADER_TRIES   20
+#define LOST_TRIES     50 /* idle rounds with the server far ahead before the place is given up */
+#define EARLY_NICE     10 /* as bulk readers: the redo of before the backup is bulk work */
+#define EARLY_LEFT     (2u << 20)
+#define EARLY_ROOM                                                                                 \
+  (64u << 20) /* the server has less before it writes over what is not read: no time for that */
 
 struct follower
 {
@@ -60,7 +61,8 @@ struct follower
   bool running;
 };
 
-static void emit(struct follower *f, enum redo_op op, uint32_t space_id, const char *path, size_t size, uint64_t lsn)
+static void emit(struct follower *f, enum redo_op op, uint32_t space_id, const char *path,
+                 size_t size, uint64_t lsn)
 {
   struct follower_event e = {.op = op, .space_id = space_id, .lsn = lsn};
   if (size >= 2 && path[0] == '.' && path[1] == '/')
@@ -75,8 +77,8 @@ static void emit(struct follower *f, enum redo_op op, uint32_t space_id, const c
   f->sink(f->sink_context, &e);
 }
 
-static void visit_file(void *context, enum redo_op op, uint32_t space_id, const char *path, size_t path_size,
-                       const char *new_path, size_t new_path_size, uint64_t lsn)
+static void visit_file(void *context, enum redo_op op, uint32_t space_id, const char *path,
+                       size_t path_size, const char *new_path, size_t new_path_size, uint64_t lsn)
 {
   if (op == REDO_FILE_RENAME)
     emit(context, op, space_id, new_path, new_path_size, lsn);
@@ -130,12 +132,15 @@ static bool read_header(struct follower *f, struct redo_log *log, struct gb_erro
   return ok;
 }
 
-struct follower *follower_open(const char *directory, bool direct, follower_sink *sink, void *context,
-                               struct gb_error *error)
+struct follower *follower_open(const char *directory, bool direct, follower_sink *sink,
+                               void *context, struct gb_error *error)
 {
   struct follower *f = calloc(1, sizeof *f);
-  /* Not from malloc(): freed blocks of this size make it keep as much in each of its arenas from then on (mallopt(3)). */
-  uint8_t *memory = f ? mmap(NULL, BUFFER_SIZE + QUEUE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) : MAP_FAILED;
+  /* Not from malloc(): freed blocks of this size make it keep as much in each of its arenas from
+   * then on (mallopt(3)). */
+  uint8_t *memory = f ? mmap(NULL, BUFFER_SIZE + QUEUE_SIZE, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+                      : MAP_FAILED;
   if (memory == MAP_FAILED)
   {
     error_set(error, GB_no_memory, "no memory for the redo follower");
@@ -148,7 +153,8 @@ struct follower *follower_open(const char *directory, bool direct, follower_sink
   cond_init_monotonic(&f->changed);
   f->sink = sink;
   f->sink_context = context;
-  f->visitor = (struct redo_visitor){.context = f, .file = visit_file, .trim = visit_trim, .init = visit_init};
+  f->visitor = (struct redo_visitor){
+      .context = f, .file = visit_file, .trim = visit_trim, .init = visit_init};
   f->end = UINT64_MAX;
   f->read_size = READ_MIN;
   snprintf(f->path, sizeof f->path, "%s/ib_logfile0", directory);
@@ -170,7 +176,8 @@ struct follower *follower_open(const char *directory, bool direct, follower_sink
         return f;
       }
       error_set(error, GB_unsupported_config, "the redo log is encrypted (innodb_encrypt_log=ON)");
-      error_hint(error, "SET innodb_encrypt_log=OFF and restart: this release can't follow an encrypted redo log");
+      error_hint(error, "SET innodb_encrypt_log=OFF and restart: this release can't follow an "
+                        "encrypted redo log");
     }
   }
   follower_close(f);
@@ -182,8 +189,8 @@ const struct redo_log *follower_log(const struct follower *f)
   return &f->log;
 }
 
-/* Reads up to read_size bytes of the log from LSN parsed into the buffer, joining the ring's two ends.
-   *skip: bytes before parsed in the buffer. Returns the bytes from parsed on, 0 on error. */
+/* Reads up to read_size bytes of the log from LSN parsed into the buffer, joining the ring's two
+ *ends. skip: bytes before parsed in the buffer. Returns the bytes from parsed on, 0 on error. */
 static size_t read_log(struct follower *f, size_t *skip, struct gb_error *error)
 {
   uint64_t offset = redo_offset(&f->log, f->parsed);
@@ -201,8 +208,8 @@ static size_t read_log(struct follower *f, size_t *skip, struct gb_error *error)
     {
       if (got < 0 && errno == EINTR)
         continue;
-      error_set_errno(error, GB_io_error, got < 0 ? errno : 0, "%s can't be read at offset %llu", f->path,
-                      (unsigned long long)start);
+      error_set_errno(error, GB_io_error, got < 0 ? errno : 0, "%s can't be read at offset %llu",
+                      f->path, (unsigned long long)start);
       return 0;
     }
     have += (size_t)got;
@@ -239,11 +246,13 @@ static size_t advance(struct follower *f, bool *at_end, struct gb_error *error)
   size_t available = read_log(f, &skip, error);
   if (!available)
     return 0;
-  struct tail_read r = tail_take(&tail, &f->log, f->parsed, f->buffer + skip, available, end, &f->visitor);
+  struct tail_read r =
+      tail_take(&tail, &f->log, f->parsed, f->buffer + skip, available, end, &f->visitor);
   if (r.taken)
     queue_put(f, f->buffer + skip, r.taken);
   /* An incomplete mini-transaction with its greatest length already read is no mini-transaction. */
-  *at_end = r.after == REDO_END || (r.after == REDO_PARTIAL && (available - r.seen > REDO_MTR_MAX + ALIGNMENT)) ||
+  *at_end = r.after == REDO_END ||
+            (r.after == REDO_PARTIAL && (available - r.seen > REDO_MTR_MAX + ALIGNMENT)) ||
             f->parsed + r.taken >= end || (!r.seen && f->read_size == READ_MAX);
   f->read_size = *at_end && r.seen < READ_MIN ? READ_MIN : READ_MAX;
   pthread_mutex_lock(&f->mutex);
@@ -259,8 +268,8 @@ static size_t advance(struct follower *f, bool *at_end, struct gb_error *error)
   return r.taken;
 }
 
-/* Hands queued bytes over while there are slots for them; once the end is known and handed over, no more: the agent has
-   had FINISH. */
+/* Hands queued bytes over while there are slots for them; once the end is known and handed over, no
+   more: the agent has had FINISH. */
 static void hand_over(struct follower *f, bool all)
 {
   while (f->sent < f->parsed)
@@ -306,7 +315,8 @@ static void check_place(struct follower *f, unsigned *lost, struct gb_error *err
   struct stat st;
   if (stat(f->path, &st) || st.st_ino != f->inode)
   {
-    error_set(error, GB_redo_resized, "%s was replaced at LSN %llu (innodb_log_file_size was changed)", f->path,
+    error_set(error, GB_redo_resized,
+              "%s was replaced at LSN %llu (innodb_log_file_size was changed)", f->path,
               (unsigned long long)f->parsed);
     return;
   }
@@ -315,15 +325,17 @@ static void check_place(struct follower *f, unsigned *lost, struct gb_error *err
   if (read_header(f, &now, &ignored) && now.checkpoint_lsn > f->parsed)
   {
     if (++*lost >= LOST_TRIES)
-      error_set(error, GB_redo_overrun,
-                "the redo log was overwritten: LSN %llu could not be read before the server reached %llu",
-                (unsigned long long)f->parsed, (unsigned long long)now.checkpoint_lsn);
+      error_set(
+          error, GB_redo_overrun,
+          "the redo log was overwritten: LSN %llu could not be read before the server reached %llu",
+          (unsigned long long)f->parsed, (unsigned long long)now.checkpoint_lsn);
   }
   else
     *lost = 0;
 }
 
-/* How long the log may be left alone: each time costs a read past the page cache, and the server's threads a processor. */
+/* How long the log may be left alone: each time costs a read past the page cache, and the server's
+ * threads a processor. */
 static unsigned calm_ms(const struct redo_log *log)
 {
   uint64_t ms = log->capacity >> 20;
@@ -339,7 +351,8 @@ static void follow(struct follower *f, bool early)
   for (;;)
   {
     pthread_mutex_lock(&f->mutex);
-    bool stop = f->stop || f->error.code || (early && (f->hurry || f->parsed + EARLY_LEFT > f->tail.final));
+    bool stop =
+        f->stop || f->error.code || (early && (f->hurry || f->parsed + EARLY_LEFT > f->tail.final));
     uint64_t final = f->tail.final;
     uint64_t end = f->end;
     pthread_mutex_unlock(&f->mutex);
@@ -494,13 +507,14 @@ void follower_place(struct follower *f, char text[160])
 {
   uint64_t lsn = follower_parsed(f), offset = redo_offset(&f->log, lsn);
   uint8_t bytes[16] = {0};
-  /* A descriptor of its own, through the page cache: the follower's may be of O_DIRECT, which wants whole blocks. */
+  /* A descriptor of its own, through the page cache: the follower's may be of O_DIRECT, which wants
+   * whole blocks. */
   int fd = open(f->path, O_RDONLY | O_CLOEXEC);
   ssize_t n = fd < 0 ? -1 : pread(fd, bytes, sizeof bytes, (off_t)offset);
   if (fd >= 0)
     close(fd);
-  size_t at = (size_t)snprintf(text, 160, "LSN %llu, offset %llu of ib_logfile0, which holds", (unsigned long long)lsn,
-                               (unsigned long long)offset);
+  size_t at = (size_t)snprintf(text, 160, "LSN %llu, offset %llu of ib_logfile0, which holds",
+                               (unsigned long long)lsn, (unsigned long long)offset);
   for (ssize_t i = 0; i < n; i++)
     at += (size_t)snprintf(text + at, 160 - at, " %02x", bytes[i]);
 }

@@ -19,26 +19,27 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WAIT_MS              20u
-#define COPY_WAIT_MS         100u      /* while nobody waits for us: to look now and then is enough */
-#define FLUSH_STALL_US       1000000u  /* no slot came back for so long while FLUSH is held: let go, try later */
-#define RESERVE_SLOTS        24u
-#define RESERVE_WAIT_MS      10000u
-#define PENDING_MAX          (8u << 20) /* bytes of new tablespaces that may be left to the window */
-#define PENDING_ROUNDS       50u
-#define LAG_MAX              (16u << 20) /* redo follower: before the window */
-#define QUEUED_MAX           (2u << 20)  /* of it parsed and not taken by the agent */
-#define MISSING_TRIES        20u
-#define NEW_SPACE_PAGES      4u
-#define MISSING_WAIT_MS      1000u
-#define MISSING_PAUSE_US     50000u
-#define BACKOFF_MAX_S        8u
-#define CATCH_UP_MS          10000u
-#define JOB_MS               600000u
-#define REDO_END_US          30000000u
-#define FIT_WAIT_US          3000000u  /* for a moment without DDL, before FLUSH */
-#define FIT_WAIT_FLUSH_US    1000000u  /* and once more while FLUSH is held */
-#define FIT_TRIES            4u        /* it may not last until the redo has been read */
+#define WAIT_MS      20u
+#define COPY_WAIT_MS 100u /* while nobody waits for us: to look now and then is enough */
+#define FLUSH_STALL_US                                                                             \
+  1000000u /* no slot came back for so long while FLUSH is held: let go, try later */
+#define RESERVE_SLOTS     24u
+#define RESERVE_WAIT_MS   10000u
+#define PENDING_MAX       (8u << 20) /* bytes of new tablespaces that may be left to the window */
+#define PENDING_ROUNDS    50u
+#define LAG_MAX           (16u << 20) /* redo follower: before the window */
+#define QUEUED_MAX        (2u << 20)  /* of it parsed and not taken by the agent */
+#define MISSING_TRIES     20u
+#define NEW_SPACE_PAGES   4u
+#define MISSING_WAIT_MS   1000u
+#define MISSING_PAUSE_US  50000u
+#define BACKOFF_MAX_S     8u
+#define CATCH_UP_MS       10000u
+#define JOB_MS            600000u
+#define REDO_END_US       30000000u
+#define FIT_WAIT_US       3000000u /* for a moment without DDL, before FLUSH */
+#define FIT_WAIT_FLUSH_US 1000000u /* and once more while FLUSH is held */
+#define FIT_TRIES         4u       /* it may not last until the redo has been read */
 
 enum outcome
 {
@@ -60,11 +61,13 @@ static bool redo_stuck(struct backup *b, uint64_t lsn)
 {
   char place[160];
   follower_place(b->follower, place);
-  return error_set(&b->error, GB_redo_corrupt, "the redo log could not be read up to LSN %" PRIu64 " from %s", lsn, place);
+  return error_set(&b->error, GB_redo_corrupt,
+                   "the redo log could not be read up to LSN %" PRIu64 " from %s", lsn, place);
 }
 
-/* Makes the server write its log, which it else does once a second where nobody commits; lsn is one that it has reached. With
-   innodb_flush_log_at_trx_commit=0 it does not do so when asked, and lsn is final within a second. */
+/* Makes the server write its log, which it else does once a second where nobody commits; lsn is one
+   that it has reached. With innodb_flush_log_at_trx_commit=0 it does not do so when asked, and lsn
+   is final within a second. */
 static bool write_redo(struct backup *b, uint64_t lsn)
 {
   const char *mode = "innodb_flush_log_at_trx_commit";
@@ -78,12 +81,13 @@ static bool write_redo(struct backup *b, uint64_t lsn)
   return true;
 }
 
-/* The follower gets all redo up to now: of what the server has made durable, which DDL's FILE_* records are when it ends, but not those
-   of IMPORT TABLESPACE; or all. BUSY: not in time. */
+/* The follower gets all redo up to now: of what the server has made durable, which DDL's FILE_*
+   records are when it ends, but not those of IMPORT TABLESPACE; or all. BUSY: not in time. */
 static enum outcome catch_up(struct backup *b, bool all, unsigned timeout_ms)
 {
   uint64_t before = follower_parsed(b->follower), until = now_us() + (uint64_t)timeout_ms * 1000;
-  uint64_t lsn = sql_status_number(b->sql, all ? "Innodb_lsn_current" : "Innodb_lsn_flushed", &b->error);
+  uint64_t lsn =
+      sql_status_number(b->sql, all ? "Innodb_lsn_current" : "Innodb_lsn_flushed", &b->error);
   if (b->error.code || (all && !write_redo(b, lsn)))
     return FAILED;
   if (!all)
@@ -94,7 +98,8 @@ static enum outcome catch_up(struct backup *b, bool all, unsigned timeout_ms)
       return FAILED;
     if (now_us() > until)
     {
-      if (timeout_ms < CATCH_UP_MS || follower_parsed(b->follower) > before || follower_queued(b->follower) > QUEUED_MAX)
+      if (timeout_ms < CATCH_UP_MS || follower_parsed(b->follower) > before ||
+          follower_queued(b->follower) > QUEUED_MAX)
         return BUSY;
       redo_stuck(b, lsn);
       return FAILED;
@@ -105,8 +110,8 @@ static enum outcome catch_up(struct backup *b, bool all, unsigned timeout_ms)
   return TAKEN;
 }
 
-/* Until all that is queued has been copied. holding: FLUSH is held, so the agent must keep taking, and what is large waits
-   for the next round. */
+/* Until all that is queued has been copied. holding: FLUSH is held, so the agent must keep taking,
+   and what is large waits for the next round. */
 static enum outcome wait_copies(struct backup *b, bool holding)
 {
   for (;;)
@@ -116,7 +121,8 @@ static enum outcome wait_copies(struct backup *b, bool holding)
     bool idle = readers_idle(b->readers, holding ? WAIT_MS : COPY_WAIT_MS);
     struct inventory_load load;
     inventory_load(b->inventory, &load);
-    /* The record that explains a missing file is durable before the file goes: read up to it, then look again. */
+    /* The record that explains a missing file is durable before the file goes: read up to it, then
+     * look again. */
     enum outcome read = load.missing ? catch_up(b, false, MISSING_WAIT_MS) : BUSY;
     if (read == FAILED)
       return FAILED;
@@ -128,7 +134,9 @@ static enum outcome wait_copies(struct backup *b, bool holding)
       char path[1024];
       unsigned left_out = inventory_left_out(b->inventory, path, sizeof path);
       if (left_out)
-        backup_warn(b, GB_file_left_out, "tablespaces that were there and are gone, and that the redo log does not name: %u, the first is %s; they are left out",
+        backup_warn(b, GB_file_left_out,
+                    "tablespaces that were there and are gone, and that the redo log does not "
+                    "name: %u, the first is %s; they are left out",
                     left_out, path);
     }
     if (idle && !load.missing)
@@ -140,8 +148,8 @@ static enum outcome wait_copies(struct backup *b, bool holding)
   }
 }
 
-/* Runs function(files) in a reader thread. holding: FLUSH is held; where no reader comes free because the agent takes
-   nothing, the round ends. */
+/* Runs function(files) in a reader thread. holding: FLUSH is held; where no reader comes free
+   because the agent takes nothing, the round ends. */
 static enum outcome run_job(struct backup *b, void (*function)(void *), bool holding)
 {
   readers_run(b->readers, function, &b->files);
@@ -181,7 +189,11 @@ static void create_copy(uint32_t file_no, uint32_t space_id, const char *path, v
 {
   struct backup *b = context;
   uint32_t page_size = (uint32_t)strtoul(b->facts.page_size, NULL, 10);
-  struct wire_file file = {.file_no = file_no, .kind = WIRE_KIND_TABLESPACE, .space_id = space_id, .page_size = page_size, .mode = 0660};
+  struct wire_file file = {.file_no = file_no,
+                           .kind = WIRE_KIND_TABLESPACE,
+                           .space_id = space_id,
+                           .page_size = page_size,
+                           .mode = 0660};
   struct wire_file_done done = {.file_no = file_no, .size = NEW_SPACE_PAGES * (uint64_t)page_size};
   snprintf(file.path, sizeof file.path, "%s", path);
   channel_send_file(b->channel, &file);
@@ -196,7 +208,8 @@ static enum outcome enter(struct backup *b, const char *stage)
     b->stage_held = true;
     return TAKEN;
   case STAGE_BUSY:
-    b->stage_held = true; /* a failed BLOCK_DDL leaves the provider paused: END must follow (rule 1) */
+    b->stage_held =
+        true; /* a failed BLOCK_DDL leaves the provider paused: END must follow (rule 1) */
     return BUSY;
   case STAGE_FAILED:
     break;
@@ -221,13 +234,15 @@ static bool list_spaces(struct backup *b)
   return spaces_list(b) && run_job(b, unopened_find, false) == TAKEN;
 }
 
-/* Follower first, so that nothing happens between the list and the log; then the list; then readers take from it. */
+/* Follower first, so that nothing happens between the list and the log; then the list; then readers
+ * take from it. */
 static bool begin_copy(struct backup *b)
 {
   struct reader_setup setup = {.channel = b->channel, .direct = true};
   if (!(b->inventory = inventory_new()))
     return error_set(&b->error, GB_no_memory, "no memory for the inventory");
-  b->follower = follower_open(b->facts.innodb_log, b->facts.log_direct, inventory_event, b->inventory, &b->error);
+  b->follower = follower_open(b->facts.innodb_log, b->facts.log_direct, inventory_event,
+                              b->inventory, &b->error);
   if (!b->follower)
     return false;
   follower_set_final(b->follower, sql_status_number(b->sql, "Innodb_lsn_flushed", &b->error));
@@ -268,7 +283,8 @@ static bool count_ddl(struct backup *b, struct ddl_counts *c)
 {
   *c = (struct ddl_counts){0};
   return sql_rows(b->sql, take_count, c, &b->error,
-                  "SHOW GLOBAL STATUS WHERE Variable_name IN ('Com_alter_table', 'Uptime', 'Uptime_since_flush_status')") &&
+                  "SHOW GLOBAL STATUS WHERE Variable_name IN ('Com_alter_table', 'Uptime', "
+                  "'Uptime_since_flush_status')") &&
          sql_sessions(b->sql, "INFO LIKE '%IMPORT%TABLESPACE%'", &c->imports, &b->error);
 }
 
@@ -329,7 +345,8 @@ static enum outcome copy(struct backup *b)
       return wait_redo_room(b);
     if (round == PENDING_ROUNDS)
     {
-      error_set(&b->error, GB_ddl_storm, "new tablespaces appear as fast as they are copied, %s the largest", load.largest);
+      error_set(&b->error, GB_ddl_storm,
+                "new tablespaces appear as fast as they are copied, %s the largest", load.largest);
       return FAILED;
     }
   }
@@ -337,7 +354,8 @@ static enum outcome copy(struct backup *b)
 
 /* ---- FLUSH ---- */
 
-/* What must hold right before BLOCK_DDL, so that pause() ends soon (rule 2). reason: why not. mend: desync_on()'s. */
+/* What must hold right before BLOCK_DDL, so that pause() ends soon (rule 2). reason: why not. mend:
+ * desync_on()'s. */
 static bool fit_for_pause(struct backup *b, bool mend, char reason[256])
 {
   reason[0] = '\0';
@@ -351,11 +369,12 @@ static bool fit_for_pause(struct backup *b, bool mend, char reason[256])
   {
     if (b->node.desync_count != b->base_desync + b->desync_ours)
     {
-      /* Who pauses the provider (an RSU ALTER, FLUSH TABLES WITH READ LOCK, a backup tool) or gives a state transfer: pause() would
-         wait for him. */
+      /* Who pauses the provider (an RSU ALTER, FLUSH TABLES WITH READ LOCK, a backup tool) or gives
+         a state transfer: pause() would wait for him. */
       char blocker[BLOCKER_MAX];
       blocker_probable(b->sql, blocker);
-      snprintf(reason, 256, "another desync of this node to end%s%.200s", blocker[0] ? ": " : "", blocker);
+      snprintf(reason, 256, "another desync of this node to end%s%.200s", blocker[0] ? ": " : "",
+               blocker);
     }
     else if (b->node.recv_queue > b->options.max_recv_queue)
       snprintf(reason, 256, "the receive queue (%" PRIu64 ")", b->node.recv_queue);
@@ -405,13 +424,15 @@ static enum outcome flush(struct backup *b)
   readers_urgent(b->readers, true); /* until END */
   if (!open_tables_find(b))
     return FAILED;
-  /* DISCARD and IMPORT TABLESPACE: a file is gone before the scan finds it again. What begins from here on inside() looks for. */
+  /* DISCARD and IMPORT TABLESPACE: a file is gone before the scan finds it again. What begins from
+   * here on inside() looks for. */
   if (!count_ddl(b, &b->looked))
     return FAILED;
   b->files.altered = altered_since(&b->looked, &b->began);
   if (b->files.altered && (o = catch_up(b, true, CATCH_UP_MS)) != TAKEN)
     return o;
-  if ((o = run_job(b, files_scan, true)) != TAKEN || (o = run_job(b, aria_log_queue_bulk, true)) != TAKEN)
+  if ((o = run_job(b, files_scan, true)) != TAKEN ||
+      (o = run_job(b, aria_log_queue_bulk, true)) != TAKEN)
     return o;
   if (b->files.unknown_engine)
     return again("tables of an engine that can't be backed up to go");
@@ -422,7 +443,9 @@ static enum outcome flush(struct backup *b)
   uint64_t bytes = files_window_bytes(&b->files, largest, sizeof largest);
   if (bytes > (uint64_t)(reserve - READERS_WINDOW) * RING_SLOT_SIZE)
   {
-    snprintf(reason, sizeof reason, "tables in use that only a pause can copy (%" PRIu64 " bytes, %.150s)", bytes, largest);
+    snprintf(reason, sizeof reason,
+             "tables in use that only a pause can copy (%" PRIu64 " bytes, %.150s)", bytes,
+             largest);
     watch_waiting_for(reason);
     return BUSY;
   }
@@ -452,7 +475,8 @@ static unsigned left_ms(uint64_t until_us)
 }
 
 /* BUSY: not done in time; image_take() waits for its end. */
-static enum outcome window_job(struct backup *b, void (*function)(void *), uint64_t until, const char *what)
+static enum outcome window_job(struct backup *b, void (*function)(void *), uint64_t until,
+                               const char *what)
 {
   readers_run(b->readers, function, &b->files);
   if (!readers_ran(b->readers, left_ms(until)))
@@ -476,8 +500,10 @@ static void write_control(void *argument)
   uint32_t number, replaced;
   if (!item || !inventory_number(b->inventory, item, &number))
     return;
-  b->control_written = readers_emit(b->readers, WIRE_KIND_ARIA_CONTROL, path, merged.bytes, merged.size, number);
-  inventory_done(b->inventory, item, number, path, b->control_written ? ITEM_COPIED : ITEM_IDLE, &replaced);
+  b->control_written =
+      readers_emit(b->readers, WIRE_KIND_ARIA_CONTROL, path, merged.bytes, merged.size, number);
+  inventory_done(b->inventory, item, number, path, b->control_written ? ITEM_COPIED : ITEM_IDLE,
+                 &replaced);
 }
 
 static void note_control(void *argument)
@@ -488,8 +514,9 @@ static void note_control(void *argument)
   aria_log_queue_tails(f);
 }
 
-/* Proof of the pause (rule 4): our own desync counted once more, same uuid and seqno as before, Primary. One counted beside ours is of an RSU ALTER
-   or FLUSH TABLES WITH READ LOCK that waits for the end of our pause. */
+/* Proof of the pause (rule 4): our own desync counted once more, same uuid and seqno as before,
+   Primary. One counted beside ours is of an RSU ALTER or FLUSH TABLES WITH READ LOCK that waits for
+   the end of our pause. */
 static enum outcome paused(struct backup *b, const struct node_state *before)
 {
   struct node_state now;
@@ -503,10 +530,13 @@ static enum outcome paused(struct backup *b, const struct node_state *before)
   else if (!before && now.desync_count > expected)
     return again("another desync of this node to end");
   else if (now.desync_count < expected)
-    error_set(&b->error, GB_not_paused, "the provider was not paused: wsrep_desync_count is %" PRId64 ", not %" PRId64, now.desync_count,
-              expected);
-  else if (before && (strcmp(before->uuid, now.uuid) || before->last_committed != now.last_committed))
-    error_set(&b->error, GB_not_paused, "the position moved from %" PRId64 " to %" PRId64 " while paused",
+    error_set(&b->error, GB_not_paused,
+              "the provider was not paused: wsrep_desync_count is %" PRId64 ", not %" PRId64,
+              now.desync_count, expected);
+  else if (before &&
+           (strcmp(before->uuid, now.uuid) || before->last_committed != now.last_committed))
+    error_set(&b->error, GB_not_paused,
+              "the position moved from %" PRId64 " to %" PRId64 " while paused",
               before->last_committed, now.last_committed);
   b->node = now;
   return b->error.code ? FAILED : TAKEN;
@@ -514,8 +544,10 @@ static enum outcome paused(struct backup *b, const struct node_state *before)
 
 static enum outcome inside(struct backup *b, uint64_t *commit_us)
 {
-  /* Nothing bounds the provider's pause, and nothing can end it from here (rule 2): it must be seen from outside. */
-  watch_waiting_for(b->galera ? "the provider's pause (BACKUP STAGE BLOCK_DDL)" : "BACKUP STAGE BLOCK_DDL");
+  /* Nothing bounds the provider's pause, and nothing can end it from here (rule 2): it must be seen
+   * from outside. */
+  watch_waiting_for(b->galera ? "the provider's pause (BACKUP STAGE BLOCK_DDL)"
+                              : "BACKUP STAGE BLOCK_DDL");
   enum outcome o = enter(b, "BLOCK_DDL");
   watch_waiting_for("");
   if (o != TAKEN)
@@ -525,7 +557,8 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
   if ((o = paused(b, NULL)) != TAKEN)
     return o;
   struct node_state first = b->node;
-  /* FILE_* records of all DDL but IMPORT are durable before the DDL ends: what is durable now is all of it. */
+  /* FILE_* records of all DDL but IMPORT are durable before the DDL ends: what is durable now is
+   * all of it. */
   if ((o = catch_up(b, false, left_ms(until))) != TAKEN)
     return o == BUSY ? again("the redo follower in the pause") : o;
   struct ddl_counts now;
@@ -537,7 +570,9 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
     return o;
   if (b->files.complex)
     return again("DDL between FLUSH and the pause that needs a new scan");
-  inventory_imports(b->inventory, false); /* DDL is blocked, and the job has looked at all that nobody has opened */
+  inventory_imports(
+      b->inventory,
+      false); /* DDL is blocked, and the job has looked at all that nobody has opened */
   enum stage_result closed = open_tables_close(b);
   if (closed != STAGE_OK)
     return closed == STAGE_BUSY ? again("a table that a statement keeps in the pause") : FAILED;
@@ -553,8 +588,9 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
   if (b->files.complex)
     return again("a log table that was emptied");
   if (!readers_idle(b->readers, left_ms(until)))
-    return again(readers_overflowed(b->readers) ? "fewer changed files in the pause (more than its reserved memory)"
-                                                : "the readers in the pause (block_timeout)");
+    return again(readers_overflowed(b->readers)
+                     ? "fewer changed files in the pause (more than its reserved memory)"
+                     : "the readers in the pause (block_timeout)");
   b->control_written = false;
   readers_run(b->readers, write_control, b);
   if (!readers_ran(b->readers, left_ms(until)) || !b->control_written)
@@ -575,8 +611,8 @@ static enum outcome inside(struct backup *b, uint64_t *commit_us)
   follower_set_end(b->follower, b->lsn_end);
 #ifdef GB_TEST_HOOKS
   if (follower_parsed(b->follower) > b->lsn_end)
-    log_line(LOG_LEVEL_NOTE, "%s had read %" PRIu64 " bytes beyond the end of its redo", b->options.id,
-             follower_parsed(b->follower) - b->lsn_end);
+    log_line(LOG_LEVEL_NOTE, "%s had read %" PRIu64 " bytes beyond the end of its redo",
+             b->options.id, follower_parsed(b->follower) - b->lsn_end);
 #endif
   return TAKEN;
 }
@@ -684,7 +720,9 @@ static void warn_of_unloaded(struct backup *b)
   char first[1024];
   unsigned count = engines_unloaded(b->inventory, first, sizeof first);
   if (count)
-    backup_warn(b, GB_engine_not_loaded, "tables of an engine that is not loaded: %u, the first is %s; the backup has their definitions and no data",
+    backup_warn(b, GB_engine_not_loaded,
+                "tables of an engine that is not loaded: %u, the first is %s; the backup has their "
+                "definitions and no data",
                 count, first);
 }
 
@@ -718,20 +756,23 @@ bool image_take(struct backup *b)
     if (p.waiting_for[0])
       snprintf(blocker, sizeof blocker, "%s", p.waiting_for);
     watch_waiting_for(blocker);
-    log_line(LOG_LEVEL_NOTE, "%s stage %s had to wait for: %s; trying again in %u s", b->options.id, p.stage,
-             blocker[0] ? blocker : "a lock", pause_s);
+    log_line(LOG_LEVEL_NOTE, "%s stage %s had to wait for: %s; trying again in %u s", b->options.id,
+             p.stage, blocker[0] ? blocker : "a lock", pause_s);
     if (b->inventory)
       inventory_discard_files(b->inventory, drop_copy, b);
     uint64_t until = now_us() + (uint64_t)pause_s * 1000000;
     while (now_us() < until)
     {
-      if (b->follower ? !backup_tick(b) : server_stopping() || backup_cancelled() || channel_failed(b->channel, &b->error))
+      if (b->follower
+              ? !backup_tick(b)
+              : server_stopping() || backup_cancelled() || channel_failed(b->channel, &b->error))
         return backup_tick(b);
       usleep(WAIT_MS * 1000);
     }
     tried_us += now_us() - began - b->copy_us;
     if (tried_us >= budget_us)
       return error_set(&b->error, GB_lock_wait, "%s kept %s from being granted for %u s",
-                       blocker[0] ? blocker : "a lock that nobody shows", p.stage, b->options.lock_wait_s);
+                       blocker[0] ? blocker : "a lock that nobody shows", p.stage,
+                       b->options.lock_wait_s);
   }
 }

@@ -21,21 +21,22 @@ struct inventory
 {
   pthread_mutex_t mutex;
   pthread_cond_t changed;
-  struct item *by_key[BUCKETS];   /* tablespaces by id, other files by path: item.next_hash */
+  struct item *by_key[BUCKETS];     /* tablespaces by id, other files by path: item.next_hash */
   struct item *space_path[BUCKETS]; /* tablespaces by path: item.next_path */
   struct item *first, **last;
   struct item *tables; /* item.next_table */
-  struct item **heap;             /* the queued: a heap, the largest first; item.heap_at is the place plus 1 */
+  struct item **heap;  /* the queued: a heap, the largest first; item.heap_at is the place plus 1 */
   size_t heap_size, heap_room, items;
   unsigned count[ITEM_STATES]; /* of items in each state */
   uint64_t queued_bytes;
   bool complete, no_memory, closed;
-  bool imports_over; /* inventory_imports() */
+  bool imports_over;   /* inventory_imports() */
   char left_out[1024]; /* the first of so many */
   unsigned left_out_count;
   uint64_t clock, listed_at; /* counts events and queries of the list */
   struct pending_event *events, **events_last;
-  uint32_t *made; /* tablespaces of which the log holds the making of the first page and that were not known then */
+  uint32_t *made; /* tablespaces of which the log holds the making of the first page and that were
+                     not known then */
   size_t made_count, made_room;
   uint32_t next_number;
 };
@@ -163,7 +164,8 @@ static void heap_settle(struct inventory *inv, size_t at, struct item *i)
     heap_put(inv, at, inv->heap[(at - 1) / 2]);
   for (size_t child; (child = 2 * at + 1) < inv->heap_size; at = child)
   {
-    if (child + 1 < inv->heap_size && inv->heap[child + 1]->queued_bytes > inv->heap[child]->queued_bytes)
+    if (child + 1 < inv->heap_size &&
+        inv->heap[child + 1]->queued_bytes > inv->heap[child]->queued_bytes)
       child++;
     if (inv->heap[child]->queued_bytes <= i->queued_bytes)
       break;
@@ -229,7 +231,8 @@ static bool make_room(struct inventory *inv)
   return true;
 }
 
-static struct item *add(struct inventory *inv, enum item_class class, uint8_t kind, const char *path, uint32_t bucket)
+static struct item *add(struct inventory *inv, enum item_class class, uint8_t kind,
+                        const char *path, uint32_t bucket)
 {
   struct item *i = calloc(1, sizeof *i);
   if (!i || !make_room(inv) || !(i->path = strdup(path)))
@@ -252,7 +255,8 @@ static struct item *add(struct inventory *inv, enum item_class class, uint8_t ki
   return i;
 }
 
-/* As if it had never been copied. Aria's log files are looked for anew in each round: some may have been purged. */
+/* As if it had never been copied. Aria's log files are looked for anew in each round: some may have
+ * been purged. */
 static enum item_state fresh(const struct item *i)
 {
   return i->class == ITEM_ARIA_LOG ? ITEM_GONE : ITEM_IDLE;
@@ -276,7 +280,8 @@ static void gone(struct inventory *inv, struct item *i)
     inventory_set_state(inv, i, ITEM_GONE);
 }
 
-/* The file is made between the two records FILE_CREATE and that of its first page; a list that was read meanwhile does not have it. */
+/* The file is made between the two records FILE_CREATE and that of its first page; a list that was
+ * read meanwhile does not have it. */
 static void note_made(struct inventory *inv, uint32_t space_id)
 {
   if (inv->made_count == inv->made_room)
@@ -302,7 +307,8 @@ static bool was_made(const struct inventory *inv, uint32_t space_id)
   return false;
 }
 
-static struct item *add_space(struct inventory *inv, uint8_t kind, uint32_t space_id, uint32_t first_page, const char *path)
+static struct item *add_space(struct inventory *inv, uint8_t kind, uint32_t space_id,
+                              uint32_t first_page, const char *path)
 {
   struct item *i = add(inv, ITEM_SPACE, kind, path, hash_number(space_id, first_page));
   if (i)
@@ -326,7 +332,8 @@ static void apply(struct inventory *inv, const struct follower_event *e)
   }
   if (e->op == FOLLOWER_PAGE_0)
   {
-    /* The checkpoint may lie between FILE_CREATE and this; all of the tablespace is in the redo nevertheless. */
+    /* The checkpoint may lie between FILE_CREATE and this; all of the tablespace is in the redo
+     * nevertheless. */
     if (!i)
       note_made(inv, e->space_id);
     else if (!i->dropped && i->kind == WIRE_KIND_TABLESPACE)
@@ -362,14 +369,16 @@ static void apply(struct inventory *inv, const struct follower_event *e)
   }
   i->created = i->created || e->op == REDO_FILE_CREATE;
   set_path(inv, i, e->path);
-  /* Back after its FILE_DELETE: created again or imported. Its old copy is worth nothing (rule 11). */
-  if (i->dropped || (i->unopened && !(inv->imports_over && i->state == ITEM_COPIED)) || i->state == ITEM_MISSING)
+  /* Back after its FILE_DELETE: created again or imported. Its old copy is worth nothing (rule 11).
+   */
+  if (i->dropped || (i->unopened && !(inv->imports_over && i->state == ITEM_COPIED)) ||
+      i->state == ITEM_MISSING)
     queue(inv, i);
   i->unopened = false;
 }
 
-void inventory_add_space(struct inventory *inv, uint8_t kind, uint32_t space_id, uint32_t first_page, const char *path,
-                         uint64_t size)
+void inventory_add_space(struct inventory *inv, uint8_t kind, uint32_t space_id,
+                         uint32_t first_page, const char *path, uint64_t size)
 {
   pthread_mutex_lock(&inv->mutex);
   struct item *i = find_space(inv, space_id, first_page);
@@ -393,7 +402,8 @@ void inventory_list_begin(struct inventory *inv)
   pthread_mutex_unlock(&inv->mutex);
 }
 
-/* What has come while events had to wait; only what is of a mini-transaction that begins below end. */
+/* What has come while events had to wait; only what is of a mini-transaction that begins below end.
+ */
 static void apply_pending(struct inventory *inv, uint64_t end)
 {
   struct pending_event *e = inv->events;
@@ -440,7 +450,8 @@ void inventory_event(void *context, const struct follower_event *event)
   pthread_mutex_unlock(&inv->mutex);
 }
 
-/* The window walks the few tables that are not InnoDB's without a look at the many files that are none. */
+/* The window walks the few tables that are not InnoDB's without a look at the many files that are
+ * none. */
 static void link_table(struct inventory *inv, struct item *i)
 {
   if (i->is_table || (i->class != ITEM_CLOSED && i->class != ITEM_LOG_TABLE))
@@ -450,7 +461,8 @@ static void link_table(struct inventory *inv, struct item *i)
   inv->tables = i;
 }
 
-struct item *inventory_file(struct inventory *inv, enum item_class class, uint8_t kind, const char *path)
+struct item *inventory_file(struct inventory *inv, enum item_class class, uint8_t kind,
+                            const char *path)
 {
   pthread_mutex_lock(&inv->mutex);
   struct item *i = find_file(inv, path);
@@ -509,7 +521,8 @@ bool inventory_has_space(struct inventory *inv, uint32_t space_id)
   return has;
 }
 
-void inventory_add_unopened(struct inventory *inv, uint32_t space_id, const char *path, uint64_t size)
+void inventory_add_unopened(struct inventory *inv, uint32_t space_id, const char *path,
+                            uint64_t size)
 {
   pthread_mutex_lock(&inv->mutex);
   struct item *i = find_space(inv, space_id, 0);
@@ -538,7 +551,8 @@ struct item_range inventory_range(struct inventory *inv, const struct item *i, u
   struct item_range r = {0};
   pthread_mutex_lock(&inv->mutex);
   if (has_range(i))
-    r = (struct item_range){.from = i->from, .upto = i->upto, .more = i->more, .further = i->file_no && i->from};
+    r = (struct item_range){
+        .from = i->from, .upto = i->upto, .more = i->more, .further = i->file_no && i->from};
   if (r.further)
     *number = i->file_no;
   pthread_mutex_unlock(&inv->mutex);
@@ -564,7 +578,8 @@ void inventory_found(struct inventory *inv, struct item *i)
   pthread_mutex_unlock(&inv->mutex);
 }
 
-void inventory_each_file(struct inventory *inv, void (*visit)(struct item *item, void *context), void *context)
+void inventory_each_file(struct inventory *inv, void (*visit)(struct item *item, void *context),
+                         void *context)
 {
   pthread_mutex_lock(&inv->mutex);
   for (struct item *i = inv->first; i; i = i->next)
@@ -574,7 +589,8 @@ void inventory_each_file(struct inventory *inv, void (*visit)(struct item *item,
   pthread_mutex_unlock(&inv->mutex);
 }
 
-void inventory_each_table(struct inventory *inv, void (*visit)(struct item *item, void *context), void *context)
+void inventory_each_table(struct inventory *inv, void (*visit)(struct item *item, void *context),
+                          void *context)
 {
   pthread_mutex_lock(&inv->mutex);
   for (struct item *i = inv->tables; i; i = i->next_table)
@@ -583,7 +599,8 @@ void inventory_each_table(struct inventory *inv, void (*visit)(struct item *item
   pthread_mutex_unlock(&inv->mutex);
 }
 
-void inventory_visit(struct inventory *inv, struct item *i, const char *path, void (*visit)(struct item *item, void *context), void *context)
+void inventory_visit(struct inventory *inv, struct item *i, const char *path,
+                     void (*visit)(struct item *item, void *context), void *context)
 {
   pthread_mutex_lock(&inv->mutex);
   if (!strcmp(i->path, path))
@@ -595,10 +612,12 @@ void inventory_visit(struct inventory *inv, struct item *i, const char *path, vo
 static bool is_orphan(const struct item *i)
 {
   size_t n = strlen(i->path);
-  return i->class == ITEM_DEFINITION && i->kind == WIRE_KIND_OTHER && n > 4 && !strcmp(i->path + n - 4, ".ibd");
+  return i->class == ITEM_DEFINITION && i->kind == WIRE_KIND_OTHER && n > 4 &&
+         !strcmp(i->path + n - 4, ".ibd");
 }
 
-void inventory_each_cold(struct inventory *inv, void (*visit)(struct item *item, void *context), void *context)
+void inventory_each_cold(struct inventory *inv, void (*visit)(struct item *item, void *context),
+                         void *context)
 {
   pthread_mutex_lock(&inv->mutex);
   for (struct item *i = inv->first; i; i = i->next)
@@ -648,14 +667,19 @@ bool inventory_done(struct inventory *inv, struct item *i, uint32_t number, cons
                     enum item_state state, uint32_t *replaced)
 {
   pthread_mutex_lock(&inv->mutex);
-  /* A first page of zeros does not say whose it is: if this tablespace was not made meanwhile, perhaps another one has its name. */
+  /* A first page of zeros does not say whose it is: if this tablespace was not made meanwhile,
+   * perhaps another one has its name. */
   if (state == ITEM_COPIED && i->unwritten && !i->created)
     state = ITEM_MISSING;
   bool keep = state == ITEM_COPIED && !i->dropped && !i->again && !i->discarded;
   if (state == ITEM_MISSING && strcmp(announced, i->path))
     state = ITEM_QUEUED; /* renamed while it was looked for */
   *replaced = keep && i->file_no != number ? i->file_no : 0;
-  inventory_set_state(inv, i, i->dropped ? ITEM_GONE : i->again ? ITEM_QUEUED : i->discarded ? fresh(i) : state);
+  inventory_set_state(inv, i,
+                      i->dropped     ? ITEM_GONE
+                      : i->again     ? ITEM_QUEUED
+                      : i->discarded ? fresh(i)
+                                     : state);
   i->again = i->discarded = false;
   if (keep)
   {
@@ -686,7 +710,10 @@ bool inventory_number(struct inventory *inv, struct item *i, uint32_t *number)
 void inventory_put_back(struct inventory *inv, struct item *i)
 {
   pthread_mutex_lock(&inv->mutex);
-  inventory_set_state(inv, i, i->dropped ? ITEM_GONE : i->discarded && !i->again ? fresh(i) : ITEM_QUEUED);
+  inventory_set_state(inv, i,
+                      i->dropped                  ? ITEM_GONE
+                      : i->discarded && !i->again ? fresh(i)
+                                                  : ITEM_QUEUED);
   i->again = i->discarded = false;
   pthread_cond_broadcast(&inv->changed);
   pthread_mutex_unlock(&inv->mutex);
@@ -748,7 +775,8 @@ void inventory_imports(struct inventory *inv, bool possible)
 bool inventory_close(struct inventory *inv)
 {
   pthread_mutex_lock(&inv->mutex);
-  bool nothing_left = !inv->count[ITEM_QUEUED] && !inv->count[ITEM_BUSY] && !inv->count[ITEM_MISSING];
+  bool nothing_left =
+      !inv->count[ITEM_QUEUED] && !inv->count[ITEM_BUSY] && !inv->count[ITEM_MISSING];
   inv->closed = nothing_left;
   pthread_mutex_unlock(&inv->mutex);
   return nothing_left;
@@ -757,9 +785,10 @@ bool inventory_close(struct inventory *inv)
 void inventory_load(struct inventory *inv, struct inventory_load *load)
 {
   pthread_mutex_lock(&inv->mutex);
-  *load = (struct inventory_load){
-      .queued = inv->count[ITEM_QUEUED], .busy = inv->count[ITEM_BUSY], .missing = inv->count[ITEM_MISSING],
-      .queued_bytes = inv->queued_bytes};
+  *load = (struct inventory_load){.queued = inv->count[ITEM_QUEUED],
+                                  .busy = inv->count[ITEM_BUSY],
+                                  .missing = inv->count[ITEM_MISSING],
+                                  .queued_bytes = inv->queued_bytes};
   if (inv->heap_size)
     snprintf(load->largest, sizeof load->largest, "%s", inv->heap[0]->path);
   pthread_mutex_unlock(&inv->mutex);
@@ -779,14 +808,16 @@ bool inventory_retry_missing(struct inventory *inv, unsigned max_tries, struct g
     else if (i->state == ITEM_MISSING)
     {
       if (i->tries >= max_tries && i->unwritten)
-        ok = error_set(error, GB_corrupt_page, "page 0 of %s (space %u) is all zero and the redo log does not say why", i->path,
-                       i->space_id);
-      else if (i->tries >= max_tries)
-        ok = error_set(error, GB_file_vanished,
-                       i->class == ITEM_SPACE
-                           ? "%s (space %u) can't be found under this name and the redo log does not say why"
-                           : "%s changes at each read",
+        ok = error_set(error, GB_corrupt_page,
+                       "page 0 of %s (space %u) is all zero and the redo log does not say why",
                        i->path, i->space_id);
+      else if (i->tries >= max_tries)
+        ok = error_set(
+            error, GB_file_vanished,
+            i->class == ITEM_SPACE
+                ? "%s (space %u) can't be found under this name and the redo log does not say why"
+                : "%s changes at each read",
+            i->path, i->space_id);
       i->tries++;
       inventory_set_state(inv, i, ITEM_QUEUED);
     }
@@ -795,7 +826,8 @@ bool inventory_retry_missing(struct inventory *inv, unsigned max_tries, struct g
   return ok;
 }
 
-void inventory_discard_files(struct inventory *inv, void (*drop)(uint32_t file_no, void *context), void *context)
+void inventory_discard_files(struct inventory *inv, void (*drop)(uint32_t file_no, void *context),
+                             void *context)
 {
   pthread_mutex_lock(&inv->mutex);
   for (struct item *i = inv->first; i; i = i->next)
@@ -815,7 +847,8 @@ void inventory_discard_files(struct inventory *inv, void (*drop)(uint32_t file_n
   pthread_mutex_unlock(&inv->mutex);
 }
 
-bool inventory_finish(struct inventory *inv, uint64_t end, const struct inventory_image *image, struct gb_error *error)
+bool inventory_finish(struct inventory *inv, uint64_t end, const struct inventory_image *image,
+                      struct gb_error *error)
 {
   pthread_mutex_lock(&inv->mutex);
   apply_pending(inv, end);
@@ -828,22 +861,27 @@ bool inventory_finish(struct inventory *inv, uint64_t end, const struct inventor
         image->drop(i->file_no, image->context);
       continue;
     }
-    /* Made when nothing was copied any more, by an ALTER that had begun before: all of it is in the redo. Not so where another file
-       has its name: then making it failed. */
+    /* Made when nothing was copied any more, by an ALTER that had begun before: all of it is in the
+       redo. Not so where another file has its name: then making it failed. */
     if (i->state == ITEM_QUEUED && i->created && !i->file_no && !find_file(inv, i->path))
       image->create(inv->next_number++, i->space_id, i->path, image->context);
     else if (i->state != ITEM_COPIED)
       ok = error_set(error, i->class == ITEM_SPACE ? GB_ddl_storm : GB_internal,
-                     i->class == ITEM_SPACE ? "%s (space %u) appeared or changed too late to be copied"
-                                            : "%s was not copied (space %u)",
+                     i->class == ITEM_SPACE
+                         ? "%s (space %u) appeared or changed too late to be copied"
+                         : "%s was not copied (space %u)",
                      i->path, i->space_id);
     else if (i->shrunk && !i->trimmed)
-      ok = error_set(error, GB_file_vanished, "%s became shorter and the redo log does not say why", i->path);
+      ok = error_set(error, GB_file_vanished, "%s became shorter and the redo log does not say why",
+                     i->path);
     else if (i->unwritten && !i->created)
-      ok = error_set(error, GB_corrupt_page, "page 0 of %s (space %u) is all zero and the redo log does not say why", i->path,
-                     i->space_id);
+      ok = error_set(error, GB_corrupt_page,
+                     "page 0 of %s (space %u) is all zero and the redo log does not say why",
+                     i->path, i->space_id);
     else if (is_orphan(i) && space_has_path(inv, i->path))
-      image->drop(i->file_no, image->context); /* an orphan that was imported meanwhile: the tablespace has its place */
+      image->drop(
+          i->file_no,
+          image->context); /* an orphan that was imported meanwhile: the tablespace has its place */
     else if (i->announced && strcmp(i->announced, i->path))
       image->rename(i->file_no, i->path, image->context);
   }

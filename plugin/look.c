@@ -55,12 +55,14 @@ static void collect(struct item *item, void *context)
     error_set(&l->files->error, GB_no_memory, "no memory for the list of files");
     return;
   }
-  l->list[l->count++] = (struct looked_at){item, l->used, item->stamp, item->class == ITEM_ARIA_ONLINE};
+  l->list[l->count++] =
+      (struct looked_at){item, l->used, item->stamp, item->class == ITEM_ARIA_ONLINE};
   memcpy(l->text + l->used, item->path, n);
   l->used += n;
 }
 
-void look_at(struct files *f, look_each *each, look_wanted *wanted, bool aria, void (*visit)(struct item *item, void *context))
+void look_at(struct files *f, look_each *each, look_wanted *wanted, bool aria,
+             void (*visit)(struct item *item, void *context))
 {
   struct looking l = {.files = f, .wanted = wanted};
   each(f->inventory, collect, &l);

@@ -9,7 +9,8 @@
 static bool plain_name(const char *name)
 {
   for (const char *c = name; *c; c++)
-    if (!((*c >= '0' && *c <= '9') || (*c >= 'A' && *c <= 'Z') || (*c >= 'a' && *c <= 'z') || *c == '_'))
+    if (!((*c >= '0' && *c <= '9') || (*c >= 'A' && *c <= 'Z') || (*c >= 'a' && *c <= 'z') ||
+          *c == '_'))
       return false;
   return true;
 }
@@ -30,8 +31,10 @@ static bool sql_name_of(struct backup *b, const char *file_name, char *out, size
   if (plain_name(file_name))
     return true;
   to_hex(file_name, hex, sizeof hex);
-  return sql_value(b->sql, 0, out, size, &b->error, "SELECT REPLACE(CONVERT(CONVERT(CAST(0x%s AS BINARY) USING filename) USING utf8mb3), '`', '``')",
-            hex);
+  return sql_value(b->sql, 0, out, size, &b->error,
+                   "SELECT REPLACE(CONVERT(CONVERT(CAST(0x%s AS BINARY) USING filename) USING "
+                   "utf8mb3), '`', '``')",
+                   hex);
 }
 
 /* A name as it stands in file names. */
@@ -42,7 +45,8 @@ static bool file_name_of(struct backup *b, const char *name, char *out, size_t s
     return true;
   char hex[1024];
   to_hex(name, hex, sizeof hex);
-  return sql_value(b->sql, 0, out, size, &b->error, "SELECT CAST(CONVERT(_utf8mb3 0x%s USING filename) AS BINARY)", hex);
+  return sql_value(b->sql, 0, out, size, &b->error,
+                   "SELECT CAST(CONVERT(_utf8mb3 0x%s USING filename) AS BINARY)", hex);
 }
 
 struct name_list
@@ -81,7 +85,8 @@ bool open_tables_find(struct backup *b)
   for (size_t i = 0; i < l.count; i += 2)
   {
     char database[1024], table[1024], both[2100];
-    ok = ok && memory && l.name[i] && l.name[i + 1] && file_name_of(b, l.name[i], database, sizeof database) &&
+    ok = ok && memory && l.name[i] && l.name[i + 1] &&
+         file_name_of(b, l.name[i], database, sizeof database) &&
          file_name_of(b, l.name[i + 1], table, sizeof table);
     if (ok)
     {
@@ -107,8 +112,10 @@ enum stage_result open_tables_close(struct backup *b)
     char database[1024], *table = strchr(b->files.to_close[i], '/'), names[2][1024];
     if (!table)
       continue;
-    snprintf(database, sizeof database, "%.*s", (int)(table - b->files.to_close[i]), b->files.to_close[i]);
-    if (!sql_name_of(b, database, names[0], sizeof names[0]) || !sql_name_of(b, table + 1, names[1], sizeof names[1]))
+    snprintf(database, sizeof database, "%.*s", (int)(table - b->files.to_close[i]),
+             b->files.to_close[i]);
+    if (!sql_name_of(b, database, names[0], sizeof names[0]) ||
+        !sql_name_of(b, table + 1, names[1], sizeof names[1]))
       return STAGE_FAILED;
     enum stage_result result = stage_close_table(b->sql, names[0], names[1], &b->error);
     if (result != STAGE_OK)

@@ -6,11 +6,12 @@
 
 #include "plugin/image.h"
 
-/* Those that statements use now, into backup->files.in_use, by the names of their files. False: backup->error is set. */
+/* Those that statements use now, into backup->files.in_use, by the names of their files. False:
+ * backup->error is set. */
 bool open_tables_find(struct backup *backup);
 
-/* Closes those of backup->files.to_close, which appliers wrote after BLOCK_DDL had closed them. STAGE_BUSY: a statement keeps one;
-   STAGE_FAILED: backup->error is set. */
+/* Closes those of backup->files.to_close, which appliers wrote after BLOCK_DDL had closed them.
+   STAGE_BUSY: a statement keeps one; STAGE_FAILED: backup->error is set. */
 enum stage_result open_tables_close(struct backup *backup);
 
 #endif

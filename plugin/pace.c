@@ -6,10 +6,10 @@
 #define QUEUE_STOP     10u          /* times the limit */
 #define SLOWER         1.25         /* than the baseline: our doing */
 #define DECREASE       2u           /* divides */
-#define INCREASE       16u          /* a sixteenth of the full rate: from floor to full in eight seconds */
-#define SERVER_LITTLE  0.1          /* of the processors: a server that uses less doesn't count */
-#define SERVER_MUCH    0.35         /* one that uses so much leaves us nothing */
-#define LEFT_LITTLE    0.1          /* nothing is left to speak of */
+#define INCREASE       16u  /* a sixteenth of the full rate: from floor to full in eight seconds */
+#define SERVER_LITTLE  0.1  /* of the processors: a server that uses less doesn't count */
+#define SERVER_MUCH    0.35 /* one that uses so much leaves us nothing */
+#define LEFT_LITTLE    0.1  /* nothing is left to speak of */
 
 static void forget_baseline(struct pace *p)
 {
@@ -86,7 +86,8 @@ enum room
   ROOM_NONE,
 };
 
-/* What the server's own work leaves us. Where nothing is left idle it has less than it wants, and how much that is is not known. */
+/* What the server's own work leaves us. Where nothing is left idle it has less than it wants, and
+ * how much that is is not known. */
 static enum room room_of(const struct pace_input *in)
 {
   const struct shares *s = &in->shares;
@@ -94,7 +95,8 @@ static enum room room_of(const struct pace_input *in)
     return ROOM_ENOUGH;
   if (s->left < LEFT_LITTLE)
     return ROOM_NONE;
-  return s->ours > (SERVER_MUCH - s->server) / (SERVER_MUCH - SERVER_LITTLE) ? ROOM_LITTLE : ROOM_ENOUGH;
+  return s->ours > (SERVER_MUCH - s->server) / (SERVER_MUCH - SERVER_LITTLE) ? ROOM_LITTLE
+                                                                             : ROOM_ENOUGH;
 }
 
 static enum pace_cause trouble(const struct pace *p, const struct pace_input *in)
@@ -127,7 +129,8 @@ static void faster(struct pace *p)
     p->limit = PACE_NO_LIMIT;
 }
 
-/* Towards the lowest rate for the sake of the server: at once, by halves, or step by step from below. */
+/* Towards the lowest rate for the sake of the server: at once, by halves, or step by step from
+ * below. */
 static void make_room(struct pace *p, const struct pace_input *in)
 {
   if (p->limit <= in->busy_rate)
@@ -139,7 +142,8 @@ static void make_room(struct pace *p, const struct pace_input *in)
   p->cause = PACE_SERVER;
 }
 
-/* Readers are at the floor: what a commit costs now is not our doing. The first figures are of the time before as well. */
+/* Readers are at the floor: what a commit costs now is not our doing. The first figures are of the
+ * time before as well. */
 static void probe(struct pace *p, const struct pace_input *in)
 {
   p->probe++;
@@ -172,7 +176,9 @@ static void begin_probe(struct pace *p)
 /* A probe that brought no figure is not made again at once: the server does little. */
 static bool probe_due(const struct pace *p)
 {
-  return !p->probed || p->age >= (p->limit <= PACE_FLOOR && p->cause == PACE_COMMITS ? PACE_PROBE_FLOOR : PACE_PROBE_EVERY);
+  return !p->probed ||
+         p->age >= (p->limit <= PACE_FLOOR && p->cause == PACE_COMMITS ? PACE_PROBE_FLOOR
+                                                                       : PACE_PROBE_EVERY);
 }
 
 void pace_step(struct pace *p, const struct pace_input *in)
@@ -203,7 +209,8 @@ void pace_step(struct pace *p, const struct pace_input *in)
     if (!p->probe && room_of(in) != ROOM_ENOUGH)
       make_room(p, in);
   }
-  else if (busy(in) && !behind(in) && probe_due(p)) /* redo that is caught up with costs commits as well */
+  else if (busy(in) && !behind(in) &&
+           probe_due(p)) /* redo that is caught up with costs commits as well */
     begin_probe(p);
   else if (cause == PACE_COMMITS)
   {

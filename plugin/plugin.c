@@ -1,10 +1,11 @@
 /*
-  Declaration, system variables, status variables. Nothing happens here: command.c validates, coordinator.c works,
-  progress.c holds what is shown.
+  Declaration, system variables, status variables. Nothing happens here: command.c validates,
+  coordinator.c works, progress.c holds what is shown.
 
-  A daemon plugin must carry the interface version of the very server that loads it. It is set before the server reads
-  it, from the version that the server exports, so that one build loads on every release of a series that it supports
-  (docs/internals/plugin.md). A server of another series is refused in init, by name.
+  A daemon plugin must carry the interface version of the very server that loads it. It is set
+  before the server reads it, from the version that the server exports, so that one build loads on
+  every release of a series that it supports (docs/internals/plugin.md). A server of another series
+  is refused in init, by name.
 */
 #include "plugin/server.h"
 #include "plugin/command.h"
@@ -18,9 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DEFAULT_SOCKET   "/run/galera-backup/agent.sock"
-#define MIB              (1ull << 20)
-#define STATUS_TEXT_MAX  1024u
+#define DEFAULT_SOCKET  "/run/galera-backup/agent.sock"
+#define MIB             (1ull << 20)
+#define STATUS_TEXT_MAX 1024u
 
 static struct st_mysql_daemon descriptor = {MYSQL_DAEMON_INTERFACE_VERSION};
 static bool supported;
@@ -63,7 +64,8 @@ static struct command_defaults defaults(void)
                                    .resync_timeout_s = var_resync_timeout};
 }
 
-static int check_command(MYSQL_THD thd, struct st_mysql_sys_var *var, void *save, struct st_mysql_value *value)
+static int check_command(MYSQL_THD thd, struct st_mysql_sys_var *var, void *save,
+                         struct st_mysql_value *value)
 {
   (void)var;
   int length = 0;
@@ -71,7 +73,9 @@ static int check_command(MYSQL_THD thd, struct st_mysql_sys_var *var, void *save
   struct command_defaults d = defaults();
   if (!supported)
   {
-    my_printf_error(22012, "GB2012 unsupported_server: galera_backup does not support MariaDB %s; do: use 10.11 or 11.8",
+    my_printf_error(22012,
+                    "GB2012 unsupported_server: galera_backup does not support MariaDB %s; do: use "
+                    "10.11 or 11.8",
                     MYF(0), server_version);
     return 1;
   }
@@ -90,45 +94,57 @@ static void update_command(MYSQL_THD thd, struct st_mysql_sys_var *var, void *to
   command_update();
 }
 
-static MYSQL_SYSVAR_STR(command, var_command, PLUGIN_VAR_NOCMDOPT, "Set by the procedures of schema galera_backup only",
-                        check_command, update_command, "");
+static MYSQL_SYSVAR_STR(command, var_command, PLUGIN_VAR_NOCMDOPT,
+                        "Set by the procedures of schema galera_backup only", check_command,
+                        update_command, "");
 static MYSQL_SYSVAR_STR(agent_socket, var_socket, PLUGIN_VAR_RQCMDARG | PLUGIN_VAR_READONLY,
                         "Unix socket at which the agent listens", NULL, NULL, DEFAULT_SOCKET);
-static MYSQL_SYSVAR_BOOL(enabled, var_enabled, PLUGIN_VAR_OPCMDARG, "OFF refuses to start backups", NULL, NULL, 1);
-static MYSQL_SYSVAR_ULONGLONG(read_rate, var_read_rate, PLUGIN_VAR_RQCMDARG,
-                              "Bytes a second that a backup reads at most unless it says otherwise; 0: no limit", NULL,
-                              NULL, 0, 0, 1ull << 50, 0);
-static MYSQL_SYSVAR_ULONGLONG(busy_rate, var_busy_rate, PLUGIN_VAR_RQCMDARG,
-                              "Bytes a second for each processor that a backup still reads while the server needs the processors for its own work; 0: as fast as it can",
-                              NULL, NULL, 5 * MIB, 0, 1ull << 40, 0);
-static MYSQL_SYSVAR_UINT(threads, var_threads, PLUGIN_VAR_RQCMDARG, "Reader threads of a backup; 0: the processors that affinity and cgroup allow, 8 at most",
-                         NULL, NULL, 0, 0, 64, 0);
+static MYSQL_SYSVAR_BOOL(enabled, var_enabled, PLUGIN_VAR_OPCMDARG, "OFF refuses to start backups",
+                         NULL, NULL, 1);
+static MYSQL_SYSVAR_ULONGLONG(
+    read_rate, var_read_rate, PLUGIN_VAR_RQCMDARG,
+    "Bytes a second that a backup reads at most unless it says otherwise; 0: no limit", NULL, NULL,
+    0, 0, 1ull << 50, 0);
+static MYSQL_SYSVAR_ULONGLONG(
+    busy_rate, var_busy_rate, PLUGIN_VAR_RQCMDARG,
+    "Bytes a second for each processor that a backup still reads while the server needs the "
+    "processors for its own work; 0: as fast as it can",
+    NULL, NULL, 5 * MIB, 0, 1ull << 40, 0);
+static MYSQL_SYSVAR_UINT(
+    threads, var_threads, PLUGIN_VAR_RQCMDARG,
+    "Reader threads of a backup; 0: the processors that affinity and cgroup allow, 8 at most", NULL,
+    NULL, 0, 0, 64, 0);
 static MYSQL_SYSVAR_ULONGLONG(ring_size, var_ring_size, PLUGIN_VAR_RQCMDARG,
-                              "Bytes of shared memory between server and agent while a backup runs", NULL, NULL, 64 * MIB,
-                              48 * MIB, 4096 * MIB, MIB);
+                              "Bytes of shared memory between server and agent while a backup runs",
+                              NULL, NULL, 64 * MIB, 48 * MIB, 4096 * MIB, MIB);
 static MYSQL_SYSVAR_UINT(lock_wait, var_lock_wait, PLUGIN_VAR_RQCMDARG,
-                         "Seconds in all that a backup tries to get its locks", NULL, NULL, 60, 0, 86400, 0);
-static MYSQL_SYSVAR_UINT(block_timeout, var_block_timeout, PLUGIN_VAR_RQCMDARG,
-                         "Milliseconds after which a backup lets go of BLOCK_DDL and tries again later", NULL, NULL, 2000,
-                         10, 60000, 0);
-static MYSQL_SYSVAR_ULONGLONG(max_recv_queue, var_max_recv_queue, PLUGIN_VAR_RQCMDARG,
-                              "Write-sets in the receive queue above which a backup does not pause the node", NULL, NULL,
-                              100, 0, 1ull << 40, 0);
-static MYSQL_SYSVAR_UINT(resync_timeout, var_resync_timeout, PLUGIN_VAR_RQCMDARG,
-                         "Seconds that the receive queue may take to empty before the node is resynced anyway", NULL, NULL,
-                         600, 1, 86400, 0);
+                         "Seconds in all that a backup tries to get its locks", NULL, NULL, 60, 0,
+                         86400, 0);
+static MYSQL_SYSVAR_UINT(
+    block_timeout, var_block_timeout, PLUGIN_VAR_RQCMDARG,
+    "Milliseconds after which a backup lets go of BLOCK_DDL and tries again later", NULL, NULL,
+    2000, 10, 60000, 0);
+static MYSQL_SYSVAR_ULONGLONG(
+    max_recv_queue, var_max_recv_queue, PLUGIN_VAR_RQCMDARG,
+    "Write-sets in the receive queue above which a backup does not pause the node", NULL, NULL, 100,
+    0, 1ull << 40, 0);
+static MYSQL_SYSVAR_UINT(
+    resync_timeout, var_resync_timeout, PLUGIN_VAR_RQCMDARG,
+    "Seconds that the receive queue may take to empty before the node is resynced anyway", NULL,
+    NULL, 600, 1, 86400, 0);
 #ifdef GB_TEST_HOOKS
 static char *var_test_hold;
 
-static void update_test_hold(MYSQL_THD thd, struct st_mysql_sys_var *var, void *to, const void *save)
+static void update_test_hold(MYSQL_THD thd, struct st_mysql_sys_var *var, void *to,
+                             const void *save)
 {
   (void)thd;
   (void)var;
   *(const char **)to = coordinator_test_hold(*(const char *const *)save);
 }
 
-static MYSQL_SYSVAR_STR(test_hold, var_test_hold, PLUGIN_VAR_NOCMDOPT, "Tests only: stage at which a backup waits", NULL,
-                        update_test_hold, "");
+static MYSQL_SYSVAR_STR(test_hold, var_test_hold, PLUGIN_VAR_NOCMDOPT,
+                        "Tests only: stage at which a backup waits", NULL, update_test_hold, "");
 #endif
 
 static struct st_mysql_sys_var *system_variables[] = {MYSQL_SYSVAR(command),
@@ -171,7 +187,8 @@ static void add_number(struct snapshot *s, const char *name, int64_t number)
   if (s->count < STATUS_MAX)
   {
     s->numbers[s->count] = number;
-    s->vars[s->count] = (struct st_mysql_show_var){name, (char *)&s->numbers[s->count], SHOW_SLONGLONG};
+    s->vars[s->count] =
+        (struct st_mysql_show_var){name, (char *)&s->numbers[s->count], SHOW_SLONGLONG};
     s->count++;
   }
 }
@@ -213,8 +230,8 @@ static void fill_running(struct snapshot *s, uint64_t now)
   add_number(s, "desync_s", seconds(p->desynced_us, p->resynced_us ? p->resynced_us : now));
 }
 
-static int show_status(MYSQL_THD thd, struct st_mysql_show_var *var, void *buffer, struct system_status_var *unused,
-                       enum enum_var_type scope)
+static int show_status(MYSQL_THD thd, struct st_mysql_show_var *var, void *buffer,
+                       struct system_status_var *unused, enum enum_var_type scope)
 {
   (void)buffer;
   (void)unused;
@@ -272,15 +289,16 @@ static int show_status(MYSQL_THD thd, struct st_mysql_show_var *var, void *buffe
   return 0;
 }
 
-static struct st_mysql_show_var status_variables[] = {{"galera_backup", (char *)show_status, SHOW_FUNC},
-                                                      {NULL, NULL, SHOW_UNDEF}};
+static struct st_mysql_show_var status_variables[] = {
+    {"galera_backup", (char *)show_status, SHOW_FUNC}, {NULL, NULL, SHOW_UNDEF}};
 
 static int init(void *p)
 {
   (void)p;
   if (!supported)
   {
-    log_line(LOG_LEVEL_ERROR, "MariaDB %s is not supported; supported are 10.11 and 11.8", server_version);
+    log_line(LOG_LEVEL_ERROR, "MariaDB %s is not supported; supported are 10.11 and 11.8",
+             server_version);
     return 1;
   }
   log_line(LOG_LEVEL_NOTE, "version %s loaded", GB_VERSION);
@@ -296,11 +314,17 @@ static int deinit(void *p)
 }
 
 #pragma GCC visibility push(default) /* what the server looks up by name */
-maria_declare_plugin(galera_backup)
-{
-  MYSQL_DAEMON_PLUGIN, &descriptor, "galera_backup", "The galera-backup developers",
-    "Physical backups of MariaDB and Galera, started by SQL", PLUGIN_LICENSE_GPL, init, deinit, 0x0001,
-    status_variables, system_variables, GB_VERSION, MariaDB_PLUGIN_MATURITY_GAMMA
-}
-maria_declare_plugin_end;
+maria_declare_plugin(galera_backup){MYSQL_DAEMON_PLUGIN,
+                                    &descriptor,
+                                    "galera_backup",
+                                    "The galera-backup developers",
+                                    "Physical backups of MariaDB and Galera, started by SQL",
+                                    PLUGIN_LICENSE_GPL,
+                                    init,
+                                    deinit,
+                                    0x0001,
+                                    status_variables,
+                                    system_variables,
+                                    GB_VERSION,
+                                    MariaDB_PLUGIN_MATURITY_GAMMA} maria_declare_plugin_end;
 #pragma GCC visibility pop

@@ -37,15 +37,19 @@ static bool read_gtid(struct backup *b, const char *variable, char out[GTID_MAX]
   if (strlen(out) + 1 < GTID_MAX)
     return true;
   error_set(&b->error, GB_unsupported_config, "%s has more than %u characters", variable, GTID_MAX);
-  error_hint(&b->error, "take domains that are not used any more out of it: FLUSH BINARY LOGS DELETE_DOMAIN_ID, SET GLOBAL gtid_slave_pos");
+  error_hint(&b->error, "take domains that are not used any more out of it: FLUSH BINARY LOGS "
+                        "DELETE_DOMAIN_ID, SET GLOBAL gtid_slave_pos");
   return false;
 }
 
-/* A worker of a parallel replica that waits for the commit before its own gives BLOCK_COMMIT's lock away, and its transaction is prepared by then: a
-   server that starts without that binary log refuses to (restore.md). Which of those at work wait is not told beyond doubt. */
+/* A worker of a parallel replica that waits for the commit before its own gives BLOCK_COMMIT's lock
+   away, and its transaction is prepared by then: a server that starts without that binary log
+   refuses to (restore.md). Which of those at work wait is not told beyond doubt. */
 static bool count_workers(struct backup *b)
 {
-  return sql_sessions(b->sql, "COMMAND = 'Slave_worker' AND STATE <> 'Waiting for work from SQL thread'", &b->parallel, &b->error);
+  return sql_sessions(b->sql,
+                      "COMMAND = 'Slave_worker' AND STATE <> 'Waiting for work from SQL thread'",
+                      &b->parallel, &b->error);
 }
 
 bool position_take(struct backup *b)
@@ -56,6 +60,7 @@ bool position_take(struct backup *b)
     return false;
   if (b->facts.binlog && !sql_rows(b->sql, take_master, NULL, &b->error, "SHOW MASTER STATUS"))
     return false;
-  return (!b->facts.binlog || read_gtid(b, "gtid_binlog_pos", b->gtid_binlog_pos)) && read_gtid(b, "gtid_current_pos", b->gtid) &&
+  return (!b->facts.binlog || read_gtid(b, "gtid_binlog_pos", b->gtid_binlog_pos)) &&
+         read_gtid(b, "gtid_current_pos", b->gtid) &&
          read_gtid(b, "gtid_slave_pos", b->gtid_slave_pos);
 }

@@ -9,7 +9,8 @@
 /* While commits are blocked. False: backup->error is set. */
 bool position_take(struct backup *backup);
 
-/* How many characters of a GTID position, at most `most`, are a position of some of its domains: all, or up to a comma. */
+/* How many characters of a GTID position, at most `most`, are a position of some of its domains:
+ * all, or up to a comma. */
 int position_cut(const char *gtid, size_t most);
 
 #endif

@@ -17,7 +17,10 @@ struct field
   size_t offset, size;
 };
 
-#define FIELD(name, member) {name, offsetof(struct facts, member), sizeof(((struct facts *)0)->member)}
+#define FIELD(name, member)                                                                        \
+  {                                                                                                \
+    name, offsetof(struct facts, member), sizeof(((struct facts *)0)->member)                      \
+  }
 
 static const struct field fields[] = {
     FIELD("version", version),
@@ -79,12 +82,16 @@ bool facts_read(struct sql *sql, struct facts *facts, struct gb_error *error)
   if (!sql_variable(sql, "wsrep_on", on, sizeof on, error))
     return false;
   facts->galera = !strcmp(on, "ON");
-  if (!sql_rows(sql, take_variable, facts, error,
-                "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('version','datadir','innodb_data_home_dir',"
-                "'innodb_data_file_path','innodb_undo_directory','innodb_log_group_home_dir','aria_log_dir_path',"
-                "'innodb_page_size','innodb_log_file_size','innodb_checksum_algorithm','innodb_encrypt_log',"
-                "'wsrep_mode','log_bin','innodb_log_file_buffering','wsrep_cluster_name','hostname',"
-                "'wsrep_node_name')"))
+  if (!sql_rows(
+          sql, take_variable, facts, error,
+          "SHOW GLOBAL VARIABLES WHERE Variable_name IN "
+          "('version','datadir','innodb_data_home_dir',"
+          "'innodb_data_file_path','innodb_undo_directory','innodb_log_group_home_dir','aria_log_"
+          "dir_path',"
+          "'innodb_page_size','innodb_log_file_size','innodb_checksum_algorithm','innodb_encrypt_"
+          "log',"
+          "'wsrep_mode','log_bin','innodb_log_file_buffering','wsrep_cluster_name','hostname',"
+          "'wsrep_node_name')"))
     return false;
   absolute(facts->datadir, sizeof facts->datadir, "/");
   absolute(facts->innodb_home, sizeof facts->innodb_home, facts->datadir);
@@ -95,8 +102,8 @@ bool facts_read(struct sql *sql, struct facts *facts, struct gb_error *error)
 }
 
 /* A check that ends the backup. */
-static void fail(struct wire_checked *rows, const char *check, enum gb_code code, struct gb_error *error, const char *what,
-                 const char *hint)
+static void fail(struct wire_checked *rows, const char *check, enum gb_code code,
+                 struct gb_error *error, const char *what, const char *hint)
 {
   if (rows)
     wire_add_check(rows, check, "FAIL", what, hint ? hint : error_default_hint(code));
@@ -105,8 +112,8 @@ static void fail(struct wire_checked *rows, const char *check, enum gb_code code
     error_hint(error, "%s", hint);
 }
 
-static void check_node(const struct facts *facts, const struct node_state *state, struct wire_checked *rows,
-                       struct gb_error *error)
+static void check_node(const struct facts *facts, const struct node_state *state,
+                       struct wire_checked *rows, struct gb_error *error)
 {
   char text[512];
   if (!facts->galera)
@@ -114,7 +121,8 @@ static void check_node(const struct facts *facts, const struct node_state *state
     wire_add_check(rows, "node", "OK", "standalone server", "");
     return;
   }
-  snprintf(text, sizeof text, "node %.64s is %s in a %s component", facts->node, state->comment, state->cluster_status);
+  snprintf(text, sizeof text, "node %.64s is %s in a %s component", facts->node, state->comment,
+           state->cluster_status);
   bool primary = !strcmp(state->cluster_status, "Primary") && state->ready;
   bool synced = !strcmp(state->comment, "Synced");
   bool desynced = !strcmp(state->comment, "Donor/Desynced") && state->desync_count > 0;
@@ -156,7 +164,8 @@ bool preflight_engines(struct sql *sql, struct wire_checked *rows, struct gb_err
   /* Tables are only looked at where an engine is loaded that can't be backed up. */
   if (unknown.names[0] &&
       !sql_value(sql, 0, tables, sizeof tables, error,
-                 "SELECT GROUP_CONCAT(TABLE_SCHEMA,'.',TABLE_NAME,' (',ENGINE,')' ORDER BY 1 SEPARATOR ', ') FROM "
+                 "SELECT GROUP_CONCAT(TABLE_SCHEMA,'.',TABLE_NAME,' (',ENGINE,')' ORDER BY 1 "
+                 "SEPARATOR ', ') FROM "
                  "(SELECT * FROM information_schema.TABLES WHERE ENGINE IN (%s) LIMIT 5) t",
                  unknown.names))
     return false;
@@ -170,11 +179,13 @@ bool preflight_engines(struct sql *sql, struct wire_checked *rows, struct gb_err
 }
 
 /* InnoDB's lists are plugins of information_schema that can be switched off. */
-static bool check_list(struct sql *sql, struct wire_checked *rows, struct gb_error *first, struct gb_error *error)
+static bool check_list(struct sql *sql, struct wire_checked *rows, struct gb_error *first,
+                       struct gb_error *error)
 {
   char status[16] = "";
   if (!sql_value(sql, 0, status, sizeof status, error,
-                 "SELECT COUNT(*) FROM information_schema.PLUGINS WHERE PLUGIN_STATUS = 'ACTIVE' AND PLUGIN_NAME IN "
+                 "SELECT COUNT(*) FROM information_schema.PLUGINS WHERE PLUGIN_STATUS = 'ACTIVE' "
+                 "AND PLUGIN_NAME IN "
                  "('INNODB_SYS_TABLESPACES', 'INNODB_SYS_TABLES')"))
     return false;
   if (strcmp(status, "2"))
@@ -184,12 +195,15 @@ static bool check_list(struct sql *sql, struct wire_checked *rows, struct gb_err
   return true;
 }
 
-/* Shared memory counts as the server's own: beyond a limit of its control group the kernel would kill it. */
+/* Shared memory counts as the server's own: beyond a limit of its control group the kernel would
+ * kill it. */
 static void check_memory(uint64_t ring_size, struct wire_checked *rows, struct gb_error *error)
 {
   uint64_t need = ring_size + PLUGIN_MEMORY, available = memory_available("");
   char text[256];
-  snprintf(text, sizeof text, "the server can take %" PRIu64 " MB more before it reaches a memory limit; a backup needs %" PRIu64 " MB",
+  snprintf(text, sizeof text,
+           "the server can take %" PRIu64
+           " MB more before it reaches a memory limit; a backup needs %" PRIu64 " MB",
            available >> 20, need >> 20);
   if (available && available < need)
     fail(rows, "memory", GB_no_memory, error, text, NULL);
@@ -197,8 +211,8 @@ static void check_memory(uint64_t ring_size, struct wire_checked *rows, struct g
     wire_add_check(rows, "memory", "OK", text, "");
 }
 
-bool preflight(struct sql *sql, uint64_t ring_size, struct facts *facts, struct node_state *state, struct wire_checked *rows,
-               struct gb_error *error)
+bool preflight(struct sql *sql, uint64_t ring_size, struct facts *facts, struct node_state *state,
+               struct wire_checked *rows, struct gb_error *error)
 {
   if (!facts_read(sql, facts, error) || !stage_node_state(sql, facts->galera, state, error))
     return false;
@@ -206,7 +220,8 @@ bool preflight(struct sql *sql, uint64_t ring_size, struct facts *facts, struct 
   wire_add_check(rows, "server", "OK", facts->version, "");
   check_node(facts, state, rows, &first);
   if (!strcmp(facts->encrypt_log, "ON"))
-    fail(rows, "redo_log", GB_unsupported_config, &first, "the redo log is encrypted (innodb_encrypt_log=ON)",
+    fail(rows, "redo_log", GB_unsupported_config, &first,
+         "the redo log is encrypted (innodb_encrypt_log=ON)",
          "SET innodb_encrypt_log=OFF and restart: this release can't follow an encrypted redo log");
   else
     wire_add_check(rows, "redo_log", "OK", facts->log_file_size, "");

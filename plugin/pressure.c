@@ -18,7 +18,8 @@ void pressure_sample(struct pressure *p, struct sql *sql, uint64_t now)
   struct gb_error ignored = {0};
   if (now - p->sampled_us < PRESSURE_SAMPLE_US)
     return;
-  uint64_t running = sql_status_number(sql, "Threads_running", &ignored), since = now - p->sampled_us;
+  uint64_t running = sql_status_number(sql, "Threads_running", &ignored),
+           since = now - p->sampled_us;
   p->sampled_us = now;
   if (ignored.code || !running || since > WINDOW_MAX_US)
     return;
@@ -45,8 +46,8 @@ static int by_id(const void *a, const void *b)
   return (x > y) - (x < y);
 }
 
-/* Milliseconds that the server's threads were on a CPU or waited for one since the last call. Threads come and go: what
-   each has more than before counts. Brings on_cpu_ns up to date. */
+/* Milliseconds that the server's threads were on a CPU or waited for one since the last call.
+   Threads come and go: what each has more than before counts. Brings on_cpu_ns up to date. */
 static double cpu_ms(struct pressure *p)
 {
   struct pressure_thread *now = malloc(sizeof p->threads);
@@ -58,13 +59,18 @@ static double cpu_ms(struct pressure *p)
     char name[32], line[96];
     unsigned long long on_cpu, waited;
     if (e->d_name[0] == '.' || !read_line(dirfd(d), e->d_name, "comm", name, sizeof name) ||
-        !strncmp(name, OWN_PREFIX, strlen(OWN_PREFIX)) || !read_line(dirfd(d), e->d_name, "schedstat", line, sizeof line) ||
+        !strncmp(name, OWN_PREFIX, strlen(OWN_PREFIX)) ||
+        !read_line(dirfd(d), e->d_name, "schedstat", line, sizeof line) ||
         sscanf(line, "%llu %llu", &on_cpu, &waited) != 2)
       continue;
     struct pressure_thread *t = &now[count++];
     *t = (struct pressure_thread){(uint32_t)strtoul(e->d_name, NULL, 10), on_cpu + waited, on_cpu};
-    const struct pressure_thread *before = bsearch(t, p->threads, p->thread_count, sizeof *t, by_id), none = {0};
-    if (!p->thread_count || (!before && p->thread_count == PRESSURE_THREADS_MAX)) /* not new, but seen for the first time */
+    const struct pressure_thread *before =
+                                     bsearch(t, p->threads, p->thread_count, sizeof *t, by_id),
+                                 none = {0};
+    if (!p->thread_count ||
+        (!before &&
+         p->thread_count == PRESSURE_THREADS_MAX)) /* not new, but seen for the first time */
       continue;
     if (!before || before->ns > t->ns)
       before = &none;

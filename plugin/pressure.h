@@ -1,14 +1,16 @@
 /*
   What a commit costs on this server, in two figures, each milliseconds a commit:
 
-  - time of the CPU and time in its queue, of all threads but the readers (/proc/self/task/N/schedstat). Exact, so it tells
-    within half a second, also where little is done;
-  - time of running statements, which is their mean time by Little's law (how many run at once, divided by how many end in
-    a second). It rises with whatever makes commits wait, the disk as well, but it is sampled: Threads_running every
-    PRESSURE_SAMPLE_US. Where few run it is not known for seconds.
+  - time of the CPU and time in its queue, of all threads but the readers
+  (/proc/self/task/N/schedstat). Exact, so it tells within half a second, also where little is done;
+  - time of running statements, which is their mean time by Little's law (how many run at once,
+  divided by how many end in a second). It rises with whatever makes commits wait, the disk as well,
+  but it is sampled: Threads_running every PRESSURE_SAMPLE_US. Where few run it is not known for
+  seconds.
 
-  Handler_commit counts the commits. A statement of ours costs about 0.1 ms, a thread's line in /proc 0.02 ms.
-  docs/internals/plugin.md says what else was tried. The coordinator's thread alone uses this.
+  Handler_commit counts the commits. A statement of ours costs about 0.1 ms, a thread's line in
+  /proc 0.02 ms. docs/internals/plugin.md says what else was tried. The coordinator's thread alone
+  uses this.
 */
 #ifndef GB_PLUGIN_PRESSURE_H
 #define GB_PLUGIN_PRESSURE_H
@@ -16,8 +18,9 @@
 #include "plugin/pace.h"
 #include "plugin/sql.h"
 
-#define PRESSURE_SAMPLE_US   200000u
-#define PRESSURE_THREADS_MAX 1024u /* more are not looked at; their time is then taken for ours (shares.h) */
+#define PRESSURE_SAMPLE_US 200000u
+#define PRESSURE_THREADS_MAX                                                                       \
+  1024u /* more are not looked at; their time is then taken for ours (shares.h) */
 
 struct pressure
 {
@@ -30,14 +33,16 @@ struct pressure
   uint64_t cpu_commits;       /* Handler_commit at the last figure of the CPU; 0: none */
   uint64_t began_us, commits; /* of the other figure */
   uint64_t sampled_us;
-  double running_us;          /* statements times microseconds */
-  uint64_t observed;          /* statements seen running */
-  uint64_t on_cpu_ns;         /* the server's own threads, since the first look */
+  double running_us;  /* statements times microseconds */
+  uint64_t observed;  /* statements seen running */
+  uint64_t on_cpu_ns; /* the server's own threads, since the first look */
 };
 
 /* Takes a sample of running statements if one is due. */
 void pressure_sample(struct pressure *pressure, struct sql *sql, uint64_t now_us);
-/* The figures since the last; negative: not known yet, or too few commits to tell. Twice a second. */
-void pressure_costs(struct pressure *pressure, struct sql *sql, uint64_t now_us, double cost[PACE_COSTS]);
+/* The figures since the last; negative: not known yet, or too few commits to tell. Twice a second.
+ */
+void pressure_costs(struct pressure *pressure, struct sql *sql, uint64_t now_us,
+                    double cost[PACE_COSTS]);
 
 #endif

@@ -1,6 +1,6 @@
 /*
-  One struct of figures about the running backup, or the last one: what BACKUP_STATUS shows. Written by the
-  coordinator and, for the counters, by readers and follower; copied out whole for status.
+  One struct of figures about the running backup, or the last one: what BACKUP_STATUS shows. Written
+  by the coordinator and, for the counters, by readers and follower; copied out whole for status.
 */
 #ifndef GB_PLUGIN_PROGRESS_H
 #define GB_PLUGIN_PROGRESS_H
@@ -55,7 +55,6 @@ enum bottleneck
   BOTTLENECK_THROTTLE,
   BOTTLENECK_LOCK,
 };
-
 
 /* The one instance, locked. Hold it for assignments only. */
 struct progress *progress_lock(void);

@@ -15,7 +15,9 @@
 #define WAIT_MS        50u
 #define PROMPT_WAIT_MS 10u
 #define WINDOW_WAIT_MS 1u
-#define BULK_NICE   10 /* no lower: they share mutexes with the redo follower, which must not wait long for one that waits */
+#define BULK_NICE                                                                                  \
+  10 /* no lower: they share mutexes with the redo follower, which must not wait long for one that \
+        waits */
 
 struct readers
 {
@@ -25,7 +27,7 @@ struct readers
   pthread_cond_t turn;              /* bulk and prompt readers take turns */
   pthread_t thread[THREADS_MAX];    /* bulk: of low priority, for COPY */
   pthread_t prompt[READERS_WINDOW]; /* while writers may be waiting */
-  unsigned started, wanted, busy; /* busy: threads that hold an item or a part-filled slot */
+  unsigned started, wanted, busy;   /* busy: threads that hold an item or a part-filled slot */
   void (*job)(void *argument);
   void *job_argument;
   bool job_running;
@@ -69,7 +71,8 @@ static void copy_one(struct readers *r, struct copier *c, struct item *item, uin
     return;
   case COPY_MISSING:
   case COPY_GONE:
-    inventory_done(inv, item, number, path, result == COPY_MISSING ? ITEM_MISSING : ITEM_GONE, &replaced);
+    inventory_done(inv, item, number, path, result == COPY_MISSING ? ITEM_MISSING : ITEM_GONE,
+                   &replaced);
     drop(r, number);
     return;
   case COPY_AGAIN:
@@ -114,8 +117,8 @@ static bool writers_wait(const struct readers *r)
   return r->shared.window || r->shared.urgent;
 }
 
-/* Until it is the turn of this kind of reader. A bulk reader may be kept from the CPU for long, so it must not even take
-   a mutex now and then while writers wait. */
+/* Until it is the turn of this kind of reader. A bulk reader may be kept from the CPU for long, so
+   it must not even take a mutex now and then while writers wait. */
 static void wait_turn(struct readers *r, struct copier *c, bool prompt, bool *counted)
 {
   copier_flush(c);
@@ -194,7 +197,9 @@ static void read_files(struct readers *r, bool prompt)
       counted = false;
       pthread_cond_broadcast(&r->changed);
     }
-    struct timespec until = deadline_in_ms(r->shared.window ? WINDOW_WAIT_MS : prompt ? PROMPT_WAIT_MS : WAIT_MS);
+    struct timespec until = deadline_in_ms(r->shared.window ? WINDOW_WAIT_MS
+                                           : prompt         ? PROMPT_WAIT_MS
+                                                            : WAIT_MS);
     if (!r->job && !r->shared.stop)
       pthread_cond_timedwait(&r->changed, &r->mutex, &until);
     pthread_mutex_unlock(&r->mutex);
@@ -235,7 +240,8 @@ static bool start_prompt(struct readers *r, unsigned threads)
   return true;
 }
 
-struct readers *readers_start(const struct reader_setup *setup, unsigned threads, struct gb_error *error)
+struct readers *readers_start(const struct reader_setup *setup, unsigned threads,
+                              struct gb_error *error)
 {
   struct readers *r = calloc(1, sizeof *r);
   if (!r)
@@ -372,7 +378,8 @@ void readers_forget_job(struct readers *r)
   pthread_mutex_unlock(&r->mutex);
 }
 
-bool readers_emit(struct readers *r, uint8_t kind, const char *path, const void *data, uint32_t size, uint32_t number)
+bool readers_emit(struct readers *r, uint8_t kind, const char *path, const void *data,
+                  uint32_t size, uint32_t number)
 {
   (void)r;
   return copy_bytes(job_copier, kind, path, 0660, data, size, number);

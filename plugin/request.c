@@ -1,9 +1,10 @@
 /*
   What a command asks for; see request.h.
 
-  The text comes from whoever may execute the procedures. The server's JSON service finds keys and items in it and undoes
-  escapes; what it does not check (that all of the text is JSON, that names are not doubled) makes no difference here: a key
-  that is not looked for is not seen, and names of options travel beside them.
+  The text comes from whoever may execute the procedures. The server's JSON service finds keys and
+  items in it and undoes escapes; what it does not check (that all of the text is JSON, that names
+  are not doubled) makes no difference here: a key that is not looked for is not seen, and names of
+  options travel beside them.
 */
 #include "plugin/server.h"
 #include "plugin/request.h"
@@ -12,7 +13,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SCALE_MAX 1000000000ull /* nine digits of a fraction: times the greatest unit they fit 64 bits */
+#define SCALE_MAX                                                                                  \
+  1000000000ull /* nine digits of a fraction: times the greatest unit they fit 64 bits */
 
 struct json
 {
@@ -46,7 +48,8 @@ static bool bad(struct gb_error *error, const char *key, struct json value, cons
                    (int)(value.end - value.at > 80 ? 80 : value.end - value.at), value.at, want);
 }
 
-static bool get_text(struct json options, const char *key, char *out, size_t size, struct gb_error *error)
+static bool get_text(struct json options, const char *key, char *out, size_t size,
+                     struct gb_error *error)
 {
   enum json_types type;
   struct json v;
@@ -69,7 +72,8 @@ static bool get_bool(struct json options, const char *key, bool *out, struct gb_
   return true;
 }
 
-/* Units of a kind of number, the first for a number without one; text: what messages say of them. */
+/* Units of a kind of number, the first for a number without one; text: what messages say of them.
+ */
 struct units
 {
   struct
@@ -82,14 +86,17 @@ struct units
 };
 
 static const struct units count_units = {{{"", 1}}, false, ""};
-static const struct units byte_units = {{{"", 1}, {"K", 1ull << 10}, {"M", 1ull << 20}, {"G", 1ull << 30}},
-                                        true,
-                                        ", as a number of bytes or a text with a unit (K, M, G)"};
-static const struct units time_units = {{{"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}},
-                                        true,
-                                        ", as a number of seconds or a text with a unit (ms, s, m, h)"};
+static const struct units byte_units = {
+    {{"", 1}, {"K", 1ull << 10}, {"M", 1ull << 20}, {"G", 1ull << 30}},
+    true,
+    ", as a number of bytes or a text with a unit (K, M, G)"};
+static const struct units time_units = {
+    {{"", 1000}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}},
+    true,
+    ", as a number of seconds or a text with a unit (ms, s, m, h)"};
 
-/* Options that are numbers; least and most count bytes, milliseconds or threads, range says the same in words. */
+/* Options that are numbers; least and most count bytes, milliseconds or threads, range says the
+ * same in words. */
 static const struct number_option
 {
   const char *key;
@@ -97,7 +104,8 @@ static const struct number_option
   uint64_t least, most;
   const char *range;
 } rate_option = {"rate", &byte_units, 0, 1ull << 50, "from 0 (no limit) to 1048576G"},
-  busy_rate_option = {"busy_rate", &byte_units, 0, 1ull << 40, "from 0 (as fast as it can) to 1024G"},
+  busy_rate_option = {"busy_rate", &byte_units, 0, 1ull << 40,
+                      "from 0 (as fast as it can) to 1024G"},
   threads_option = {"threads", &count_units, 1, 64, "a whole number from 1 to 64"},
   lock_wait_option = {"lock_wait", &time_units, 0, 86400000, "from 0 to 24h"},
   block_timeout_option = {"block_timeout", &time_units, 10, 60000, "from 10ms to 60s"},
@@ -109,8 +117,9 @@ static bool is_digit(char c)
   return c >= '0' && c <= '9';
 }
 
-/* Digits, a fraction, a unit and nothing else: no sign, no space, no exponent. What is left of the smallest unit counts
-   as a whole one: a rate of half a byte must not become 0, which is none. False: not such a number, or above most. */
+/* Digits, a fraction, a unit and nothing else: no sign, no space, no exponent. What is left of the
+   smallest unit counts as a whole one: a rate of half a byte must not become 0, which is none.
+   False: not such a number, or above most. */
 static bool parse_number(const char *text, const struct units *units, uint64_t most, uint64_t *out)
 {
   const char *at = text;
@@ -146,7 +155,8 @@ static bool parse_number(const char *text, const struct units *units, uint64_t m
 }
 
 /* Leaves *out as it is if the option is not given. */
-static bool get_number(struct json options, const struct number_option *option, uint64_t *out, struct gb_error *error)
+static bool get_number(struct json options, const struct number_option *option, uint64_t *out,
+                       struct gb_error *error)
 {
   enum json_types type;
   struct json v;
@@ -165,7 +175,8 @@ static bool get_number(struct json options, const struct number_option *option, 
 }
 
 /* A name or an array of names, joined by commas. */
-static bool get_names(struct json options, const char *key, char *out, size_t size, struct gb_error *error)
+static bool get_names(struct json options, const char *key, char *out, size_t size,
+                      struct gb_error *error)
 {
   enum json_types type;
   struct json v;
@@ -193,9 +204,10 @@ static bool get_names(struct json options, const char *key, char *out, size_t si
 
 /* ---- keys ---- */
 
-/* Every name in the array must be one of known (NULL-terminated). The procedure sends the keys of its options beside
-   them: the server's JSON service can look a key up but not list them. */
-static bool check_keys(struct json keys, const char *const *known, const char *what, struct gb_error *error)
+/* Every name in the array must be one of known (NULL-terminated). The procedure sends the keys of
+   its options beside them: the server's JSON service can look a key up but not list them. */
+static bool check_keys(struct json keys, const char *const *known, const char *what,
+                       struct gb_error *error)
 {
   for (int i = 0; keys.at; i++)
   {
@@ -230,14 +242,21 @@ static bool check_keys(struct json keys, const char *const *known, const char *w
   return true;
 }
 
-static const char *const start_keys[] = {"type",        "repository",    "node",         "writer",         "require",
-                                         "label_suffix", "comment",      "hold",         "wait",           "rate",
-                                         "threads",     "lock_wait",     "block_timeout", "max_duration",  "resync_timeout",
-                                         "verify",      "dry_run",       "idempotency_key", "busy_rate",     NULL};
+static const char *const start_keys[] = {"type",           "repository",
+                                         "node",           "writer",
+                                         "require",        "label_suffix",
+                                         "comment",        "hold",
+                                         "wait",           "rate",
+                                         "threads",        "lock_wait",
+                                         "block_timeout",  "max_duration",
+                                         "resync_timeout", "verify",
+                                         "dry_run",        "idempotency_key",
+                                         "busy_rate",      NULL};
 static const char *const set_keys[] = {"rate", "busy_rate", "threads", NULL};
 static const char *const check_keys_known[] = {"repository", NULL};
 
-/* Options that a later release brings: refused by name where they ask for something that is not done. */
+/* Options that a later release brings: refused by name where they ask for something that is not
+ * done. */
 static bool refuse_later(struct json options, struct gb_error *error)
 {
   static const struct
@@ -260,20 +279,21 @@ static bool refuse_later(struct json options, struct gb_error *error)
       allowed = allowed || (later[i].allowed[k] && !strcmp(text, later[i].allowed[k]));
     if (allowed)
       continue;
-    error_set(error, GB_not_supported, "%s \"%s\" is not supported by this release", later[i].key, text);
+    error_set(error, GB_not_supported, "%s \"%s\" is not supported by this release", later[i].key,
+              text);
     error_hint(error, "%s", later[i].hint);
     return false;
   }
   static const struct
   {
     const char *key, *hint;
-  } absent[] = {{"label_suffix", "leave it out"},
-                {"idempotency_key", "leave it out"}};
+  } absent[] = {{"label_suffix", "leave it out"}, {"idempotency_key", "leave it out"}};
   for (size_t i = 0; i < sizeof absent / sizeof absent[0]; i++)
   {
     if (!get(options, absent[i].key, &type, &v))
       continue;
-    error_set(error, GB_not_supported, "the option %s is not supported by this release", absent[i].key);
+    error_set(error, GB_not_supported, "the option %s is not supported by this release",
+              absent[i].key);
     error_hint(error, "%s", absent[i].hint);
     return false;
   }
@@ -290,7 +310,8 @@ static bool get_hold(struct json options, char *out, size_t size, struct gb_erro
   if (type == JSV_TRUE)
     return snprintf(out, size, "forever") > 0;
   return (type == JSV_STRING && unescape(v, out, size)) ||
-         bad(error, "hold", v, "it must be true, false, or until when in UTC, like \"2027-01-31T00:00:00Z\"");
+         bad(error, "hold", v,
+             "it must be true, false, or until when in UTC, like \"2027-01-31T00:00:00Z\"");
 }
 
 /* How the backup is read back before it counts as succeeded. */
@@ -300,11 +321,13 @@ static bool get_verify(struct json options, char *out, size_t size, struct gb_er
   struct json v;
   if (!get(options, "verify", &type, &v))
     return true;
-  return (type == JSV_STRING && unescape(v, out, size) && (!strcmp(out, "none") || !strcmp(out, "quick") || !strcmp(out, "deep"))) ||
+  return (type == JSV_STRING && unescape(v, out, size) &&
+          (!strcmp(out, "none") || !strcmp(out, "quick") || !strcmp(out, "deep"))) ||
          bad(error, "verify", v, "it must be \"none\", \"quick\" or \"deep\"");
 }
 
-static bool parse_start(struct json options, struct json keys, struct backup_options *o, struct gb_error *error)
+static bool parse_start(struct json options, struct json keys, struct backup_options *o,
+                        struct gb_error *error)
 {
   uint64_t threads = o->threads, lock_wait = o->lock_wait_s * 1000ull, block = o->block_timeout_ms,
            duration = o->max_duration_s * 1000ull, resync = o->resync_timeout_s * 1000ull;
@@ -314,7 +337,8 @@ static bool parse_start(struct json options, struct json keys, struct backup_opt
             get_verify(options, o->verify, sizeof o->verify, error) &&
             get_text(options, "comment", o->comment, sizeof o->comment, error) &&
             get_names(options, "repository", o->repositories, sizeof o->repositories, error) &&
-            get_bool(options, "dry_run", &o->dry_run, error) && get_bool(options, "wait", &ignored, error) &&
+            get_bool(options, "dry_run", &o->dry_run, error) &&
+            get_bool(options, "wait", &ignored, error) &&
             get_number(options, &rate_option, &o->rate, error) &&
             get_number(options, &busy_rate_option, &o->busy_rate, error) &&
             get_number(options, &threads_option, &threads, error) &&
@@ -332,18 +356,21 @@ static bool parse_start(struct json options, struct json keys, struct backup_opt
 
 /* ---- operations ---- */
 
-static bool parse_check(struct json options, struct json keys, struct backup_options *o, struct gb_error *error)
+static bool parse_check(struct json options, struct json keys, struct backup_options *o,
+                        struct gb_error *error)
 {
   return check_keys(keys, check_keys_known, "BACKUP_CHECK", error) &&
          get_names(options, "repository", o->repositories, sizeof o->repositories, error);
 }
 
-static bool parse_set(struct json options, struct json keys, struct request *r, struct gb_error *error)
+static bool parse_set(struct json options, struct json keys, struct request *r,
+                      struct gb_error *error)
 {
   uint64_t rate = UINT64_MAX, busy_rate = UINT64_MAX, threads = 0;
-  if (options.at &&
-      (!check_keys(keys, set_keys, "BACKUP_SET", error) || !get_number(options, &rate_option, &rate, error) ||
-       !get_number(options, &busy_rate_option, &busy_rate, error) || !get_number(options, &threads_option, &threads, error)))
+  if (options.at && (!check_keys(keys, set_keys, "BACKUP_SET", error) ||
+                     !get_number(options, &rate_option, &rate, error) ||
+                     !get_number(options, &busy_rate_option, &busy_rate, error) ||
+                     !get_number(options, &threads_option, &threads, error)))
     return false;
   if (rate == UINT64_MAX && busy_rate == UINT64_MAX && !threads)
     return error_set(error, GB_bad_value, "BACKUP_SET needs rate, busy_rate or threads");
@@ -355,12 +382,9 @@ static bool parse_set(struct json options, struct json keys, struct request *r, 
 
 static bool find_op(const char *op, enum request_op *out)
 {
-  static const char *const names[] = {[REQUEST_START] = "start",
-                                      [REQUEST_CHECK] = "check",
-                                      [REQUEST_CHECK_ROWS] = "check_rows",
-                                      [REQUEST_CANCEL] = "cancel",
-                                      [REQUEST_SET] = "set",
-                                      [REQUEST_HOLD] = "hold"};
+  static const char *const names[] = {
+      [REQUEST_START] = "start",   [REQUEST_CHECK] = "check", [REQUEST_CHECK_ROWS] = "check_rows",
+      [REQUEST_CANCEL] = "cancel", [REQUEST_SET] = "set",     [REQUEST_HOLD] = "hold"};
   for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
     if (!strcmp(op, names[i]))
     {
@@ -380,7 +404,8 @@ bool request_parse(const char *text, int length, struct request *r, struct gb_er
   int size = 0;
   if (json_type(command.at, command.end, &at, &size) != JSV_OBJECT)
     return error_set(error, GB_bad_value, "the command is not a JSON object");
-  if (!get_text(command, "op", op, sizeof op, error) || !get_text(command, "id", o->id, sizeof o->id, error) ||
+  if (!get_text(command, "op", op, sizeof op, error) ||
+      !get_text(command, "id", o->id, sizeof o->id, error) ||
       !get_text(command, "user", o->user, sizeof o->user, error) ||
       !get_text(command, "node", o->node, sizeof o->node, error) ||
       !get_text(command, "cluster", o->cluster, sizeof o->cluster, error) ||

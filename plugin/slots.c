@@ -30,12 +30,14 @@ bool slots_make(struct slots *s, uint64_t bytes, struct gb_error *error)
     return error_set_errno(error, GB_no_memory, errno, "no memory file for the ring");
   int failed = posix_fallocate(s->memfd, 0, (off_t)s->map_size);
   if (failed)
-    return error_set_errno(error, GB_no_memory, failed, "no %zu bytes of shared memory for the ring", s->map_size);
+    return error_set_errno(error, GB_no_memory, failed,
+                           "no %zu bytes of shared memory for the ring", s->map_size);
   s->map = mmap(NULL, s->map_size, PROT_READ | PROT_WRITE, MAP_SHARED, s->memfd, 0);
   if (s->map == MAP_FAILED)
   {
     s->map = NULL;
-    return error_set_errno(error, GB_no_memory, errno, "the ring of %zu bytes can't be mapped", s->map_size);
+    return error_set_errno(error, GB_no_memory, errno, "the ring of %zu bytes can't be mapped",
+                           s->map_size);
   }
   madvise(s->map, s->map_size, MADV_DONTDUMP);
   if (fcntl(s->memfd, F_ADD_SEALS, SEALS))

@@ -1,5 +1,6 @@
 /*
-  The ring: a sealed memory file of slots, allocated all at once, and who has which. No lock of its own: the channel's mutex is held.
+  The ring: a sealed memory file of slots, allocated all at once, and who has which. No lock of its
+  own: the channel's mutex is held.
 */
 #ifndef GB_PLUGIN_SLOTS_H
 #define GB_PLUGIN_SLOTS_H
@@ -28,7 +29,8 @@ struct slots
   unsigned with_agent_count;
 };
 
-/* bytes: of the ring, brought within what RING_*_SLOTS allow. Errors: GB_no_memory, GB_internal; slots_free() is needed nonetheless. */
+/* bytes: of the ring, brought within what RING_*_SLOTS allow. Errors: GB_no_memory, GB_internal;
+ * slots_free() is needed nonetheless. */
 bool slots_make(struct slots *slots, uint64_t bytes, struct gb_error *error);
 void slots_free(struct slots *slots);
 

@@ -91,17 +91,19 @@ static bool check_peer(int fd, const char *path, struct gb_error *error)
 {
   struct ucred peer;
   if (!socket_peer(fd, &peer))
-    return error_set_errno(error, GB_agent_refused, errno, "the peer at %s has no credentials", path);
+    return error_set_errno(error, GB_agent_refused, errno, "the peer at %s has no credentials",
+                           path);
   char directory[sizeof(((struct sockaddr_un *)0)->sun_path)];
   snprintf(directory, sizeof directory, "%s", path);
   struct stat st;
   bool owner = stat(dirname(directory), &st) == 0 && st.st_uid == peer.uid;
   if (peer.uid == 0 || peer.uid == geteuid() || owner)
     return true;
-  return error_set(error, GB_agent_refused,
-                   "the process at %s runs as uid %u, which is neither root, nor this server's user, nor the "
-                   "owner of the socket's directory",
-                   path, (unsigned)peer.uid);
+  return error_set(
+      error, GB_agent_refused,
+      "the process at %s runs as uid %u, which is neither root, nor this server's user, nor the "
+      "owner of the socket's directory",
+      path, (unsigned)peer.uid);
 }
 
 int socket_connect(const char *path, uint64_t until_us, struct gb_error *error)

@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-/* A descriptor that does not block, of a peer that runs as root, as this server's user, or as the owner of the socket's directory; -1.
-   Errors: GB_agent_absent, GB_agent_refused. */
+/* A descriptor that does not block, of a peer that runs as root, as this server's user, or as the
+   owner of the socket's directory; -1. Errors: GB_agent_absent, GB_agent_refused. */
 int socket_connect(const char *path, uint64_t until_us, struct gb_error *error);
 /* Who is there, by the kernel's word. */
 bool socket_peer(int fd, struct ucred *peer);
@@ -20,7 +20,8 @@ bool socket_peer(int fd, struct ucred *peer);
 bool socket_wait(int fd, short events, uint64_t until_us);
 /* All of it; pass_fd, unless -1, goes with the first byte. */
 bool socket_write(int fd, const uint8_t *data, size_t size, uint64_t until_us, int pass_fd);
-/* 1: all of it is read; 0: end of file, or an error; -1: not all of it in time, and what had come is lost. */
+/* 1: all of it is read; 0: end of file, or an error; -1: not all of it in time, and what had come
+ * is lost. */
 int socket_read(int fd, uint8_t *data, size_t size, uint64_t until_us);
 
 #endif

@@ -4,7 +4,8 @@
 static void spoil_one(struct item *item, void *context)
 {
   const struct spoiled *s = context;
-  if ((item->state != ITEM_COPIED && item->state != ITEM_BUSY) || !ddl_names_have(&s->names, item->path))
+  if ((item->state != ITEM_COPIED && item->state != ITEM_BUSY) ||
+      !ddl_names_have(&s->names, item->path))
     return;
   if (item->state == ITEM_COPIED)
     inventory_set_state(s->files->inventory, item, ITEM_IDLE);

@@ -1,5 +1,6 @@
 /*
-  Copies of what ddl.log names count for nothing: the scan, or the look in the window, queues anew what is still there.
+  Copies of what ddl.log names count for nothing: the scan, or the look in the window, queues anew
+  what is still there.
 */
 #ifndef GB_PLUGIN_SPOIL_H
 #define GB_PLUGIN_SPOIL_H

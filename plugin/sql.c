@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define STATEMENT_MAX 4096
+#define STATEMENT_MAX        4096
 #define ER_UNKNOWN_COM_ERROR 1047u /* on a Galera node: it is not in the Primary component */
 
 struct sql
@@ -57,17 +57,22 @@ struct sql *sql_open(struct gb_error *error)
   sql->mysql = mysql_init(NULL);
   if (!sql->mysql || !mysql_real_connect_local(sql->mysql))
   {
-    error_set(error, GB_sql_failed, "no local connection: %s", sql->mysql ? mysql_error(sql->mysql) : "no memory");
+    error_set(error, GB_sql_failed, "no local connection: %s",
+              sql->mysql ? mysql_error(sql->mysql) : "no memory");
     if (sql->mysql)
       mysql_close(sql->mysql);
     free(sql);
     return NULL;
   }
   count_local(-1);
-  /* What a global setting gives each session must not change what statements mean, nor cut what they list. */
+  /* What a global setting gives each session must not change what statements mean, nor cut what
+   * they list. */
   if (!sql_run(sql, error, "SET NAMES utf8mb4") ||
-      !sql_run(sql, error, "SET SESSION lock_wait_timeout=1, time_zone='+00:00', max_statement_time=0, sql_mode='', autocommit=1, "
-                           "sql_select_limit=18446744073709551615, sql_big_selects=1, group_concat_max_len=1048576"))
+      !sql_run(
+          sql, error,
+          "SET SESSION lock_wait_timeout=1, time_zone='+00:00', max_statement_time=0, sql_mode='', "
+          "autocommit=1, "
+          "sql_select_limit=18446744073709551615, sql_big_selects=1, group_concat_max_len=1048576"))
   {
     sql_close(sql);
     return NULL;
@@ -105,10 +110,11 @@ query(struct sql *sql, struct gb_error *error, const char *format, va_list args)
   if (server_stopping())
     return error_set(error, GB_server_shutdown, "the server is shutting down");
   if (sql->last_errno == ER_UNKNOWN_COM_ERROR)
-    return error_set(error, GB_node_not_fit, "the node has left the Primary component: %.60s%s: error %u: %s", text,
+    return error_set(error, GB_node_not_fit,
+                     "the node has left the Primary component: %.60s%s: error %u: %s", text,
                      strlen(text) > 60 ? "..." : "", sql->last_errno, mysql_error(sql->mysql));
-  return error_set(error, GB_sql_failed, "%.60s%s: error %u: %s", text, strlen(text) > 60 ? "..." : "",
-                   sql->last_errno, mysql_error(sql->mysql));
+  return error_set(error, GB_sql_failed, "%.60s%s: error %u: %s", text,
+                   strlen(text) > 60 ? "..." : "", sql->last_errno, mysql_error(sql->mysql));
 }
 
 bool sql_run(struct sql *sql, struct gb_error *error, const char *format, ...)
@@ -146,8 +152,8 @@ bool sql_value(struct sql *sql, unsigned column, char *out, size_t size, struct 
   return true;
 }
 
-bool sql_rows(struct sql *sql, bool (*row)(void *context, char **columns, unsigned count), void *context,
-              struct gb_error *error, const char *format, ...)
+bool sql_rows(struct sql *sql, bool (*row)(void *context, char **columns, unsigned count),
+              void *context, struct gb_error *error, const char *format, ...)
 {
   va_list args;
   va_start(args, format);
@@ -185,8 +191,10 @@ bool sql_variable(struct sql *sql, const char *name, char *out, size_t size, str
 bool sql_sessions(struct sql *sql, const char *condition, uint64_t *count, struct gb_error *error)
 {
   char text[24];
-  bool ok = sql_value(sql, 0, text, sizeof text, error,
-                      "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND %s", condition);
+  bool ok = sql_value(
+      sql, 0, text, sizeof text, error,
+      "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() AND %s",
+      condition);
   *count = strtoull(text, NULL, 10);
   return ok;
 }

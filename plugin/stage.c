@@ -17,7 +17,8 @@ bool stage_prepare(struct sql *sql, bool *galera, struct gb_error *error)
   if (!sql_variable(sql, "wsrep_on", on, sizeof on, error))
     return false;
   *galera = !strcmp(on, "ON");
-  return !*galera || sql_run(sql, error, "SET SESSION wsrep_on=1, wsrep_sync_wait=0, wsrep_dirty_reads=1");
+  return !*galera ||
+         sql_run(sql, error, "SET SESSION wsrep_on=1, wsrep_sync_wait=0, wsrep_dirty_reads=1");
 }
 
 /* Somebody else has a lock that the last statement needs. */
@@ -41,7 +42,8 @@ enum stage_result stage_enter(struct sql *sql, const char *name, struct gb_error
   return STAGE_FAILED;
 }
 
-enum stage_result stage_close_table(struct sql *sql, const char *database, const char *table, struct gb_error *error)
+enum stage_result stage_close_table(struct sql *sql, const char *database, const char *table,
+                                    struct gb_error *error)
 {
   struct gb_error why = {0};
   if (sql_run(sql, &why, "FLUSH LOCAL TABLES `%s`.`%s`", database, table))
@@ -86,12 +88,14 @@ static bool take_status(void *context, char **column, unsigned count)
   return true;
 }
 
-bool stage_node_state(struct sql *sql, bool galera, struct node_state *state, struct gb_error *error)
+bool stage_node_state(struct sql *sql, bool galera, struct node_state *state,
+                      struct gb_error *error)
 {
   memset(state, 0, sizeof *state);
   state->galera = galera;
   state->last_committed = state->desync_count = -1;
-  return !galera || sql_rows(sql, take_status, state, error, "SHOW GLOBAL STATUS LIKE 'wsrep\\_%%'");
+  return !galera ||
+         sql_rows(sql, take_status, state, error, "SHOW GLOBAL STATUS LIKE 'wsrep\\_%%'");
 }
 
 bool stage_desync(struct sql *sql, bool on, struct gb_error *error)

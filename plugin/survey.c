@@ -10,18 +10,20 @@
 
 #define LOOKS_MAX  100u
 #define UNUSED_MIN (1u << 20) /* smaller files are counted as they are */
-#define UNUSED_MAX (8u << 20) /* an extension is of four extents, undo tablespaces begin with ten MiB */
+#define UNUSED_MAX                                                                                 \
+  (8u << 20) /* an extension is of four extents, undo tablespaces begin with ten MiB */
 
-/* Of a tablespace: what is behind its free limit is not copied. The first page on disk may be an older one, so no more is left out than
-   what the server makes a file larger by at once; and no more than LOOKS_MAX files are looked at: a backup does not begin with a read for
-   each table. */
+/* Of a tablespace: what is behind its free limit is not copied. The first page on disk may be an
+   older one, so no more is left out than what the server makes a file larger by at once; and no
+   more than LOOKS_MAX files are looked at: a backup does not begin with a read for each table. */
 static uint64_t used_bytes(const char *full, uint64_t size, unsigned *looks)
 {
   uint8_t head[DISK_HEAD_SIZE];
   struct space_info info;
   struct gb_error ignored = {0};
   bool zero;
-  if (size < UNUSED_MIN || (*looks)++ >= LOOKS_MAX || disk_head(full, head, NULL) < (ssize_t)sizeof head ||
+  if (size < UNUSED_MIN || (*looks)++ >= LOOKS_MAX ||
+      disk_head(full, head, NULL) < (ssize_t)sizeof head ||
       !space_parse(head, sizeof head, &info, &zero, &ignored))
     return size;
   uint64_t used = (uint64_t)info.free_limit * info.format.page_size;
@@ -33,10 +35,12 @@ static uint64_t used_bytes(const char *full, uint64_t size, unsigned *looks)
 static void note_name(struct survey *survey, const char *database, const char *file)
 {
   size_t table = ddl_table_length(file), n = strlen(database) + table;
-  if (file[0] == '#' || disk_skips(database) || !disk_ends_with(file, ".frm") || n <= survey->longest)
+  if (file[0] == '#' || disk_skips(database) || !disk_ends_with(file, ".frm") ||
+      n <= survey->longest)
     return;
   survey->longest = n;
-  snprintf(survey->longest_name, sizeof survey->longest_name, "%s/%.*s", database, (int)table, file);
+  snprintf(survey->longest_name, sizeof survey->longest_name, "%s/%.*s", database, (int)table,
+           file);
 }
 
 void survey_take(const char *datadir, struct survey *survey)
@@ -64,7 +68,9 @@ void survey_take(const char *datadir, struct survey *survey)
       snprintf(name, sizeof name, "%s/%s", full, file->d_name);
       note_name(survey, e->d_name, file->d_name);
       if (file->d_name[0] != '.' && !stat(name, &st) && S_ISREG(st.st_mode))
-        survey->bytes += disk_ends_with(name, ".ibd") ? used_bytes(name, (uint64_t)st.st_size, &looks) : (uint64_t)st.st_size;
+        survey->bytes += disk_ends_with(name, ".ibd")
+                             ? used_bytes(name, (uint64_t)st.st_size, &looks)
+                             : (uint64_t)st.st_size;
     }
     if (database)
       closedir(database);

@@ -10,7 +10,7 @@
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t rate, pace = UINT64_MAX;
-static bool limited; /* atomic: either is set */
+static bool limited;   /* atomic: either is set */
 static int64_t tokens; /* bytes; below zero: owed */
 static uint64_t filled_us;
 
@@ -45,7 +45,8 @@ uint64_t throttle_rate(void)
   return r;
 }
 
-/* 0 if taken; a debt is allowed once the bucket is not empty, so any size passes at any rate. Else microseconds to wait. */
+/* 0 if taken; a debt is allowed once the bucket is not empty, so any size passes at any rate. Else
+ * microseconds to wait. */
 static uint32_t try_take(size_t bytes)
 {
   uint32_t wait_us = 0;
@@ -68,7 +69,9 @@ static uint32_t try_take(size_t bytes)
     if (tokens < 0)
     {
       double owed_us = -(double)tokens * 1e6 / (double)limit;
-      wait_us = owed_us < WAIT_MIN_US ? WAIT_MIN_US : owed_us < WAIT_MAX_US ? (uint32_t)owed_us : WAIT_MAX_US;
+      wait_us = owed_us < WAIT_MIN_US   ? WAIT_MIN_US
+                : owed_us < WAIT_MAX_US ? (uint32_t)owed_us
+                                        : WAIT_MAX_US;
     }
     else
       tokens -= (int64_t)bytes;

@@ -22,7 +22,8 @@ bool unopened_add(struct files *f, const char *name, uint32_t space_id)
 {
   if (!(f->unopened_count & (f->unopened_count - 1)))
   {
-    struct unopened *more = realloc(f->unopened, (f->unopened_count ? 2 * f->unopened_count : 1) * sizeof *more);
+    struct unopened *more =
+        realloc(f->unopened, (f->unopened_count ? 2 * f->unopened_count : 1) * sizeof *more);
     if (!more)
       return false;
     f->unopened = more;
@@ -45,7 +46,8 @@ static bool add_if_space(struct files *f, const char *full, uint32_t space_id)
   struct space_info info;
   struct gb_error ignored = {0};
   bool zero;
-  if (n < (ssize_t)sizeof head || !space_parse(head, sizeof head, &info, &zero, &ignored) || info.id != space_id)
+  if (n < (ssize_t)sizeof head || !space_parse(head, sizeof head, &info, &zero, &ignored) ||
+      info.id != space_id)
     return false;
   char path[WIRE_PATH_MAX];
   inventory_clean_path(path, sizeof path, full, f->datadir);

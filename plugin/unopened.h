@@ -1,5 +1,6 @@
 /*
-  Tables of InnoDB's dictionary whose tablespace nobody has opened since the server's start: they are in none of InnoDB's own lists of files.
+  Tables of InnoDB's dictionary whose tablespace nobody has opened since the server's start: they
+  are in none of InnoDB's own lists of files.
 */
 #ifndef GB_PLUGIN_UNOPENED_H
 #define GB_PLUGIN_UNOPENED_H
@@ -9,8 +10,9 @@
 /* Adds one to files->unopened. name: "db/table", as in file names. False: no memory. */
 bool unopened_add(struct files *files, const char *name, uint32_t space_id);
 
-/* A job for a reader thread. Gives the inventory those whose file (NAME.ibd, or what NAME.isl points to) has that space id on its first
-   page; any other file of that name waits for an import. Empties the list. Errors in files->error. */
+/* A job for a reader thread. Gives the inventory those whose file (NAME.ibd, or what NAME.isl
+   points to) has that space id on its first page; any other file of that name waits for an import.
+   Empties the list. Errors in files->error. */
 void unopened_find(void *files);
 
 void unopened_forget(struct files *files);

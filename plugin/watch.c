@@ -13,9 +13,10 @@
 #define SAMPLE_US        1000000u
 #define AGENT_SILENCE_US 15000000u /* COPY: a living agent speaks once a second */
 #define FLUSH_SILENCE_US 3000000u  /* from FLUSH on writes may be blocked */
-#define HURRY_S          10          /* what the server writes in so many seconds has no room: the follower has to hurry */
-#define HURRY_BEHIND_S   120         /* the same where it falls back */
-#define LAG_FAIL         0.7       /* of the log's capacity */
+#define HURRY_S                                                                                    \
+  10 /* what the server writes in so many seconds has no room: the follower has to hurry */
+#define HURRY_BEHIND_S 120 /* the same where it falls back */
+#define LAG_FAIL       0.7 /* of the log's capacity */
 
 void watch_waiting_for(const char *what)
 {
@@ -30,11 +31,16 @@ static enum pace_cause shown_cause(const struct pace *pace)
   return pace->cause == PACE_PROBE ? pace->cause_before_probe : pace->cause;
 }
 
-/* Tells why the readers are slow: status while it lasts, the error log when it begins and ends; for the sake of the server's own work, which may
-   come and go all day, once. */
+/* Tells why the readers are slow: status while it lasts, the error log when it begins and ends; for
+   the sake of the server's own work, which may come and go all day, once. */
 static void show_pace(struct backup *b, enum pace_cause before, double slowdown, double server)
 {
-  static const char *const causes[] = {"", "a baseline", "commits", "the receive queue", "the redo follower", "the server's own work"};
+  static const char *const causes[] = {"",
+                                       "a baseline",
+                                       "commits",
+                                       "the receive queue",
+                                       "the redo follower",
+                                       "the server's own work"};
   enum pace_cause cause = shown_cause(&b->pace);
   bool was = before > PACE_PROBE, is = cause > PACE_PROBE;
   char text[256];
@@ -43,14 +49,17 @@ static void show_pace(struct backup *b, enum pace_cause before, double slowdown,
   else if (cause == PACE_QUEUE)
     snprintf(text, sizeof text, "the receive queue to shrink (%" PRIu64 ")", b->node.recv_queue);
   else if (cause == PACE_SERVER)
-    snprintf(text, sizeof text, "processors that the server uses (%.0f %%; busy_rate)", server > 0 ? server * 100 : 0);
+    snprintf(text, sizeof text, "processors that the server uses (%.0f %%; busy_rate)",
+             server > 0 ? server * 100 : 0);
   else
-    snprintf(text, sizeof text, "commits to be as fast as without it (%.1f times as long)", slowdown);
+    snprintf(text, sizeof text, "commits to be as fast as without it (%.1f times as long)",
+             slowdown);
   if (is && cause != before && !(cause == PACE_SERVER && b->server_told))
   {
     b->slow_told = true;
     b->server_told |= cause == PACE_SERVER;
-    log_line(LOG_LEVEL_NOTE, "%s page readers slow down for the sake of %s: waiting for %s", b->options.id, causes[cause], text);
+    log_line(LOG_LEVEL_NOTE, "%s page readers slow down for the sake of %s: waiting for %s",
+             b->options.id, causes[cause], text);
   }
   if (was && !is && b->slow_told)
   {
@@ -74,7 +83,8 @@ static void look(struct backup *b, uint64_t now, struct pace_input *in)
 /* The pace of the readers, as long as nobody waits for them. */
 static void set_pace(struct backup *b, uint64_t now)
 {
-  if (!b->copying || !b->readers || now - b->paced_us < (b->shares_known ? PACE_STEP_US : SHARES_MIN_US))
+  if (!b->copying || !b->readers ||
+      now - b->paced_us < (b->shares_known ? PACE_STEP_US : SHARES_MIN_US))
     return;
   struct gb_error ignored = {0};
   uint64_t bytes = readers_bytes(b->readers), passed = now - b->paced_us;
@@ -82,13 +92,16 @@ static void set_pace(struct backup *b, uint64_t now)
     stage_node_state(b->sql, true, &b->node, &ignored);
   struct progress p;
   progress_get(&p);
-  struct pace_input in = {.read_rate = b->paced_us ? (uint64_t)((double)(bytes - b->paced_bytes) * 1e6 / (double)passed) : 0,
-                          .redo_behind = b->redo_behind,
-                          .redo_rate = b->redo_rate,
-                          .headroom_s = p.redo_headroom_s,
-                          .recv_queue = b->galera ? b->node.recv_queue : 0,
-                          .recv_queue_limit = b->options.max_recv_queue ? b->options.max_recv_queue : 1, /* pace.h: 0 is none */
-                          .busy_rate = (uint64_t)((double)p.busy_rate * b->processors)};
+  struct pace_input in = {
+      .read_rate =
+          b->paced_us ? (uint64_t)((double)(bytes - b->paced_bytes) * 1e6 / (double)passed) : 0,
+      .redo_behind = b->redo_behind,
+      .redo_rate = b->redo_rate,
+      .headroom_s = p.redo_headroom_s,
+      .recv_queue = b->galera ? b->node.recv_queue : 0,
+      .recv_queue_limit =
+          b->options.max_recv_queue ? b->options.max_recv_queue : 1, /* pace.h: 0 is none */
+      .busy_rate = (uint64_t)((double)p.busy_rate * b->processors)};
   look(b, now, &in);
   enum pace_cause before = shown_cause(&b->pace);
   if (!b->paced_us)
@@ -122,7 +135,8 @@ void watch_end_pace(struct backup *b)
 void watch_tell_agent(struct backup *b, const char *stage)
 {
   struct progress *p = progress_lock();
-  struct wire_node_progress m = {.bytes_total = p->bytes_total, .bytes_done = p->bytes_done, .redo_bytes = p->redo_bytes};
+  struct wire_node_progress m = {
+      .bytes_total = p->bytes_total, .bytes_done = p->bytes_done, .redo_bytes = p->redo_bytes};
   snprintf(m.stage, sizeof m.stage, "%s", stage ? stage : p->stage);
   m.percent = p->bytes_total ? (uint32_t)(p->bytes_done * 100 / p->bytes_total) : 0;
   m.eta_s = (uint32_t)progress_eta_s(p);
@@ -130,8 +144,8 @@ void watch_tell_agent(struct backup *b, const char *stage)
   channel_send_node_progress(b->channel, &m);
 }
 
-/* Of what is known to be there, at most so much is still to be read. The estimate of bytes_total counts what a tablespace has
-   allocated and never used, which is found out when its turn comes. */
+/* Of what is known to be there, at most so much is still to be read. The estimate of bytes_total
+   counts what a tablespace has allocated and never used, which is found out when its turn comes. */
 static uint64_t still_to_read(struct backup *b)
 {
   struct inventory_load load = {0};
@@ -187,17 +201,21 @@ void watch_sample(struct backup *b)
     p->redo_bytes = follower_sent(b->follower) - log->checkpoint_lsn;
     uint64_t parsed = follower_parsed(b->follower);
     behind = lsn > parsed ? lsn - parsed : 0;
-    /* It begins at the checkpoint, and on a busy server that alone may lie further back than LAG_FAIL; until it has caught up once what
-       counts is that the server does not write over it. */
+    /* It begins at the checkpoint, and on a busy server that alone may lie further back than
+       LAG_FAIL; until it has caught up once what counts is that the server does not write over it.
+     */
     bool caught_up = follower_caught_up(b->follower);
     double room = (caught_up ? LAG_FAIL : 1.0) * (double)log->capacity - (double)behind;
     p->redo_headroom_s = b->redo_rate > 1 ? (int64_t)((room > 0 ? room : 0) / b->redo_rate) : -1;
-    if (!caught_up && b->redo_lsn && (b->redo_rate * HURRY_S > room || (behind > b->redo_behind && b->redo_rate * HURRY_BEHIND_S > room)))
+    if (!caught_up && b->redo_lsn &&
+        (b->redo_rate * HURRY_S > room ||
+         (behind > b->redo_behind && b->redo_rate * HURRY_BEHIND_S > room)))
       follower_hurry(b->follower);
     b->followed |= caught_up && room >= 0;
     if (room < 0 && lsn && (b->followed || behind > log->capacity))
       error_set(&b->error, GB_redo_overrun,
-                "the redo follower is %" PRIu64 " bytes behind, more than 70 %% of innodb_log_file_size (%" PRIu64 ")",
+                "the redo follower is %" PRIu64
+                " bytes behind, more than 70 %% of innodb_log_file_size (%" PRIu64 ")",
                 behind, log->file_size);
   }
   struct bottleneck_input held = {.stage = p->stage,
@@ -229,18 +247,22 @@ bool backup_tick(struct backup *b)
     return error_set(&b->error, GB_server_shutdown, "the server is shutting down");
   if (backup_cancelled())
     return error_set(&b->error, GB_cancelled, "cancelled");
-  if (channel_failed(b->channel, &b->error) || (b->follower && follower_failed(b->follower, &b->error)) ||
+  if (channel_failed(b->channel, &b->error) ||
+      (b->follower && follower_failed(b->follower, &b->error)) ||
       (b->readers && readers_failed(b->readers, &b->error)))
     return false;
   uint64_t now = now_us();
-  if (b->options.max_duration_s && now - b->started_us > (uint64_t)b->options.max_duration_s * 1000000)
-    return error_set(&b->error, GB_max_duration, "the backup has taken longer than max_duration (%u s)",
+  if (b->options.max_duration_s &&
+      now - b->started_us > (uint64_t)b->options.max_duration_s * 1000000)
+    return error_set(&b->error, GB_max_duration,
+                     "the backup has taken longer than max_duration (%u s)",
                      b->options.max_duration_s);
   uint64_t silence = channel_silence_us(b->channel);
   if (silence > (b->stage_held && b->files.in_use ? FLUSH_SILENCE_US : AGENT_SILENCE_US))
   {
     channel_give_up(b->channel, "the agent has stopped answering");
-    return error_set(&b->error, GB_agent_lost, "the agent has not said anything for %.1f s", (double)silence / 1e6);
+    return error_set(&b->error, GB_agent_lost, "the agent has not said anything for %.1f s",
+                     (double)silence / 1e6);
   }
   if (!b->window && now - b->sampled_us > SAMPLE_US)
   {

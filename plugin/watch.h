@@ -1,7 +1,7 @@
 /*
-  The watch over a running backup: reasons to stop, figures for status and agent, the pace of the readers. All of it is done
-  by backup_tick() (image.h), which whoever waits calls; what else is here is for the moments in between. The coordinator's thread
-  alone uses this.
+  The watch over a running backup: reasons to stop, figures for status and agent, the pace of the
+  readers. All of it is done by backup_tick() (image.h), which whoever waits calls; what else is
+  here is for the moments in between. The coordinator's thread alone uses this.
 */
 #ifndef GB_PLUGIN_WATCH_H
 #define GB_PLUGIN_WATCH_H

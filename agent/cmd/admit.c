@@ -6,7 +6,8 @@
 
 #define SQL_TIMEOUT_S 5u
 
-bool cmd_admit(const struct options *options, struct repository *repository, const char *cluster, struct gb_error *error)
+bool cmd_admit(const struct options *options, struct repository *repository, const char *cluster,
+               struct gb_error *error)
 {
     struct config config;
     struct ist_facts facts = {.galera = false};

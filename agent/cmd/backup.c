@@ -27,9 +27,15 @@ static char *start_options(const struct options *options)
     json_t *o = json_object();
     const struct {
         const char *key, *value;
-    } texts[] = {{"type", options->type},       {"comment", options->comment},   {"repository", options->repository},
-                 {"rate", options->rate},       {"busy_rate", options->busy_rate}, {"threads", options->threads},   {"lock_wait", options->lock_wait},
-                 {"max_duration", options->max_duration}, {"verify", options->verify}};
+    } texts[] = {{"type", options->type},
+                 {"comment", options->comment},
+                 {"repository", options->repository},
+                 {"rate", options->rate},
+                 {"busy_rate", options->busy_rate},
+                 {"threads", options->threads},
+                 {"lock_wait", options->lock_wait},
+                 {"max_duration", options->max_duration},
+                 {"verify", options->verify}};
     for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
         if (texts[i].value)
             json_object_set_new(o, texts[i].key, json_string(texts[i].value));
@@ -52,10 +58,12 @@ static void print_end(const json_t *row, bool json)
         json_decref(root);
         return;
     }
-    printf("%s %s: %s read, %s stored, %s, commits blocked %lld ms, position %s\n", calls_text(row, "id"),
-           calls_text(row, "state"), text_bytes((uint64_t)calls_number(row, "bytes_done"), read, sizeof read),
+    printf("%s %s: %s read, %s stored, %s, commits blocked %lld ms, position %s\n",
+           calls_text(row, "id"), calls_text(row, "state"),
+           text_bytes((uint64_t)calls_number(row, "bytes_done"), read, sizeof read),
            text_bytes((uint64_t)calls_number(row, "bytes_stored"), stored, sizeof stored),
-           text_duration((uint64_t)calls_number(row, "elapsed_s"), took, sizeof took), calls_number(row, "commit_blocked_ms"),
+           text_duration((uint64_t)calls_number(row, "elapsed_s"), took, sizeof took),
+           calls_number(row, "commit_blocked_ms"),
            calls_text(row, "position")[0] ? calls_text(row, "position") : "none");
 }
 
@@ -64,16 +72,19 @@ static void check_repositories(const char *id, const json_t *row, struct gb_erro
 {
     size_t i;
     json_t *one;
-    json_array_foreach(json_object_get(row, "repositories"), i, one) {
+    json_array_foreach(json_object_get(row, "repositories"), i, one)
+    {
         const char *state = calls_text(one, "state");
         if (strcmp(state, "succeeded"))
-            error_set(error, GB_not_everywhere, "%s has succeeded, and in repository %s it has %s: %s", id, calls_text(one, "name"), state,
-                      calls_text(one, "error"));
+            error_set(error, GB_not_everywhere,
+                      "%s has succeeded, and in repository %s it has %s: %s", id,
+                      calls_text(one, "name"), state, calls_text(one, "error"));
     }
 }
 
 /* Polls until the backup has ended. True: *last is its final row. */
-static bool watch(struct connection *c, const char *id, const struct options *options, json_t **last, struct gb_error *error)
+static bool watch(struct connection *c, const char *id, const struct options *options,
+                  json_t **last, struct gb_error *error)
 {
     struct progress bar;
     bool cancelled = false;
@@ -85,9 +96,11 @@ static bool watch(struct connection *c, const char *id, const struct options *op
             return false;
         const json_t *row = json_array_get(rows, 0);
         char note[160];
-        snprintf(note, sizeof note, "%.30s%s%.100s", calls_text(row, "stage"), calls_text(row, "waiting_for")[0] ? ", waiting for " : "",
+        snprintf(note, sizeof note, "%.30s%s%.100s", calls_text(row, "stage"),
+                 calls_text(row, "waiting_for")[0] ? ", waiting for " : "",
                  calls_text(row, "waiting_for"));
-        progress_show(&bar, (uint64_t)calls_number(row, "bytes_done"), (uint64_t)calls_number(row, "bytes_total"), note);
+        progress_show(&bar, (uint64_t)calls_number(row, "bytes_done"),
+                      (uint64_t)calls_number(row, "bytes_total"), note);
         bool running = !strcmp(calls_text(row, "state"), "running");
         if (!running) {
             progress_end(&bar);
@@ -105,14 +118,16 @@ static bool watch(struct connection *c, const char *id, const struct options *op
         }
         if (interrupts > 1) {
             progress_end(&bar);
-            return error_set(error, GB_connection_lost, "left; the cancel of %s goes on in the server", id);
+            return error_set(error, GB_connection_lost,
+                             "left; the cancel of %s goes on in the server", id);
         }
         usleep(nap_us);
         nap_us = nap_us + nap_us / 7 < POLL_US ? nap_us + nap_us / 7 : POLL_US;
     }
 }
 
-/* After Ctrl-C: the node has been told to resync; says when it is Synced again, or what it is instead. */
+/* After Ctrl-C: the node has been told to resync; says when it is Synced again, or what it is
+ * instead. */
 static void say_synced(struct connection *c)
 {
     static const char state[] = "SHOW GLOBAL STATUS LIKE 'wsrep_local_state_comment'";
@@ -143,7 +158,8 @@ int cmd_backup(const struct options *options, struct gb_error *error)
     char *argument = start_options(options);
     struct sigaction action = {.sa_handler = on_interrupt};
     sigaction(SIGINT, &action, NULL);
-    bool ok = cmd_config(options, &config, error) && (c = connection_open(&config, CALL_TIMEOUT_S, error)) &&
+    bool ok = cmd_config(options, &config, error) &&
+              (c = connection_open(&config, CALL_TIMEOUT_S, error)) &&
               calls_run(c, "BACKUP_START", argument, &rows, error);
     if (ok) {
         snprintf(id, sizeof id, "%s", calls_text(json_array_get(rows, 0), "id"));
@@ -156,8 +172,8 @@ int cmd_backup(const struct options *options, struct gb_error *error)
             if (interrupts)
                 say_synced(c);
             if (calls_number(row, "error_code")) {
-                error_set(error, error_from_number((unsigned)calls_number(row, "error_code")), "%s: %s", id,
-                          calls_text(row, "error"));
+                error_set(error, error_from_number((unsigned)calls_number(row, "error_code")),
+                          "%s: %s", id, calls_text(row, "error"));
                 error_hint(error, "%s", calls_text(row, "hint"));
             } else {
                 print_end(row, options->json);

@@ -10,12 +10,14 @@
 #define CALL_TIMEOUT_S 60u
 
 /* Opens, calls, closes. */
-static json_t *call(const struct options *options, const char *procedure, const char *argument, struct gb_error *error)
+static json_t *call(const struct options *options, const char *procedure, const char *argument,
+                    struct gb_error *error)
 {
     struct config config;
     struct connection *c = NULL;
     json_t *rows = NULL;
-    if (cmd_config(options, &config, error) && (c = connection_open(&config, CALL_TIMEOUT_S, error)))
+    if (cmd_config(options, &config, error) &&
+        (c = connection_open(&config, CALL_TIMEOUT_S, error)))
         calls_run(c, procedure, argument, &rows, error);
     connection_close(c);
     return rows;
@@ -42,23 +44,27 @@ int cmd_check(const struct options *options, struct gb_error *error)
     bool fail = false;
     if (rows && options->json)
         print_json("checks", rows);
-    json_array_foreach(rows, i, row) {
+    json_array_foreach(rows, i, row)
+    {
         const char *result = calls_text(row, "result");
         fail = fail || !strcmp(result, "FAIL");
         if (!options->json)
-            printf("%-4s  %-22s %s%s%s\n", result, calls_text(row, "check"), calls_text(row, "detail"),
-                   strcmp(result, "OK") ? "\n      do: " : "", strcmp(result, "OK") ? calls_text(row, "remedy") : "");
+            printf("%-4s  %-22s %s%s%s\n", result, calls_text(row, "check"),
+                   calls_text(row, "detail"), strcmp(result, "OK") ? "\n      do: " : "",
+                   strcmp(result, "OK") ? calls_text(row, "remedy") : "");
     }
     json_decref(rows);
     free(argument);
-    return error->code ? error_exit_status(error->code) : fail ? error_exit_status(GB_node_not_fit) : 0;
+    return error->code ? error_exit_status(error->code)
+           : fail      ? error_exit_status(GB_node_not_fit)
+                       : 0;
 }
 
 static void print_status(const json_t *row)
 {
     char done[32], total[32], stored[32], rate[32], elapsed[32];
-    printf("%s %s on %s, stage %s, %lld %%\n", calls_text(row, "id"), calls_text(row, "state"), calls_text(row, "node"),
-           calls_text(row, "stage"), calls_number(row, "percent"));
+    printf("%s %s on %s, stage %s, %lld %%\n", calls_text(row, "id"), calls_text(row, "state"),
+           calls_text(row, "node"), calls_text(row, "stage"), calls_number(row, "percent"));
     printf("  %s of %s read at %s/s, %s stored, %s elapsed\n",
            text_bytes((uint64_t)calls_number(row, "bytes_done"), done, sizeof done),
            text_bytes((uint64_t)calls_number(row, "bytes_total"), total, sizeof total),
@@ -68,9 +74,11 @@ static void print_status(const json_t *row)
     if (calls_text(row, "waiting_for")[0])
         printf("  waiting for %s\n", calls_text(row, "waiting_for"));
     if (calls_text(row, "position")[0])
-        printf("  position %s, blocked %lld ms\n", calls_text(row, "position"), calls_number(row, "blocked_ms"));
+        printf("  position %s, blocked %lld ms\n", calls_text(row, "position"),
+               calls_number(row, "blocked_ms"));
     if (calls_number(row, "error_code"))
-        printf("  GB%04lld %s\n  do: %s\n", calls_number(row, "error_code"), calls_text(row, "error"), calls_text(row, "hint"));
+        printf("  GB%04lld %s\n  do: %s\n", calls_number(row, "error_code"),
+               calls_text(row, "error"), calls_text(row, "hint"));
 }
 
 int cmd_status(const struct options *options, struct gb_error *error)
@@ -119,9 +127,11 @@ int cmd_set(const struct options *options, struct gb_error *error)
     if (row && options->json)
         print_json("set", rows);
     else if (row)
-        printf("rate %lld bytes a second%s, busy-rate %lld for each processor%s, %lld threads\n", calls_number(row, "rate"),
-               calls_number(row, "rate") ? "" : " (no limit)", calls_number(row, "busy_rate"),
-               calls_number(row, "busy_rate") ? "" : " (as fast as it can)", calls_number(row, "threads"));
+        printf("rate %lld bytes a second%s, busy-rate %lld for each processor%s, %lld threads\n",
+               calls_number(row, "rate"), calls_number(row, "rate") ? "" : " (no limit)",
+               calls_number(row, "busy_rate"),
+               calls_number(row, "busy_rate") ? "" : " (as fast as it can)",
+               calls_number(row, "threads"));
     json_decref(rows);
     json_decref(o);
     free(argument);
@@ -136,8 +146,8 @@ int cmd_log(const struct options *options, struct gb_error *error)
         print_json("log", rows);
     else
         json_array_foreach(rows, i, row)
-            printf("%s %-12s %-7s %s\n", calls_text(row, "at"), calls_text(row, "stage"), calls_text(row, "level"),
-                   calls_text(row, "message"));
+            printf("%s %-12s %-7s %s\n", calls_text(row, "at"), calls_text(row, "stage"),
+                   calls_text(row, "level"), calls_text(row, "message"));
     json_decref(rows);
     return error->code ? error_exit_status(error->code) : 0;
 }

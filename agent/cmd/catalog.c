@@ -23,14 +23,16 @@ static void warn(void *context, const char *text)
 
 static bool all_read(unsigned unread, struct gb_error *error)
 {
-    return !unread || error_set(error, GB_corrupt_backup, "%u backups can't be read and are left out", unread);
+    return !unread ||
+           error_set(error, GB_corrupt_backup, "%u backups can't be read and are left out", unread);
 }
 
 /* ---- sync ---- */
 
 /* Under which name this server's backups stand: as the agent chooses it. */
-static bool choose_cluster(const struct options *options, const struct config *config, struct connection *connection,
-                           char out[WIRE_NAME_MAX], struct gb_error *error)
+static bool choose_cluster(const struct options *options, const struct config *config,
+                           struct connection *connection, char out[WIRE_NAME_MAX],
+                           struct gb_error *error)
 {
     static const char ask[] = "SELECT IF(@@wsrep_on, @@wsrep_cluster_name, @@hostname)";
     MYSQL_RES *rows = NULL;
@@ -43,16 +45,19 @@ static bool choose_cluster(const struct options *options, const struct config *c
         snprintf(out, WIRE_NAME_MAX, "%s", row[0]);
     if (rows)
         mysql_free_result(rows);
-    return cluster_name_valid(out) || error_set(error, GB_bad_value, "\"%s\" is no name of a cluster in a repository", out);
+    return cluster_name_valid(out) ||
+           error_set(error, GB_bad_value, "\"%s\" is no name of a cluster in a repository", out);
 }
 
-static bool sync_with(const struct options *options, const struct config *config, struct connection *connection, struct gb_error *error)
+static bool sync_with(const struct options *options, const struct config *config,
+                      struct connection *connection, struct gb_error *error)
 {
     const struct repository_spec *list[CONFIG_REPOSITORIES_MAX];
     struct catalog_sync r;
     char cluster[WIRE_NAME_MAX];
     unsigned count = 0, ignored = 0;
-    if (options->repository && !(list[count++] = config_repository(config, options->repository, error)))
+    if (options->repository &&
+        !(list[count++] = config_repository(config, options->repository, error)))
         return false;
     for (unsigned i = 0; !options->repository && i < config->repository_count; i++)
         list[count++] = &config->repositories[i];
@@ -60,14 +65,17 @@ static bool sync_with(const struct options *options, const struct config *config
         !catalog_sync(connection, list, count, cluster, warn, &ignored, &r, error))
         return false;
     if (options->json)
-        printf("{\"schema\": 1, \"cluster\": \"%s\", \"found\": %u, \"added\": %u, \"mended\": %u, \"gone\": %u, \"unknown\": %u, "
+        printf("{\"schema\": 1, \"cluster\": \"%s\", \"found\": %u, \"added\": %u, \"mended\": %u, "
+               "\"gone\": %u, \"unknown\": %u, "
                "\"unread\": %u}\n",
                cluster, r.found, r.added, r.mended, r.gone, r.unknown, r.unread);
     else
-        printf("%u backups of %s in %u repositories: %u rows added, %u mended, %u marked as gone\n", r.found, cluster, count, r.added,
-               r.mended, r.gone);
+        printf("%u backups of %s in %u repositories: %u rows added, %u mended, %u marked as gone\n",
+               r.found, cluster, count, r.added, r.mended, r.gone);
     if (r.unknown && !options->json)
-        printf("%u rows are of backups that another node may have in a directory of its own; run this there\n", r.unknown);
+        printf("%u rows are of backups that another node may have in a directory of its own; run "
+               "this there\n",
+               r.unknown);
     return all_read(r.unread, error);
 }
 
@@ -78,11 +86,14 @@ static bool run_sync(const struct options *options, struct gb_error *error)
     if (options->format)
         return error_set(error, GB_usage, "catalog sync takes no --format");
     if (cmd_repository_is_path(options)) {
-        error_set(error, GB_bad_value, "catalog sync names repositories as the configuration does, not by where they are");
+        error_set(
+            error, GB_bad_value,
+            "catalog sync names repositories as the configuration does, not by where they are");
         error_hint(error, "give the name of a [repository:NAME], or none for all of them");
         return false;
     }
-    if (!cmd_config(options, &config, error) || !(connection = rows_connect(&config, SQL_TIMEOUT_S, error)))
+    if (!cmd_config(options, &config, error) ||
+        !(connection = rows_connect(&config, SQL_TIMEOUT_S, error)))
         return false;
     bool ok = sync_with(options, &config, connection, error);
     connection_close(connection);
@@ -91,11 +102,14 @@ static bool run_sync(const struct options *options, struct gb_error *error)
 
 /* ---- export ---- */
 
-static const char *const columns[] = {"id", "cluster", "type", "parent", "node", "started_at", "finished_at", "duration_s", "repository",
-                                      "place", "data_bytes", "stored_bytes", "sha256", "position", "gtid", "server_version", "verified",
-                                      "verified_at", "comment", NULL};
+static const char *const columns[] = {"id",         "cluster",     "type",        "parent",
+                                      "node",       "started_at",  "finished_at", "duration_s",
+                                      "repository", "place",       "data_bytes",  "stored_bytes",
+                                      "sha256",     "position",    "gtid",        "server_version",
+                                      "verified",   "verified_at", "comment",     NULL};
 
-/* SHA-256 of backup.json, which names those of all other objects; "" where it can't be read again. */
+/* SHA-256 of backup.json, which names those of all other objects; "" where it can't be read again.
+ */
 static void checksum(struct repository *r, const char *prefix, char out[65])
 {
     char name[1100];
@@ -128,13 +142,19 @@ static json_t *describe(struct repository *r, const struct manifest *m, unsigned
     char line[GB_ERROR_LINE_MAX];
     if (!verified_read(&v, r, m->cluster, m->id, &why))
         warn(unread, error_format(&why, line, sizeof line));
-    return json_pack("{s:s, s:s, s:s, s:n, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:s, s:s, s:o, s:s}", "id", m->id,
-                     "cluster", m->cluster, "type", m->type, "parent", "node", m->node, "started_at", utc_text(m->started_at, started),
-                     "finished_at", utc_text(m->finished_at, finished), "duration_s", (json_int_t)(m->finished_at - m->started_at),
-                     "repository", r->spec.name, "place", place, "data_bytes", (json_int_t)m->data_bytes, "stored_bytes",
-                     (json_int_t)m->stored_bytes, "sha256", text_or_null(sha256), "position", text_or_null(manifest_position(m)), "gtid",
-                     text_or_null(wire_fact(&m->facts, "gtid")), "server_version", m->server_version, "verified", verified_word(&v),
-                     "verified_at", v.verified_at ? json_string(utc_text(v.verified_at, at)) : json_null(), "comment", m->comment);
+    return json_pack("{s:s, s:s, s:s, s:n, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:o, s:o, s:o, "
+                     "s:s, s:s, s:o, s:s}",
+                     "id", m->id, "cluster", m->cluster, "type", m->type, "parent", "node", m->node,
+                     "started_at", utc_text(m->started_at, started), "finished_at",
+                     utc_text(m->finished_at, finished), "duration_s",
+                     (json_int_t)(m->finished_at - m->started_at), "repository", r->spec.name,
+                     "place", place, "data_bytes", (json_int_t)m->data_bytes, "stored_bytes",
+                     (json_int_t)m->stored_bytes, "sha256", text_or_null(sha256), "position",
+                     text_or_null(manifest_position(m)), "gtid",
+                     text_or_null(wire_fact(&m->facts, "gtid")), "server_version",
+                     m->server_version, "verified", verified_word(&v), "verified_at",
+                     v.verified_at ? json_string(utc_text(v.verified_at, at)) : json_null(),
+                     "comment", m->comment);
 }
 
 /* As RFC 4180 has it. */
@@ -159,19 +179,21 @@ static void print_csv(const json_t *all)
     size_t i;
     for (const char *const *c = columns; *c; c++)
         printf("%s%s", *c, c[1] ? "," : "\r\n");
-    json_array_foreach(all, i, one)
-        for (const char *const *c = columns; *c; c++)
-            print_field(json_object_get(one, *c), !c[1]);
+    json_array_foreach(all, i, one) for (const char *const *c = columns; *c; c++)
+        print_field(json_object_get(one, *c), !c[1]);
 }
 
-static bool export_one(const struct options *options, struct repository *r, json_t *all, unsigned *unread, struct gb_error *error)
+static bool export_one(const struct options *options, struct repository *r, json_t *all,
+                       unsigned *unread, struct gb_error *error)
 {
     struct manifest *list = NULL;
     size_t count = 0;
     bool ok = r && repository_list(r, options->cluster, &list, &count, warn, unread, error);
     for (size_t i = 0; i < count; i++) {
         if (ok && json_array_append_new(all, describe(r, &list[i], unread)))
-            ok = error_set(error, GB_internal, "%s can't be described: no memory, or a text that is not UTF-8", list[i].id);
+            ok = error_set(error, GB_internal,
+                           "%s can't be described: no memory, or a text that is not UTF-8",
+                           list[i].id);
         manifest_free(&list[i]);
     }
     free(list);
@@ -189,7 +211,8 @@ static bool run_export(const struct options *options, struct gb_error *error)
         ok = export_one(options, cmd_repository(options, error), all, &unread, error);
     else if ((ok = cmd_config(options, &config, error)))
         for (unsigned i = 0; ok && i < config.repository_count; i++)
-            ok = export_one(options, repository_open(&config.repositories[i], error), all, &unread, error);
+            ok = export_one(options, repository_open(&config.repositories[i], error), all, &unread,
+                            error);
     if (ok && (options->json || !options->format || !strcmp(options->format, "json"))) {
         json_t *root = json_pack("{s:i, s:O}", "schema", 1, "backups", all);
         json_dumpf(root, stdout, JSON_INDENT(1));
@@ -206,7 +229,8 @@ int cmd_catalog(const struct options *options, struct gb_error *error)
     if (!strcmp(options->argument, "sync"))
         run_sync(options, error);
     else if (strcmp(options->argument, "export"))
-        error_set(error, GB_usage, "catalog has no \"%s\"; there are sync and export", options->argument);
+        error_set(error, GB_usage, "catalog has no \"%s\"; there are sync and export",
+                  options->argument);
     else if (options->json && options->format && strcmp(options->format, "json"))
         error_set(error, GB_usage, "--json and --format %s do not go together", options->format);
     else

@@ -9,7 +9,8 @@
 
 #define SQL_TIMEOUT_S 5u
 
-/* The catalog follows the repository, where a server answers; the agent's next run would write the same. */
+/* The catalog follows the repository, where a server answers; the agent's next run would write the
+ * same. */
 struct follower {
     struct connection *connection;
     struct gb_error error;
@@ -64,35 +65,48 @@ static void print_result_json(const struct expire_result *result, const char *cl
     json_t *list = json_array();
     for (size_t i = 0; i < result->count; i++) {
         const struct retention_backup *b = &result->list[i];
-        json_array_append_new(list, json_pack("{s:s, s:s, s:b, s:s, s:o, s:o}", "id", b->id, "decision", b->keep ? "keep" : "expire",
-                                              "removed", result->gone[i], "reason", b->reason, "hold_until", hold_json(b->hold_until),
-                                              "expires_at", time_json(b->expires_at)));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:b, s:s, s:o, s:o}", "id", b->id, "decision",
+                                        b->keep ? "keep" : "expire", "removed", result->gone[i],
+                                        "reason", b->reason, "hold_until", hold_json(b->hold_until),
+                                        "expires_at", time_json(b->expires_at)));
     }
     json_t *refused = result->refused.code
-                          ? json_pack("{s:i, s:s, s:s}", "code", (int)result->refused.code, "message", result->refused.what, "hint", result->refused.hint)
+                          ? json_pack("{s:i, s:s, s:s}", "code", (int)result->refused.code,
+                                      "message", result->refused.what, "hint", result->refused.hint)
                           : json_null();
-    print_json(json_pack("{s:s, s:b, s:o, s:o, s:i, s:i}", "cluster", cluster, "dry_run", dry_run, "backups", list, "refused", refused, "expire",
-                         (int)result->expire, "removed", (int)result->removed));
+    print_json(json_pack("{s:s, s:b, s:o, s:o, s:i, s:i}", "cluster", cluster, "dry_run", dry_run,
+                         "backups", list, "refused", refused, "expire", (int)result->expire,
+                         "removed", (int)result->removed));
 }
 
-static void print_result(const struct expire_result *result, const char *cluster, const struct repository *r, bool dry_run)
+static void print_result(const struct expire_result *result, const char *cluster,
+                         const struct repository *r, bool dry_run)
 {
     for (size_t i = 0; i < result->count; i++) {
         const struct retention_backup *b = &result->list[i];
-        printf("%-36s %-7s %s\n", b->id, result->gone[i] ? "removed" : b->keep ? "keep" : "expire", b->reason);
+        printf("%-36s %-7s %s\n", b->id,
+               result->gone[i] ? "removed"
+               : b->keep       ? "keep"
+                               : "expire",
+               b->reason);
     }
-    printf("%s of %s: %zu backups, %u %s\n", storage_describe(r->storage), cluster, result->count, dry_run ? result->expire : result->removed,
-           dry_run ? "would expire" : "removed");
+    printf("%s of %s: %zu backups, %u %s\n", storage_describe(r->storage), cluster, result->count,
+           dry_run ? result->expire : result->removed, dry_run ? "would expire" : "removed");
     if (dry_run && result->refused.code && result->expire)
-        printf("but nothing would be removed: %s; do: %s\n", result->refused.what, result->refused.hint);
+        printf("but nothing would be removed: %s; do: %s\n", result->refused.what,
+               result->refused.hint);
 }
 
 int cmd_expire(const struct options *options, struct gb_error *error)
 {
     struct repository_spec spec;
-    struct repository *r = cmd_repository_spec(options, &spec, error) ? expire_open(&spec, error) : NULL;
+    struct repository *r =
+        cmd_repository_spec(options, &spec, error) ? expire_open(&spec, error) : NULL;
     char cluster[WIRE_NAME_MAX];
-    struct expire_request request = {.cluster = cluster, .dry_run = options->dry_run, .confirm_mass = options->confirm_mass_expire};
+    struct expire_request request = {.cluster = cluster,
+                                     .dry_run = options->dry_run,
+                                     .confirm_mass = options->confirm_mass_expire};
     struct expire_result result = {0};
     if (r && cmd_cluster(options, r, cluster, error) && cmd_admit(options, r, cluster, error)) {
         bool ran = expire_run(r, &request, &result, error);
@@ -120,17 +134,20 @@ static int set_hold(const struct options *options, time_t until, struct gb_error
     struct repository *r = cmd_repository(options, error);
     struct manifest m = {0};
     char text[WIRE_HOLD_MAX], sql[KEPT_SQL_MAX];
-    if (r && cmd_find(options, r, &m, error) && cmd_admit(options, r, m.cluster, error) && hold_set(r, &m, until, error)) {
+    if (r && cmd_find(options, r, &m, error) && cmd_admit(options, r, m.cluster, error) &&
+        hold_set(r, &m, until, error)) {
         struct follower f;
         follow_begin(options, &f);
         follow(&f, kept_hold_sql(sql, m.cluster, m.id, until));
         follow_end(&f);
         if (options->json)
-            print_json(json_pack("{s:s, s:s, s:o}", "id", m.id, "cluster", m.cluster, "hold_until", hold_json(until)));
+            print_json(json_pack("{s:s, s:s, s:o}", "id", m.id, "cluster", m.cluster, "hold_until",
+                                 hold_json(until)));
         else if (!until)
             printf("%s is not held any more\n", m.id);
         else
-            printf("%s is held %s%s\n", m.id, until < RETENTION_FOREVER ? "until " : "", hold_text(until, text));
+            printf("%s is held %s%s\n", m.id, until < RETENTION_FOREVER ? "until " : "",
+                   hold_text(until, text));
     }
     manifest_free(&m);
     repository_close(r);
@@ -143,7 +160,8 @@ int cmd_hold(const struct options *options, struct gb_error *error)
     if (until)
         return set_hold(options, until, error);
     error_set(error, GB_bad_value, "--until %s is not a time", options->until);
-    error_hint(error, "give it in UTC, with date and time: 2027-01-31T00:00:00Z; without --until it is held until it is released");
+    error_hint(error, "give it in UTC, with date and time: 2027-01-31T00:00:00Z; without --until "
+                      "it is held until it is released");
     return error_exit_status(error->code);
 }
 

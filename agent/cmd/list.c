@@ -29,13 +29,15 @@ static struct ist_prediction predict(const struct ist_donors *donors, const stru
     return p;
 }
 
-/* What retention makes of the backups of each cluster among them; those of which it can't be told are missing. */
+/* What retention makes of the backups of each cluster among them; those of which it can't be told
+ * are missing. */
 struct kept {
     struct retention_backup *list;
     size_t count;
 };
 
-static bool decide_all(struct repository *r, const struct manifest *list, size_t count, struct kept *kept, struct gb_error *error)
+static bool decide_all(struct repository *r, const struct manifest *list, size_t count,
+                       struct kept *kept, struct gb_error *error)
 {
     bool ok = true;
     *kept = (struct kept){NULL, 0};
@@ -63,9 +65,13 @@ static void add_kept(json_t *o, const struct kept *kept, const struct manifest *
         const struct retention_backup *b = &kept->list[i];
         if (strcmp(b->id, m->id))
             continue;
-        json_object_set_new(o, "hold_until", b->hold_until ? json_string(hold_text(b->hold_until, text)) : json_null());
+        json_object_set_new(o, "hold_until",
+                            b->hold_until ? json_string(hold_text(b->hold_until, text))
+                                          : json_null());
         json_object_set_new(o, "keep_reason", json_string(b->keep ? b->reason : ""));
-        json_object_set_new(o, "expires_at", b->expires_at ? json_string(hold_text(b->expires_at, text)) : json_null());
+        json_object_set_new(o, "expires_at",
+                            b->expires_at ? json_string(hold_text(b->expires_at, text))
+                                          : json_null());
         return;
     }
 }
@@ -92,39 +98,48 @@ static json_t *whole_gtid(const struct manifest *m)
     return whole;
 }
 
-static json_t *entry(const struct manifest *m, const char *repository, const struct verified *v, const struct ist_donors *donors, const struct kept *kept)
+static json_t *entry(const struct manifest *m, const char *repository, const struct verified *v,
+                     const struct ist_donors *donors, const struct kept *kept)
 {
     char started[32], finished[32], verified[32];
     struct ist_prediction ist = predict(donors, m);
-    json_t *o = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s}", "id", m->id, "cluster",
-                     m->cluster, "type", m->type, "state", "succeeded", "node", m->node, "started_at",
-                     text_time(m->started_at, started, sizeof started), "finished_at",
-                     text_time(m->finished_at, finished, sizeof finished), "duration_s",
-                     (json_int_t)(m->finished_at - m->started_at), "data_bytes", (json_int_t)m->data_bytes, "stored_bytes",
-                     (json_int_t)m->stored_bytes, "position", manifest_position(m), "server_version", m->server_version,
-                     "verified", verified_word(v), "comment", m->comment);
+    json_t *o = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s}", "id", m->id,
+        "cluster", m->cluster, "type", m->type, "state", "succeeded", "node", m->node, "started_at",
+        text_time(m->started_at, started, sizeof started), "finished_at",
+        text_time(m->finished_at, finished, sizeof finished), "duration_s",
+        (json_int_t)(m->finished_at - m->started_at), "data_bytes", (json_int_t)m->data_bytes,
+        "stored_bytes", (json_int_t)m->stored_bytes, "position", manifest_position(m),
+        "server_version", m->server_version, "verified", verified_word(v), "comment", m->comment);
     if (o) {
         json_object_set_new(o, "repositories", json_pack("[s]", repository));
         json_object_set_new(o, "parent", json_null());
         json_object_set_new(o, "chain_length", json_integer(1));
         json_object_set_new(o, "gtid", whole_gtid(m));
         json_object_set_new(o, "encrypted", json_boolean(m->encryption.on));
-        json_object_set_new(o, "verified_at", v->verified_at ? json_string(text_time(v->verified_at, verified, sizeof verified)) : json_null());
+        json_object_set_new(o, "verified_at",
+                            v->verified_at
+                                ? json_string(text_time(v->verified_at, verified, sizeof verified))
+                                : json_null());
         cmd_ist_json(o, manifest_position(m), &ist);
         add_kept(o, kept, m);
     }
     return o;
 }
 
-/* Failed runs leave nothing in the repository: the server's catalog knows them. NULL: it did not answer. */
-static MYSQL_RES *failed_runs(const struct options *options, struct connection **connection, struct gb_error *error)
+/* Failed runs leave nothing in the repository: the server's catalog knows them. NULL: it did not
+ * answer. */
+static MYSQL_RES *failed_runs(const struct options *options, struct connection **connection,
+                              struct gb_error *error)
 {
     struct config config;
     MYSQL_RES *rows = NULL;
     char sql[512];
     snprintf(sql, sizeof sql,
-             "SELECT id, state, error_code, error, started_at, cluster FROM galera_backup.backups WHERE state IN "
-             "('failed','cancelled') AND started_at > UTC_TIMESTAMP() - INTERVAL %d DAY ORDER BY id DESC LIMIT 100",
+             "SELECT id, state, error_code, error, started_at, cluster FROM galera_backup.backups "
+             "WHERE state IN "
+             "('failed','cancelled') AND started_at > UTC_TIMESTAMP() - INTERVAL %d DAY ORDER BY "
+             "id DESC LIMIT 100",
              FAILED_DAYS);
     if (cmd_config(options, &config, error) && (*connection = connection_open(&config, 5, error)))
         connection_query(*connection, sql, &rows, NULL, error);
@@ -134,7 +149,8 @@ static MYSQL_RES *failed_runs(const struct options *options, struct connection *
 static void print_failed(MYSQL_RES *rows)
 {
     for (MYSQL_ROW row; rows && (row = mysql_fetch_row(rows));)
-        printf("%-36s %-9s GB%s %.64s\n", row[0], row[1], row[2] ? row[2] : "?", row[3] ? row[3] : "");
+        printf("%-36s %-9s GB%s %.64s\n", row[0], row[1], row[2] ? row[2] : "?",
+               row[3] ? row[3] : "");
 }
 
 int cmd_list(const struct options *options, struct gb_error *error)
@@ -164,21 +180,25 @@ int cmd_list(const struct options *options, struct gb_error *error)
     if (donors && !cmd_donors(options, donors, &unasked) && options->donor)
         fprintf(stderr, "%s could not be asked about IST: %s\n", options->donor, unasked.what);
     if (options->json) {
-        json_t *root = json_pack("{s:i, s:b, s:[]}", "schema", 1, "failed_runs_known", failed != NULL, "backups"), *all = json_object_get(root, "backups");
+        json_t *root = json_pack("{s:i, s:b, s:[]}", "schema", 1, "failed_runs_known",
+                                 failed != NULL, "backups"),
+               *all = json_object_get(root, "backups");
         for (size_t i = 0; i < count; i++) {
             struct verified verified = read_verified(r, &list[i]);
             json_array_append_new(all, entry(&list[i], repository, &verified, donors, &kept));
         }
         for (MYSQL_ROW row; failed && (row = mysql_fetch_row(failed));)
-            json_array_append_new(all, json_pack("{s:s, s:s, s:i, s:s, s:s, s:s}", "id", row[0], "state", row[1], "error_code",
-                                                 row[2] ? atoi(row[2]) : 0, "error", row[3] ? row[3] : "", "started_at",
-                                                 row[4] ? row[4] : "", "cluster", row[5]));
+            json_array_append_new(all,
+                                  json_pack("{s:s, s:s, s:i, s:s, s:s, s:s}", "id", row[0], "state",
+                                            row[1], "error_code", row[2] ? atoi(row[2]) : 0,
+                                            "error", row[3] ? row[3] : "", "started_at",
+                                            row[4] ? row[4] : "", "cluster", row[5]));
         json_dumpf(root, stdout, JSON_INDENT(1));
         putchar('\n');
         json_decref(root);
     } else {
-        printf("%-30s %6s %-5s %8s %8s %8s %-12s %-8s %-7s %s\n", "ID", "AGE", "TYPE", "SIZE", "STORED", "DURATION", "REPOS", "VERIFIED",
-               "IST", "POSITION");
+        printf("%-30s %6s %-5s %8s %8s %8s %-12s %-8s %-7s %s\n", "ID", "AGE", "TYPE", "SIZE",
+               "STORED", "DURATION", "REPOS", "VERIFIED", "IST", "POSITION");
         for (size_t i = 0; i < count; i++) {
             char age[32], size[32], stored[32], duration[32];
             struct verified verified = read_verified(r, &list[i]);
@@ -187,9 +207,11 @@ int cmd_list(const struct options *options, struct gb_error *error)
             if (seqno)
                 snprintf(position, sizeof position, "%.8s..%s", manifest_position(&list[i]), seqno);
             printf("%-30s %6s %-5s %8s %8s %8s %-12s %-8s %-7s %s\n", list[i].id,
-                   text_duration((uint64_t)(time(NULL) - list[i].finished_at), age, sizeof age), list[i].type,
-                   text_bytes(list[i].data_bytes, size, sizeof size), text_bytes(list[i].stored_bytes, stored, sizeof stored),
-                   text_duration((uint64_t)(list[i].finished_at - list[i].started_at), duration, sizeof duration),
+                   text_duration((uint64_t)(time(NULL) - list[i].finished_at), age, sizeof age),
+                   list[i].type, text_bytes(list[i].data_bytes, size, sizeof size),
+                   text_bytes(list[i].stored_bytes, stored, sizeof stored),
+                   text_duration((uint64_t)(list[i].finished_at - list[i].started_at), duration,
+                                 sizeof duration),
                    repository, verified_word(&verified),
                    seqno ? ist_word(predict(donors, &list[i]).answer) : "-", position);
         }

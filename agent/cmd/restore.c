@@ -25,11 +25,15 @@ static void show(void *context, uint64_t done, uint64_t total)
 }
 
 /* Old content goes only when somebody has said so. */
-static bool confirmed(const struct options *options, const struct restore_plan *plan, struct gb_error *error)
+static bool confirmed(const struct options *options, const struct restore_plan *plan,
+                      struct gb_error *error)
 {
     char answer[16] = "";
-    if (!options->yes && !isatty(STDIN_FILENO) && (plan->replaces || (options->restart && plan->start == RESTORE_ANEW)))
-        return error_set(error, GB_usage, "%s would be replaced, and nobody is there to be asked: give --yes", options->datadir);
+    if (!options->yes && !isatty(STDIN_FILENO) &&
+        (plan->replaces || (options->restart && plan->start == RESTORE_ANEW)))
+        return error_set(error, GB_usage,
+                         "%s would be replaced, and nobody is there to be asked: give --yes",
+                         options->datadir);
     if (options->yes || !isatty(STDIN_FILENO))
         return true;
     printf("Restore? [y/N] ");
@@ -41,16 +45,19 @@ static bool confirmed(const struct options *options, const struct restore_plan *
 
 #define IST_MAX 1024u
 
-/* The position that a node of a cluster takes up there; "": the first node of a new group, and a new history, have nobody to join. */
+/* The position that a node of a cluster takes up there; "": the first node of a new group, and a
+ * new history, have nobody to join. */
 static const char *joins_at(const struct report *report)
 {
-    bool joins = report->request->galera && !report->request->safe_to_bootstrap && !report->finish->history.new;
+    bool joins = report->request->galera && !report->request->safe_to_bootstrap &&
+                 !report->finish->history.new;
     return joins ? manifest_position(report->manifest) : "";
 }
 
-/* Whether the restored node can be joined by IST; report->ist gets text, IST_MAX bytes. For the plan, and once more for the report:
-   write-sets that came meanwhile have pushed others out. */
-static void find_ist(const struct options *options, struct report *report, struct ist_prediction *prediction, char *text)
+/* Whether the restored node can be joined by IST; report->ist gets text, IST_MAX bytes. For the
+   plan, and once more for the report: write-sets that came meanwhile have pushed others out. */
+static void find_ist(const struct options *options, struct report *report,
+                     struct ist_prediction *prediction, char *text)
 {
     const char *position = joins_at(report);
     *prediction = (struct ist_prediction){.answer = IST_UNKNOWN, .behind = -1, .lowest = -1};
@@ -65,13 +72,15 @@ static void find_ist(const struct options *options, struct report *report, struc
         ist_predict(donors, position, prediction);
     if (!asked && options->donor) {
         size_t n = strlen(text);
-        snprintf(text + n, IST_MAX - n, " (%s could not be asked: %s)", options->donor, problem.what);
+        snprintf(text + n, IST_MAX - n, " (%s could not be asked: %s)", options->donor,
+                 problem.what);
     }
     free(donors);
     report->ist = text;
 }
 
-static void print_json(json_t *root, const struct report *report, const struct ist_prediction *prediction)
+static void print_json(json_t *root, const struct report *report,
+                       const struct ist_prediction *prediction)
 {
     cmd_ist_json(root, joins_at(report), prediction);
     json_dumpf(root, stdout, JSON_INDENT(1));
@@ -79,7 +88,8 @@ static void print_json(json_t *root, const struct report *report, const struct i
     json_decref(root);
 }
 
-static void print_plan(const struct options *options, struct repository *r, const struct index *index, struct report *report)
+static void print_plan(const struct options *options, struct repository *r,
+                       const struct index *index, struct report *report)
 {
     struct ist_prediction prediction;
     char text[IST_MAX];
@@ -122,14 +132,22 @@ static bool check_options(const struct options *o, struct gb_error *error)
 }
 
 /* A save comes back as it was: what would change it is refused. */
-static bool fits_save(const struct options *options, const struct manifest *m, struct gb_error *error)
+static bool fits_save(const struct options *options, const struct manifest *m,
+                      struct gb_error *error)
 {
-    const char *option = options->as ? "--as" : options->safe_to_bootstrap ? "--safe-to-bootstrap" : options->map_count ? "--map"
-                         : options->recover ? "--recover" : options->verify_boot ? "--verify-boot" : options->history ? "--history" : NULL;
+    const char *option = options->as                  ? "--as"
+                         : options->safe_to_bootstrap ? "--safe-to-bootstrap"
+                         : options->map_count         ? "--map"
+                         : options->recover           ? "--recover"
+                         : options->verify_boot       ? "--verify-boot"
+                         : options->history           ? "--history"
+                                                      : NULL;
     if (!option || !manifest_is_save(m))
         return true;
-    error_set(error, GB_bad_value, "%s is a save, which comes back byte for byte: %s would change it", m->id, option);
-    error_hint(error, "restore it without %s; what it is to be started as, its own files say", option);
+    error_set(error, GB_bad_value,
+              "%s is a save, which comes back byte for byte: %s would change it", m->id, option);
+    error_hint(error, "restore it without %s; what it is to be started as, its own files say",
+               option);
     return false;
 }
 
@@ -151,16 +169,18 @@ static struct restore_map *take_maps(const struct options *o, struct gb_error *e
     return maps;
 }
 
-static bool make_request(const struct options *o, const struct manifest *m, struct restore_map *maps, struct restore_request *request,
+static bool make_request(const struct options *o, const struct manifest *m,
+                         struct restore_map *maps, struct restore_request *request,
                          struct gb_error *error)
 {
     *request = (struct restore_request){.datadir = o->datadir,
                                         .owner = o->owner,
-                                        .galera = o->as ? !strcmp(o->as, "galera") : manifest_position(m)[0],
+                                        .galera = o->as ? !strcmp(o->as, "galera")
+                                                        : manifest_position(m)[0],
                                         .safe_to_bootstrap = o->safe_to_bootstrap,
                                         .threads = options_threads(o),
                                         .limit_rate = options_limit_rate(o),
-                                        .replace = !o->replace                 ? RESTORE_REFUSE
+                                        .replace = !o->replace                   ? RESTORE_REFUSE
                                                    : !strcmp(o->replace, "keep") ? RESTORE_KEEP
                                                                                  : RESTORE_DELETE,
                                         .restart = o->restart,
@@ -170,15 +190,17 @@ static bool make_request(const struct options *o, const struct manifest *m, stru
     if (!fits_save(o, m, error))
         return false;
     if (request->galera && !manifest_position(m)[0])
-        return error_set(error, GB_bad_value, "%s has no Galera position: it is of a standalone server", m->id);
+        return error_set(error, GB_bad_value,
+                         "%s has no Galera position: it is of a standalone server", m->id);
     if (request->safe_to_bootstrap && !request->galera)
         return error_set(error, GB_bad_value, "--safe-to-bootstrap is for --as galera");
     return true;
 }
 
 /* Plans, asks, restores, does what follows, reports. */
-static void restore(const struct options *options, struct repository *r, const struct manifest *m, struct restore_request *request,
-                    struct index *index, struct restore_plan *plan, struct progress *bar, struct gb_error *error)
+static void restore(const struct options *options, struct repository *r, const struct manifest *m,
+                    struct restore_request *request, struct index *index, struct restore_plan *plan,
+                    struct progress *bar, struct gb_error *error)
 {
     struct finish_request finish = {.recover = options->recover,
                                     .verify_boot = options->verify_boot,
@@ -188,10 +210,15 @@ static void restore(const struct options *options, struct repository *r, const s
                                     .context = bar};
     struct finish_plan after;
     struct finish_result result;
-    struct report report = {.manifest = m, .request = request, .plan = plan, .finish = &after, .result = &result,
+    struct report report = {.manifest = m,
+                            .request = request,
+                            .plan = plan,
+                            .finish = &after,
+                            .result = &result,
                             .repository = options->repository ? options->repository : r->spec.name};
     request->context = bar;
-    if (!restore_plan(r, m, request, index, plan, error) || !finish_plan(&after, &finish, r, m, index, request, plan, error))
+    if (!restore_plan(r, m, request, index, plan, error) ||
+        !finish_plan(&after, &finish, r, m, index, request, plan, error))
         return;
     request->stay_guarded = after.in_place || after.on_clone;
     request->changes = after.in_place;
@@ -214,15 +241,18 @@ static void warn_of_key(const struct options *options, const struct manifest *m)
     struct gb_error doubt = {0};
     if (!options->key || m->encryption.on)
         return;
-    error_set(&doubt, GB_untrusted_backup, "%s is not encrypted, and --key not needed; who can write to the repository can have made it%s", m->id,
-              options->trusted_signer ? ", if he has the signing key" : "");
+    error_set(&doubt, GB_untrusted_backup,
+              "%s is not encrypted, and --key not needed; who can write to the repository can have "
+              "made it%s",
+              m->id, options->trusted_signer ? ", if he has the signing key" : "");
     if (!options->trusted_signer)
         error_hint(&doubt, "--trusted-signer tells");
     warn_of(&doubt, NULL);
 }
 
 /* keys.json may be had elsewhere, as the rest of it. */
-static bool unlock(struct repository *r, struct elsewhere *elsewhere, struct manifest *m, struct gb_error *error)
+static bool unlock(struct repository *r, struct elsewhere *elsewhere, struct manifest *m,
+                   struct gb_error *error)
 {
     struct gb_error why = {0};
     elsewhere_of(elsewhere, m);
@@ -243,8 +273,8 @@ int cmd_restore(const struct options *options, struct gb_error *error)
     bool found = r && !error->code && cmd_find(options, r, &m, error);
     if (found)
         warn_of_key(options, &m);
-    if (found && (elsewhere = cmd_elsewhere(options, r, say, &bar, error)) && unlock(r, elsewhere, &m, error) &&
-        make_request(options, &m, maps, &request, error)) {
+    if (found && (elsewhere = cmd_elsewhere(options, r, say, &bar, error)) &&
+        unlock(r, elsewhere, &m, error) && make_request(options, &m, maps, &request, error)) {
         request.elsewhere = elsewhere;
         restore(options, r, &m, &request, &index, &plan, &bar, error);
     }

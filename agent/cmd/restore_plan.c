@@ -238,9 +238,10 @@ json_t *restore_plan_json(const struct repository *r, const struct index *index,
         (json_int_t)plan->bytes, "available_bytes", (json_int_t)plan->available, "owner",
         owner(plan, who, sizeof who), "redo_bytes", (json_int_t)m->redo_bytes, "as",
         manifest_is_save(m) ? "saved" : as(report), "safe_to_bootstrap", request->safe_to_bootstrap,
-        "server_version", series(m, version, sizeof version), "keys", keys_json(m->encryption.key_ids), "threads", (int)plan->threads,
-        "limit_rate", (json_int_t)request->limit_rate, "estimate_s", (json_int_t)plan->seconds,
-        "start", starts[plan->start], "done_bytes", (json_int_t)plan->done);
+        "server_version", series(m, version, sizeof version), "keys",
+        keys_json(m->encryption.key_ids), "threads", (int)plan->threads, "limit_rate",
+        (json_int_t)request->limit_rate, "estimate_s", (json_int_t)plan->seconds, "start",
+        starts[plan->start], "done_bytes", (json_int_t)plan->done);
     json_object_set_new(root, "outside", outside_json(index, plan));
     json_object_set_new(root, "replace",
                         plan->replaces

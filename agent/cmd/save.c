@@ -24,8 +24,8 @@ static void show(void *context, uint64_t done, uint64_t total)
     progress_show(context, done, total, "");
 }
 
-/* Whose it is: --cluster, the configured one, else this host's name. state_dir: what the agent of this
- * host remembers is there. */
+/* Whose it is: --cluster, the configured one, else this host's name. state_dir: what the agent of
+ * this host remembers is there. */
 static bool choose_cluster(const struct options *options, char *out, size_t size,
                            char state_dir[WIRE_PATH_MAX], struct gb_error *error)
 {
@@ -87,8 +87,8 @@ static void print_report(const struct source *source, const struct save_report *
         printf("          and %u more\n", r->notes - SAVE_NOTES_MAX);
     bool remote = repository_is_remote(&repository->spec);
     const char *where = remote ? options->repository : storage_describe(repository->storage);
-    printf("next      galera-backup restore %s %s%s%s--datadir DIR brings it back as it was\n", m->id,
-           where ? "--repository '" : "", where ? where : "", where ? "' " : "");
+    printf("next      galera-backup restore %s %s%s%s--datadir DIR brings it back as it was\n",
+           m->id, where ? "--repository '" : "", where ? where : "", where ? "' " : "");
 }
 
 static json_t *notes_json(const struct source_notes *n)
@@ -124,7 +124,8 @@ static bool admit(const struct options *options, struct repository *r, const str
                   const char *cluster, const char *state_dir, struct gb_error *error)
 {
     char uuid[WIRE_UUID_MAX];
-    snprintf(uuid, sizeof uuid, "%.*s", (int)strcspn(source->galera_state, ":"), source->galera_state);
+    snprintf(uuid, sizeof uuid, "%.*s", (int)strcspn(source->galera_state, ":"),
+             source->galera_state);
     struct identity_writer writer = {.cluster = cluster,
                                      .wsrep_uuid = uuid,
                                      .state_dir = state_dir,

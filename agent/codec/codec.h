@@ -1,5 +1,6 @@
 /*
-  Frames compressed and back: zstd, lz4 or none. One context per thread; it decompresses whatever its own kind is.
+  Frames compressed and back: zstd, lz4 or none. One context per thread; it decompresses whatever
+  its own kind is.
 */
 #ifndef GB_AGENT_CODEC_CODEC_H
 #define GB_AGENT_CODEC_CODEC_H
@@ -14,7 +15,8 @@ enum codec_kind { CODEC_NONE = 0, CODEC_ZSTD = 1, CODEC_LZ4 = 2 };
 
 struct codec_spec {
     enum codec_kind kind;
-    int level; /* zstd: 1 .. 19, negative levels down to -7, CODEC_LEVEL_ADAPTS; lz4: 0 is lz4, 3 .. 12 are levels of lz4hc */
+    int level; /* zstd: 1 .. 19, negative levels down to -7, CODEC_LEVEL_ADAPTS; lz4: 0 is lz4, 3 ..
+                  12 are levels of lz4hc */
 };
 /* The level follows the store (adapt.h); a codec begins with ADAPT_LEVEL_MIN. */
 #define CODEC_LEVEL_ADAPTS INT_MIN
@@ -30,14 +32,18 @@ void codec_set_level(struct codec *codec, int level);
 
 /* Most bytes that plain_size bytes can become. */
 size_t codec_bound(size_t plain_size);
-/* Compresses the pieces, concatenated, into out. *stored_size is set; *kind is CODEC_NONE where compression
-   would not have made it smaller. Errors: GB_internal. */
-bool codec_compress(struct codec *codec, const struct iovec *pieces, int count, uint8_t *out, size_t out_size,
-                    size_t *stored_size, enum codec_kind *kind, struct gb_error *error);
-/* Whether that can become plain_size bytes, as far as its beginning tells: to be asked before so much memory is taken. */
-bool codec_plausible(enum codec_kind kind, const uint8_t *stored, size_t stored_size, size_t plain_size);
+/* Compresses the pieces, concatenated, into out. *stored_size is set; *kind is CODEC_NONE where
+   compression would not have made it smaller. Errors: GB_internal. */
+bool codec_compress(struct codec *codec, const struct iovec *pieces, int count, uint8_t *out,
+                    size_t out_size, size_t *stored_size, enum codec_kind *kind,
+                    struct gb_error *error);
+/* Whether that can become plain_size bytes, as far as its beginning tells: to be asked before so
+ * much memory is taken. */
+bool codec_plausible(enum codec_kind kind, const uint8_t *stored, size_t stored_size,
+                     size_t plain_size);
 /* The other way; the plain text must be exactly plain_size bytes. Errors: GB_corrupt_backup. */
-bool codec_decompress(struct codec *codec, enum codec_kind kind, const uint8_t *stored, size_t stored_size,
-                      uint8_t *plain, size_t plain_size, struct gb_error *error);
+bool codec_decompress(struct codec *codec, enum codec_kind kind, const uint8_t *stored,
+                      size_t stored_size, uint8_t *plain, size_t plain_size,
+                      struct gb_error *error);
 
 #endif

@@ -20,7 +20,8 @@ struct seal {
 
 bool seal_key_make(struct seal_key *key, struct gb_error *error)
 {
-    return (RAND_priv_bytes(key->key, sizeof key->key) == 1 && RAND_bytes(key->identity, sizeof key->identity) == 1) ||
+    return (RAND_priv_bytes(key->key, sizeof key->key) == 1 &&
+            RAND_bytes(key->identity, sizeof key->identity) == 1) ||
            error_set(error, GB_internal, "no random numbers for a key");
 }
 
@@ -78,8 +79,8 @@ static bool update(EVP_CIPHER_CTX *c, const uint8_t *data, size_t size, uint8_t 
     return true;
 }
 
-bool seal_close(struct seal *s, struct seal_place place, const void *header, size_t header_size, uint8_t *data, size_t size,
-                uint8_t tag[SEAL_TAG_SIZE], struct gb_error *error)
+bool seal_close(struct seal *s, struct seal_place place, const void *header, size_t header_size,
+                uint8_t *data, size_t size, uint8_t tag[SEAL_TAG_SIZE], struct gb_error *error)
 {
     uint8_t nonce[NONCE_SIZE], rest[EVP_MAX_BLOCK_LENGTH];
     int n;
@@ -92,8 +93,9 @@ bool seal_close(struct seal *s, struct seal_place place, const void *header, siz
            error_set(error, GB_internal, "%zu bytes can't be encrypted", size);
 }
 
-bool seal_open(struct seal *s, struct seal_place place, const void *header, size_t header_size, const uint8_t *data,
-               size_t size, const uint8_t tag[SEAL_TAG_SIZE], uint8_t *out, struct gb_error *error)
+bool seal_open(struct seal *s, struct seal_place place, const void *header, size_t header_size,
+               const uint8_t *data, size_t size, const uint8_t tag[SEAL_TAG_SIZE], uint8_t *out,
+               struct gb_error *error)
 {
     uint8_t nonce[NONCE_SIZE], expected[SEAL_TAG_SIZE], rest[EVP_MAX_BLOCK_LENGTH];
     int n;
@@ -105,5 +107,6 @@ bool seal_open(struct seal *s, struct seal_place place, const void *header, size
             update(s->open, data, size, out) &&
             EVP_CIPHER_CTX_ctrl(s->open, EVP_CTRL_GCM_SET_TAG, SEAL_TAG_SIZE, expected) == 1 &&
             EVP_DecryptFinal_ex(s->open, rest, &n) == 1) ||
-           error_set(error, GB_corrupt_backup, "it has been changed, or belongs elsewhere: its seal does not fit");
+           error_set(error, GB_corrupt_backup,
+                     "it has been changed, or belongs elsewhere: its seal does not fit");
 }

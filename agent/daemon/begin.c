@@ -7,8 +7,7 @@ bool begin_in(const struct begin_request *q, struct repository *r,
               struct repository_backup **backup, struct gb_error *error)
 {
     unsigned removed;
-    if (!storage_check_space(r->storage, 0, NULL, error) ||
-        !identity_admit(r, &q->writer, error) ||
+    if (!storage_check_space(r->storage, 0, NULL, error) || !identity_admit(r, &q->writer, error) ||
         !repository_collect(r, q->writer.cluster, &removed, error))
         return false;
     if (removed)

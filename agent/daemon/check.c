@@ -14,9 +14,11 @@
 
 #define KEY_TEST_DAYS   90
 #define SEGMENTS_BESIDE 3u /* open ones beside two for each thread: daemon/pipeline */
-#define BACKUP_NEED     (128ull << 20) /* bytes beside redo-memory: workers, messages, the index of a large backup */
+#define BACKUP_NEED                                                                                \
+    (128ull << 20) /* bytes beside redo-memory: workers, messages, the index of a large backup */
 
-/* Whether any repository is on a network file system. An errand: that of a hung one can't be asked. */
+/* Whether any repository is on a network file system. An errand: that of a hung one can't be asked.
+ */
 struct places {
     const struct config *config;
     bool remote;
@@ -27,15 +29,19 @@ static void look_at_places(void *context)
 {
     struct places *p = context;
     for (unsigned i = 0; i < p->config->repository_count && !p->remote; i++)
-        p->remote = repository_is_remote(&p->config->repositories[i]) || place_is_remote(p->config->repositories[i].path);
+        p->remote = repository_is_remote(&p->config->repositories[i]) ||
+                    place_is_remote(p->config->repositories[i].path);
 }
 
 /* What is on the server's disk or on its host is lost with them. */
 static void check_off_host(const struct places *p, uint64_t until_us, struct wire_checked *m)
 {
     if (p->errand && errand_wait(p->errand, ms_until(until_us)) && !p->remote)
-        wire_add_check(m, "off_host", "WARN", "no repository is on a network file system: what destroys this host may destroy all backups",
-                  "add a repository on another host (NFS), or copy it there; no matter if its path is a network volume");
+        wire_add_check(m, "off_host", "WARN",
+                       "no repository is on a network file system: what destroys this host may "
+                       "destroy all backups",
+                       "add a repository on another host (NFS), or copy it there; no matter if its "
+                       "path is a network volume");
 }
 
 /* A key that nobody has tried is found missing on the day of the restore. */
@@ -45,37 +51,50 @@ static void check_key(const struct trial *t, const char *name, struct wire_check
     int64_t days = ((int64_t)time(NULL) - t->key.tested_at) / 86400;
     snprintf(check, sizeof check, "key of %s", name);
     if (!t->key.tested_at)
-        snprintf(detail, sizeof detail, "backups are encrypted for %s, and nobody has tried whether a key opens them", t->recipients);
+        snprintf(detail, sizeof detail,
+                 "backups are encrypted for %s, and nobody has tried whether a key opens them",
+                 t->recipients);
     else
-        snprintf(detail, sizeof detail, "backups are encrypted for %s; %s was tried %d days ago", t->recipients, t->key.key, (int)days);
-    bool ours = strstr(t->recipients, t->key.key) || (!strncmp(t->key.key, "passphrase:", 11) && strstr(t->recipients, "a passphrase"));
+        snprintf(detail, sizeof detail, "backups are encrypted for %s; %s was tried %d days ago",
+                 t->recipients, t->key.key, (int)days);
+    bool ours = strstr(t->recipients, t->key.key) ||
+                (!strncmp(t->key.key, "passphrase:", 11) && strstr(t->recipients, "a passphrase"));
     bool good = t->key.tested_at && ours && days >= 0 && days <= KEY_TEST_DAYS;
-    wire_add_check(m, check, good ? "OK" : "WARN", detail, good ? "" : "where the key is kept: galera-backup key test --key FILE --repository ...");
+    wire_add_check(
+        m, check, good ? "OK" : "WARN", detail,
+        good ? "" : "where the key is kept: galera-backup key test --key FILE --repository ...");
 }
 
 /* What compression makes of the data is not known. */
-static void check_room(const struct trial *t, const char *repository, uint64_t bytes, struct wire_checked *m)
+static void check_room(const struct trial *t, const char *repository, uint64_t bytes,
+                       struct wire_checked *m)
 {
     char check[96], detail[256];
     snprintf(check, sizeof check, "room in %s", repository);
     snprintf(detail, sizeof detail,
-             "%" PRIu64 " MB are free, and the server has %" PRIu64 " MB of data: it fits only if compression makes it smaller",
+             "%" PRIu64 " MB are free, and the server has %" PRIu64
+             " MB of data: it fits only if compression makes it smaller",
              t->available >> 20, bytes >> 20);
-    wire_add_check(m, check, "WARN", detail, "what the last one took: galera-backup list; make room, or let backups expire sooner");
+    wire_add_check(
+        m, check, "WARN", detail,
+        "what the last one took: galera-backup list; make room, or let backups expire sooner");
 }
 
-/* asked: the server's data directory and its size. t: has begun; to be ended when the rows have been sent. */
-static void check_repository(const struct repository_spec *spec, const struct wire_check *asked, uint64_t until_us, struct trial *t,
-                             struct wire_checked *m)
+/* asked: the server's data directory and its size. t: has begun; to be ended when the rows have
+ * been sent. */
+static void check_repository(const struct repository_spec *spec, const struct wire_check *asked,
+                             uint64_t until_us, struct trial *t, struct wire_checked *m)
 {
     struct gb_error late = {0};
     char check[64 + 16], detail[256];
     snprintf(check, sizeof check, "repository %.48s", spec->name);
     bool in_time = trial_wait(t, until_us, &late);
     if (in_time && t->available == STORAGE_FREE_UNKNOWN)
-        snprintf(detail, sizeof detail, "%s://%.150s is writable", spec->type, repository_bucket(spec));
+        snprintf(detail, sizeof detail, "%s://%.150s is writable", spec->type,
+                 repository_bucket(spec));
     else if (in_time)
-        snprintf(detail, sizeof detail, "%.150s is writable, %" PRIu64 " MB free", spec->path, t->available >> 20);
+        snprintf(detail, sizeof detail, "%.150s is writable, %" PRIu64 " MB free", spec->path,
+                 t->available >> 20);
     if (!in_time)
         wire_add_check(m, check, "WARN", late.what, late.hint);
     else if (t->error.code)
@@ -87,8 +106,12 @@ static void check_repository(const struct repository_spec *spec, const struct wi
     if (in_time && !t->error.code && t->recipients[0])
         check_key(t, check, m);
     if (in_time && t->on_device) {
-        snprintf(detail, sizeof detail, "%.150s is on the data directory's file system: what destroys the one destroys both", spec->path);
-        wire_add_check(m, check, "WARN", detail, "put the repository on another disk, or better on another host");
+        snprintf(
+            detail, sizeof detail,
+            "%.150s is on the data directory's file system: what destroys the one destroys both",
+            spec->path);
+        wire_add_check(m, check, "WARN", detail,
+                       "put the repository on another disk, or better on another host");
     }
 }
 
@@ -97,9 +120,13 @@ static void check_retention(const struct repository_spec *spec, struct wire_chec
     char detail[256];
     if (retention_any(&spec->keep) || spec->append_only)
         return;
-    snprintf(detail, sizeof detail, "repository %.64s has no retention: nothing ever expires, and it grows until it is full", spec->name);
+    snprintf(
+        detail, sizeof detail,
+        "repository %.64s has no retention: nothing ever expires, and it grows until it is full",
+        spec->name);
     wire_add_check(m, "retention", "WARN", detail,
-                   "set keep-last, keep-within, keep-daily, ... (docs/repositories.md), or append-only = yes where something else removes");
+                   "set keep-last, keep-within, keep-daily, ... (docs/repositories.md), or "
+                   "append-only = yes where something else removes");
 }
 
 static void check_owed(const struct config *config, struct catchup *catchup, struct wire_checked *m)
@@ -113,15 +140,16 @@ static void check_owed(const struct config *config, struct catchup *catchup, str
         snprintf(detail, sizeof detail,
                  "repository %.48s lacks %u %s that another has, the oldest is %s", name, count,
                  count == 1 ? "backup" : "backups", oldest);
-        snprintf(remedy, sizeof remedy,
-                 "copied by itself once it can be reached; at once: galera-backup copy %s --to %.48s",
-                 oldest, name);
+        snprintf(
+            remedy, sizeof remedy,
+            "copied by itself once it can be reached; at once: galera-backup copy %s --to %.48s",
+            oldest, name);
         wire_add_check(m, "catch_up", "WARN", detail, remedy);
     }
 }
 
-/* Of a backup to all repositories: in a bucket a part for each segment that is open and for each that is being sent; and what waits for those
-   beside the first. */
+/* Of a backup to all repositories: in a bucket a part for each segment that is open and for each
+   that is being sent; and what waits for those beside the first. */
 static uint64_t repositories_need(const struct config *config)
 {
     unsigned threads = config->threads ? config->threads : processors();
@@ -139,16 +167,20 @@ static void check_memory(const struct config *config, uint64_t available, struct
 {
     uint64_t need = config->redo_memory + BACKUP_NEED + repositories_need(config);
     char detail[256];
-    snprintf(detail, sizeof detail, "the agent can take %" PRIu64 " MB more before it reaches a memory limit; a backup may need %" PRIu64 " MB",
+    snprintf(detail, sizeof detail,
+             "the agent can take %" PRIu64
+             " MB more before it reaches a memory limit; a backup may need %" PRIu64 " MB",
              available >> 20, need >> 20);
     if (available && available < need)
-        wire_add_check(m, "agent_memory", "WARN", detail, "raise the limit of the agent's control group, or lower redo-memory in its configuration");
+        wire_add_check(m, "agent_memory", "WARN", detail,
+                       "raise the limit of the agent's control group, or lower redo-memory in its "
+                       "configuration");
     else if (available)
         wire_add_check(m, "agent_memory", "OK", detail, "");
 }
 
-void check_answer(struct peer *peer, const struct config *config, struct catchup *catchup, const struct wire_hello *hello,
-                  const struct wire_check *check)
+void check_answer(struct peer *peer, const struct config *config, struct catchup *catchup,
+                  const struct wire_hello *hello, const struct wire_check *check)
 {
     struct wire_checked *m = calloc(1, sizeof *m);
     struct gb_error error = {0};
@@ -159,11 +191,13 @@ void check_answer(struct peer *peer, const struct config *config, struct catchup
     if (!m)
         return;
     wire_add_check(m, "agent", "OK", "galera-backup " GB_VERSION, "");
-    if (!chosen_parse(&chosen, config, check->repositories, &error) || !chosen_cluster(cluster, config, hello, &error)) {
+    if (!chosen_parse(&chosen, config, check->repositories, &error) ||
+        !chosen_cluster(cluster, config, hello, &error)) {
         wire_add_check(m, "configuration", "FAIL", error.what, error.hint);
         chosen.count = 0;
     }
-    struct identity_writer writer = {.cluster = cluster, .wsrep_uuid = check->cluster_uuid, .state_dir = config->state_dir};
+    struct identity_writer writer = {
+        .cluster = cluster, .wsrep_uuid = check->cluster_uuid, .state_dir = config->state_dir};
     uint64_t until = now_us() + ERRAND_ANSWER_MS * 1000;
     for (unsigned i = 0; i < chosen.count; i++)
         trial_begin(&trial[i], chosen.spec[i], &writer, check->datadir_device);

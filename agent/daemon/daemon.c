@@ -68,8 +68,9 @@ static bool peer_allowed(int fd, const struct config *config)
     struct passwd *user = getpwnam(config->server_user);
     if (peer.uid == 0 || peer.uid == geteuid() || (user && user->pw_uid == peer.uid))
         return true;
-    daemon_log("", "refused a connection of pid %d, uid %u: only root, this user and %s may connect", (int)peer.pid,
-               (unsigned)peer.uid, config->server_user);
+    daemon_log("",
+               "refused a connection of pid %d, uid %u: only root, this user and %s may connect",
+               (int)peer.pid, (unsigned)peer.uid, config->server_user);
     return false;
 }
 
@@ -81,11 +82,13 @@ static int listen_at(const struct config *config, struct gb_error *error)
     snprintf(directory, sizeof directory, "%s", config->socket);
     struct stat st;
     if (stat(dirname(directory), &st)) {
-        error_set_errno(error, GB_bad_config, errno, "the directory of the socket %s", config->socket);
+        error_set_errno(error, GB_bad_config, errno, "the directory of the socket %s",
+                        config->socket);
         return -1;
     }
     if ((st.st_mode & S_IWOTH) && !(st.st_mode & S_ISVTX)) {
-        error_set(error, GB_bad_config, "the directory of the socket %s can be written by everyone", config->socket);
+        error_set(error, GB_bad_config, "the directory of the socket %s can be written by everyone",
+                  config->socket);
         return -1;
     }
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -99,7 +102,8 @@ static int listen_at(const struct config *config, struct gb_error *error)
     unlink(config->socket);
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     mode_t old = umask(0117);
-    bool ok = fd >= 0 && !bind(fd, (struct sockaddr *)&address, sizeof address) && !listen(fd, BACKLOG);
+    bool ok =
+        fd >= 0 && !bind(fd, (struct sockaddr *)&address, sizeof address) && !listen(fd, BACKLOG);
     int failed = errno;
     umask(old);
     struct passwd *user = getpwnam(config->server_user);
@@ -122,7 +126,8 @@ static void reap(struct guest *guests, bool all)
         }
 }
 
-static void accept_one(int listener, struct guest *guests, const struct config *config, struct catalog *catalog, struct catchup *catchup)
+static void accept_one(int listener, struct guest *guests, const struct config *config,
+                       struct catalog *catalog, struct catchup *catchup)
 {
     int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
     if (fd < 0)
@@ -134,15 +139,16 @@ static void accept_one(int listener, struct guest *guests, const struct config *
         close(fd);
         return;
     }
-    guests[i] = (struct guest){.fd = fd, .config = config, .catalog = catalog, .catchup = catchup, .used = true};
+    guests[i] = (struct guest){
+        .fd = fd, .config = config, .catalog = catalog, .catchup = catchup, .used = true};
     if (pthread_create(&guests[i].thread, NULL, guest_main, &guests[i])) {
         close(fd);
         guests[i].used = false;
     }
 }
 
-/* The start does not wait for a network: what a repository behind one has left over, the next backup collects. So it does what may be another
-   cluster's. */
+/* The start does not wait for a network: what a repository behind one has left over, the next
+   backup collects. So it does what may be another cluster's. */
 static void collect_leftovers(const struct config *config)
 {
     for (unsigned i = 0; i < config->repository_count; i++) {
@@ -151,8 +157,10 @@ static void collect_leftovers(const struct config *config)
         struct gb_error error = {0};
         struct repository *r = repository_open(&config->repositories[i], &error);
         unsigned removed = 0;
-        if (r && config->cluster[0] && identity_remembers(r, config->cluster, config->state_dir) && repository_collect(r, config->cluster, &removed, &error) && removed)
-            daemon_log("", "repository %s: removed %u unfinished backups", config->repositories[i].name, removed);
+        if (r && config->cluster[0] && identity_remembers(r, config->cluster, config->state_dir) &&
+            repository_collect(r, config->cluster, &removed, &error) && removed)
+            daemon_log("", "repository %s: removed %u unfinished backups",
+                       config->repositories[i].name, removed);
         if (error.code)
             daemon_log("", "repository %s: %s", config->repositories[i].name, error.what);
         repository_close(r);

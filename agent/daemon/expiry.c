@@ -8,7 +8,8 @@ static void push(void *context, const char *sql)
     catalog_statement(context, sql);
 }
 
-void expiry_run(const struct repository_spec *spec, const char *cluster, const char *id, struct catalog *catalog, const bool *stop)
+void expiry_run(const struct repository_spec *spec, const char *cluster, const char *id,
+                struct catalog *catalog, const bool *stop)
 {
     struct gb_error error = {0};
     struct expire_request request = {.cluster = cluster, .stop = stop};
@@ -23,7 +24,8 @@ void expiry_run(const struct repository_spec *spec, const char *cluster, const c
     if (error.code)
         daemon_log(id, "expiring in repository %s: %s", spec->name, error.what);
     else if (result.refused.code && result.expire)
-        daemon_log(id, "nothing expires in repository %s: %s; do: %s", spec->name, result.refused.what, result.refused.hint);
+        daemon_log(id, "nothing expires in repository %s: %s; do: %s", spec->name,
+                   result.refused.what, result.refused.hint);
     if (ran || result.removed)
         kept_each(&result, cluster, spec->name, push, catalog);
     expire_result_free(&result);

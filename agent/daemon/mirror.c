@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LANES     2u          /* threads that write */
+#define LANES     2u /* threads that write */
 #define WAIT_MS   100u
 #define LANE_NICE 15
 

@@ -12,10 +12,12 @@
 #include <string.h>
 #include <time.h>
 
-#define THREADS_MAX  64u
-#define SPARE        2u /* workers beyond the threads asked for: who waits for the store leaves no processor idle */
-#define WAIT_MS      100u
-#define WORKER_NICE  15 /* no lower: on a saturated machine a backup has to end some day */
+#define THREADS_MAX 64u
+#define SPARE                                                                                      \
+    2u /* workers beyond the threads asked for: who waits for the store leaves no processor idle   \
+        */
+#define WAIT_MS     100u
+#define WORKER_NICE 15 /* no lower: on a saturated machine a backup has to end some day */
 
 struct job {
     struct job *next;
@@ -41,22 +43,22 @@ struct job_queue {
 struct pipeline {
     struct pipeline_setup setup;
     uint32_t slots;
-    pthread_mutex_t mutex; /* all below; never held across compression or I/O */
-    pthread_cond_t pages_come;       /* workers wait for it: one is woken for each job */
-    pthread_cond_t hurried;          /* prompt workers */
-    pthread_cond_t changed;          /* the others */
+    pthread_mutex_t mutex;     /* all below; never held across compression or I/O */
+    pthread_cond_t pages_come; /* workers wait for it: one is woken for each job */
+    pthread_cond_t hurried;    /* prompt workers */
+    pthread_cond_t changed;    /* the others */
     struct job_queue pages, redo;
     struct sealed *sealed_head, **sealed_tail;
-    uint64_t sealed_bytes; /* in memory */
-    struct spool *spool;   /* NULL: none */
+    uint64_t sealed_bytes;         /* in memory */
+    struct spool *spool;           /* NULL: none */
     unsigned in_store;             /* threads in the store at this moment */
     uint64_t store_us, counted_us; /* their time up to counted_us */
-    struct adapt adapt;            /* where the compression adapts; its level is read without the mutex */
-    unsigned active;  /* jobs and sealed frames taken from a queue and not yet in the index */
+    struct adapt adapt; /* where the compression adapts; its level is read without the mutex */
+    unsigned active;    /* jobs and sealed frames taken from a queue and not yet in the index */
     unsigned mirroring; /* threads that give a frame to mirrors */
     bool stop, finish, hurry;
     bool redo_waits; /* for room: pages leave the store to it */
-    bool *held;       /* by slot: with us */
+    bool *held;      /* by slot: with us */
     struct index index;
     struct segments written;
     uint64_t stored, took_us;
@@ -97,15 +99,20 @@ enum who {
 /* Under the mutex. */
 static bool leaves(const struct pipeline *p, const struct job_queue *q, enum who who)
 {
-    return p->stop || (who == EARLY && (p->hurry || p->finish || 2 * q->count >= p->setup.shape.redo_slots));
+    return p->stop ||
+           (who == EARLY && (p->hurry || p->finish || 2 * q->count >= p->setup.shape.redo_slots));
 }
 
 /* The next job of a queue; NULL when the pipeline stops, or finishes and the queue is empty. */
 static struct job *take(struct pipeline *p, struct job_queue *q, enum who who)
 {
     pthread_mutex_lock(&p->mutex);
-    while ((!q->head || (q == &p->pages && p->redo_waits) || (who == PROMPT && !p->hurry)) && !p->finish && !leaves(p, q, who))
-        pthread_cond_wait(who == PROMPT ? &p->hurried : q == &p->pages ? &p->pages_come : &p->changed, &p->mutex);
+    while ((!q->head || (q == &p->pages && p->redo_waits) || (who == PROMPT && !p->hurry)) &&
+           !p->finish && !leaves(p, q, who))
+        pthread_cond_wait(who == PROMPT    ? &p->hurried
+                          : q == &p->pages ? &p->pages_come
+                                           : &p->changed,
+                          &p->mutex);
     struct job *job = leaves(p, q, who) ? NULL : q->head;
     if (job) {
         q->head = job->next;
@@ -119,8 +126,8 @@ static struct job *take(struct pipeline *p, struct job_queue *q, enum who who)
 }
 
 /* Compresses a job's extents and gives the slot back. */
-static bool compress(struct pipeline *p, struct codec *codec, const struct job *job, struct frame_buffer *buffer,
-                     struct gb_error *error)
+static bool compress(struct pipeline *p, struct codec *codec, const struct job *job,
+                     struct frame_buffer *buffer, struct gb_error *error)
 {
     struct iovec *pieces = malloc((job->count + 1) * sizeof *pieces);
     if (!pieces)
@@ -170,15 +177,18 @@ static void close_mirrored(const struct pipeline *p, uint32_t segment)
         mirror_close_segment(p->setup.mirrors[i], segment);
 }
 
-/* Copies for the mirrors, before the frame is sealed where it stands. NULL: there is none, or it has failed. */
-static void copy_frame(const struct pipeline *p, const struct frame_buffer *buffer, struct mirror_frame **copy)
+/* Copies for the mirrors, before the frame is sealed where it stands. NULL: there is none, or it
+ * has failed. */
+static void copy_frame(const struct pipeline *p, const struct frame_buffer *buffer,
+                       struct mirror_frame **copy)
 {
     for (unsigned i = 0; i < p->setup.mirror_count; i++)
         copy[i] = mirror_wants(p->setup.mirrors[i]) ? mirror_frame(buffer) : NULL;
 }
 
 /* Whether a mirror's failure is one of the backup's, its owner knows. */
-static void give_frame(struct pipeline *p, const struct outlet *out, struct mirror_frame **copy, const struct frame *frame)
+static void give_frame(struct pipeline *p, const struct outlet *out, struct mirror_frame **copy,
+                       const struct frame *frame)
 {
     if (out->number != frame->segment)
         close_mirrored(p, out->number);
@@ -191,8 +201,8 @@ static void give_frame(struct pipeline *p, const struct outlet *out, struct mirr
 }
 
 /* Appends it and enters it in the index. */
-static bool place(struct pipeline *p, struct outlet *out, struct frame_buffer *buffer, const struct wire_extent *extents, uint32_t count,
-                  struct gb_error *error)
+static bool place(struct pipeline *p, struct outlet *out, struct frame_buffer *buffer,
+                  const struct wire_extent *extents, uint32_t count, struct gb_error *error)
 {
     struct mirror_frame *copy[MIRRORS_MAX] = {NULL};
     const struct frame *frame = &buffer->frame;
@@ -316,9 +326,11 @@ static void redo_work(struct pipeline *p, enum who who)
         s->count = job->count;
         memcpy(s->extents, job->extents, job->count * sizeof *s->extents);
         pthread_mutex_lock(&p->mutex);
-        /* While the server need not be hurried, what comes next waits in its slots, and behind them in the server's log; and pages wait for it. */
+        /* While the server need not be hurried, what comes next waits in its slots, and behind them
+         * in the server's log; and pages wait for it. */
         bool waited = false;
-        for (; (p->redo_waits = !p->spool && !p->hurry && !p->stop && !redo_fits(p, used)); waited = true)
+        for (; (p->redo_waits = !p->spool && !p->hurry && !p->stop && !redo_fits(p, used));
+             waited = true)
             wait_slice(p);
         if (waited)
             pthread_cond_broadcast(&p->pages_come);
@@ -331,8 +343,10 @@ static void redo_work(struct pipeline *p, enum who who)
         pthread_mutex_lock(&p->mutex);
         p->sealed_bytes += s->spooled ? 0 : used;
         if (!fits && !p->spool)
-            error_set(&error, GB_redo_memory, "%llu MB of redo wait for the repository, more than redo-memory (%llu MB)",
-                      (unsigned long long)(p->sealed_bytes >> 20), (unsigned long long)(p->setup.redo_memory >> 20));
+            error_set(&error, GB_redo_memory,
+                      "%llu MB of redo wait for the repository, more than redo-memory (%llu MB)",
+                      (unsigned long long)(p->sealed_bytes >> 20),
+                      (unsigned long long)(p->setup.redo_memory >> 20));
         *p->sealed_tail = s;
         p->sealed_tail = &s->next;
         pthread_cond_broadcast(&p->changed);
@@ -434,11 +448,14 @@ struct pipeline *pipeline_start(const struct pipeline_setup *setup, struct gb_er
     pthread_cond_init(&p->pages_come, NULL);
     pthread_cond_init(&p->hurried, NULL);
     bool spool = setup->redo_spool && setup->redo_spool[0];
-    bool ok = p->held && (!spool || (p->spool = spool_open(setup->redo_spool, setup->redo_spool_size, error))) &&
-              start_thread(p, redo_main, error) && start_thread(p, redo_writer_main, error);
+    bool ok =
+        p->held &&
+        (!spool || (p->spool = spool_open(setup->redo_spool, setup->redo_spool_size, error))) &&
+        start_thread(p, redo_main, error) && start_thread(p, redo_writer_main, error);
     p->workers = setup->threads + SPARE < THREADS_MAX ? setup->threads + SPARE : THREADS_MAX;
     for (unsigned i = 0; ok && i < p->workers; i++)
-        ok = start_thread(p, worker_main, error) && (i < SPARE || start_thread(p, prompt_main, error));
+        ok = start_thread(p, worker_main, error) &&
+             (i < SPARE || start_thread(p, prompt_main, error));
     if (ok)
         return p;
     error_set(error, GB_internal, "no memory");
@@ -517,7 +534,8 @@ bool pipeline_slot(struct pipeline *p, const struct wire_slot *m, struct gb_erro
     bool ok = !p->held[m->slot] && !p->finish;
     for (uint32_t i = 0; ok && !redo && i < m->count; i++)
         if (!index_find(&p->index, m->extents[i].file_no))
-            ok = error_set(error, GB_protocol, "slot %u holds bytes of file %u, which is not known", m->slot, m->extents[i].file_no);
+            ok = error_set(error, GB_protocol, "slot %u holds bytes of file %u, which is not known",
+                           m->slot, m->extents[i].file_no);
     if (ok) {
         struct job_queue *q = redo ? &p->redo : &p->pages;
         p->held[m->slot] = true;
@@ -567,7 +585,8 @@ bool pipeline_finish(struct pipeline *p, const bool *stop, struct gb_error *erro
     return !pipeline_failed(p, error) && index_check_sent(&p->index, error);
 }
 
-struct index *pipeline_finished(struct pipeline *p, const struct object_info **segments, size_t *count)
+struct index *pipeline_finished(struct pipeline *p, const struct object_info **segments,
+                                size_t *count)
 {
     segments_sort(&p->written);
     *segments = p->written.closed;
@@ -580,7 +599,8 @@ void pipeline_figures(struct pipeline *p, struct pipeline_figures *f)
     pthread_mutex_lock(&p->mutex);
     f->stored = p->stored;
     f->redo_full = !p->spool && p->sealed_bytes >= p->setup.redo_memory / 2;
-    f->idle_us = !p->mirroring && (p->active || p->pages.head || p->sealed_head) ? now_us() - p->took_us : 0;
+    f->idle_us =
+        !p->mirroring && (p->active || p->pages.head || p->sealed_head) ? now_us() - p->took_us : 0;
     f->queued = p->pages.head != NULL;
     f->workers = p->workers;
     count_store(p, 0);

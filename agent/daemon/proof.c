@@ -23,7 +23,8 @@ static void proof_main(void *context)
     p->done = verification_run(p->repository, p->manifest, &request, 0, &p->result, &p->error);
 }
 
-struct proof *proof_start(struct repository *repository, const struct manifest *manifest, bool deep, unsigned threads)
+struct proof *proof_start(struct repository *repository, const struct manifest *manifest, bool deep,
+                          unsigned threads)
 {
     struct proof *p = calloc(1, sizeof *p);
     if (!p)
@@ -56,10 +57,12 @@ bool proof_end(struct proof *p, struct verified *record, struct gb_error *error)
     *record = p->done ? r->record : none;
     bool ok = p->done ? !r->report.damaged : p->error.code == GB_cancelled;
     if (!ok && p->done)
-        error_set(error, GB_corrupt_backup, "it is stored, and what was read back is damaged: %u places, %s", r->report.damaged,
-                  r->record.problem_count ? r->record.problem[0] : "");
+        error_set(error, GB_corrupt_backup,
+                  "it is stored, and what was read back is damaged: %u places, %s",
+                  r->report.damaged, r->record.problem_count ? r->record.problem[0] : "");
     else if (!ok)
-        error_set(error, p->error.code, "it is stored, and could not be read back: %s", p->error.what);
+        error_set(error, p->error.code, "it is stored, and could not be read back: %s",
+                  p->error.what);
     free(p);
     return ok;
 }

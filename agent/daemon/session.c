@@ -30,8 +30,8 @@
 #include <unistd.h>
 
 #define POLL_MS        100
-#define COMMIT_POLL_MS 10     /* its end is waited for in this */
-#define ALIVE_MS       500    /* sign of life: the protocol promises one a second */
+#define COMMIT_POLL_MS 10  /* its end is waited for in this */
+#define ALIVE_MS       500 /* sign of life: the protocol promises one a second */
 #define ROW_EVERY_US   2000000
 #define HELLO_WAIT_MS  5000
 
@@ -40,7 +40,7 @@ struct session {
     const struct config *config;
     struct catalog *catalog;
     struct catchup *catchup;
-    const bool *stop; /* atomic: the agent ends */
+    const bool *stop;      /* atomic: the agent ends */
     pthread_mutex_t mutex; /* progress */
     /* of a backup */
     char cluster[WIRE_NAME_MAX];
@@ -49,8 +49,8 @@ struct session {
     struct wire_redo redo;
     bool have_redo, finished; /* REDO, FINISH have come */
     struct chosen chosen;
-    struct seal_key key; /* of the backup, whichever repository seals with it */
-    struct begin_request request; /* in the first repository */
+    struct seal_key key;           /* of the backup, whichever repository seals with it */
+    struct begin_request request;  /* in the first repository */
     struct repository *repository; /* the first */
     struct repository_backup *backup;
     struct mirrors mirrors; /* of the chosen ones */
@@ -62,8 +62,8 @@ struct session {
     struct wire_node_progress progress; /* under the mutex */
     pthread_t alive;
     bool alive_started;
-    bool given_up; /* the commit, while the repository may hang in it */
-    bool over;     /* it failed, as the plugin and the catalog know already */
+    bool given_up;   /* the commit, while the repository may hang in it */
+    bool over;       /* it failed, as the plugin and the catalog know already */
     bool alive_stop; /* atomic */
     struct wire_slot *slot;
 };
@@ -81,12 +81,19 @@ static void free_slot(void *context, uint32_t slot)
 static bool prepare_begin(struct session *s, struct gb_error *error)
 {
     if (strcmp(s->start.type, "full"))
-        return error_set(error, GB_not_supported, "backups of type \"%s\" are not supported by this release", s->start.type);
-    s->request = (struct begin_request){
-        .writer = {.cluster = s->cluster, .wsrep_uuid = s->start.cluster_uuid, .state_dir = s->config->state_dir, .writes = true},
-        .id = s->start.id, .hold_until = hold_parse(s->start.hold), .key = &s->key};
-    return hold_valid(s->start.hold, error) && chosen_cluster(s->cluster, s->config, &s->hello, error) &&
-           chosen_parse(&s->chosen, s->config, s->start.repositories, error) && seal_key_make(&s->key, error);
+        return error_set(error, GB_not_supported,
+                         "backups of type \"%s\" are not supported by this release", s->start.type);
+    s->request = (struct begin_request){.writer = {.cluster = s->cluster,
+                                                   .wsrep_uuid = s->start.cluster_uuid,
+                                                   .state_dir = s->config->state_dir,
+                                                   .writes = true},
+                                        .id = s->start.id,
+                                        .hold_until = hold_parse(s->start.hold),
+                                        .key = &s->key};
+    return hold_valid(s->start.hold, error) &&
+           chosen_cluster(s->cluster, s->config, &s->hello, error) &&
+           chosen_parse(&s->chosen, s->config, s->start.repositories, error) &&
+           seal_key_make(&s->key, error);
 }
 
 static bool map_ring(struct session *s, const struct wire_ring *m, struct gb_error *error)
@@ -95,8 +102,9 @@ static bool map_ring(struct session *s, const struct wire_ring *m, struct gb_err
     uint64_t size = (uint64_t)m->slot_size * ((uint64_t)m->page_slots + m->redo_slots);
     int seals = fd < 0 ? -1 : fcntl(fd, F_GET_SEALS);
     off_t real = fd < 0 ? -1 : lseek(fd, 0, SEEK_END);
-    bool ok = seals >= 0 && (seals & F_SEAL_SHRINK) && (seals & F_SEAL_GROW) && m->slot_size == RING_SLOT_SIZE &&
-              m->page_slots && m->redo_slots && m->page_slots <= RING_SLOTS_MAX && m->redo_slots <= RING_SLOTS_MAX &&
+    bool ok = seals >= 0 && (seals & F_SEAL_SHRINK) && (seals & F_SEAL_GROW) &&
+              m->slot_size == RING_SLOT_SIZE && m->page_slots && m->redo_slots &&
+              m->page_slots <= RING_SLOTS_MAX && m->redo_slots <= RING_SLOTS_MAX &&
               real == (off_t)size && !s->ring;
     if (ok) {
         void *map = mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0);
@@ -109,16 +117,23 @@ static bool map_ring(struct session *s, const struct wire_ring *m, struct gb_err
     if (fd >= 0)
         close(fd);
     if (!ok)
-        return error_set(error, GB_protocol, "the ring is not a sealed memory file of %u + %u slots", m->page_slots,
+        return error_set(error, GB_protocol,
+                         "the ring is not a sealed memory file of %u + %u slots", m->page_slots,
                          m->redo_slots);
     unsigned threads = s->config->threads ? s->config->threads : processors();
-    struct pipeline_setup setup = {.repository = s->repository, .prefix = repository_backup_prefix(s->backup),
-                                   .key = repository_backup_key(s->backup), .ring = s->ring,
-                                   .mirrors = s->mirrors.mirror, .mirror_count = s->mirrors.count,
-                                   .shape = *m, .redo_memory = s->config->redo_memory,
-                                   .redo_spool = s->config->redo_spool, .redo_spool_size = s->config->redo_spool_size,
+    struct pipeline_setup setup = {.repository = s->repository,
+                                   .prefix = repository_backup_prefix(s->backup),
+                                   .key = repository_backup_key(s->backup),
+                                   .ring = s->ring,
+                                   .mirrors = s->mirrors.mirror,
+                                   .mirror_count = s->mirrors.count,
+                                   .shape = *m,
+                                   .redo_memory = s->config->redo_memory,
+                                   .redo_spool = s->config->redo_spool,
+                                   .redo_spool_size = s->config->redo_spool_size,
                                    .threads = threads,
-                                   .free_slot = free_slot, .context = s};
+                                   .free_slot = free_slot,
+                                   .context = s};
     return (s->pipeline = pipeline_start(&setup, error)) != NULL;
 }
 
@@ -161,18 +176,22 @@ static bool first_moves(struct beginning *b)
 /* It may be long until the errand comes back: the plugin and the catalog don't wait for that. */
 static void give_up_beginning(struct session *s, struct gb_error *error)
 {
-    error_set(error, GB_store_failed, "repository %s has not let a backup begin for %u s", s->chosen.spec[0]->name, s->config->stall_timeout_s);
+    error_set(error, GB_store_failed, "repository %s has not let a backup begin for %u s",
+              s->chosen.spec[0]->name, s->config->stall_timeout_s);
     peer_send_failure(s->peer, error);
     peer_end(s->peer);
     daemon_log(s->start.id, "failed: %s", error->what);
-    catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, "failed", NULL, "[]", "", error, s->started_at);
+    catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, "failed", NULL, "[]", "", error,
+                  s->started_at);
     s->over = true;
 }
 
-/* Where the repositories take longer than the plugin waits for an answer, READY is sent first (*told) and signs of life follow it. What the plugin
-   sends meanwhile waits in the socket. When the first has done nothing for stall-timeout the backup is given up; nothing ends the wait for a disk that
-   hangs. */
-static bool begin(struct session *s, const struct wire_ready *ready, bool *told, struct gb_error *error)
+/* Where the repositories take longer than the plugin waits for an answer, READY is sent first
+   (*told) and signs of life follow it. What the plugin sends meanwhile waits in the socket. When
+   the first has done nothing for stall-timeout the backup is given up; nothing ends the wait for a
+   disk that hangs. */
+static bool begin(struct session *s, const struct wire_ready *ready, bool *told,
+                  struct gb_error *error)
 {
     struct beginning b = {.session = s, .moved_us = now_us()};
     struct wire_progress alive = {.repositories = "[]"};
@@ -195,7 +214,8 @@ static bool begin(struct session *s, const struct wire_ready *ready, bool *told,
 
 /* ---- sign of life ---- */
 
-/* What holds the workers up while slots wait for them: the store if they spend most of their time in it, else the CPU. */
+/* What holds the workers up while slots wait for them: the store if they spend most of their time
+ * in it, else the CPU. */
 static uint8_t waits_for(const struct pipeline_figures *f, uint64_t store_us, uint64_t passed_us)
 {
     return !f->queued ? 0 : store_us > passed_us * f->workers / 2 ? 2 : 1;
@@ -217,20 +237,24 @@ static void *alive_main(void *argument)
         at = now;
         m.redo_full = f.redo_full;
         last = f.stored;
-        mirrors_describe(&s->mirrors, "running", f.stored, NULL, m.repositories, sizeof m.repositories);
+        mirrors_describe(&s->mirrors, "running", f.stored, NULL, m.repositories,
+                         sizeof m.repositories);
         peer_send_progress(s->peer, &m);
         if (now - row_at >= ROW_EVERY_US) {
             row_at = now;
             pthread_mutex_lock(&s->mutex);
             struct wire_node_progress progress = s->progress;
             pthread_mutex_unlock(&s->mutex);
-            catalog_running(s->catalog, s->cluster, s->hello.node, &s->start, &progress, f.stored, s->started_at);
+            catalog_running(s->catalog, s->cluster, s->hello.node, &s->start, &progress, f.stored,
+                            s->started_at);
         }
-        for (unsigned i = 0; i < ALIVE_MS / 50 && !__atomic_load_n(&s->alive_stop, __ATOMIC_ACQUIRE); i++)
+        for (unsigned i = 0;
+             i < ALIVE_MS / 50 && !__atomic_load_n(&s->alive_stop, __ATOMIC_ACQUIRE); i++)
             usleep(50000);
     } while (!__atomic_load_n(&s->alive_stop, __ATOMIC_ACQUIRE));
     if (s->repository->spec.compression.level == CODEC_LEVEL_ADAPTS)
-        daemon_log(s->start.id, "compression zstd:auto: level %d at the end, %d at most", f.level, f.level_highest);
+        daemon_log(s->start.id, "compression zstd:auto: level %d at the end, %d at most", f.level,
+                   f.level_highest);
     return NULL;
 }
 
@@ -252,8 +276,10 @@ static bool writers_wait(const char *stage)
     return !strcmp(stage, "FLUSH") || !strcmp(stage, "BLOCK_DDL") || !strcmp(stage, "BLOCK_COMMIT");
 }
 
-/* Handles one message. ENDED: ABORT came (error holds it). BROKEN: error is to be told to the plugin. */
-static enum step handle(struct session *s, uint16_t type, uint32_t size, struct wire_facts *facts, struct gb_error *error)
+/* Handles one message. ENDED: ABORT came (error holds it). BROKEN: error is to be told to the
+ * plugin. */
+static enum step handle(struct session *s, uint16_t type, uint32_t size, struct wire_facts *facts,
+                        struct gb_error *error)
 {
     const uint8_t *in = peer_payload(s->peer);
     union {
@@ -267,8 +293,8 @@ static enum step handle(struct session *s, uint16_t type, uint32_t size, struct 
         struct wire_abort abort;
     } m;
     bool ok = false;
-    bool needs_pipeline = type == WIRE_FILE || type == WIRE_SLOT || type == WIRE_FILE_DONE || type == WIRE_FILE_DROP ||
-                          type == WIRE_FILE_NAME;
+    bool needs_pipeline = type == WIRE_FILE || type == WIRE_SLOT || type == WIRE_FILE_DONE ||
+                          type == WIRE_FILE_DROP || type == WIRE_FILE_NAME;
     if (needs_pipeline && !s->pipeline) {
         error_set(error, GB_protocol, "message %u before RING", type);
         return BROKEN;
@@ -307,7 +333,8 @@ static enum step handle(struct session *s, uint16_t type, uint32_t size, struct 
         break;
     case WIRE_FILE_NAME:
         if (wire_get_file_name(in, size, &m.name, error)) {
-            ok = index_file_name(pipeline_index_lock(s->pipeline), m.name.file_no, m.name.path, error);
+            ok = index_file_name(pipeline_index_lock(s->pipeline), m.name.file_no, m.name.path,
+                                 error);
             pipeline_index_unlock(s->pipeline);
         }
         break;
@@ -340,7 +367,8 @@ static enum step handle(struct session *s, uint16_t type, uint32_t size, struct 
     case WIRE_ABORT:
         if (!wire_get_abort(in, size, &m.abort, error))
             break;
-        error_set(error, m.abort.cancelled ? GB_cancelled : error_from_number(m.abort.code), "%s", m.abort.what);
+        error_set(error, m.abort.cancelled ? GB_cancelled : error_from_number(m.abort.code), "%s",
+                  m.abort.what);
         error_hint(error, "%s", m.abort.hint);
         return ENDED;
     default:
@@ -351,7 +379,8 @@ static enum step handle(struct session *s, uint16_t type, uint32_t size, struct 
 
 /* ---- commit ---- */
 
-static bool fill_manifest(struct session *s, const struct wire_facts *facts, struct manifest *m, struct gb_error *error)
+static bool fill_manifest(struct session *s, const struct wire_facts *facts, struct manifest *m,
+                          struct gb_error *error)
 {
     if (!s->have_redo || !s->pipeline)
         return error_set(error, GB_protocol, "FINISH before RING and REDO");
@@ -360,7 +389,8 @@ static bool fill_manifest(struct session *s, const struct wire_facts *facts, str
     m->checkpoint_end_lsn = s->redo.end_lsn;
     m->end_lsn = strtoull(wire_fact(facts, "lsn_end"), NULL, 10);
     if (m->end_lsn <= m->checkpoint_end_lsn)
-        return error_set(error, GB_protocol, "the end of the redo, %" PRIu64 ", is before its checkpoint", m->end_lsn);
+        return error_set(error, GB_protocol,
+                         "the end of the redo, %" PRIu64 ", is before its checkpoint", m->end_lsn);
     m->redo_bytes = m->end_lsn - m->checkpoint_lsn;
     memcpy(m->redo_header, s->redo.header, sizeof m->redo_header);
     snprintf(m->id, sizeof m->id, "%s", s->start.id);
@@ -377,8 +407,9 @@ static bool fill_manifest(struct session *s, const struct wire_facts *facts, str
 
 static bool stalled(const struct session *s, struct gb_error *error)
 {
-    return error_set(error, GB_store_failed, "repository %s (%s) has taken nothing for %u s", s->repository->spec.name,
-                     storage_describe(s->repository->storage), s->config->stall_timeout_s);
+    return error_set(error, GB_store_failed, "repository %s (%s) has taken nothing for %u s",
+                     s->repository->spec.name, storage_describe(s->repository->storage),
+                     s->config->stall_timeout_s);
 }
 
 /* One that need not have the backup is given up, and the plugin is told. */
@@ -393,7 +424,8 @@ static bool mirrors_well(struct session *s, struct gb_error *error)
     return well;
 }
 
-/* Reads one message while the commit is under way. False: it ends the backup; *tell as in converse(). */
+/* Reads one message while the commit is under way. False: it ends the backup; *tell as in
+ * converse(). */
 static bool late_message(struct session *s, bool *tell, struct gb_error *error)
 {
     uint16_t type;
@@ -412,11 +444,14 @@ static bool late_message(struct session *s, bool *tell, struct gb_error *error)
     return step == GO_ON;
 }
 
-/* The repository commits in a thread of its own while this one looks after the plugin and the clock. An ABORT, the plugin's death and a
-   repository that hangs end the backup as long as it is not committed. */
-static bool commit(struct session *s, const struct wire_facts *facts, struct manifest *m, bool *tell, struct gb_error *error)
+/* The repository commits in a thread of its own while this one looks after the plugin and the
+   clock. An ABORT, the plugin's death and a repository that hangs end the backup as long as it is
+   not committed. */
+static bool commit(struct session *s, const struct wire_facts *facts, struct manifest *m,
+                   bool *tell, struct gb_error *error)
 {
-    struct committer_setup setup = {.repository = s->repository, .pipeline = s->pipeline, .backup = s->backup, .manifest = m};
+    struct committer_setup setup = {
+        .repository = s->repository, .pipeline = s->pipeline, .backup = s->backup, .manifest = m};
     setup.mirror_count = mirrors_required(&s->mirrors, setup.mirrors);
     if (!fill_manifest(s, facts, m, error))
         return false;
@@ -443,7 +478,8 @@ static bool commit(struct session *s, const struct wire_facts *facts, struct man
     return committed;
 }
 
-/* The backup is committed: the repositories that need not have it get it as well, or are given up. */
+/* The backup is committed: the repositories that need not have it get it as well, or are given up.
+ */
 static void finish_mirrors(struct session *s, const struct manifest *m, bool *tell)
 {
     const struct object_info *segments;
@@ -466,12 +502,15 @@ static void finish_mirrors(struct session *s, const struct manifest *m, bool *te
     mirrors_settle(&s->mirrors, s->catchup, s->cluster, s->start.id, true);
 }
 
-/* Reads the backup back from one repository, while this thread looks after the plugin: its ABORT, its end and the agent's end the reading, not
-   the backup, which is there. *tell: as in converse(). False: *error says what is wrong with it. */
-static bool prove_one(struct session *s, struct repository *r, const struct manifest *m, bool *tell, struct verified *record, struct gb_error *error)
+/* Reads the backup back from one repository, while this thread looks after the plugin: its ABORT,
+   its end and the agent's end the reading, not the backup, which is there. *tell: as in converse().
+   False: *error says what is wrong with it. */
+static bool prove_one(struct session *s, struct repository *r, const struct manifest *m, bool *tell,
+                      struct verified *record, struct gb_error *error)
 {
     struct gb_error ignored = {0};
-    struct proof *proof = proof_start(r, m, !strcmp(s->start.verify, "deep"), s->config->threads ? s->config->threads : processors());
+    struct proof *proof = proof_start(r, m, !strcmp(s->start.verify, "deep"),
+                                      s->config->threads ? s->config->threads : processors());
     if (!proof)
         return error_set(error, GB_internal, "it is stored, and could not be read back: no memory");
     for (bool talks = true; !proof_wait(proof, COMMIT_POLL_MS);) {
@@ -482,14 +521,17 @@ static bool prove_one(struct session *s, struct repository *r, const struct mani
     }
     bool good = proof_end(proof, record, error);
     if (record->verified_at)
-        daemon_log(s->start.id, "verified in repository %s: %s", r->spec.name, verified_word(record));
+        daemon_log(s->start.id, "verified in repository %s: %s", r->spec.name,
+                   verified_word(record));
     else if (good)
         daemon_log(s->start.id, "the verification was stopped");
     return good;
 }
 
-/* Reads the backup back if that was asked for, from all repositories that have it. *record: of the first. */
-static bool prove(struct session *s, const struct manifest *m, bool *tell, struct verified *record, struct gb_error *error)
+/* Reads the backup back if that was asked for, from all repositories that have it. *record: of the
+ * first. */
+static bool prove(struct session *s, const struct manifest *m, bool *tell, struct verified *record,
+                  struct gb_error *error)
 {
     memset(record, 0, sizeof *record);
     if (strcmp(s->start.verify, "deep") && strcmp(s->start.verify, "quick"))
@@ -500,19 +542,22 @@ static bool prove(struct session *s, const struct manifest *m, bool *tell, struc
         struct mirror *mirror = i ? s->mirrors.mirror[i - 1] : NULL;
         if (mirror && mirror_look(mirror, MIRROR_PUBLISHED, &damage) <= 0)
             continue;
-        if (mirror ? prove_one(s, mirror_repository(mirror), mirror_manifest(mirror), tell, &other, &damage)
+        if (mirror ? prove_one(s, mirror_repository(mirror), mirror_manifest(mirror), tell, &other,
+                               &damage)
                    : prove_one(s, s->repository, m, tell, record, &damage))
             continue;
         mirrors_note_damage(&s->mirrors, i, &damage);
         if (!mirror)
             error_copy(error, &damage);
         else if (chosen_required(&s->chosen, i) && !error->code)
-            error_set(error, damage.code, "repository %s: %s", mirror_spec(mirror)->name, damage.what);
+            error_set(error, damage.code, "repository %s: %s", mirror_spec(mirror)->name,
+                      damage.what);
     }
     return !error->code;
 }
 
-/* Looks after what no message tells: a failure inside, a store that takes nothing, the agent's own end. */
+/* Looks after what no message tells: a failure inside, a store that takes nothing, the agent's own
+ * end. */
 static bool still_well(struct session *s, struct gb_error *error)
 {
     if (__atomic_load_n(s->stop, __ATOMIC_ACQUIRE))
@@ -528,8 +573,10 @@ static bool still_well(struct session *s, struct gb_error *error)
     return !pipeline_failed(s->pipeline, error);
 }
 
-/* Reads messages until FINISH (true) or the end of the backup (false, error set; *tell: the plugin doesn't know). */
-static bool converse(struct session *s, struct wire_facts *facts, bool *tell, struct gb_error *error)
+/* Reads messages until FINISH (true) or the end of the backup (false, error set; *tell: the plugin
+ * doesn't know). */
+static bool converse(struct session *s, struct wire_facts *facts, bool *tell,
+                     struct gb_error *error)
 {
     *tell = true;
     while (!s->finished) {
@@ -561,12 +608,14 @@ static void read_resynced(struct session *s, struct wire_facts *facts)
     while (!__atomic_load_n(s->stop, __ATOMIC_ACQUIRE)) {
         if (!peer_readable(s->peer, POLL_MS))
             continue;
-        if (!peer_read(s->peer, &type, &size, &ignored) || handle(s, type, size, facts, &ignored) != GO_ON)
+        if (!peer_read(s->peer, &type, &size, &ignored) ||
+            handle(s, type, size, facts, &ignored) != GO_ON)
             return;
     }
 }
 
-/* Where a mirror has the backup, what has expired there goes; a repository that hangs is waited for. */
+/* Where a mirror has the backup, what has expired there goes; a repository that hangs is waited
+ * for. */
 static void end_mirrors(struct session *s, bool committed)
 {
     for (unsigned i = 0; i < s->mirrors.count; i++) {
@@ -574,7 +623,8 @@ static void end_mirrors(struct session *s, bool committed)
         bool kept = mirror_look(s->mirrors.mirror[i], MIRROR_PUBLISHED, &why) > 0;
         const struct repository_spec *spec = mirror_spec(s->mirrors.mirror[i]);
         if (why.code)
-            peer_end(s->peer); /* the end, for the plugin: what follows may take as long as the repository hangs */
+            peer_end(s->peer); /* the end, for the plugin: what follows may take as long as the
+                                  repository hangs */
         mirror_free(s->mirrors.mirror[i]);
         if (committed && kept)
             expiry_run(spec, s->cluster, s->start.id, s->catalog, s->stop);
@@ -600,11 +650,13 @@ static void take(struct session *s, struct course *c)
     struct wire_ready ready = {.repositories = "[]"};
     if (!begin(s, &ready, &c->told, &c->error))
         return;
-    mirrors_describe(&s->mirrors, "running", 0, NULL, ready.repositories, sizeof ready.repositories);
-    daemon_log(s->start.id, "started on %s by %s, repository %s%s", s->hello.node, s->start.user, s->repository->spec.name,
-               s->mirrors.count ? " and others" : "");
+    mirrors_describe(&s->mirrors, "running", 0, NULL, ready.repositories,
+                     sizeof ready.repositories);
+    daemon_log(s->start.id, "started on %s by %s, repository %s%s", s->hello.node, s->start.user,
+               s->repository->spec.name, s->mirrors.count ? " and others" : "");
     if (!c->told && !peer_send_ready(s->peer, &ready))
-        error_set(&c->error, GB_agent_lost, "the plugin did not wait for the answer of the repository");
+        error_set(&c->error, GB_agent_lost,
+                  "the plugin did not wait for the answer of the repository");
     else if (converse(s, c->facts, &c->tell, &c->error))
         c->stored = commit(s, c->facts, &c->manifest, &c->tell, &c->error);
     if (!c->stored)
@@ -617,13 +669,16 @@ static void tell_success(struct session *s, struct course *c)
 {
     const struct manifest *m = &c->manifest;
     struct wire_committed message = {.bytes_stored = m->stored_bytes};
-    mirrors_describe(&s->mirrors, "succeeded", m->stored_bytes, NULL, message.repositories, sizeof message.repositories);
-    daemon_log(s->start.id, "succeeded: %" PRIu64 " bytes of data, %" PRIu64 " stored", m->data_bytes, m->stored_bytes);
-    catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, "succeeded", m, message.repositories, s->mirrors.warnings, NULL,
-                  s->started_at);
+    mirrors_describe(&s->mirrors, "succeeded", m->stored_bytes, NULL, message.repositories,
+                     sizeof message.repositories);
+    daemon_log(s->start.id, "succeeded: %" PRIu64 " bytes of data, %" PRIu64 " stored",
+               m->data_bytes, m->stored_bytes);
+    catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, "succeeded", m,
+                  message.repositories, s->mirrors.warnings, NULL, s->started_at);
     if (s->start.hold[0]) {
         char sql[KEPT_SQL_MAX];
-        catalog_statement(s->catalog, kept_hold_sql(sql, s->cluster, s->start.id, hold_parse(s->start.hold)));
+        catalog_statement(s->catalog,
+                          kept_hold_sql(sql, s->cluster, s->start.id, hold_parse(s->start.hold)));
     }
     if (c->verified.verified_at)
         catalog_verified(s->catalog, s->cluster, s->start.id, &c->verified);
@@ -639,7 +694,8 @@ static void tell_failure(struct session *s, struct course *c)
     if (c->tell && !s->over)
         peer_send_failure(s->peer, &c->error);
     if (s->given_up)
-        peer_end(s->peer); /* the end, for the plugin: what follows may take as long as the repository hangs */
+        peer_end(s->peer); /* the end, for the plugin: what follows may take as long as the
+                              repository hangs */
     c->failed_begun = begun && !c->stored && s->repository && c->error.code != GB_cancelled;
     if (s->over)
         return;
@@ -647,10 +703,11 @@ static void tell_failure(struct session *s, struct course *c)
     if (!begun)
         return;
     /* Of a commit that was given up the manifest is its thread's still. */
-    mirrors_describe(&s->mirrors, c->stored ? "succeeded" : state, c->stored ? c->manifest.stored_bytes : 0, c->error.what,
-                     repositories, sizeof repositories);
-    catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, state, NULL, repositories, s->mirrors.warnings, &c->error,
-                  s->started_at);
+    mirrors_describe(&s->mirrors, c->stored ? "succeeded" : state,
+                     c->stored ? c->manifest.stored_bytes : 0, c->error.what, repositories,
+                     sizeof repositories);
+    catalog_final(s->catalog, s->cluster, s->hello.node, &s->start, state, NULL, repositories,
+                  s->mirrors.warnings, &c->error, s->started_at);
     if (c->verified.verified_at)
         catalog_verified(s->catalog, s->cluster, s->start.id, &c->verified);
 }
@@ -716,8 +773,8 @@ static void converse_first(struct session *s)
         return;
     }
     if (s->hello.version_max < WIRE_VERSION_MIN || s->hello.version_min > WIRE_VERSION_MAX) {
-        error_set(&error, GB_protocol, "the plugin speaks protocol %u to %u, this agent %u to %u", s->hello.version_min,
-                  s->hello.version_max, WIRE_VERSION_MIN, WIRE_VERSION_MAX);
+        error_set(&error, GB_protocol, "the plugin speaks protocol %u to %u, this agent %u to %u",
+                  s->hello.version_min, s->hello.version_max, WIRE_VERSION_MIN, WIRE_VERSION_MAX);
         peer_send_failure(s->peer, &error);
         return;
     }
@@ -725,7 +782,8 @@ static void converse_first(struct session *s)
     snprintf(welcome.agent_version, sizeof welcome.agent_version, "%s", GB_VERSION);
     struct wire_check check;
     struct wire_hold hold;
-    if (!peer_send_welcome(s->peer, &welcome) || !peer_readable(s->peer, HELLO_WAIT_MS) || !peer_read(s->peer, &type, &size, &error))
+    if (!peer_send_welcome(s->peer, &welcome) || !peer_readable(s->peer, HELLO_WAIT_MS) ||
+        !peer_read(s->peer, &type, &size, &error))
         return;
     if (type == WIRE_CHECK && wire_get_check(in, size, &check, &error))
         check_answer(s->peer, s->config, s->catchup, &s->hello, &check);
@@ -742,7 +800,8 @@ static void converse_first(struct session *s)
     }
 }
 
-void session_run(int fd, const struct config *config, struct catalog *catalog, struct catchup *catchup, const bool *stop)
+void session_run(int fd, const struct config *config, struct catalog *catalog,
+                 struct catchup *catchup, const bool *stop)
 {
     struct peer *peer = peer_new(fd);
     struct session *s = calloc(1, sizeof *s);

@@ -15,7 +15,8 @@ struct spool {
     struct seal *seal; /* who puts closes, who takes opens */
     uint64_t most;
     pthread_mutex_t mutex;
-    uint64_t held, end; /* bytes put and not taken; put in all. The file is a ring: byte n stands at n % most */
+    uint64_t held, end; /* bytes put and not taken; put in all. The file is a ring: byte n stands at
+                           n % most */
 };
 
 struct spool *spool_open(const char *directory, uint64_t most, struct gb_error *error)
@@ -114,7 +115,8 @@ bool spool_take(struct spool *s, uint64_t at, uint8_t *data, size_t size, struct
     if (!ok)
         error_set_errno(error, GB_io_error, errno, "the redo-spool can't be read");
     else if (!seal_open(s->seal, place_of(at), NULL, 0, data, size, tag, data, error))
-        ok = error_set(error, GB_io_error, "the redo-spool gives back something else than was put there");
+        ok = error_set(error, GB_io_error,
+                       "the redo-spool gives back something else than was put there");
     pthread_mutex_lock(&s->mutex);
     s->held -= size + sizeof tag;
     pthread_mutex_unlock(&s->mutex);

@@ -14,11 +14,13 @@
 
 struct spool;
 
-/* directory must exist; at most `most` bytes are held, with SEAL_TAG_SIZE for each put. Errors: GB_bad_config, GB_internal. */
+/* directory must exist; at most `most` bytes are held, with SEAL_TAG_SIZE for each put. Errors:
+ * GB_bad_config, GB_internal. */
 struct spool *spool_open(const char *directory, uint64_t most, struct gb_error *error);
 void spool_close(struct spool *spool); /* NULL is allowed */
 
-/* Appends; *at is where. data is worth nothing afterwards. Errors: GB_redo_memory (full), GB_io_error. */
+/* Appends; *at is where. data is worth nothing afterwards. Errors: GB_redo_memory (full),
+ * GB_io_error. */
 bool spool_put(struct spool *spool, uint8_t *data, size_t size, uint64_t *at,
                struct gb_error *error);
 /* Reads back what was put there and gives its room back. Errors: GB_io_error. */

@@ -11,8 +11,8 @@
 #define PROBE_WAIT_US 2000000u
 #define PROBE_POLL_US 50000u
 
-/* Another one's probe in a bucket, there at this moment or left by one who has died, shows the same as ours would. In a directory it is that of a living
-   one: if it stays, it hangs. */
+/* Another one's probe in a bucket, there at this moment or left by one who has died, shows the same
+   as ours would. In a directory it is that of a living one: if it stays, it hangs. */
 static void probe(const struct repository *r, struct gb_error *error)
 {
     bool left = repository_is_remote(&r->spec), busy;

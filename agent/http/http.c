@@ -345,7 +345,8 @@ static void set_limits(const struct transfer *t)
     }
 }
 
-/* A TLS library may write to a connection that the store has closed, and a command's process must not end by that. */
+/* A TLS library may write to a connection that the store has closed, and a command's process must
+ * not end by that. */
 static CURLcode perform(CURL *curl)
 {
     const struct timespec now = {0};
@@ -429,8 +430,8 @@ static bool worth_another(CURLcode code)
     }
 }
 
-static bool set_failure(const struct http_request *q, const struct http_response *r, CURLcode code, const char *why,
-                        bool too_long, struct gb_error *error)
+static bool set_failure(const struct http_request *q, const struct http_response *r, CURLcode code,
+                        const char *why, bool too_long, struct gb_error *error)
 {
     const char *text = *why ? why : curl_easy_strerror(code);
     char tries[32] = "";

@@ -62,7 +62,8 @@ const char *http_header(const struct http_response *response, const char *name, 
 enum http_verdict {
     HTTP_TAKE,       /* the answer counts, whatever it says */
     HTTP_AGAIN,      /* another try may help, later */
-    HTTP_AGAIN_ONCE, /* ... at once, and in any case: what was wrong has been set right. Said once in a request */
+    HTTP_AGAIN_ONCE, /* ... at once, and in any case: what was wrong has been set right. Said once
+                        in a request */
 };
 
 struct http_request {

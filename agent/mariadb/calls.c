@@ -14,12 +14,14 @@ static json_t *value_of(const MYSQL_FIELD *field, const char *text)
     if (!text)
         return json_null();
     if (IS_NUM(field->type) && field->type != MYSQL_TYPE_NULL)
-        return field->decimals && strchr(text, '.') ? json_real(strtod(text, NULL)) : json_integer(strtoll(text, NULL, 10));
+        return field->decimals && strchr(text, '.') ? json_real(strtod(text, NULL))
+                                                    : json_integer(strtoll(text, NULL, 10));
     json_t *inner = !strcmp(field->name, "repositories") ? json_loads(text, 0, NULL) : NULL;
     return inner ? inner : json_string(text);
 }
 
-bool calls_run(struct connection *c, const char *procedure, const char *argument, json_t **rows, struct gb_error *error)
+bool calls_run(struct connection *c, const char *procedure, const char *argument, json_t **rows,
+               struct gb_error *error)
 {
     MYSQL_RES *result;
     char *quoted = connection_quote(c, argument);
@@ -50,7 +52,8 @@ bool calls_run(struct connection *c, const char *procedure, const char *argument
     return true;
 }
 
-bool calls_cancel(struct connection *c, const char *id, const volatile sig_atomic_t *leave, struct gb_error *error)
+bool calls_cancel(struct connection *c, const char *id, const volatile sig_atomic_t *leave,
+                  struct gb_error *error)
 {
     char sql[WIRE_ID_MAX + 64];
     MYSQL *mysql = connection_handle(c);
@@ -60,8 +63,10 @@ bool calls_cancel(struct connection *c, const char *id, const volatile sig_atomi
     while (ok && *leave < 2 && poll(&p, 1, LOOK_MS) <= 0)
         ;
     if (ok && *leave > 1)
-        return error_set(error, GB_connection_lost, "left; the cancel of %s goes on in the server", id);
-    for (int more = ok ? mysql_read_query_result(mysql) : -1; !more; more = mysql_next_result(mysql))
+        return error_set(error, GB_connection_lost, "left; the cancel of %s goes on in the server",
+                         id);
+    for (int more = ok ? mysql_read_query_result(mysql) : -1; !more;
+         more = mysql_next_result(mysql))
         mysql_free_result(mysql_store_result(mysql));
     return ok || error_set(error, GB_connection_lost, "the connection to the server was lost");
 }

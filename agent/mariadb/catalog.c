@@ -17,12 +17,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RETRY_S          2
-#define SETTLE_RETRY_S   60
-#define LIVE_MAX         8u /* as many as there are sessions */
-#define STOP_WAIT_S      5
-#define QUEUE_MAX        10000u
-#define SQL_TIMEOUT_S    10u
+#define RETRY_S        2
+#define SETTLE_RETRY_S 60
+#define LIVE_MAX       8u /* as many as there are sessions */
+#define STOP_WAIT_S    5
+#define QUEUE_MAX      10000u
+#define SQL_TIMEOUT_S  10u
 
 struct statement {
     struct statement *next;
@@ -30,8 +30,9 @@ struct statement {
     char sql[];
 };
 
-/* What became of backups whose rows say running. A repository may hang, and rows must not wait for it: an errand looks,
-   at its own copy of the configuration, and the thread takes the answer when it is there. */
+/* What became of backups whose rows say running. A repository may hang, and rows must not wait for
+   it: an errand looks, at its own copy of the configuration, and the thread takes the answer when
+   it is there. */
 struct look {
     struct errand *errand;
     struct config config;
@@ -54,11 +55,11 @@ struct catalog {
     struct statement *head, **tail;
     unsigned queued;
     char live[LIVE_MAX][WIRE_ID_MAX]; /* backups whose last word is still to come; "": free */
-    bool stop, settles, ended; /* ended: a backup has, since the thread looked */
+    bool stop, settles, ended;        /* ended: a backup has, since the thread looked */
     /* the thread's own */
     struct nodes nodes;
     bool absent_told, unknown_told;
-    time_t settle_at; /* monotonic_s(); 0: nothing to settle */
+    time_t settle_at;  /* monotonic_s(); 0: nothing to settle */
     struct look *look; /* under way; NULL: none */
 };
 
@@ -93,8 +94,8 @@ static void set_live(struct catalog *c, const char *id, bool live)
 
 enum row_kind { OTHER, RUNNING, FINAL };
 
-/* key: the backup's id, "" with OTHER. A row of a backup takes the place of an older one, at the end of the queue: what
-   was logged before it is written before it. */
+/* key: the backup's id, "" with OTHER. A row of a backup takes the place of an older one, at the
+   end of the queue: what was logged before it is written before it. */
 static void push(struct catalog *c, const char *key, enum row_kind row, const struct row *s)
 {
     struct statement *q = malloc(sizeof *q + s->at + 1);
@@ -119,7 +120,8 @@ static void push(struct catalog *c, const char *key, enum row_kind row, const st
     free(q);
 }
 
-static void add_common(struct row *s, const char *node, const struct wire_start *start, time_t started_at)
+static void add_common(struct row *s, const char *node, const struct wire_start *start,
+                       time_t started_at)
 {
     row_set(s, "type", start->type);
     row_set(s, "node", node);
@@ -128,8 +130,9 @@ static void add_common(struct row *s, const char *node, const struct wire_start 
     row_add(s, ", started_at = FROM_UNIXTIME(%lld)", (long long)started_at);
 }
 
-void catalog_running(struct catalog *c, const char *cluster, const char *node, const struct wire_start *start,
-                     const struct wire_node_progress *progress, uint64_t bytes_stored, time_t started_at)
+void catalog_running(struct catalog *c, const char *cluster, const char *node,
+                     const struct wire_start *start, const struct wire_node_progress *progress,
+                     uint64_t bytes_stored, time_t started_at)
 {
     struct row *s = calloc(1, sizeof *s);
     if (!s)
@@ -138,8 +141,11 @@ void catalog_running(struct catalog *c, const char *cluster, const char *node, c
     add_common(s, node, start, started_at);
     row_add(s, ", state = 'running'");
     row_set(s, "stage", progress->stage);
-    row_add(s, ", percent = %u, eta_s = %u, bytes_total = %" PRIu64 ", bytes_done = %" PRIu64 ", stored_bytes = %" PRIu64,
-        progress->percent, progress->eta_s, progress->bytes_total, progress->bytes_done, bytes_stored);
+    row_add(s,
+            ", percent = %u, eta_s = %u, bytes_total = %" PRIu64 ", bytes_done = %" PRIu64
+            ", stored_bytes = %" PRIu64,
+            progress->percent, progress->eta_s, progress->bytes_total, progress->bytes_done,
+            bytes_stored);
     row_end(s);
     push(c, start->id, RUNNING, s);
     free(s);
@@ -148,11 +154,13 @@ void catalog_running(struct catalog *c, const char *cluster, const char *node, c
 static void add_manifest(struct row *s, const struct manifest *m)
 {
     row_set_manifest(s, m);
-    row_add(s, ", recv_queue_max = %llu", strtoull(wire_fact(&m->facts, "recv_queue_max"), NULL, 10));
+    row_add(s, ", recv_queue_max = %llu",
+            strtoull(wire_fact(&m->facts, "recv_queue_max"), NULL, 10));
 }
 
-void catalog_final(struct catalog *c, const char *cluster, const char *node, const struct wire_start *start,
-                   const char *state, const struct manifest *manifest, const char *repositories, const char *warnings,
+void catalog_final(struct catalog *c, const char *cluster, const char *node,
+                   const struct wire_start *start, const char *state,
+                   const struct manifest *manifest, const char *repositories, const char *warnings,
                    const struct gb_error *error, time_t started_at)
 {
     struct row *s = calloc(1, sizeof *s);
@@ -164,8 +172,8 @@ void catalog_final(struct catalog *c, const char *cluster, const char *node, con
     time_t now = manifest ? manifest->finished_at : time(NULL);
     if (now < started_at)
         now = started_at; /* the clock was set back meanwhile */
-    row_add(s, ", stage = 'DONE', eta_s = 0, finished_at = FROM_UNIXTIME(%lld), duration_s = %lld", (long long)now,
-        (long long)(now - started_at));
+    row_add(s, ", stage = 'DONE', eta_s = 0, finished_at = FROM_UNIXTIME(%lld), duration_s = %lld",
+            (long long)now, (long long)(now - started_at));
     if (manifest)
         add_manifest(s, manifest);
     row_set(s, "repositories", repositories);
@@ -180,7 +188,8 @@ void catalog_final(struct catalog *c, const char *cluster, const char *node, con
     free(s);
 }
 
-void catalog_resynced(struct catalog *c, const char *cluster, const char *id, const struct wire_facts *facts)
+void catalog_resynced(struct catalog *c, const char *cluster, const char *id,
+                      const struct wire_facts *facts)
 {
     struct row *s = calloc(1, sizeof *s);
     char a[600], b[300];
@@ -188,8 +197,11 @@ void catalog_resynced(struct catalog *c, const char *cluster, const char *id, co
         return;
     row_text(a, sizeof a, cluster);
     row_text(b, sizeof b, id);
-    row_add(s, "UPDATE galera_backup.backups SET as_of = UTC_TIMESTAMP(6), desync_s = %llu, recv_queue_max = %llu",
-        strtoull(wire_fact(facts, "desync_s"), NULL, 10), strtoull(wire_fact(facts, "recv_queue_max"), NULL, 10));
+    row_add(s,
+            "UPDATE galera_backup.backups SET as_of = UTC_TIMESTAMP(6), desync_s = %llu, "
+            "recv_queue_max = %llu",
+            strtoull(wire_fact(facts, "desync_s"), NULL, 10),
+            strtoull(wire_fact(facts, "recv_queue_max"), NULL, 10));
     row_set(s, "resync", wire_fact(facts, "resync"));
     row_add(s, " WHERE cluster = %s AND id = %s", a, b);
     push(c, "", OTHER, s);
@@ -211,9 +223,11 @@ void catalog_log(struct catalog *c, const char *cluster, const char *id, const s
     row_text(stage, sizeof stage, log->stage);
     row_text(message, sizeof message, log->message);
     row_add(s,
-        "INSERT INTO galera_backup.backup_log (cluster, id, seq, at, stage, level, message) SELECT %s, %s, "
-        "IFNULL(MAX(seq), 0) + 1, UTC_TIMESTAMP(6), %s, '%s', %s FROM galera_backup.backup_log WHERE cluster = %s AND id = %s",
-        a, b, stage, levels[log->level < 3 ? log->level : 2], message, a, b);
+            "INSERT INTO galera_backup.backup_log (cluster, id, seq, at, stage, level, message) "
+            "SELECT %s, %s, "
+            "IFNULL(MAX(seq), 0) + 1, UTC_TIMESTAMP(6), %s, '%s', %s FROM galera_backup.backup_log "
+            "WHERE cluster = %s AND id = %s",
+            a, b, stage, levels[log->level < 3 ? log->level : 2], message, a, b);
     push(c, "", OTHER, s);
     free(s);
 }
@@ -228,7 +242,8 @@ void catalog_statement(struct catalog *c, const char *sql)
     free(s);
 }
 
-void catalog_verified(struct catalog *c, const char *cluster, const char *id, const struct verified *verified)
+void catalog_verified(struct catalog *c, const char *cluster, const char *id,
+                      const struct verified *verified)
 {
     struct row *s = calloc(1, sizeof *s);
     if (!s)
@@ -247,11 +262,12 @@ static bool connection_broke(unsigned number)
 /* Errors that a later try may not meet: deadlock, lock wait, not Primary, lost connection. */
 static bool worth_retry(unsigned number)
 {
-    return number == ER_LOCK_DEADLOCK || number == ER_LOCK_WAIT_TIMEOUT || number == ER_UNKNOWN_COM_ERROR ||
-           connection_broke(number);
+    return number == ER_LOCK_DEADLOCK || number == ER_LOCK_WAIT_TIMEOUT ||
+           number == ER_UNKNOWN_COM_ERROR || connection_broke(number);
 }
 
-/* ---- rows that say running and have no session: the agent died, or the server has been restored since ---- */
+/* ---- rows that say running and have no session: the agent died, or the server has been restored
+ * since ---- */
 
 /* A backup that has a session, or whose last word is queued. */
 static bool is_live(struct catalog *c, const char *id)
@@ -270,14 +286,16 @@ enum found { FOUND, NOT_FOUND, UNKNOWN };
 
 static void add_place(json_t *places, const struct repository_spec *spec, const struct manifest *m)
 {
-    json_array_append_new(places, json_pack("{s:s, s:s, s:s, s:I}", "name", spec->name, "type", spec->type, "state", "succeeded", "bytes",
-                                            (json_int_t)m->stored_bytes));
+    json_array_append_new(places,
+                          json_pack("{s:s, s:s, s:s, s:I}", "name", spec->name, "type", spec->type,
+                                    "state", "succeeded", "bytes", (json_int_t)m->stored_bytes));
 }
 
-/* FOUND: *m and *verified are those of the first repository that has it, places has all that have it. NOT_FOUND: *error says why it is none.
-   UNKNOWN: a repository could not be read. */
-static enum found find_backup(struct look *l, const char *cluster, const char *id, struct manifest *m, struct verified *verified,
-                              json_t *places, struct gb_error *error)
+/* FOUND: *m and *verified are those of the first repository that has it, places has all that have
+   it. NOT_FOUND: *error says why it is none. UNKNOWN: a repository could not be read. */
+static enum found find_backup(struct look *l, const char *cluster, const char *id,
+                              struct manifest *m, struct verified *verified, json_t *places,
+                              struct gb_error *error)
 {
     enum found found = NOT_FOUND;
     char prefix[WIRE_NAME_MAX + WIRE_ID_MAX + 16];
@@ -289,7 +307,8 @@ static enum found find_backup(struct look *l, const char *cluster, const char *i
         const struct repository_spec *spec = &l->config.repositories[i];
         struct repository *r = repository_open(spec, &problem);
         bool ok = r && manifest_read(&here, r->storage, prefix, &r->trusted, &problem) &&
-                  repository_recipients(r, &here, here.encryption.key_ids, sizeof here.encryption.key_ids, &problem);
+                  repository_recipients(r, &here, here.encryption.key_ids,
+                                        sizeof here.encryption.key_ids, &problem);
         if (ok)
             add_place(places, spec, &here);
         if (ok && found != FOUND) {
@@ -298,7 +317,8 @@ static enum found find_backup(struct look *l, const char *cluster, const char *i
             here = (struct manifest){0};
             if (!verified_read(verified, r, cluster, id, &unread)) {
                 memset(verified, 0, sizeof *verified);
-                fprintf(stderr, "catalog: what a verification of %s found can't be read: %s\n", id, unread.what);
+                fprintf(stderr, "catalog: what a verification of %s found can't be read: %s\n", id,
+                        unread.what);
             }
         }
         manifest_free(&here);
@@ -318,11 +338,12 @@ static enum found find_backup(struct look *l, const char *cluster, const char *i
     return found;
 }
 
-static void add_found(struct row *s, const struct manifest *m, const struct verified *verified, const json_t *places)
+static void add_found(struct row *s, const struct manifest *m, const struct verified *verified,
+                      const json_t *places)
 {
     char *text = json_dumps(places, JSON_COMPACT);
-    row_add(s, ", state = 'succeeded', finished_at = FROM_UNIXTIME(%lld), duration_s = %lld", (long long)m->finished_at,
-        (long long)(m->finished_at - m->started_at));
+    row_add(s, ", state = 'succeeded', finished_at = FROM_UNIXTIME(%lld), duration_s = %lld",
+            (long long)m->finished_at, (long long)(m->finished_at - m->started_at));
     add_manifest(s, m);
     row_set(s, "repositories", text);
     if (verified->verified_at)
@@ -342,7 +363,9 @@ static void look_at(struct look *l, struct looked *one)
     if (s) {
         row_text(a, sizeof a, one->cluster);
         row_text(b, sizeof b, one->id);
-        row_add(s, "UPDATE galera_backup.backups SET as_of = UTC_TIMESTAMP(6), stage = 'DONE', eta_s = 0");
+        row_add(
+            s,
+            "UPDATE galera_backup.backups SET as_of = UTC_TIMESTAMP(6), stage = 'DONE', eta_s = 0");
         if (found == FOUND)
             add_found(s, &manifest, &verified, places);
         else {
@@ -351,7 +374,8 @@ static void look_at(struct look *l, struct looked *one)
         }
         row_add(s, " WHERE cluster = %s AND id = %s AND state = 'running'", a, b);
         one->sql = strdup(s->text);
-        snprintf(one->found, sizeof one->found, "%s", found == FOUND ? "it has succeeded" : why.what);
+        snprintf(one->found, sizeof one->found, "%s",
+                 found == FOUND ? "it has succeeded" : why.what);
     }
     manifest_free(&manifest);
     json_decref(places);
@@ -390,8 +414,9 @@ static bool look_add(struct look *l, const char *cluster, const char *id)
 /* Sends out for all of them. *number: the server's error, 0 if it was none. */
 static void look_begin(struct catalog *c, struct connection *connection, unsigned *number)
 {
-    static const char select[] = "SELECT cluster, id FROM galera_backup.backups WHERE state = 'running' AND node = "
-                                 "IF(@@wsrep_on, @@wsrep_node_name, @@hostname)";
+    static const char select[] =
+        "SELECT cluster, id FROM galera_backup.backups WHERE state = 'running' AND node = "
+        "IF(@@wsrep_on, @@wsrep_node_name, @@hostname)";
     MYSQL_RES *rows;
     struct gb_error error = {0};
     c->settle_at = 0;
@@ -459,7 +484,8 @@ static struct connection *connect_catalog(struct catalog *c)
     if (!connection && !c->absent_told)
         fprintf(stderr, "catalog: %s; rows are kept and written later\n", error.what);
     c->absent_told = !connection;
-    /* The server may be another one than before: restored from a backup that its catalog calls running. */
+    /* The server may be another one than before: restored from a backup that its catalog calls
+     * running. */
     c->settle_at = connection ? 1 : 0;
     nodes_soon(&c->nodes);
     c->unknown_told = false;
@@ -473,17 +499,20 @@ static bool server_gone(struct connection *connection)
     return poll(&p, 1, 0) > 0;
 }
 
-/* Connects where there is no connection, settles what is due (without waiting for a repository), writes this node's row, notices a server that has gone. False: not connected. */
+/* Connects where there is no connection, settles what is due (without waiting for a repository),
+ * writes this node's row, notices a server that has gone. False: not connected. */
 static bool keep_connection(struct catalog *c, struct connection **connection, bool settles)
 {
     unsigned number = 0;
     if (!*connection && !(*connection = connect_catalog(c)))
         return false;
     struct gb_error error = {0};
-    bool gone = server_gone(*connection) || !rows_begin(*connection, &number, &error); /* why not, the next connection tells */
+    bool gone = server_gone(*connection) ||
+                !rows_begin(*connection, &number, &error); /* why not, the next connection tells */
     if (!gone && c->look && errand_wait(c->look->errand, 0))
         look_end(c, *connection, &number);
-    if (!gone && settles && !connection_broke(number) && !c->look && c->settle_at && monotonic_s() >= c->settle_at)
+    if (!gone && settles && !connection_broke(number) && !c->look && c->settle_at &&
+        monotonic_s() >= c->settle_at)
         look_begin(c, *connection, &number);
     if (!gone && settles && !connection_broke(number))
         nodes_tick(&c->nodes, *connection, c->config->cluster, &number);

@@ -19,7 +19,8 @@ struct connection {
 static struct connection *new_connection(unsigned timeout_s, struct gb_error *error)
 {
     struct connection *c = calloc(1, sizeof *c);
-    unsigned connect_timeout = CONNECT_TIMEOUT_S, timeout = timeout_s ? timeout_s : DEFAULT_TIMEOUT_S;
+    unsigned connect_timeout = CONNECT_TIMEOUT_S,
+             timeout = timeout_s ? timeout_s : DEFAULT_TIMEOUT_S;
     if (!c || !(c->mysql = mysql_init(NULL))) {
         error_set(error, GB_internal, "no memory for a connection");
         free(c);
@@ -33,33 +34,36 @@ static struct connection *new_connection(unsigned timeout_s, struct gb_error *er
 }
 
 /* After mysql_real_connect(): connected, or closed and *error set. */
-static struct connection *opened(struct connection *c, bool ok, const char *where, const char *user, struct gb_error *error)
+static struct connection *opened(struct connection *c, bool ok, const char *where, const char *user,
+                                 struct gb_error *error)
 {
     if (!ok) {
         unsigned number = mysql_errno(c->mysql);
         bool denied = number == ER_ACCESS_DENIED_ERROR || number == ER_ACCOUNT_HAS_BEEN_LOCKED ||
                       number == ER_ACCESS_DENIED_NO_PASSWORD_ERROR;
-        error_set(error, denied ? GB_access_denied : GB_server_unreachable, "%s%s%s: %s", where, user ? " as user " : "",
-                  user ? user : "", mysql_error(c->mysql));
+        error_set(error, denied ? GB_access_denied : GB_server_unreachable, "%s%s%s: %s", where,
+                  user ? " as user " : "", user ? user : "", mysql_error(c->mysql));
     } else if (connection_query(c, "SET SESSION time_zone='+00:00'", NULL, NULL, error))
         return c;
     connection_close(c);
     return NULL;
 }
 
-struct connection *connection_open(const struct config *config, unsigned timeout_s, struct gb_error *error)
+struct connection *connection_open(const struct config *config, unsigned timeout_s,
+                                   struct gb_error *error)
 {
     struct connection *c = new_connection(timeout_s, error);
     char password[PASSWORD_MAX] = "";
     if (c && config->server_password_file[0] &&
-        !secret_file_line("password-file", config->server_password_file, password, sizeof password, error)) {
+        !secret_file_line("password-file", config->server_password_file, password, sizeof password,
+                          error)) {
         connection_close(c);
         return NULL;
     }
     if (!c)
         return NULL;
-    bool ok = mysql_real_connect(c->mysql, "localhost", config->server_sql_user, password, NULL, 0, config->server_socket,
-                                 CLIENT_MULTI_RESULTS) != NULL;
+    bool ok = mysql_real_connect(c->mysql, "localhost", config->server_sql_user, password, NULL, 0,
+                                 config->server_socket, CLIENT_MULTI_RESULTS) != NULL;
     explicit_bzero(password, sizeof password);
     return opened(c, ok, config->server_socket, config->server_sql_user, error);
 }
@@ -78,10 +82,12 @@ static bool split_address(const char *address, char *host, size_t size, unsigned
     const char *rest = end ? end + bracket : "";
     char *stop = NULL;
     *port = *rest ? (unsigned)strtoul(rest + 1, &stop, 10) : 0;
-    return !*rest || (*rest == ':' && rest[1] >= '0' && rest[1] <= '9' && !*stop && *port >= 1 && *port <= 65535);
+    return !*rest || (*rest == ':' && rest[1] >= '0' && rest[1] <= '9' && !*stop && *port >= 1 &&
+                      *port <= 65535);
 }
 
-struct connection *connection_open_host(const char *address, unsigned timeout_s, struct gb_error *error)
+struct connection *connection_open_host(const char *address, unsigned timeout_s,
+                                        struct gb_error *error)
 {
     char host[256];
     unsigned port, tcp = MYSQL_PROTOCOL_TCP;
@@ -94,10 +100,12 @@ struct connection *connection_open_host(const char *address, unsigned timeout_s,
         return NULL;
     mysql_options(c->mysql, MYSQL_READ_DEFAULT_GROUP, "client");
     mysql_options(c->mysql, MYSQL_OPT_PROTOCOL, &tcp);
-    bool ok = mysql_real_connect(c->mysql, host, NULL, NULL, NULL, port, NULL, CLIENT_MULTI_RESULTS) != NULL;
+    bool ok = mysql_real_connect(c->mysql, host, NULL, NULL, NULL, port, NULL,
+                                 CLIENT_MULTI_RESULTS) != NULL;
     c = opened(c, ok, address, NULL, error);
     if (!c && error->code == GB_access_denied)
-        error_hint(error, "user and password come from [client] in ~/.my.cnf or /etc/mysql/my.cnf; any account will do");
+        error_hint(error, "user and password come from [client] in ~/.my.cnf or /etc/mysql/my.cnf; "
+                          "any account will do");
     return c;
 }
 
@@ -129,7 +137,8 @@ static bool from_text(const char *text, struct gb_error *error)
     return true;
 }
 
-bool connection_query(struct connection *c, const char *sql, MYSQL_RES **result, unsigned *sql_errno, struct gb_error *error)
+bool connection_query(struct connection *c, const char *sql, MYSQL_RES **result,
+                      unsigned *sql_errno, struct gb_error *error)
 {
     if (result)
         *result = NULL;
@@ -161,11 +170,13 @@ bool connection_query(struct connection *c, const char *sql, MYSQL_RES **result,
         return error_set(error, GB_connection_lost, "the connection to the server was lost");
     if (from_text(mysql_error(c->mysql), error))
         return false;
-    bool denied = number == ER_DBACCESS_DENIED_ERROR || number == ER_TABLEACCESS_DENIED_ERROR || number == ER_PROCACCESS_DENIED_ERROR ||
-                  number == ER_SPECIFIC_ACCESS_DENIED_ERROR;
-    error_set(error, denied ? GB_access_denied : GB_sql_failed, "error %u: %s", number, mysql_error(c->mysql));
+    bool denied = number == ER_DBACCESS_DENIED_ERROR || number == ER_TABLEACCESS_DENIED_ERROR ||
+                  number == ER_PROCACCESS_DENIED_ERROR || number == ER_SPECIFIC_ACCESS_DENIED_ERROR;
+    error_set(error, denied ? GB_access_denied : GB_sql_failed, "error %u: %s", number,
+              mysql_error(c->mysql));
     if (number == ER_BAD_DB_ERROR || number == ER_SP_DOES_NOT_EXIST || number == ER_NO_SUCH_TABLE)
-        error_hint(error, "the schema galera_backup is missing or of another release: run install.sql");
+        error_hint(error,
+                   "the schema galera_backup is missing or of another release: run install.sql");
     return false;
 }
 

@@ -15,24 +15,31 @@ static bool is_true(const char *value)
 bool rows_begin(struct connection *c, unsigned *number, struct gb_error *error)
 {
     MYSQL_RES *result = NULL;
-    bool ok = connection_query(c, "SELECT @@sql_log_bin, @galera_backup_unlogged, NOT @@global.wsrep_on AND @@global.log_bin AND "
-                                  "(@@global.read_only OR (SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS "
-                                  "WHERE VARIABLE_NAME = 'SLAVES_RUNNING') > 0)",
-                               &result, number, error);
+    bool ok = connection_query(
+        c,
+        "SELECT @@sql_log_bin, @galera_backup_unlogged, NOT @@global.wsrep_on AND @@global.log_bin "
+        "AND "
+        "(@@global.read_only OR (SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS "
+        "WHERE VARIABLE_NAME = 'SLAVES_RUNNING') > 0)",
+        &result, number, error);
     MYSQL_ROW row = result ? mysql_fetch_row(result) : NULL;
-    bool logged = row && is_true(row[0]), ours = row && is_true(row[1]), replica = row && is_true(row[2]);
+    bool logged = row && is_true(row[0]), ours = row && is_true(row[1]),
+         replica = row && is_true(row[2]);
     mysql_free_result(result);
-    const char *change = replica && logged  ? "SET SESSION sql_log_bin = 0, @galera_backup_unlogged = 1"
-                         : !replica && ours ? "SET SESSION sql_log_bin = 1, @galera_backup_unlogged = 0"
-                                            : NULL;
+    const char *change =
+        replica && logged  ? "SET SESSION sql_log_bin = 0, @galera_backup_unlogged = 1"
+        : !replica && ours ? "SET SESSION sql_log_bin = 1, @galera_backup_unlogged = 0"
+                           : NULL;
     if (!ok || !change || connection_query(c, change, NULL, number, error))
         return ok;
     if (error->code == GB_access_denied)
-        error_hint(error, "what the agent writes on a replica must not be in its binary log: GRANT BINLOG ADMIN ON *.* to its account");
+        error_hint(error, "what the agent writes on a replica must not be in its binary log: GRANT "
+                          "BINLOG ADMIN ON *.* to its account");
     return false;
 }
 
-struct connection *rows_connect(const struct config *config, unsigned timeout_s, struct gb_error *error)
+struct connection *rows_connect(const struct config *config, unsigned timeout_s,
+                                struct gb_error *error)
 {
     struct connection *c = connection_open(config, timeout_s, error);
     if (!c || rows_begin(c, NULL, error))
@@ -74,7 +81,9 @@ void row_begin(struct row *s, const char *cluster, const char *id)
     row_text(a, sizeof a, cluster);
     row_text(b, sizeof b, id);
     s->at = 0;
-    row_add(s, "INSERT INTO galera_backup.backups SET cluster = %s, id = %s, as_of = UTC_TIMESTAMP(6)", a, b);
+    row_add(s,
+            "INSERT INTO galera_backup.backups SET cluster = %s, id = %s, as_of = UTC_TIMESTAMP(6)",
+            a, b);
 }
 
 void row_end(struct row *s)
@@ -89,17 +98,20 @@ void row_end(struct row *s)
 void row_set_manifest(struct row *s, const struct manifest *m)
 {
     static const char *const texts[] = {"position", "gtid", "binlog_file", NULL};
-    static const char *const numbers[] = {"binlog_pos", "ddl_blocked_ms", "commit_blocked_ms", "blocked_ms",
-                                          "flow_control_sent", NULL};
+    static const char *const numbers[] = {"binlog_pos", "ddl_blocked_ms",    "commit_blocked_ms",
+                                          "blocked_ms", "flow_control_sent", NULL};
     for (const char *const *k = texts; *k; k++)
         row_set(s, *k, wire_fact(&m->facts, *k));
     for (const char *const *k = numbers; *k; k++)
         row_add(s, ", %s = %llu", *k, strtoull(wire_fact(&m->facts, *k), NULL, 10));
     row_set(s, "server_version", m->server_version);
     row_set(s, "key_ids", m->encryption.key_ids);
-    row_add(s, ", lsn_start = %" PRIu64 ", lsn_end = %" PRIu64 ", data_bytes = %" PRIu64 ", bytes_done = %" PRIu64
-               ", stored_bytes = %" PRIu64 ", chain_length = 1, encrypted = %d, percent = 100",
-            m->checkpoint_lsn, m->end_lsn, m->data_bytes, m->read_bytes, m->stored_bytes, m->encryption.on);
+    row_add(s,
+            ", lsn_start = %" PRIu64 ", lsn_end = %" PRIu64 ", data_bytes = %" PRIu64
+            ", bytes_done = %" PRIu64 ", stored_bytes = %" PRIu64
+            ", chain_length = 1, encrypted = %d, percent = 100",
+            m->checkpoint_lsn, m->end_lsn, m->data_bytes, m->read_bytes, m->stored_bytes,
+            m->encryption.on);
 }
 
 void row_set_error(struct row *s, const struct gb_error *error)
@@ -128,7 +140,8 @@ void row_verified(struct row *s, const char *cluster, const char *id, const stru
     row_add(s, " WHERE cluster = %s AND id = %s", a, b);
 }
 
-bool rows_verified(struct connection *connection, const char *cluster, const char *id, const struct verified *v, struct gb_error *error)
+bool rows_verified(struct connection *connection, const char *cluster, const char *id,
+                   const struct verified *v, struct gb_error *error)
 {
     struct row *s = calloc(1, sizeof *s);
     if (!s)

@@ -27,14 +27,16 @@ struct elsewhere {
     void (*say)(void *context, const char *text);
     void *context;
     bool instead;          /* atomic */
-    pthread_mutex_t mutex; /* what follows, and all of places until they are READY or USELESS; held while one is opened */
+    pthread_mutex_t mutex; /* what follows, and all of places until they are READY or USELESS; held
+                              while one is opened */
     struct gb_error gone;  /* why home is not asked any more */
     struct elsewhere_taken *taken;
     size_t taken_count;
 };
 
-struct elsewhere *elsewhere_new(struct repository *home, const struct repository_spec *specs, unsigned count,
-                                void (*say)(void *context, const char *text), void *context)
+struct elsewhere *elsewhere_new(struct repository *home, const struct repository_spec *specs,
+                                unsigned count, void (*say)(void *context, const char *text),
+                                void *context)
 {
     struct elsewhere *e = calloc(1, sizeof *e);
     if (!e || !(e->places = calloc(count + 1, sizeof *e->places))) {
@@ -71,16 +73,18 @@ void elsewhere_of(struct elsewhere *e, const struct manifest *m)
     repository_prefix(e->prefix, sizeof e->prefix, m->cluster, m->id);
 }
 
-bool elsewhere_manifest(struct repository *home, struct repository *other, const char *prefix, const char *nonce, struct manifest *m,
-                        struct gb_error *error)
+bool elsewhere_manifest(struct repository *home, struct repository *other, const char *prefix,
+                        const char *nonce, struct manifest *m, struct gb_error *error)
 {
     struct manifest again;
     struct gb_error why = {0};
     if (!manifest_read(m, other->storage, prefix, &other->trusted, &why) ||
-        (home->trusted.count && !manifest_read(&again, other->storage, prefix, &home->trusted, &why))) {
+        (home->trusted.count &&
+         !manifest_read(&again, other->storage, prefix, &home->trusted, &why))) {
         manifest_free(m);
         if (why.code == GB_not_found)
-            return error_set(error, GB_not_found, "%s is not in %s", prefix, storage_describe(other->storage));
+            return error_set(error, GB_not_found, "%s is not in %s", prefix,
+                             storage_describe(other->storage));
         error_copy(error, &why);
         return false;
     }
@@ -89,7 +93,9 @@ bool elsewhere_manifest(struct repository *home, struct repository *other, const
     if (!nonce || !strcmp(m->nonce, nonce))
         return true;
     manifest_free(m);
-    return error_set(error, GB_not_found, "%s in %s is another backup: its nonce is not that of the one here", prefix, storage_describe(other->storage));
+    return error_set(error, GB_not_found,
+                     "%s in %s is another backup: its nonce is not that of the one here", prefix,
+                     storage_describe(other->storage));
 }
 
 static bool open_place(const struct elsewhere *e, struct place *p, struct gb_error *error)
@@ -98,7 +104,8 @@ static bool open_place(const struct elsewhere *e, struct place *p, struct gb_err
     if (!repository_is_remote(&p->spec) && stat(p->spec.path, &st)) /* to open it would make it */
         return error_set_errno(error, GB_repository_unreachable, errno, "%s", p->spec.path);
     return (p->repository = repository_open(&p->spec, error)) &&
-           elsewhere_manifest(e->home, p->repository, e->prefix, e->manifest->nonce, &p->manifest, error) &&
+           elsewhere_manifest(e->home, p->repository, e->prefix, e->manifest->nonce, &p->manifest,
+                              error) &&
            repository_unlock(p->repository, &p->manifest, error);
 }
 
@@ -119,10 +126,12 @@ static bool may_help(const struct elsewhere *e, const struct gb_error *why)
     return e && e->manifest && e->count && why->code != GB_internal && why->code != GB_cancelled;
 }
 
-static struct elsewhere_taken *entry_of(struct elsewhere *e, const struct place *p, const char *object, bool *first)
+static struct elsewhere_taken *entry_of(struct elsewhere *e, const struct place *p,
+                                        const char *object, bool *first)
 {
     size_t at = 0;
-    while (at < e->taken_count && (e->taken[at].repository != p->spec.name || strcmp(e->taken[at].object, object)))
+    while (at < e->taken_count &&
+           (e->taken[at].repository != p->spec.name || strcmp(e->taken[at].object, object)))
         at++;
     *first = at == e->taken_count;
     if (!*first)
@@ -137,7 +146,8 @@ static struct elsewhere_taken *entry_of(struct elsewhere *e, const struct place 
     return &more[at];
 }
 
-static void note(struct elsewhere *e, const struct place *p, const char *object, uint64_t frames, const struct gb_error *why)
+static void note(struct elsewhere *e, const struct place *p, const char *object, uint64_t frames,
+                 const struct gb_error *why)
 {
     char text[GB_ERROR_TEXT_MAX + 256];
     bool first;
@@ -146,7 +156,8 @@ static void note(struct elsewhere *e, const struct place *p, const char *object,
     if (t)
         t->frames += frames;
     if (first && e->say) {
-        snprintf(text, sizeof text, "%s; %s is taken from repository %s", why->what, object, p->spec.name);
+        snprintf(text, sizeof text, "%s; %s is taken from repository %s", why->what, object,
+                 p->spec.name);
         e->say(e->context, text);
     }
     if (frames && storage_is_away(why) && !e->gone.code) {
@@ -159,7 +170,8 @@ static void note(struct elsewhere *e, const struct place *p, const char *object,
 /* One way to help, tried with each place in the order of the configuration. */
 typedef bool attempt(struct elsewhere *e, struct place *p, void *what, struct gb_error *error);
 
-static bool try_all(struct elsewhere *e, attempt *one, void *what, const char *object, uint64_t frames, const struct gb_error *why, struct gb_error *error)
+static bool try_all(struct elsewhere *e, attempt *one, void *what, const char *object,
+                    uint64_t frames, const struct gb_error *why, struct gb_error *error)
 {
     char found[GB_ERROR_TEXT_MAX / 2] = "";
     size_t at = 0;
@@ -175,11 +187,13 @@ static bool try_all(struct elsewhere *e, attempt *one, void *what, const char *o
             return true;
         }
         if (at < sizeof found)
-            at += (size_t)snprintf(found + at, sizeof found - at, "%s%s: %s", i ? "; " : "", e->places[i].spec.name,
+            at += (size_t)snprintf(found + at, sizeof found - at, "%s%s: %s", i ? "; " : "",
+                                   e->places[i].spec.name,
                                    problem.code == GB_not_found ? "not there" : problem.what);
     }
     struct gb_error all = *why;
-    snprintf(all.what, sizeof all.what, "%.*s; no other repository has it right (%s)", (int)(GB_ERROR_TEXT_MAX / 2), why->what, found);
+    snprintf(all.what, sizeof all.what, "%.*s; no other repository has it right (%s)",
+             (int)(GB_ERROR_TEXT_MAX / 2), why->what, found);
     error_copy(error, &all);
     return false;
 }
@@ -188,14 +202,17 @@ static bool try_all(struct elsewhere *e, attempt *one, void *what, const char *o
 static bool take_key(struct elsewhere *e, struct place *p, void *what, struct gb_error *error)
 {
     struct manifest *m = what;
-    if (!p->manifest.encryption.on || memcmp(p->manifest.encryption.check, m->encryption.check, SEAL_CHECK_SIZE))
-        return error_set(error, GB_key_missing, "it has another data key: restore it with --repository %s", p->spec.name);
+    if (!p->manifest.encryption.on ||
+        memcmp(p->manifest.encryption.check, m->encryption.check, SEAL_CHECK_SIZE))
+        return error_set(error, GB_key_missing,
+                         "it has another data key: restore it with --repository %s", p->spec.name);
     m->encryption.key = p->manifest.encryption.key;
     m->encryption.unlocked = true;
     return true;
 }
 
-bool elsewhere_unlock(struct elsewhere *e, struct manifest *m, const struct gb_error *why, struct gb_error *error)
+bool elsewhere_unlock(struct elsewhere *e, struct manifest *m, const struct gb_error *why,
+                      struct gb_error *error)
 {
     if (why->code == GB_corrupt_backup) /* not: the keys that were given don't open it */
         return try_all(e, take_key, m, "keys.json", 0, why, error);
@@ -205,10 +222,12 @@ bool elsewhere_unlock(struct elsewhere *e, struct manifest *m, const struct gb_e
 
 static bool take_index(struct elsewhere *e, struct place *p, void *what, struct gb_error *error)
 {
-    return index_read(what, p->repository->storage, e->prefix, manifest_key(&p->manifest), &p->manifest.objects[0], error);
+    return index_read(what, p->repository->storage, e->prefix, manifest_key(&p->manifest),
+                      &p->manifest.objects[0], error);
 }
 
-bool elsewhere_index(struct elsewhere *e, struct index *index, const struct gb_error *why, struct gb_error *error)
+bool elsewhere_index(struct elsewhere *e, struct index *index, const struct gb_error *why,
+                     struct gb_error *error)
 {
     return try_all(e, take_index, index, "index", 0, why, error);
 }
@@ -218,16 +237,20 @@ static bool take_size(struct elsewhere *e, struct place *p, void *what, struct g
     size_t number = *(size_t *)what;
     char name[1200];
     uint64_t size;
-    if (number >= p->manifest.object_count || strcmp(p->manifest.objects[number].name, e->manifest->objects[number].name))
+    if (number >= p->manifest.object_count ||
+        strcmp(p->manifest.objects[number].name, e->manifest->objects[number].name))
         return error_set(error, GB_not_found, "it has no such object");
     snprintf(name, sizeof name, "%s/%s", e->prefix, p->manifest.objects[number].name);
     return storage_size(p->repository->storage, name, &size, error) &&
-           (size == p->manifest.objects[number].size || error_set(error, GB_corrupt_backup, "%s has another size", name));
+           (size == p->manifest.objects[number].size ||
+            error_set(error, GB_corrupt_backup, "%s has another size", name));
 }
 
-bool elsewhere_object(struct elsewhere *e, size_t number, const struct gb_error *why, struct gb_error *error)
+bool elsewhere_object(struct elsewhere *e, size_t number, const struct gb_error *why,
+                      struct gb_error *error)
 {
-    return try_all(e, take_size, &number, e && e->manifest ? e->manifest->objects[number].name : "", 0, why, error);
+    return try_all(e, take_size, &number, e && e->manifest ? e->manifest->objects[number].name : "",
+                   0, why, error);
 }
 
 struct wanted {
@@ -239,13 +262,15 @@ static bool take_frame(struct elsewhere *e, struct place *p, void *what, struct 
 {
     const struct wanted *w = what;
     struct frame_reader *reader = frame_reader_new(manifest_key(&p->manifest));
-    bool ok = reader ? frame_read(reader, p->repository->storage, e->prefix, w->frame, w->stored, w->plain, error)
+    bool ok = reader ? frame_read(reader, p->repository->storage, e->prefix, w->frame, w->stored,
+                                  w->plain, error)
                      : error_set(error, GB_internal, "no memory for a frame");
     frame_reader_free(reader);
     return ok;
 }
 
-bool elsewhere_frame(struct elsewhere *e, const struct frame *f, uint8_t *stored, uint8_t *plain, const struct gb_error *why, struct gb_error *error)
+bool elsewhere_frame(struct elsewhere *e, const struct frame *f, uint8_t *stored, uint8_t *plain,
+                     const struct gb_error *why, struct gb_error *error)
 {
     struct wanted wanted = {f, stored, plain};
     char object[64];

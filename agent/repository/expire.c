@@ -19,7 +19,8 @@ struct repository *expire_open(const struct repository_spec *spec, struct gb_err
 {
     struct repository_spec s = *spec;
     if (s.expire_credentials_file[0]) {
-        snprintf(s.s3.credentials_file, sizeof s.s3.credentials_file, "%s", s.expire_credentials_file);
+        snprintf(s.s3.credentials_file, sizeof s.s3.credentials_file, "%s",
+                 s.expire_credentials_file);
         s.s3.credentials[0] = s.s3.access_key_id[0] = s.s3.secret_access_key[0] = '\0';
     }
     return repository_open(&s, error);
@@ -31,9 +32,10 @@ static void warn(void *context, const char *text)
     fprintf(stderr, "galera-backup: warning: not counted: %s\n", text);
 }
 
-/* What verifications have found of all of it. A record that can't be read may have been that of damage; a sample says nothing of the rest but
-   damage. */
-static bool read_check(struct repository *r, const char *cluster, const char *id, enum retention_check *found, struct gb_error *error)
+/* What verifications have found of all of it. A record that can't be read may have been that of
+   damage; a sample says nothing of the rest but damage. */
+static bool read_check(struct repository *r, const char *cluster, const char *id,
+                       enum retention_check *found, struct gb_error *error)
 {
     struct verified v;
     struct gb_error problem = {0};
@@ -54,8 +56,10 @@ static bool read_check(struct repository *r, const char *cluster, const char *id
     return true;
 }
 
-/* Between backup.json and the end of a commit the lock is held; whoever comes after it does not know how it ends. */
-static bool find_used(struct repository *r, const char *prefix, time_t now, struct retention_backup *b, struct gb_error *error)
+/* Between backup.json and the end of a commit the lock is held; whoever comes after it does not
+ * know how it ends. */
+static bool find_used(struct repository *r, const char *prefix, time_t now,
+                      struct retention_backup *b, struct gb_error *error)
 {
     struct storage_lock_state lock;
     if (b->finished_at < now - COMMIT_S)
@@ -87,15 +91,18 @@ static bool add_one(void *context, const struct manifest *m, struct gb_error *er
         return error_set(error, GB_internal, "no memory for the list");
     d->list = b;
     b += d->count++;
-    *b = (struct retention_backup){.started_at = m->started_at, .finished_at = m->finished_at, .save = manifest_is_save(m)};
+    *b = (struct retention_backup){
+        .started_at = m->started_at, .finished_at = m->finished_at, .save = manifest_is_save(m)};
     snprintf(b->id, sizeof b->id, "%s", m->id);
     repository_prefix(prefix, sizeof prefix, d->cluster, m->id);
-    return hold_read(r->storage, prefix, &b->hold_until, error) && read_check(r, d->cluster, m->id, &b->verified, error) &&
+    return hold_read(r->storage, prefix, &b->hold_until, error) &&
+           read_check(r, d->cluster, m->id, &b->verified, error) &&
            (!d->look_at_locks || find_used(r, prefix, d->now, b, error));
 }
 
 /* What it has added becomes the caller's. */
-static bool decide(struct deciding *d, bool ok, struct retention_backup **list, size_t *count, struct gb_error *error)
+static bool decide(struct deciding *d, bool ok, struct retention_backup **list, size_t *count,
+                   struct gb_error *error)
 {
     *list = d->list;
     *count = d->count;
@@ -103,8 +110,9 @@ static bool decide(struct deciding *d, bool ok, struct retention_backup **list, 
                   error_set(error, GB_internal, "no memory for the decision"));
 }
 
-bool expire_decide(struct repository *r, const char *cluster, const struct manifest *manifests, size_t manifest_count, time_t now,
-                   struct retention_backup **list, size_t *count, struct gb_error *error)
+bool expire_decide(struct repository *r, const char *cluster, const struct manifest *manifests,
+                   size_t manifest_count, time_t now, struct retention_backup **list, size_t *count,
+                   struct gb_error *error)
 {
     struct deciding d = {.repository = r, .cluster = cluster, .now = now};
     bool ok = true;
@@ -124,13 +132,16 @@ static bool check_clock(struct repository *r, struct gb_error *refused, struct g
     time(&now);
     if (llabs((long long)(there - now)) <= EXPIRE_CLOCK_S)
         return true;
-    error_set(refused, GB_expire_refused, "the clock of this host, %s, and that of %s, %s, differ by %lld s", utc_text(now, ours),
-              storage_describe(r->storage), utc_text(there, theirs), llabs((long long)(there - now)));
+    error_set(refused, GB_expire_refused,
+              "the clock of this host, %s, and that of %s, %s, differ by %lld s",
+              utc_text(now, ours), storage_describe(r->storage), utc_text(there, theirs),
+              llabs((long long)(there - now)));
     error_hint(refused, "set the clock that is wrong (NTP); ages and periods are counted by it");
     return true;
 }
 
-static bool check_runs(struct repository *r, const struct expire_request *q, const struct expire_result *result, struct gb_error *refused,
+static bool check_runs(struct repository *r, const struct expire_request *q,
+                       const struct expire_result *result, struct gb_error *refused,
                        struct gb_error *error)
 {
     struct failed_run failed;
@@ -138,14 +149,16 @@ static bool check_runs(struct repository *r, const struct expire_request *q, con
         return false;
     if (!failed.id[0] || failed.code == GB_no_space) /* to make room is the remedy */
         return true;
-    error_set(refused, GB_expire_refused, "the newest run, %s, failed: %.300s", failed.id, failed.why);
+    error_set(refused, GB_expire_refused, "the newest run, %s, failed: %.300s", failed.id,
+              failed.why);
     error_hint(refused, "nothing expires before a backup succeeds again");
     return true;
 }
 
-/* Of backups. Saves are made by hand and in numbers that say nothing: those that stay make up for no backup that goes, and that all of them are
-   old is no accident. */
-static void check_mass(const struct expire_request *q, const struct expire_result *result, struct gb_error *refused)
+/* Of backups. Saves are made by hand and in numbers that say nothing: those that stay make up for
+   no backup that goes, and that all of them are old is no accident. */
+static void check_mass(const struct expire_request *q, const struct expire_result *result,
+                       struct gb_error *refused)
 {
     size_t there = 0, go = 0;
     for (size_t i = 0; i < result->count; i++) {
@@ -154,14 +167,17 @@ static void check_mass(const struct expire_request *q, const struct expire_resul
     }
     if (q->confirm_mass || refused->code || go * 2 <= there)
         return;
-    error_set(refused, GB_expire_refused, "%zu of %zu backups of %s would go at once, more than half", go, there, q->cluster);
-    error_hint(refused, "look at galera-backup expire --dry-run; if that is what is wanted: galera-backup expire --confirm-mass-expire");
+    error_set(refused, GB_expire_refused,
+              "%zu of %zu backups of %s would go at once, more than half", go, there, q->cluster);
+    error_hint(refused, "look at galera-backup expire --dry-run; if that is what is wanted: "
+                        "galera-backup expire --confirm-mass-expire");
 }
 
 /* ---- removal ---- */
 
 /* False: it stays. It may have been held, or have become another's, since the decision. */
-static bool remove_one(struct repository *r, const char *cluster, struct retention_backup *b, struct gb_error *error)
+static bool remove_one(struct repository *r, const char *cluster, struct retention_backup *b,
+                       struct gb_error *error)
 {
     char prefix[NAME_SIZE - 32];
     repository_prefix(prefix, sizeof prefix, cluster, b->id);
@@ -187,7 +203,8 @@ static bool is_needed(const struct expire_result *result, const struct retention
     return false;
 }
 
-static void remove_all(struct repository *r, const struct expire_request *q, struct expire_result *result, struct gb_error *error)
+static void remove_all(struct repository *r, const struct expire_request *q,
+                       struct expire_result *result, struct gb_error *error)
 {
     unsigned deepest = 0;
     for (size_t i = 0; i < result->count; i++)
@@ -196,7 +213,8 @@ static void remove_all(struct repository *r, const struct expire_request *q, str
         for (size_t i = result->count; i-- > 0;) {
             struct retention_backup *b = &result->list[i];
             struct gb_error problem = {0};
-            if (b->keep || b->depth != depth || (q->stop && __atomic_load_n(q->stop, __ATOMIC_ACQUIRE)))
+            if (b->keep || b->depth != depth ||
+                (q->stop && __atomic_load_n(q->stop, __ATOMIC_ACQUIRE)))
                 continue;
             if (is_needed(result, b)) {
                 b->keep = true;
@@ -212,10 +230,12 @@ static void remove_all(struct repository *r, const struct expire_request *q, str
         }
 }
 
-bool expire_run(struct repository *r, const struct expire_request *q, struct expire_result *result, struct gb_error *error)
+bool expire_run(struct repository *r, const struct expire_request *q, struct expire_result *result,
+                struct gb_error *error)
 {
     char name[NAME_SIZE];
-    struct deciding d = {.repository = r, .cluster = q->cluster, .now = time(NULL), .look_at_locks = true};
+    struct deciding d = {
+        .repository = r, .cluster = q->cluster, .now = time(NULL), .look_at_locks = true};
     struct storage_lock *lock = NULL;
     unsigned collected;
     memset(result, 0, sizeof *result);
@@ -230,14 +250,16 @@ bool expire_run(struct repository *r, const struct expire_request *q, struct exp
     ok = ok && (result->gone || error_set(error, GB_internal, "no memory for the list"));
     for (size_t i = 0; ok && i < result->count; i++)
         result->expire += !result->list[i].keep;
-    ok = ok && check_clock(r, &result->refused, error) && (result->refused.code || check_runs(r, q, result, &result->refused, error));
+    ok = ok && check_clock(r, &result->refused, error) &&
+         (result->refused.code || check_runs(r, q, result, &result->refused, error));
     if (ok)
         check_mass(q, result, &result->refused);
     if (ok && !q->dry_run && !result->refused.code) {
         ok = runs_expire_begin(r, q->cluster, result->list, result->count, error);
         if (ok)
             remove_all(r, q, result, error);
-        ok = ok && !error->code && repository_collect(r, q->cluster, &collected, error) && runs_expire_end(r, q->cluster, error);
+        ok = ok && !error->code && repository_collect(r, q->cluster, &collected, error) &&
+             runs_expire_end(r, q->cluster, error);
     }
     storage_unlock(lock);
     return ok;

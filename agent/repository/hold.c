@@ -21,13 +21,18 @@ time_t hold_parse(const char *text)
 bool hold_valid(const char *text, struct gb_error *error)
 {
     time_t until = *text ? hold_parse(text) : RETENTION_FOREVER;
-    return until > time(NULL) || error_set(error, GB_bad_value, "a backup can't be held until \"%s\": it is not a time to come", text);
+    return until > time(NULL) ||
+           error_set(error, GB_bad_value,
+                     "a backup can't be held until \"%s\": it is not a time to come", text);
 }
 
 const char *hold_text(time_t until, char out[WIRE_HOLD_MAX])
 {
     char text[UTC_MAX];
-    snprintf(out, WIRE_HOLD_MAX, "%s", !until ? "" : until >= RETENTION_FOREVER ? FOREVER : utc_text(until, text));
+    snprintf(out, WIRE_HOLD_MAX, "%s",
+             !until                       ? ""
+             : until >= RETENTION_FOREVER ? FOREVER
+                                          : utc_text(until, text));
     return out;
 }
 
@@ -71,7 +76,9 @@ bool hold_check(struct storage *storage, const char *prefix, struct gb_error *er
     if (!text && !ok)
         error_copy(error, &problem);
     else if (!ok)
-        error_set(error, GB_corrupt_backup, "%s has been changed or cut: its own SHA-256 is wrong; the backup is held until it is released",
+        error_set(error, GB_corrupt_backup,
+                  "%s has been changed or cut: its own SHA-256 is wrong; the backup is held until "
+                  "it is released",
                   name);
     free(text);
     return ok;
@@ -80,11 +87,13 @@ bool hold_check(struct storage *storage, const char *prefix, struct gb_error *er
 bool hold_write(struct storage *storage, const char *prefix, time_t until, struct gb_error *error)
 {
     char name[NAME_SIZE], when[WIRE_HOLD_MAX], now[UTC_MAX];
-    json_t *root = json_pack("{s:i, s:s, s:s}", "format", HOLD_FORMAT, "until", hold_text(until, when), "held_at", utc_text(time(NULL), now));
+    json_t *root = json_pack("{s:i, s:s, s:s}", "format", HOLD_FORMAT, "until",
+                             hold_text(until, when), "held_at", utc_text(time(NULL), now));
     size_t size = 0;
     char *text = root ? sealed_text(root, &size) : NULL;
     object_name(prefix, name);
-    bool ok = text ? storage_replace(storage, name, text, size, error) : error_set(error, GB_internal, "no memory");
+    bool ok = text ? storage_replace(storage, name, text, size, error)
+                   : error_set(error, GB_internal, "no memory");
     free(text);
     json_decref(root);
     return ok;
@@ -94,7 +103,8 @@ bool hold_set(struct repository *r, const struct manifest *m, time_t until, stru
 {
     char prefix[WIRE_NAME_MAX + WIRE_ID_MAX + 16], name[NAME_SIZE], text[UTC_MAX];
     if (until && until <= time(NULL)) {
-        error_set(error, GB_bad_value, "%s has passed: nothing would be held", utc_text(until, text));
+        error_set(error, GB_bad_value, "%s has passed: nothing would be held",
+                  utc_text(until, text));
         return false;
     }
     repository_prefix(prefix, sizeof prefix, m->cluster, m->id);

@@ -49,10 +49,12 @@ static bool parse_wsrep(struct identity *i, const json_t *list)
 {
     const json_t *entry;
     size_t at;
-    json_array_foreach(list, at, entry) {
+    json_array_foreach(list, at, entry)
+    {
         const char *uuid = json_string_value(json_object_get(entry, "uuid"));
         const char *seen = json_string_value(json_object_get(entry, "first_seen_at"));
-        if (!identity_uuid_valid(uuid) || !seen || utc_parse(seen) < 0 || i->wsrep_count == IDENTITY_WSREP_MAX)
+        if (!identity_uuid_valid(uuid) || !seen || utc_parse(seen) < 0 ||
+            i->wsrep_count == IDENTITY_WSREP_MAX)
             return false;
         snprintf(i->wsrep[i->wsrep_count].uuid, IDENTITY_UUID_SIZE, "%s", uuid);
         i->wsrep[i->wsrep_count++].first_seen_at = utc_parse(seen);
@@ -60,19 +62,23 @@ static bool parse_wsrep(struct identity *i, const json_t *list)
     return json_is_array(list);
 }
 
-bool identity_parse(struct identity *i, const char *text, size_t size, const char *name, struct gb_error *error)
+bool identity_parse(struct identity *i, const char *text, size_t size, const char *name,
+                    struct gb_error *error)
 {
     json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, NULL);
-    const char *uuid = json_string_value(json_object_get(root, "uuid")), *cluster = json_string_value(json_object_get(root, "cluster"));
+    const char *uuid = json_string_value(json_object_get(root, "uuid")),
+               *cluster = json_string_value(json_object_get(root, "cluster"));
     json_int_t format = json_integer_value(json_object_get(root, "format"));
     bool ok = true;
     memset(i, 0, sizeof *i);
     if (format > IDENTITY_FORMAT)
-        ok = error_set(error, GB_format_newer, "%s has format %lld, this release knows %d", name, (long long)format, IDENTITY_FORMAT);
+        ok = error_set(error, GB_format_newer, "%s has format %lld, this release knows %d", name,
+                       (long long)format, IDENTITY_FORMAT);
     else if (!sealed_intact(text, size))
-        ok = error_set(error, GB_corrupt_backup, "%s has been changed or cut: its own SHA-256 is wrong", name);
-    else if (format != IDENTITY_FORMAT || !identity_uuid_valid(uuid) || !cluster || !cluster_name_valid(cluster) ||
-             !parse_wsrep(i, json_object_get(root, "wsrep")))
+        ok = error_set(error, GB_corrupt_backup,
+                       "%s has been changed or cut: its own SHA-256 is wrong", name);
+    else if (format != IDENTITY_FORMAT || !identity_uuid_valid(uuid) || !cluster ||
+             !cluster_name_valid(cluster) || !parse_wsrep(i, json_object_get(root, "wsrep")))
         ok = error_set(error, GB_corrupt_backup, "%s does not say whose it is", name);
     if (ok) {
         snprintf(i->uuid, sizeof i->uuid, "%s", uuid);
@@ -82,7 +88,8 @@ bool identity_parse(struct identity *i, const char *text, size_t size, const cha
     return ok;
 }
 
-bool identity_read(struct identity *i, struct storage *storage, const char *cluster, struct gb_error *error)
+bool identity_read(struct identity *i, struct storage *storage, const char *cluster,
+                   struct gb_error *error)
 {
     char name[NAME_SIZE], where[NAME_SIZE + 1024];
     size_t size;
@@ -92,7 +99,8 @@ bool identity_read(struct identity *i, struct storage *storage, const char *clus
     bool ok = text && identity_parse(i, text, size, where, error);
     free(text);
     if (ok && strcmp(i->cluster, cluster))
-        ok = error_set(error, GB_wrong_cluster, "%s is of cluster %s: a directory that was renamed", where, i->cluster);
+        ok = error_set(error, GB_wrong_cluster, "%s is of cluster %s: a directory that was renamed",
+                       where, i->cluster);
     return ok;
 }
 
@@ -101,28 +109,34 @@ static char *make_text(const struct identity *i)
     char seen[UTC_MAX];
     json_t *list = json_array();
     for (unsigned at = 0; at < i->wsrep_count; at++)
-        json_array_append_new(list, json_pack("{s:s, s:s}", "uuid", i->wsrep[at].uuid, "first_seen_at",
-                                              utc_text(i->wsrep[at].first_seen_at, seen)));
-    json_t *root = json_pack("{s:i, s:s, s:s, s:o}", "format", IDENTITY_FORMAT, "uuid", i->uuid, "cluster", i->cluster, "wsrep", list);
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s}", "uuid", i->wsrep[at].uuid, "first_seen_at",
+                                        utc_text(i->wsrep[at].first_seen_at, seen)));
+    json_t *root = json_pack("{s:i, s:s, s:s, s:o}", "format", IDENTITY_FORMAT, "uuid", i->uuid,
+                             "cluster", i->cluster, "wsrep", list);
     size_t size;
     char *text = root ? sealed_text(root, &size) : NULL;
     json_decref(root);
     return text;
 }
 
-static bool store_it(const struct identity *i, bool new, struct storage *storage, struct gb_error *error)
+static bool store_it(const struct identity *i, bool new, struct storage *storage,
+                     struct gb_error *error)
 {
     char name[NAME_SIZE], *text = make_text(i);
     object_name(i->cluster, name);
-    bool ok = text ? (new ? storage_make : storage_replace)(storage, name, text, strlen(text), error)
-                   : error_set(error, GB_internal, "no memory");
+    bool ok = text
+                  ? (new ? storage_make : storage_replace)(storage, name, text, strlen(text), error)
+                  : error_set(error, GB_internal, "no memory");
     free(text);
     return ok;
 }
 
-/* Where there is none. Of two that make one at the same moment the first one counts, where the store knows no conditions the last one: *i is
-   what stands there then. It is a small object like a hold, not one of a backup, which a store may be told to remove after some days. */
-static bool make_new(struct identity *i, struct storage *storage, const char *cluster, const char *wsrep_uuid, struct gb_error *error)
+/* Where there is none. Of two that make one at the same moment the first one counts, where the
+   store knows no conditions the last one: *i is what stands there then. It is a small object like a
+   hold, not one of a backup, which a store may be told to remove after some days. */
+static bool make_new(struct identity *i, struct storage *storage, const char *cluster,
+                     const char *wsrep_uuid, struct gb_error *error)
 {
     uuid_t uuid;
     memset(i, 0, sizeof *i);
@@ -139,13 +153,17 @@ static bool make_new(struct identity *i, struct storage *storage, const char *cl
     return false;
 }
 
-static bool refuse(const struct identity *i, const struct repository *r, const struct identity_writer *w, struct gb_error *error)
+static bool refuse(const struct identity *i, const struct repository *r,
+                   const struct identity_writer *w, struct gb_error *error)
 {
     const struct repository_spec *spec = &r->spec;
-    error_set(error, GB_wrong_cluster, "%.160s/%s belongs to cluster %s (wsrep uuid %s), this one is %s", storage_describe(r->storage),
-              i->cluster, i->uuid, i->wsrep[i->wsrep_count - 1].uuid, w->wsrep_uuid);
+    error_set(error, GB_wrong_cluster,
+              "%.160s/%s belongs to cluster %s (wsrep uuid %s), this one is %s",
+              storage_describe(r->storage), i->cluster, i->uuid, i->wsrep[i->wsrep_count - 1].uuid,
+              w->wsrep_uuid);
     error_hint(error,
-               "if it is the same cluster with a new history: galera-backup repo adopt --repository '%s' --cluster %s --wsrep-uuid %s; else give "
+               "if it is the same cluster with a new history: galera-backup repo adopt "
+               "--repository '%s' --cluster %s --wsrep-uuid %s; else give "
                "it another name or repository",
                w->remedy && *w->remedy ? w->remedy : spec->name, i->cluster, w->wsrep_uuid);
     return false;
@@ -159,8 +177,11 @@ bool identity_admit(struct repository *r, const struct identity_writer *w, struc
     bool there = identity_read(&i, r->storage, w->cluster, &problem);
     if (!there && problem.code != GB_not_found) {
         if (problem.code == GB_corrupt_backup)
-            error_hint(&problem, "galera-backup repo adopt --repository '%s' --cluster %s --wsrep-uuid %s makes it anew",
-                       w->remedy && *w->remedy ? w->remedy : r->spec.name, w->cluster, uuid_known ? w->wsrep_uuid : "UUID");
+            error_hint(&problem,
+                       "galera-backup repo adopt --repository '%s' --cluster %s --wsrep-uuid %s "
+                       "makes it anew",
+                       w->remedy && *w->remedy ? w->remedy : r->spec.name, w->cluster,
+                       uuid_known ? w->wsrep_uuid : "UUID");
         error_copy(error, &problem);
         return false;
     }
@@ -168,7 +189,8 @@ bool identity_admit(struct repository *r, const struct identity_writer *w, struc
         return true;
     if (!there && !make_new(&i, r->storage, w->cluster, w->wsrep_uuid, error))
         return false;
-    bool same = !uuid_known || !i.wsrep_count || is_known(&i, w->wsrep_uuid) || remembered_has(w->state_dir, i.uuid);
+    bool same = !uuid_known || !i.wsrep_count || is_known(&i, w->wsrep_uuid) ||
+                remembered_has(w->state_dir, i.uuid);
     if (!same)
         return refuse(&i, r, w, error);
     if (!w->writes)
@@ -194,14 +216,16 @@ bool identity_remembers(struct repository *r, const char *cluster, const char *s
     return !i.wsrep_count || remembered_has(state_dir, i.uuid);
 }
 
-bool identity_adopt(struct repository *r, const char *cluster, const char *wsrep_uuid, struct identity *i, struct gb_error *error)
+bool identity_adopt(struct repository *r, const char *cluster, const char *wsrep_uuid,
+                    struct identity *i, struct gb_error *error)
 {
     struct gb_error problem = {0};
     if (!cluster_name_valid(cluster))
         return error_set(error, GB_bad_value, "\"%s\" is not the name of a cluster", cluster);
     if (!identity_uuid_valid(wsrep_uuid)) {
         error_set(error, GB_bad_value, "\"%s\" is not the uuid of a cluster", wsrep_uuid);
-        error_hint(error, "SHOW STATUS LIKE 'wsrep_cluster_state_uuid' on a node of the cluster tells it");
+        error_hint(error,
+                   "SHOW STATUS LIKE 'wsrep_cluster_state_uuid' on a node of the cluster tells it");
         return false;
     }
     if (identity_read(i, r->storage, cluster, &problem)) {
@@ -213,7 +237,8 @@ bool identity_adopt(struct repository *r, const char *cluster, const char *wsrep
     if (problem.code == GB_corrupt_backup || problem.code == GB_wrong_cluster) {
         char name[NAME_SIZE];
         object_name(cluster, name);
-        return storage_remove(r->storage, name, error) && make_new(i, r->storage, cluster, wsrep_uuid, error);
+        return storage_remove(r->storage, name, error) &&
+               make_new(i, r->storage, cluster, wsrep_uuid, error);
     }
     if (problem.code == GB_not_found)
         return make_new(i, r->storage, cluster, wsrep_uuid, error);

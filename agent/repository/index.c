@@ -20,9 +20,9 @@
 #define HASH_FACTOR      0x9E3779B1u
 
 /* bytes of fixed-size parts in the body */
-#define FILE_FIXED   29u
-#define FRAME_FIXED  45u
-#define EXTENT_SIZE  16u
+#define FILE_FIXED  29u
+#define FRAME_FIXED 45u
+#define EXTENT_SIZE 16u
 
 void index_init(struct index *x)
 {
@@ -41,7 +41,8 @@ void index_free(struct index *x)
 }
 
 /* Makes room for one more element. */
-static bool grow(void **array, size_t *capacity, size_t count, size_t more, size_t size, struct gb_error *error)
+static bool grow(void **array, size_t *capacity, size_t count, size_t more, size_t size,
+                 struct gb_error *error)
 {
     if (count + more <= *capacity)
         return true;
@@ -56,8 +57,8 @@ static bool grow(void **array, size_t *capacity, size_t count, size_t more, size
     return true;
 }
 
-/* Where the place of file_no is in the map, or would be: an open-addressing hash, at most half full, so that its memory goes
-   with the number of files and not with what numbers they claim. */
+/* Where the place of file_no is in the map, or would be: an open-addressing hash, at most half
+   full, so that its memory goes with the number of files and not with what numbers they claim. */
 static uint32_t *map_slot(const struct index *x, uint32_t file_no)
 {
     size_t mask = x->by_number_size - 1, at = (file_no * HASH_FACTOR >> 7) & mask;
@@ -95,7 +96,8 @@ struct index_file *index_find(const struct index *x, uint32_t file_no)
 
 static bool put_file(struct index *x, const struct index_file *file, struct gb_error *error)
 {
-    if (!grow((void **)&x->files, &x->file_capacity, x->file_count, 1, sizeof *x->files, error) || !map_grow(x, error))
+    if (!grow((void **)&x->files, &x->file_capacity, x->file_count, 1, sizeof *x->files, error) ||
+        !map_grow(x, error))
         return false;
     *map_slot(x, file->file_no) = (uint32_t)x->file_count + 1;
     x->files[x->file_count++] = *file;
@@ -105,13 +107,15 @@ static bool put_file(struct index *x, const struct index_file *file, struct gb_e
 static bool add_file(struct index *x, const struct index_file *file, struct gb_error *error)
 {
     if (!file->file_no || index_find(x, file->file_no))
-        return error_set(error, GB_protocol, "file number %u is used already or not one", file->file_no);
+        return error_set(error, GB_protocol, "file number %u is used already or not one",
+                         file->file_no);
     return put_file(x, file, error);
 }
 
 bool index_add_log(struct index *x, const char *path, uint64_t size, struct gb_error *error)
 {
-    struct index_file f = {.file_no = WIRE_FILE_REDO, .kind = INDEX_KIND_LOG, .size = size, .path = strdup(path)};
+    struct index_file f = {
+        .file_no = WIRE_FILE_REDO, .kind = INDEX_KIND_LOG, .size = size, .path = strdup(path)};
     if (f.path && put_file(x, &f, error))
         return true;
     free(f.path);
@@ -120,8 +124,12 @@ bool index_add_log(struct index *x, const char *path, uint64_t size, struct gb_e
 
 bool index_add_file(struct index *x, const struct wire_file *m, struct gb_error *error)
 {
-    struct index_file f = {.file_no = m->file_no, .kind = m->kind, .space_id = m->space_id, .page_size = m->page_size,
-                           .mode = m->mode, .path = strdup(m->path)};
+    struct index_file f = {.file_no = m->file_no,
+                           .kind = m->kind,
+                           .space_id = m->space_id,
+                           .page_size = m->page_size,
+                           .mode = m->mode,
+                           .path = strdup(m->path)};
     if (!f.path)
         return error_set(error, GB_internal, "no memory for the index");
     if (add_file(x, &f, error))
@@ -147,14 +155,16 @@ bool index_check_sent(const struct index *x, struct gb_error *error)
     uint64_t *come = calloc(x->file_count + 1, sizeof *come);
     bool ok = come || error_set(error, GB_internal, "no memory for the index");
     for (size_t i = 0; ok && i < x->extent_count; i++) {
-        const struct index_file *f = x->extents[i].file_no == WIRE_FILE_REDO ? NULL : index_find(x, x->extents[i].file_no);
+        const struct index_file *f =
+            x->extents[i].file_no == WIRE_FILE_REDO ? NULL : index_find(x, x->extents[i].file_no);
         if (f)
             come[f - x->files] += x->extents[i].length;
     }
     for (size_t i = 0; ok && i < x->file_count; i++)
         if (x->files[i].done && !x->files[i].dropped && come[i] != x->files[i].sent)
-            ok = error_set(error, GB_protocol, "of %s %" PRIu64 " bytes were sent and %" PRIu64 " have come", x->files[i].path,
-                           x->files[i].sent, come[i]);
+            ok = error_set(error, GB_protocol,
+                           "of %s %" PRIu64 " bytes were sent and %" PRIu64 " have come",
+                           x->files[i].path, x->files[i].sent, come[i]);
     free(come);
     return ok;
 }
@@ -179,15 +189,18 @@ bool index_file_name(struct index *x, uint32_t file_no, const char *path, struct
     return true;
 }
 
-bool index_add_frame(struct index *x, const struct frame *frame, const struct wire_extent *extents, uint32_t count,
-                     struct gb_error *error)
+bool index_add_frame(struct index *x, const struct frame *frame, const struct wire_extent *extents,
+                     uint32_t count, struct gb_error *error)
 {
-    if (!grow((void **)&x->frames, &x->frame_capacity, x->frame_count, 1, sizeof *x->frames, error) ||
-        !grow((void **)&x->extents, &x->extent_capacity, x->extent_count, count, sizeof *x->extents, error))
+    if (!grow((void **)&x->frames, &x->frame_capacity, x->frame_count, 1, sizeof *x->frames,
+              error) ||
+        !grow((void **)&x->extents, &x->extent_capacity, x->extent_count, count, sizeof *x->extents,
+              error))
         return false;
     x->frames[x->frame_count++] = (struct index_frame){*frame, (uint32_t)x->extent_count, count};
     for (uint32_t i = 0; i < count; i++)
-        x->extents[x->extent_count++] = (struct index_extent){extents[i].file_no, extents[i].length, extents[i].offset};
+        x->extents[x->extent_count++] =
+            (struct index_extent){extents[i].file_no, extents[i].length, extents[i].offset};
     return true;
 }
 
@@ -212,7 +225,8 @@ static int by_path(const void *a, const void *b)
 
 static int by_space(const void *a, const void *b)
 {
-    uint32_t x = (*(struct index_file *const *)a)->space_id, y = (*(struct index_file *const *)b)->space_id;
+    uint32_t x = (*(struct index_file *const *)a)->space_id,
+             y = (*(struct index_file *const *)b)->space_id;
     return x < y ? -1 : x > y;
 }
 
@@ -221,11 +235,13 @@ static bool is_space(const struct index_file *f)
     return f->kind == WIRE_KIND_TABLESPACE || f->kind == WIRE_KIND_UNDO;
 }
 
-/* Kinds that the server keeps where a variable or DATA DIRECTORY says. Nothing else has a place outside the data directory. */
+/* Kinds that the server keeps where a variable or DATA DIRECTORY says. Nothing else has a place
+ * outside the data directory. */
 static bool may_be_outside(const struct index_file *f)
 {
-    return is_space(f) || f->kind == WIRE_KIND_SYSTEM || f->kind == WIRE_KIND_ARIA_LOG || f->kind == WIRE_KIND_ARIA_CONTROL ||
-           f->kind == INDEX_KIND_LINK || f->kind == INDEX_KIND_OUTSIDE;
+    return is_space(f) || f->kind == WIRE_KIND_SYSTEM || f->kind == WIRE_KIND_ARIA_LOG ||
+           f->kind == WIRE_KIND_ARIA_CONTROL || f->kind == INDEX_KIND_LINK ||
+           f->kind == INDEX_KIND_OUTSIDE;
 }
 
 bool index_check_kinds(const struct index *x, bool save, struct gb_error *error)
@@ -234,8 +250,8 @@ bool index_check_kinds(const struct index *x, bool save, struct gb_error *error)
         const struct index_file *f = &x->files[i];
         bool ours = f->kind == INDEX_KIND_LINK || f->kind == INDEX_KIND_OUTSIDE;
         if (save ? !ours && f->kind != WIRE_KIND_OTHER && f->kind != WIRE_KIND_DIRECTORY : ours)
-            return error_set(error, GB_corrupt_backup, "%s is of kind %u, which %s has", f->path, f->kind,
-                             save ? "no save" : "only a save");
+            return error_set(error, GB_corrupt_backup, "%s is of kind %u, which %s has", f->path,
+                             f->kind, save ? "no save" : "only a save");
     }
     return true;
 }
@@ -251,13 +267,19 @@ static bool check_files(const struct index *x, enum gb_code code, struct gb_erro
     for (size_t i = 0; i < x->file_count; i++) {
         sorted[i] = &x->files[i];
         if (!index_path_clean(x->files[i].path))
-            ok = error_set(error, code, "the path \"%s\" is not one that can be restored", x->files[i].path);
+            ok = error_set(error, code, "the path \"%s\" is not one that can be restored",
+                           x->files[i].path);
         else if (x->files[i].path[0] == '/' && !may_be_outside(&x->files[i]))
-            ok = error_set(error, code, "%s is outside the data directory and of a kind that never is", x->files[i].path);
+            ok = error_set(error, code,
+                           "%s is outside the data directory and of a kind that never is",
+                           x->files[i].path);
         else if (x->files[i].path[0] != '/' && x->files[i].kind == INDEX_KIND_OUTSIDE)
-            ok = error_set(error, code, "%s is said to be outside the data directory and has no absolute path", x->files[i].path);
+            ok = error_set(error, code,
+                           "%s is said to be outside the data directory and has no absolute path",
+                           x->files[i].path);
         else if (x->files[i].kind == INDEX_KIND_LINK && x->files[i].size > INDEX_LINK_MAX)
-            ok = error_set(error, code, "%s is a link of %" PRIu64 " bytes", x->files[i].path, x->files[i].size);
+            ok = error_set(error, code, "%s is a link of %" PRIu64 " bytes", x->files[i].path,
+                           x->files[i].size);
     }
     qsort(sorted, x->file_count, sizeof *sorted, by_path);
     for (size_t i = 1; i < x->file_count; i++)
@@ -269,8 +291,8 @@ static bool check_files(const struct index *x, enum gb_code code, struct gb_erro
     qsort(sorted, spaces, sizeof *sorted, by_space);
     for (size_t i = 1; i < spaces; i++)
         if (sorted[i]->space_id == sorted[i - 1]->space_id)
-            ok = error_set(error, code, "%s and %s have the same space id %u", sorted[i]->path, sorted[i - 1]->path,
-                           sorted[i]->space_id);
+            ok = error_set(error, code, "%s and %s have the same space id %u", sorted[i]->path,
+                           sorted[i - 1]->path, sorted[i]->space_id);
     free(sorted);
     return ok;
 }
@@ -286,8 +308,10 @@ static int by_offset(const void *a, const void *b)
     return x->offset < y->offset ? -1 : x->offset > y->offset;
 }
 
-/* Extents: known files, inside them; as long as their frame; redo without gap from 0 to redo_bytes. */
-static bool check_extents(const struct index *x, uint64_t redo_bytes, enum gb_code code, struct gb_error *error)
+/* Extents: known files, inside them; as long as their frame; redo without gap from 0 to redo_bytes.
+ */
+static bool check_extents(const struct index *x, uint64_t redo_bytes, enum gb_code code,
+                          struct gb_error *error)
 {
     struct redo_run *redo = malloc((x->extent_count + 1) * sizeof *redo);
     if (!redo)
@@ -307,8 +331,9 @@ static bool check_extents(const struct index *x, uint64_t redo_bytes, enum gb_co
                 ok = error_set(error, code, "bytes beyond the end of %s", file->path);
         }
         if (ok && sum != f->frame.plain_size)
-            ok = error_set(error, code, "frame %u of segment %u holds %u bytes, its extents %" PRIu64, f->frame.number,
-                           f->frame.segment, f->frame.plain_size, sum);
+            ok = error_set(error, code,
+                           "frame %u of segment %u holds %u bytes, its extents %" PRIu64,
+                           f->frame.number, f->frame.segment, f->frame.plain_size, sum);
     }
     qsort(redo, runs, sizeof *redo, by_offset);
     uint64_t upto = 0;
@@ -318,7 +343,8 @@ static bool check_extents(const struct index *x, uint64_t redo_bytes, enum gb_co
         upto += redo[i].length;
     }
     if (ok && upto < redo_bytes)
-        ok = error_set(error, code, "the redo ends at byte %" PRIu64 " of %" PRIu64, upto, redo_bytes);
+        ok = error_set(error, code, "the redo ends at byte %" PRIu64 " of %" PRIu64, upto,
+                       redo_bytes);
     free(redo);
     return ok;
 }
@@ -384,8 +410,8 @@ static size_t body_size(const struct index *x)
     return size;
 }
 
-static bool store(struct storage *storage, const char *prefix, const uint8_t *data, size_t size, struct object_info *info,
-                  struct gb_error *error)
+static bool store(struct storage *storage, const char *prefix, const uint8_t *data, size_t size,
+                  struct object_info *info, struct gb_error *error)
 {
     char name[1024];
     unsigned length;
@@ -398,20 +424,23 @@ static bool store(struct storage *storage, const char *prefix, const uint8_t *da
 }
 
 /* The body of `stored` bytes encrypted behind the header and the tag. */
-static bool seal_body(const struct seal_key *key, uint8_t *out, size_t stored, struct gb_error *error)
+static bool seal_body(const struct seal_key *key, uint8_t *out, size_t stored,
+                      struct gb_error *error)
 {
     struct seal *seal = seal_new(key);
-    bool ok = seal ? seal_close(seal, (struct seal_place){.what = SEAL_INDEX}, out, INDEX_HEADER, out + INDEX_HEADER + SEAL_TAG_SIZE,
-                                stored, out + INDEX_HEADER, error)
-                   : error_set(error, GB_internal, "no memory for the index");
+    bool ok =
+        seal ? seal_close(seal, (struct seal_place){.what = SEAL_INDEX}, out, INDEX_HEADER,
+                          out + INDEX_HEADER + SEAL_TAG_SIZE, stored, out + INDEX_HEADER, error)
+             : error_set(error, GB_internal, "no memory for the index");
     seal_free(seal);
     return ok;
 }
 
-bool index_write(const struct index *x, struct storage *storage, const char *prefix, const struct seal_key *key,
-                 struct object_info *info, struct gb_error *error)
+bool index_write(const struct index *x, struct storage *storage, const char *prefix,
+                 const struct seal_key *key, struct object_info *info, struct gb_error *error)
 {
-    size_t head = INDEX_HEADER + (key ? SEAL_TAG_SIZE : 0), plain = body_size(x), room = head + codec_bound(plain), stored = 0;
+    size_t head = INDEX_HEADER + (key ? SEAL_TAG_SIZE : 0), plain = body_size(x),
+           room = head + codec_bound(plain), stored = 0;
     uint8_t *body = malloc(plain), *out = malloc(room);
     struct codec *codec = codec_new((struct codec_spec){CODEC_ZSTD, INDEX_LEVEL});
     bool ok = body && out && codec;
@@ -433,7 +462,8 @@ bool index_write(const struct index *x, struct storage *storage, const char *pre
             bytes_put_u64(&h, w.at);
         }
     }
-    ok = ok && (!key || seal_body(key, out, stored, error)) && store(storage, prefix, out, head + stored, info, error);
+    ok = ok && (!key || seal_body(key, out, stored, error)) &&
+         store(storage, prefix, out, head + stored, info, error);
     codec_free(codec);
     free(body);
     free(out);
@@ -454,12 +484,14 @@ static bool get_body(struct index *x, struct bytes_reader *r, struct gb_error *e
         f.mode = bytes_get_u32(r) & INDEX_MODE_MASK;
         f.size = bytes_get_u64(r);
         bytes_get_string(r, path, sizeof path);
-        if (r->failed || f.kind < WIRE_KIND_SYSTEM || f.kind > INDEX_KIND_OUTSIDE || f.size > INT64_MAX)
+        if (r->failed || f.kind < WIRE_KIND_SYSTEM || f.kind > INDEX_KIND_OUTSIDE ||
+            f.size > INT64_MAX)
             return error_set(error, GB_corrupt_backup, "index: file %u is malformed", i);
         struct gb_error why = {0};
         if (!(f.path = strdup(path)) || !add_file(x, &f, &why)) {
             free(f.path);
-            return error_set(error, GB_corrupt_backup, "index: file %u: %s", i, why.code ? why.what : "no memory");
+            return error_set(error, GB_corrupt_backup, "index: file %u: %s", i,
+                             why.code ? why.what : "no memory");
         }
     }
     uint32_t frames = bytes_get_u32(r);
@@ -474,11 +506,13 @@ static bool get_body(struct index *x, struct bytes_reader *r, struct gb_error *e
         const uint8_t *hash = bytes_take(r, FRAME_HASH_SIZE);
         uint32_t extents = bytes_get_u32(r);
         if (!hash || extents > WIRE_EXTENTS_MAX || f.plain_size > FRAME_PLAIN_MAX ||
-            f.stored_size > codec_bound(FRAME_PLAIN_MAX) || f.offset > INT64_MAX - FRAME_HEADER_SIZE - codec_bound(FRAME_PLAIN_MAX))
+            f.stored_size > codec_bound(FRAME_PLAIN_MAX) ||
+            f.offset > INT64_MAX - FRAME_HEADER_SIZE - codec_bound(FRAME_PLAIN_MAX))
             return error_set(error, GB_corrupt_backup, "index: frame %u is malformed", i);
         memcpy(f.hash, hash, FRAME_HASH_SIZE);
         if (!index_add_frame(x, &f, NULL, 0, error) ||
-            !grow((void **)&x->extents, &x->extent_capacity, x->extent_count, extents, sizeof *x->extents, error))
+            !grow((void **)&x->extents, &x->extent_capacity, x->extent_count, extents,
+                  sizeof *x->extents, error))
             return false;
         x->frames[x->frame_count - 1].extents = extents;
         for (uint32_t j = 0; j < extents; j++) {
@@ -488,19 +522,22 @@ static bool get_body(struct index *x, struct bytes_reader *r, struct gb_error *e
             e->length = bytes_get_u32(r);
         }
     }
-    return (!r->failed && !bytes_left(r)) || error_set(error, GB_corrupt_backup, "index: malformed");
+    return (!r->failed && !bytes_left(r)) ||
+           error_set(error, GB_corrupt_backup, "index: malformed");
 }
 
 /* The body decrypted, malloc'ed. */
-static uint8_t *open_body(const struct seal_key *key, const uint8_t *stored, size_t size, const char *name, struct gb_error *error)
+static uint8_t *open_body(const struct seal_key *key, const uint8_t *stored, size_t size,
+                          const char *name, struct gb_error *error)
 {
     struct seal *seal = seal_new(key);
     uint8_t *out = seal ? malloc(size + 1) : NULL;
     struct gb_error why = {0};
     if (!out)
         error_set(error, GB_internal, "no memory for the index");
-    else if (!seal_open(seal, (struct seal_place){.what = SEAL_INDEX}, stored, INDEX_HEADER, stored + INDEX_HEADER + SEAL_TAG_SIZE, size,
-                        stored + INDEX_HEADER, out, &why)) {
+    else if (!seal_open(seal, (struct seal_place){.what = SEAL_INDEX}, stored, INDEX_HEADER,
+                        stored + INDEX_HEADER + SEAL_TAG_SIZE, size, stored + INDEX_HEADER, out,
+                        &why)) {
         error_set(error, GB_corrupt_backup, "%s: %s", name, why.what);
         free(out);
         out = NULL;
@@ -509,8 +546,8 @@ static uint8_t *open_body(const struct seal_key *key, const uint8_t *stored, siz
     return out;
 }
 
-bool index_parse(struct index *x, const uint8_t *stored, size_t size, const char *name, const struct seal_key *key,
-                 struct gb_error *error)
+bool index_parse(struct index *x, const uint8_t *stored, size_t size, const char *name,
+                 const struct seal_key *key, struct gb_error *error)
 {
     index_init(x);
     struct bytes_reader r = bytes_reader(stored, size);
@@ -519,8 +556,8 @@ bool index_parse(struct index *x, const uint8_t *stored, size_t size, const char
     uint8_t sealed = bytes_get_u8(&r);
     uint64_t plain = bytes_get_u64(&r);
     size_t head = INDEX_HEADER + (key ? SEAL_TAG_SIZE : 0);
-    if (r.failed || size < head || magic != INDEX_MAGIC || version != INDEX_VERSION || sealed != (key ? INDEX_SEALED : 0) ||
-        plain > INDEX_PLAIN_MAX)
+    if (r.failed || size < head || magic != INDEX_MAGIC || version != INDEX_VERSION ||
+        sealed != (key ? INDEX_SEALED : 0) || plain > INDEX_PLAIN_MAX)
         return error_set(error, GB_corrupt_backup, "%s has no valid header", name);
     uint8_t *opened = key ? open_body(key, stored, size - head, name, error) : NULL;
     const uint8_t *text = key ? opened : stored + head;
@@ -547,19 +584,23 @@ bool index_parse(struct index *x, const uint8_t *stored, size_t size, const char
     return ok;
 }
 
-uint8_t *index_reseal(const uint8_t *stored, size_t size, const char *name, const struct seal_key *from, const struct seal_key *to,
-                      size_t *out_size, struct gb_error *error)
+uint8_t *index_reseal(const uint8_t *stored, size_t size, const char *name,
+                      const struct seal_key *from, const struct seal_key *to, size_t *out_size,
+                      struct gb_error *error)
 {
-    size_t head = INDEX_HEADER + (from ? SEAL_TAG_SIZE : 0), out_head = INDEX_HEADER + (to ? SEAL_TAG_SIZE : 0);
+    size_t head = INDEX_HEADER + (from ? SEAL_TAG_SIZE : 0),
+           out_head = INDEX_HEADER + (to ? SEAL_TAG_SIZE : 0);
     struct bytes_reader r = bytes_reader(stored, size);
     uint32_t magic = bytes_get_u32(&r);
-    if (size < head || magic != INDEX_MAGIC || stored[INDEX_SEALED_AT] != (from ? INDEX_SEALED : 0)) {
+    if (size < head || magic != INDEX_MAGIC ||
+        stored[INDEX_SEALED_AT] != (from ? INDEX_SEALED : 0)) {
         error_set(error, GB_corrupt_backup, "%s has no valid header", name);
         return NULL;
     }
     uint8_t *opened = from ? open_body(from, stored, size - head, name, error) : NULL;
     uint8_t *out = from && !opened ? NULL : malloc(out_head + size - head);
-    bool ok = out || (error->code ? false : error_set(error, GB_internal, "no memory for the index"));
+    bool ok =
+        out || (error->code ? false : error_set(error, GB_internal, "no memory for the index"));
     if (ok) {
         memcpy(out, stored, INDEX_HEADER);
         out[INDEX_SEALED_AT] = to ? INDEX_SEALED : 0;
@@ -574,15 +615,17 @@ uint8_t *index_reseal(const uint8_t *stored, size_t size, const char *name, cons
     return NULL;
 }
 
-uint8_t *index_read_stored(struct storage *storage, const char *prefix, size_t *size, struct gb_error *error)
+uint8_t *index_read_stored(struct storage *storage, const char *prefix, size_t *size,
+                           struct gb_error *error)
 {
     char name[1024];
     snprintf(name, sizeof name, "%s/index", prefix);
     return (uint8_t *)storage_read_all(storage, name, INDEX_STORED_MAX, size, error);
 }
 
-bool index_read(struct index *x, struct storage *storage, const char *prefix, const struct seal_key *key,
-                const struct object_info *expected, struct gb_error *error)
+bool index_read(struct index *x, struct storage *storage, const char *prefix,
+                const struct seal_key *key, const struct object_info *expected,
+                struct gb_error *error)
 {
     char name[1024];
     size_t size;
@@ -595,7 +638,8 @@ bool index_read(struct index *x, struct storage *storage, const char *prefix, co
         return false;
     EVP_Digest(stored, size, sha256, &length, EVP_sha256(), NULL);
     bool ok = (size == expected->size && !memcmp(sha256, expected->sha256, sizeof sha256)) ||
-              error_set(error, GB_corrupt_backup, "%s is not the object that backup.json names (SHA-256)", name);
+              error_set(error, GB_corrupt_backup,
+                        "%s is not the object that backup.json names (SHA-256)", name);
     ok = ok && index_parse(x, stored, size, name, key, error);
     free(stored);
     return ok;

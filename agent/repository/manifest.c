@@ -14,7 +14,8 @@
 
 #define MANIFEST_SIZE_MAX (64u << 20)
 
-/* How the text ends: the last key is the SHA-256 of all before its comma, so that no byte of it changes unseen. */
+/* How the text ends: the last key is the SHA-256 of all before its comma, so that no byte of it
+ * changes unseen. */
 #define SEAL_BEGIN ",\n \"sha256\": \""
 #define SEAL_END   "\"\n}"
 #define SHA256_HEX 64u
@@ -78,7 +79,8 @@ static json_t *to_json(const struct manifest *m)
     json_object_set_new(root, "started_at", time_json(m->started_at));
     json_object_set_new(root, "finished_at", time_json(m->finished_at));
     json_object_set_new(root, "lsn_start", json_integer((json_int_t)m->checkpoint_lsn));
-    json_object_set_new(root, "lsn_checkpoint_end", json_integer((json_int_t)m->checkpoint_end_lsn));
+    json_object_set_new(root, "lsn_checkpoint_end",
+                        json_integer((json_int_t)m->checkpoint_end_lsn));
     json_object_set_new(root, "lsn_end", json_integer((json_int_t)m->end_lsn));
     hex_write(m->redo_header, WIRE_REDO_HEADER, hex);
     json_object_set_new(root, "redo_header", json_string(hex));
@@ -89,15 +91,17 @@ static json_t *to_json(const struct manifest *m)
     json_object_set_new(root, "files", json_integer(m->files));
     hex_write(m->encryption.check, sizeof m->encryption.check, hex);
     json_object_set_new(root, "encryption",
-                        m->encryption.on ? json_pack("{s:s, s:s}", "cipher", CIPHER, "check", hex) : json_null());
+                        m->encryption.on ? json_pack("{s:s, s:s}", "cipher", CIPHER, "check", hex)
+                                         : json_null());
     for (uint32_t i = 0; i < m->facts.count; i++)
         json_object_set_new(facts, m->facts.fact[i].key, json_string(m->facts.fact[i].value));
     json_object_set_new(root, "facts", facts);
     for (size_t i = 0; i < m->object_count; i++) {
         char sha[65];
         hex_write(m->objects[i].sha256, 32, sha);
-        json_array_append_new(objects, json_pack("{s:s, s:I, s:s}", "name", m->objects[i].name, "bytes",
-                                                 (json_int_t)m->objects[i].size, "sha256", sha));
+        json_array_append_new(objects,
+                              json_pack("{s:s, s:I, s:s}", "name", m->objects[i].name, "bytes",
+                                        (json_int_t)m->objects[i].size, "sha256", sha));
     }
     json_object_set_new(root, "objects", objects);
     return root;
@@ -123,10 +127,12 @@ static bool is_sealed(const char *text, size_t size)
 }
 
 /* The whole text, signed if there is a signer; malloc'ed. */
-static char *make_text(const struct manifest *m, const struct crypto_key *signer, struct gb_error *error)
+static char *make_text(const struct manifest *m, const struct crypto_key *signer,
+                       struct gb_error *error)
 {
     json_t *root = to_json(m);
-    char *json = json_dumps(root, JSON_INDENT(1)), *text = json ? malloc(strlen(json) + SIGN_MAX + MANIFEST_SEAL_MAX) : NULL;
+    char *json = json_dumps(root, JSON_INDENT(1)),
+         *text = json ? malloc(strlen(json) + SIGN_MAX + MANIFEST_SEAL_MAX) : NULL;
     uint8_t signature[KEY_SIGNATURE_SIZE];
     char hex[2 * KEY_SIGNATURE_SIZE + 1];
     size_t size = json ? strlen(json) - 2 : 0; /* without the end of the object */
@@ -150,8 +156,8 @@ static char *make_text(const struct manifest *m, const struct crypto_key *signer
     return text;
 }
 
-bool manifest_write(const struct manifest *m, struct storage *storage, const char *prefix, const struct crypto_key *signer,
-                    struct gb_error *error)
+bool manifest_write(const struct manifest *m, struct storage *storage, const char *prefix,
+                    const struct crypto_key *signer, struct gb_error *error)
 {
     char name[1024], *text = make_text(m, signer, error);
     snprintf(name, sizeof name, "%s/backup.json", prefix);
@@ -160,9 +166,11 @@ bool manifest_write(const struct manifest *m, struct storage *storage, const cha
     return ok;
 }
 
-/* Of a text that ends as it should. The signature is the last thing before the seal: nothing can stand between. */
-static bool check_signature(const struct manifest *m, const char *text, size_t size, const char *given, const char *name,
-                            const struct crypto_keys *trusted, struct gb_error *error)
+/* Of a text that ends as it should. The signature is the last thing before the seal: nothing can
+ * stand between. */
+static bool check_signature(const struct manifest *m, const char *text, size_t size,
+                            const char *given, const char *name, const struct crypto_keys *trusted,
+                            struct gb_error *error)
 {
     uint8_t signature[KEY_SIGNATURE_SIZE];
     char block[SIGN_MAX];
@@ -174,11 +182,13 @@ static bool check_signature(const struct manifest *m, const char *text, size_t s
     size_t end = size - SEAL_SIZE;
     for (unsigned i = 0; i < trusted->count; i++)
         if (!strcmp(trusted->key[i].id, m->signer))
-            return (hex_read(given, signature, sizeof signature) && length > 0 && (size_t)length < end &&
-                    !memcmp(text + end - length, block, (size_t)length) &&
+            return (hex_read(given, signature, sizeof signature) && length > 0 &&
+                    (size_t)length < end && !memcmp(text + end - length, block, (size_t)length) &&
                     key_signed(&trusted->key[i], text, end - (size_t)length, signature)) ||
-                   error_set(error, GB_untrusted_backup, "%s was changed after %s had signed it", name, m->signer);
-    return error_set(error, GB_untrusted_backup, "%s is signed by %s, which is no trusted signer", name, m->signer);
+                   error_set(error, GB_untrusted_backup, "%s was changed after %s had signed it",
+                             name, m->signer);
+    return error_set(error, GB_untrusted_backup, "%s is signed by %s, which is no trusted signer",
+                     name, m->signer);
 }
 
 static bool get_encryption(struct manifest *m, const json_t *o)
@@ -187,8 +197,10 @@ static bool get_encryption(struct manifest *m, const json_t *o)
         return true;
     const char *cipher = json_string_value(json_object_get(o, "cipher"));
     m->encryption.on = true;
-    return cipher && !strcmp(cipher, CIPHER) && hex_read(m->nonce, m->encryption.key.identity, SEAL_IDENTITY_SIZE) &&
-           hex_read(json_string_value(json_object_get(o, "check")), m->encryption.check, SEAL_CHECK_SIZE);
+    return cipher && !strcmp(cipher, CIPHER) &&
+           hex_read(m->nonce, m->encryption.key.identity, SEAL_IDENTITY_SIZE) &&
+           hex_read(json_string_value(json_object_get(o, "check")), m->encryption.check,
+                    SEAL_CHECK_SIZE);
 }
 
 static void get_text(const json_t *root, const char *key, char *out, size_t size)
@@ -225,8 +237,8 @@ static bool get_objects(struct manifest *m, const json_t *list)
     return true;
 }
 
-bool manifest_parse(struct manifest *m, const char *text, size_t size, const char *name, const struct crypto_keys *trusted,
-                    struct gb_error *error)
+bool manifest_parse(struct manifest *m, const char *text, size_t size, const char *name,
+                    const struct crypto_keys *trusted, struct gb_error *error)
 {
     memset(m, 0, sizeof *m);
     json_error_t why;
@@ -259,20 +271,27 @@ bool manifest_parse(struct manifest *m, const char *text, size_t size, const cha
     bool ok = true;
     const char *key;
     json_t *value;
-    json_object_foreach(json_object_get(root, "facts"), key, value)
-        ok = json_is_string(value) && wire_add_fact(&m->facts, key, "%s", json_string_value(value)) && ok;
+    json_object_foreach(json_object_get(root, "facts"), key, value) ok =
+        json_is_string(value) && wire_add_fact(&m->facts, key, "%s", json_string_value(value)) &&
+        ok;
     if (m->format > MANIFEST_FORMAT)
-        ok = error_set(error, GB_format_newer, "%s has format %u, this release reads up to %d", name, m->format,
-                       MANIFEST_FORMAT);
+        ok = error_set(error, GB_format_newer, "%s has format %u, this release reads up to %d",
+                       name, m->format, MANIFEST_FORMAT);
     else if (!is_sealed(text, size))
-        ok = error_set(error, GB_corrupt_backup, "%s has been changed or cut: its own SHA-256 is wrong", name);
-    else if (!check_signature(m, text, size, json_string_value(json_object_get(root, "signature")), name, trusted, error))
+        ok = error_set(error, GB_corrupt_backup,
+                       "%s has been changed or cut: its own SHA-256 is wrong", name);
+    else if (!check_signature(m, text, size, json_string_value(json_object_get(root, "signature")),
+                              name, trusted, error))
         ok = false;
-    else if (!ok || m->format != MANIFEST_FORMAT || !label_valid(m->id) || !cluster_name_valid(m->cluster) ||
-             !get_encryption(m, json_object_get(root, "encryption")) || !get_objects(m, json_object_get(root, "objects")) ||
-             !hex_read(json_string_value(json_object_get(root, "redo_header")), m->redo_header, WIRE_REDO_HEADER) ||
+    else if (!ok || m->format != MANIFEST_FORMAT || !label_valid(m->id) ||
+             !cluster_name_valid(m->cluster) ||
+             !get_encryption(m, json_object_get(root, "encryption")) ||
+             !get_objects(m, json_object_get(root, "objects")) ||
+             !hex_read(json_string_value(json_object_get(root, "redo_header")), m->redo_header,
+                       WIRE_REDO_HEADER) ||
              m->checkpoint_lsn + m->redo_bytes != m->end_lsn)
-        ok = error_set(error, GB_corrupt_backup, "%s is not a manifest of format %d", name, MANIFEST_FORMAT);
+        ok = error_set(error, GB_corrupt_backup, "%s is not a manifest of format %d", name,
+                       MANIFEST_FORMAT);
     json_decref(root);
     if (!ok)
         manifest_free(m);
@@ -287,8 +306,8 @@ bool manifest_exists(struct storage *storage, const char *prefix, struct gb_erro
     return storage_size(storage, name, &size, error);
 }
 
-bool manifest_read(struct manifest *m, struct storage *storage, const char *prefix, const struct crypto_keys *trusted,
-                   struct gb_error *error)
+bool manifest_read(struct manifest *m, struct storage *storage, const char *prefix,
+                   const struct crypto_keys *trusted, struct gb_error *error)
 {
     char name[1024];
     size_t size;

@@ -23,17 +23,21 @@ struct repair {
 
 /* ---- objects ---- */
 
-/* What it takes to seal anew: both keys, and the index, of the other copy, for the one here may be what is damaged. */
+/* What it takes to seal anew: both keys, and the index, of the other copy, for the one here may be
+ * what is damaged. */
 static bool prepare_anew(struct repair *r, struct gb_error *error)
 {
-    return repository_unlock(r->other, &r->theirs, error) && repository_unlock(r->home, &r->mine, error) &&
-           index_read(&r->index, r->other->storage, r->prefix, manifest_key(&r->theirs), &r->theirs.objects[0], error) &&
+    return repository_unlock(r->other, &r->theirs, error) &&
+           repository_unlock(r->home, &r->mine, error) &&
+           index_read(&r->index, r->other->storage, r->prefix, manifest_key(&r->theirs),
+                      &r->theirs.objects[0], error) &&
            transfer_begin(&r->anew, &r->index, error);
 }
 
 static void begin(struct repair *r, const struct repair_request *request)
 {
-    r->same = (struct transfer){.from = r->other, .to = r->home, .prefix = r->prefix, .stop = request->stop};
+    r->same = (struct transfer){
+        .from = r->other, .to = r->home, .prefix = r->prefix, .stop = request->stop};
     r->anew = r->same;
     r->anew.reseal = true;
     r->ready = prepare_anew(r, &r->unready);
@@ -54,12 +58,14 @@ static bool is_equal(const struct object_info *a, const struct object_info *b)
     return a->size == b->size && !memcmp(a->sha256, b->sha256, sizeof a->sha256);
 }
 
-/* What is sealed anew is first looked at: with one key and one nonce nothing but what was there before must ever leave this process. */
+/* What is sealed anew is first looked at: with one key and one nonce nothing but what was there
+ * before must ever leave this process. */
 static bool mend(struct repair *r, const struct object_info *mine, struct gb_error *error)
 {
     const struct object_info *theirs = find_object(&r->theirs, mine->name);
     if (!theirs)
-        return error_set(error, GB_corrupt_backup, "%s has no %s", storage_describe(r->other->storage), mine->name);
+        return error_set(error, GB_corrupt_backup, "%s has no %s",
+                         storage_describe(r->other->storage), mine->name);
     if (is_equal(mine, theirs))
         return transfer_object(&r->same, theirs, TRANSFER_REPLACE, mine, NULL, error);
     if (!r->ready) {
@@ -70,14 +76,15 @@ static bool mend(struct repair *r, const struct object_info *mine, struct gb_err
            transfer_object(&r->anew, theirs, TRANSFER_REPLACE, mine, NULL, error);
 }
 
-bool repository_repair(struct repository *home, struct repository *other, const struct manifest *m, const struct repair_request *request,
-                       struct gb_error *error)
+bool repository_repair(struct repository *home, struct repository *other, const struct manifest *m,
+                       const struct repair_request *request, struct gb_error *error)
 {
     struct repair r = {.home = home, .other = other, .mine = *m};
     struct storage_lock *lock = NULL;
     repository_prefix(r.prefix, sizeof r.prefix, m->cluster, m->id);
     index_init(&r.index);
-    bool ok = elsewhere_manifest(home, other, r.prefix, m->nonce, &r.theirs, error) && (lock = repository_lock(home, r.prefix, error)) &&
+    bool ok = elsewhere_manifest(home, other, r.prefix, m->nonce, &r.theirs, error) &&
+              (lock = repository_lock(home, r.prefix, error)) &&
               manifest_exists(home->storage, r.prefix, error); /* else it has just been removed */
     if (ok)
         begin(&r, request);
@@ -87,7 +94,8 @@ bool repository_repair(struct repository *home, struct repository *other, const 
             continue;
         bool mended = mend(&r, &m->objects[i], &problem);
         request->report(request->context, m->objects[i].name, mended ? NULL : &problem);
-        if (problem.code == GB_cancelled || storage_is_away(&problem) || problem.code == GB_no_space) {
+        if (problem.code == GB_cancelled || storage_is_away(&problem) ||
+            problem.code == GB_no_space) {
             error_copy(error, &problem);
             ok = false;
         }
@@ -103,7 +111,8 @@ bool repository_repair(struct repository *home, struct repository *other, const 
 
 /* ---- keys.json ---- */
 
-/* It has its own SHA-256, and what it has for a key that is here must open with it. That no key is here is no damage. */
+/* It has its own SHA-256, and what it has for a key that is here must open with it. That no key is
+ * here is no damage. */
 static bool is_damaged(const struct repair *r, struct gb_error *error)
 {
     struct manifest m = r->mine;
@@ -122,15 +131,19 @@ static bool is_damaged(const struct repair *r, struct gb_error *error)
 static bool replace_keys(const struct repair *r, struct gb_error *error)
 {
     struct envelope envelope;
-    if (!r->theirs.encryption.on || memcmp(r->theirs.encryption.check, r->mine.encryption.check, SEAL_CHECK_SIZE))
-        return error_set(error, GB_corrupt_backup, "%s/keys.json can't be mended from %s: the data key of that copy is another one", r->prefix,
-                         storage_describe(r->other->storage));
+    if (!r->theirs.encryption.on ||
+        memcmp(r->theirs.encryption.check, r->mine.encryption.check, SEAL_CHECK_SIZE))
+        return error_set(
+            error, GB_corrupt_backup,
+            "%s/keys.json can't be mended from %s: the data key of that copy is another one",
+            r->prefix, storage_describe(r->other->storage));
     const uint8_t *identity = r->mine.encryption.key.identity;
     return backup_keys_read(r->other->storage, r->prefix, identity, &envelope, error) &&
            backup_keys_replace(r->home->storage, r->prefix, identity, &envelope, error);
 }
 
-bool repository_repair_keys(struct repository *home, struct repository *other, const struct manifest *m, bool *mended, struct gb_error *error)
+bool repository_repair_keys(struct repository *home, struct repository *other,
+                            const struct manifest *m, bool *mended, struct gb_error *error)
 {
     struct repair r = {.home = home, .other = other, .mine = *m};
     struct storage_lock *lock = NULL;
@@ -139,7 +152,8 @@ bool repository_repair_keys(struct repository *home, struct repository *other, c
         return true;
     repository_prefix(r.prefix, sizeof r.prefix, m->cluster, m->id);
     if (is_damaged(&r, error))
-        *mended = elsewhere_manifest(home, other, r.prefix, m->nonce, &r.theirs, error) && (lock = repository_lock(home, r.prefix, error)) && replace_keys(&r, error);
+        *mended = elsewhere_manifest(home, other, r.prefix, m->nonce, &r.theirs, error) &&
+                  (lock = repository_lock(home, r.prefix, error)) && replace_keys(&r, error);
     storage_unlock(lock);
     manifest_free(&r.theirs);
     return !error->code;
@@ -147,7 +161,8 @@ bool repository_repair_keys(struct repository *home, struct repository *other, c
 
 /* ---- backup.json ---- */
 
-/* Whether an object here is the one that the other's manifest names: then all were made of the same bytes with the same key. */
+/* Whether an object here is the one that the other's manifest names: then all were made of the same
+ * bytes with the same key. */
 static bool is_copy(struct repair *r, struct gb_error *error)
 {
     struct transfer here = {.from = r->home, .to = r->home, .prefix = r->prefix};
@@ -160,9 +175,11 @@ static bool is_copy(struct repair *r, struct gb_error *error)
             return false;
         }
     }
-    error_set(error, GB_corrupt_backup, "no object of %s in %s is what backup.json in %s names: it is not mended from there", r->prefix,
-              storage_describe(r->home->storage), storage_describe(r->other->storage));
-    error_hint(error, "if that copy is encrypted in another way: restore from there, and copy it anew when what is left here has been removed");
+    error_set(error, GB_corrupt_backup,
+              "no object of %s in %s is what backup.json in %s names: it is not mended from there",
+              r->prefix, storage_describe(r->home->storage), storage_describe(r->other->storage));
+    error_hint(error, "if that copy is encrypted in another way: restore from there, and copy it "
+                      "anew when what is left here has been removed");
     return false;
 }
 
@@ -181,12 +198,14 @@ static bool replace_manifest(const struct repair *r, struct gb_error *error)
     return ok;
 }
 
-bool repository_repair_manifest(struct repository *home, struct repository *other, const char *cluster, const char *label, struct gb_error *error)
+bool repository_repair_manifest(struct repository *home, struct repository *other,
+                                const char *cluster, const char *label, struct gb_error *error)
 {
     struct repair r = {.home = home, .other = other};
     struct storage_lock *lock = NULL;
     repository_prefix(r.prefix, sizeof r.prefix, cluster, label);
-    bool ok = elsewhere_manifest(home, other, r.prefix, NULL, &r.theirs, error) && (lock = repository_lock(home, r.prefix, error)) && is_copy(&r, error) &&
+    bool ok = elsewhere_manifest(home, other, r.prefix, NULL, &r.theirs, error) &&
+              (lock = repository_lock(home, r.prefix, error)) && is_copy(&r, error) &&
               replace_manifest(&r, error);
     storage_unlock(lock);
     manifest_free(&r.theirs);

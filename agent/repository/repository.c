@@ -18,7 +18,7 @@ struct repository_backup {
     struct storage_lock *lock;
     bool encrypted;
     struct seal_key key;
-    struct crypto_keys recipients, signer; /* the signer is one key, or none */
+    struct crypto_keys recipients, signer;    /* the signer is one key, or none */
     bool (*wanted)(void *context, bool last); /* NULL: it is */
     void *context;
     char prefix[WIRE_NAME_MAX + WIRE_ID_MAX + 16];
@@ -39,7 +39,8 @@ bool cluster_name_valid(const char *text)
 /* YYYYMMDDTHHMMSSZ-TYPE-8 hex digits[-suffix] */
 bool label_valid(const char *text)
 {
-    static const char digits[] = "0123456789", letters[] = "abcdefghijklmnopqrstuvwxyz", hex[] = "0123456789abcdef";
+    static const char digits[] = "0123456789", letters[] = "abcdefghijklmnopqrstuvwxyz",
+                      hex[] = "0123456789abcdef";
     const size_t date = 8, time = 6, id = 8;
     if (!word_valid(text, WIRE_ID_MAX) || strspn(text, digits) != date || text[date] != 'T')
         return false;
@@ -75,9 +76,11 @@ bool repository_is_same(const struct repository_spec *a, const struct repository
     if (strcmp(a->type, b->type))
         return false;
     if (!repository_is_remote(a))
-        return !stat(a->path, &one) && !stat(b->path, &other) && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
-    return !strcmp(repository_bucket(a), repository_bucket(b)) && !strcmp(a->remote.prefix, b->remote.prefix) &&
-           !strcmp(a->s3.endpoint, b->s3.endpoint) && !strcmp(a->swift.auth_url, b->swift.auth_url);
+        return !stat(a->path, &one) && !stat(b->path, &other) && one.st_dev == other.st_dev &&
+               one.st_ino == other.st_ino;
+    return !strcmp(repository_bucket(a), repository_bucket(b)) &&
+           !strcmp(a->remote.prefix, b->remote.prefix) && !strcmp(a->s3.endpoint, b->s3.endpoint) &&
+           !strcmp(a->swift.auth_url, b->swift.auth_url);
 }
 
 struct repository *repository_open(const struct repository_spec *spec, struct gb_error *error)
@@ -98,9 +101,11 @@ struct repository *repository_open(const struct repository_spec *spec, struct gb
     else if (!strcmp(spec->type, REPOSITORY_SWIFT))
         r->storage = storage_open_swift(&spec->swift, &spec->remote, error);
     else
-        error_set(error, GB_not_supported, "repositories of type \"%s\" are not supported by this release", spec->type);
-    if (r->storage && (!spec->keys.trusted[0] || (keys_load(&r->trusted, "trusted-signer", spec->keys.trusted, error) &&
-                                                  keys_check(&r->trusted, "trusted-signer", KEY_TO_TRUST, error))))
+        error_set(error, GB_not_supported,
+                  "repositories of type \"%s\" are not supported by this release", spec->type);
+    if (r->storage && (!spec->keys.trusted[0] ||
+                       (keys_load(&r->trusted, "trusted-signer", spec->keys.trusted, error) &&
+                        keys_check(&r->trusted, "trusted-signer", KEY_TO_TRUST, error))))
         return r;
     if (r->storage)
         storage_close(r->storage);
@@ -128,7 +133,8 @@ static bool take_name(void *context, const char *name, bool directory)
 {
     struct taking *t = context;
     struct repository_names *n = t->names;
-    if (directory != t->directories || strlen(name) >= WIRE_NAME_MAX || (t->valid && !t->valid(name)))
+    if (directory != t->directories || strlen(name) >= WIRE_NAME_MAX ||
+        (t->valid && !t->valid(name)))
         return true;
     void *more = realloc(n->name, (n->count + 1) * sizeof *n->name);
     if (!more)
@@ -138,27 +144,32 @@ static bool take_name(void *context, const char *name, bool directory)
     return true;
 }
 
-bool repository_names(struct repository *r, const char *prefix, bool directories, bool (*valid)(const char *name), struct repository_names *names,
+bool repository_names(struct repository *r, const char *prefix, bool directories,
+                      bool (*valid)(const char *name), struct repository_names *names,
                       struct gb_error *error)
 {
     struct taking t = {.names = names, .directories = directories, .valid = valid};
     *names = (struct repository_names){0};
-    return storage_list(r->storage, prefix, take_name, &t, error) && (!t.no_memory || error_set(error, GB_internal, "no memory for the list"));
+    return storage_list(r->storage, prefix, take_name, &t, error) &&
+           (!t.no_memory || error_set(error, GB_internal, "no memory for the list"));
 }
 
-bool repository_clusters(struct repository *r, struct repository_names *names, struct gb_error *error)
+bool repository_clusters(struct repository *r, struct repository_names *names,
+                         struct gb_error *error)
 {
     return repository_names(r, "", true, cluster_name_valid, names, error);
 }
 
-bool repository_labels(struct repository *r, const char *cluster, struct repository_names *names, struct gb_error *error)
+bool repository_labels(struct repository *r, const char *cluster, struct repository_names *names,
+                       struct gb_error *error)
 {
     char prefix[1024];
     repository_prefix(prefix, sizeof prefix, cluster, "");
     return repository_names(r, prefix, true, label_valid, names, error);
 }
 
-bool repository_collect(struct repository *r, const char *cluster, unsigned *removed, struct gb_error *error)
+bool repository_collect(struct repository *r, const char *cluster, unsigned *removed,
+                        struct gb_error *error)
 {
     *removed = 0;
     char prefix[1024];
@@ -197,14 +208,16 @@ bool repository_collect(struct repository *r, const char *cluster, unsigned *rem
     return ok;
 }
 
-struct storage_lock *repository_lock(struct repository *r, const char *prefix, struct gb_error *error)
+struct storage_lock *repository_lock(struct repository *r, const char *prefix,
+                                     struct gb_error *error)
 {
     char name[1200];
     snprintf(name, sizeof name, "%s/" REPOSITORY_LOCK_NAME, prefix);
     return storage_lock(r->storage, name, error);
 }
 
-bool repository_lock_look(struct repository *r, const char *prefix, struct storage_lock_state *state, struct gb_error *error)
+bool repository_lock_look(struct repository *r, const char *prefix,
+                          struct storage_lock_state *state, struct gb_error *error)
 {
     char name[1200];
     snprintf(name, sizeof name, "%s/" REPOSITORY_LOCK_NAME, prefix);
@@ -220,7 +233,8 @@ static void backup_free(struct repository_backup *b)
 }
 
 /* The data key, whom it will be wrapped for, and who signs. */
-static bool take_keys(struct repository_backup *b, const struct repository_keys *settings, const struct seal_key *key, struct gb_error *error)
+static bool take_keys(struct repository_backup *b, const struct repository_keys *settings,
+                      const struct seal_key *key, struct gb_error *error)
 {
     bool ok = writer_keys_load(settings, &b->recipients, &b->signer, error);
     b->encrypted = b->recipients.count;
@@ -230,16 +244,20 @@ static bool take_keys(struct repository_backup *b, const struct repository_keys 
 }
 
 /* At the end, for a passphrase takes its time. */
-static bool write_envelope(const struct repository_backup *b, struct manifest *m, struct gb_error *error)
+static bool write_envelope(const struct repository_backup *b, struct manifest *m,
+                           struct gb_error *error)
 {
-    return backup_keys_make(b->repository->storage, b->prefix, &b->key, &b->recipients, m->encryption.key_ids, sizeof m->encryption.key_ids, error);
+    return backup_keys_make(b->repository->storage, b->prefix, &b->key, &b->recipients,
+                            m->encryption.key_ids, sizeof m->encryption.key_ids, error);
 }
 
-struct repository_backup *repository_begin(struct repository *r, const char *cluster, const char *label, const struct seal_key *key,
+struct repository_backup *repository_begin(struct repository *r, const char *cluster,
+                                           const char *label, const struct seal_key *key,
                                            struct gb_error *error)
 {
     if (!cluster_name_valid(cluster) || !label_valid(label)) {
-        error_set(error, GB_bad_value, "\"%s\" and \"%s\" are not names of a cluster and a backup", cluster, label);
+        error_set(error, GB_bad_value, "\"%s\" and \"%s\" are not names of a cluster and a backup",
+                  cluster, label);
         return NULL;
     }
     struct repository_backup *b = calloc(1, sizeof *b);
@@ -250,9 +268,11 @@ struct repository_backup *repository_begin(struct repository *r, const char *clu
     }
     b->repository = r;
     repository_prefix(b->prefix, sizeof b->prefix, cluster, label);
-    bool ok = take_keys(b, &r->spec.keys, key, error) && repository_names(r, b->prefix, true, NULL, &there, error);
+    bool ok = take_keys(b, &r->spec.keys, key, error) &&
+              repository_names(r, b->prefix, true, NULL, &there, error);
     if (ok && there.count)
-        ok = error_set(error, GB_store_failed, "%s/%s exists already", storage_describe(r->storage), b->prefix);
+        ok = error_set(error, GB_store_failed, "%s/%s exists already", storage_describe(r->storage),
+                       b->prefix);
     free(there.name);
     if (ok && (b->lock = repository_lock(r, b->prefix, error)))
         return b;
@@ -270,7 +290,8 @@ const char *repository_backup_prefix(const struct repository_backup *b)
     return b->prefix;
 }
 
-void repository_backup_ask(struct repository_backup *b, bool (*wanted)(void *context, bool last), void *context)
+void repository_backup_ask(struct repository_backup *b, bool (*wanted)(void *context, bool last),
+                           void *context)
 {
     b->wanted = wanted;
     b->context = context;
@@ -278,7 +299,8 @@ void repository_backup_ask(struct repository_backup *b, bool (*wanted)(void *con
 
 static bool still_wanted(const struct repository_backup *b, bool last, struct gb_error *error)
 {
-    return !b->wanted || b->wanted(b->context, last) || error_set(error, GB_cancelled, "%s is not wanted any more", b->prefix);
+    return !b->wanted || b->wanted(b->context, last) ||
+           error_set(error, GB_cancelled, "%s is not wanted any more", b->prefix);
 }
 
 static void name_key(const struct repository_backup *b, struct manifest *m)
@@ -292,7 +314,9 @@ static void name_key(const struct repository_backup *b, struct manifest *m)
     }
 }
 
-bool repository_check_stored(struct repository *r, const char *prefix, const struct object_info *objects, size_t count, struct gb_error *error)
+bool repository_check_stored(struct repository *r, const char *prefix,
+                             const struct object_info *objects, size_t count,
+                             struct gb_error *error)
 {
     char name[1200];
     for (size_t i = 0; i < count; i++) {
@@ -302,19 +326,23 @@ bool repository_check_stored(struct repository *r, const char *prefix, const str
         if (!storage_size(r->storage, name, &size, &why))
             return error_set(error, GB_store_failed, "what was written is not there: %s", why.what);
         if (size != objects[i].size)
-            return error_set(error, GB_store_failed, "%s has %" PRIu64 " bytes, %" PRIu64 " were written", name, size, objects[i].size);
+            return error_set(error, GB_store_failed,
+                             "%s has %" PRIu64 " bytes, %" PRIu64 " were written", name, size,
+                             objects[i].size);
     }
     return true;
 }
 
-bool repository_prepare(struct repository_backup *b, const struct index *index, struct manifest *m, const struct object_info *segments,
-                        size_t segment_count, struct gb_error *error)
+bool repository_prepare(struct repository_backup *b, const struct index *index, struct manifest *m,
+                        const struct object_info *segments, size_t segment_count,
+                        struct gb_error *error)
 {
     struct storage *storage = b->repository->storage;
     m->objects = calloc(segment_count + 1, sizeof *m->objects);
     if (!m->objects)
         return error_set(error, GB_internal, "no memory for the manifest");
-    if (!index_write(index, storage, b->prefix, repository_backup_key(b), &m->objects[0], error) || (b->encrypted && !write_envelope(b, m, error)))
+    if (!index_write(index, storage, b->prefix, repository_backup_key(b), &m->objects[0], error) ||
+        (b->encrypted && !write_envelope(b, m, error)))
         return false;
     if (segment_count)
         memcpy(m->objects + 1, segments, segment_count * sizeof *segments);
@@ -332,9 +360,11 @@ bool repository_prepare(struct repository_backup *b, const struct index *index, 
     return repository_check_stored(b->repository, b->prefix, m->objects, m->object_count, error);
 }
 
-bool repository_publish(struct repository_backup *b, const struct manifest *m, struct gb_error *error)
+bool repository_publish(struct repository_backup *b, const struct manifest *m,
+                        struct gb_error *error)
 {
-    return manifest_write(m, b->repository->storage, b->prefix, b->signer.count ? &b->signer.key[0] : NULL, error);
+    return manifest_write(m, b->repository->storage, b->prefix,
+                          b->signer.count ? &b->signer.key[0] : NULL, error);
 }
 
 void repository_end(struct repository_backup *b)
@@ -344,10 +374,13 @@ void repository_end(struct repository_backup *b)
 }
 
 bool repository_commit(struct repository_backup *b, struct index *index, struct manifest *m,
-                       const struct object_info *segments, size_t segment_count, struct gb_error *error)
+                       const struct object_info *segments, size_t segment_count,
+                       struct gb_error *error)
 {
-    bool ok = index_finish(index, m->redo_bytes, error) && repository_prepare(b, index, m, segments, segment_count, error) &&
-              still_wanted(b, false, error) && repository_publish(b, m, error) && still_wanted(b, true, error);
+    bool ok = index_finish(index, m->redo_bytes, error) &&
+              repository_prepare(b, index, m, segments, segment_count, error) &&
+              still_wanted(b, false, error) && repository_publish(b, m, error) &&
+              still_wanted(b, true, error);
     if (ok)
         repository_end(b);
     else

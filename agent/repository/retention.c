@@ -6,16 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define DAY_S       86400
-#define WEEK_SHIFT  3 /* days from a Monday to 1 January 1970, a Thursday */
-#define NO_EXPIRY   0
+#define DAY_S      86400
+#define WEEK_SHIFT 3 /* days from a Monday to 1 January 1970, a Thursday */
+#define NO_EXPIRY  0
 
 /* What is known of a backup while the decision is made. */
 struct entry {
     struct retention_backup *b;
     struct entry *parent; /* NULL: none, or it is not there */
     bool future;
-    bool open; /* kept by a rule whose end depends on later backups */
+    bool open;    /* kept by a rule whose end depends on later backups */
     time_t until; /* else kept until then */
 };
 
@@ -27,7 +27,8 @@ bool retention_any(const struct retention_policy *p)
 /* Newest first; of two that started together the greater id is the newer one. */
 static int newest_first(const void *a, const void *b)
 {
-    const struct retention_backup *x = ((const struct entry *)a)->b, *y = ((const struct entry *)b)->b;
+    const struct retention_backup *x = ((const struct entry *)a)->b,
+                                  *y = ((const struct entry *)b)->b;
     if (x->started_at != y->started_at)
         return x->started_at < y->started_at ? 1 : -1;
     return strcmp(y->id, x->id);
@@ -107,10 +108,13 @@ static void apply_tier(const struct tier *tier, struct entry *const *list, size_
 }
 
 /* All rules, over a list that is sorted newest first. */
-static void apply_rules(const struct retention_policy *p, struct entry *const *list, size_t count, time_t now)
+static void apply_rules(const struct retention_policy *p, struct entry *const *list, size_t count,
+                        time_t now)
 {
-    const struct tier tiers[] = {{"hourly", p->hourly, hour_number},    {"daily", p->daily, day_of},
-                                 {"weekly", p->weekly, week_number},    {"monthly", p->monthly, month_number},
+    const struct tier tiers[] = {{"hourly", p->hourly, hour_number},
+                                 {"daily", p->daily, day_of},
+                                 {"weekly", p->weekly, week_number},
+                                 {"monthly", p->monthly, month_number},
                                  {"yearly", p->yearly, year_number}};
     char reason[64], text[UTC_MAX];
     for (size_t i = 0; i < count && i < p->last; i++) {
@@ -129,8 +133,8 @@ static void apply_rules(const struct retention_policy *p, struct entry *const *l
 }
 
 /* The rules for those of them that wanted() says. */
-static void apply_to(const struct retention_policy *p, struct entry *all, size_t count, time_t now, struct entry **room,
-                     bool (*wanted)(const struct entry *e))
+static void apply_to(const struct retention_policy *p, struct entry *all, size_t count, time_t now,
+                     struct entry **room, bool (*wanted)(const struct entry *e))
 {
     size_t n = 0;
     for (size_t i = 0; i < count; i++)
@@ -172,9 +176,11 @@ static void find_parents(struct entry *all, size_t count)
         const struct entry *e = &all[i];
         b->usable = true;
         b->depth = 0;
-        /* A chain that leads back into itself ends with the number of backups: nobody can restore it. */
+        /* A chain that leads back into itself ends with the number of backups: nobody can restore
+         * it. */
         for (; e; e = e->parent) {
-            if (e->b->verified == RETENTION_DAMAGED || e->b->verified == RETENTION_UNKNOWN || e->b->in_use || (e->b->parent[0] && !e->parent) || b->depth > count) {
+            if (e->b->verified == RETENTION_DAMAGED || e->b->verified == RETENTION_UNKNOWN ||
+                e->b->in_use || (e->b->parent[0] && !e->parent) || b->depth > count) {
                 b->usable = false;
                 if (b->depth > count)
                     break;
@@ -200,7 +206,8 @@ static void keep_verified(struct entry *all, size_t count)
     bool any = false, deep = false;
     for (size_t i = 0; i < count; i++) {
         enum retention_check found = all[i].b->verified;
-        if (all[i].b->save || all[i].future || !all[i].b->usable || (found != RETENTION_QUICK && found != RETENTION_DEEP))
+        if (all[i].b->save || all[i].future || !all[i].b->usable ||
+            (found != RETENTION_QUICK && found != RETENTION_DEEP))
             continue;
         if (!any)
             keep(&all[i], NO_EXPIRY, "newest verified");
@@ -221,12 +228,14 @@ static void keep_held(struct entry *all, size_t count, time_t now)
         if (until <= now)
             continue;
         snprintf(reason, sizeof reason, "held until %s", utc_text(until, text));
-        keep(&all[i], until < RETENTION_FOREVER ? until : NO_EXPIRY, until < RETENTION_FOREVER ? reason : "held");
+        keep(&all[i], until < RETENTION_FOREVER ? until : NO_EXPIRY,
+             until < RETENTION_FOREVER ? reason : "held");
     }
 }
 
-/* The newest `min` usable ones stay, whatever else does: what is held or was verified long ago is no recent backup. Where there are not so
-   many, others take their place: what seems damaged now may be the store's trouble. */
+/* The newest `min` usable ones stay, whatever else does: what is held or was verified long ago is
+   no recent backup. Where there are not so many, others take their place: what seems damaged now
+   may be the store's trouble. */
 static void keep_floor(struct entry *all, size_t count, unsigned min)
 {
     size_t kept = 0;
@@ -245,12 +254,15 @@ static void explain(struct entry *e)
     struct retention_backup *b = e->b;
     b->expires_at = b->keep && !e->open ? e->until : NO_EXPIRY;
     if (!b->keep)
-        snprintf(b->reason, sizeof b->reason, "%s", b->save ? "a save that no rule keeps" : "no rule keeps it");
+        snprintf(b->reason, sizeof b->reason, "%s",
+                 b->save ? "a save that no rule keeps" : "no rule keeps it");
 }
 
-bool retention_decide(const struct retention_policy *p, struct retention_backup *list, size_t count, time_t now)
+bool retention_decide(const struct retention_policy *p, struct retention_backup *list, size_t count,
+                      time_t now)
 {
-    struct entry *all = calloc(count + 1, sizeof *all), **room = calloc(count + 1, sizeof(struct entry *));
+    struct entry *all = calloc(count + 1, sizeof *all),
+                 **room = calloc(count + 1, sizeof(struct entry *));
     bool ok = all && room;
     for (size_t i = 0; ok && i < count; i++) {
         list[i].keep = false;

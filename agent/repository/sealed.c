@@ -9,7 +9,8 @@
 
 char *sealed_text(const json_t *object, size_t *size)
 {
-    char seal[MANIFEST_SEAL_MAX], *text = json_object_size(object) ? json_dumps(object, JSON_INDENT(1)) : NULL;
+    char seal[MANIFEST_SEAL_MAX],
+        *text = json_object_size(object) ? json_dumps(object, JSON_INDENT(1)) : NULL;
     size_t body = text ? strlen(text) - OBJECT_END : 0;
     char *whole = text ? realloc(text, body + sizeof seal) : NULL;
     if (!whole) {

@@ -13,7 +13,8 @@
 #define FRAME_MAGIC 0x47424631u /* "GBF1" */
 #define SEAL_NONE   0u
 #define SEAL_GCM    1u
-#define TAG_AT      (FRAME_HEADER_SIZE - FRAME_HASH_SIZE) /* of the header: where the hash stands, or the tag */
+#define TAG_AT                                                                                     \
+    (FRAME_HEADER_SIZE - FRAME_HASH_SIZE) /* of the header: where the hash stands, or the tag */
 
 _Static_assert(FRAME_HASH_SIZE == SEAL_TAG_SIZE, "one takes the other's place");
 
@@ -44,8 +45,8 @@ static void hash_pieces(const struct iovec *pieces, int count, uint8_t out[FRAME
     memcpy(out, canonical.digest, FRAME_HASH_SIZE);
 }
 
-bool frame_build(struct codec *codec, const struct iovec *pieces, int count, struct frame_buffer *buffer,
-                 struct gb_error *error)
+bool frame_build(struct codec *codec, const struct iovec *pieces, int count,
+                 struct frame_buffer *buffer, struct gb_error *error)
 {
     size_t plain = 0;
     for (int i = 0; i < count; i++)
@@ -63,8 +64,8 @@ bool frame_build(struct codec *codec, const struct iovec *pieces, int count, str
     struct frame *f = &buffer->frame;
     memset(f, 0, sizeof *f);
     size_t stored;
-    if (!codec_compress(codec, pieces, count, buffer->data + FRAME_HEADER_SIZE, buffer->capacity - FRAME_HEADER_SIZE, &stored,
-                        &f->codec, error))
+    if (!codec_compress(codec, pieces, count, buffer->data + FRAME_HEADER_SIZE,
+                        buffer->capacity - FRAME_HEADER_SIZE, &stored, &f->codec, error))
         return false;
     f->stored_size = (uint32_t)stored;
     f->plain_size = (uint32_t)plain;
@@ -117,7 +118,8 @@ void frame_reader_free(struct frame_reader *r)
     free(r);
 }
 
-bool frame_open(struct frame_reader *r, const struct frame *f, const uint8_t *stored, uint8_t *plain, struct gb_error *error)
+bool frame_open(struct frame_reader *r, const struct frame *f, const uint8_t *stored,
+                uint8_t *plain, struct gb_error *error)
 {
     uint8_t expected[FRAME_HEADER_SIZE], hash[FRAME_HASH_SIZE];
     const uint8_t *text = stored + FRAME_HEADER_SIZE;
@@ -127,42 +129,49 @@ bool frame_open(struct frame_reader *r, const struct frame *f, const uint8_t *st
         error_set(&why, GB_corrupt_backup, "its header is not what the index says");
     else if (r->seal && f->stored_size > codec_bound(FRAME_PLAIN_MAX))
         error_set(&why, GB_corrupt_backup, "it is too long");
-    else if ((!r->seal || seal_open(r->seal, place_of(f), stored, TAG_AT, text, f->stored_size, stored + TAG_AT, r->opened, &why)) &&
-             codec_decompress(r->codec, f->codec, r->seal ? r->opened : text, f->stored_size, plain, f->plain_size, &why)) {
+    else if ((!r->seal || seal_open(r->seal, place_of(f), stored, TAG_AT, text, f->stored_size,
+                                    stored + TAG_AT, r->opened, &why)) &&
+             codec_decompress(r->codec, f->codec, r->seal ? r->opened : text, f->stored_size, plain,
+                              f->plain_size, &why)) {
         struct iovec piece = {plain, f->plain_size};
         hash_pieces(&piece, 1, hash);
         if (!memcmp(hash, f->hash, FRAME_HASH_SIZE))
             return true;
         error_set(&why, GB_corrupt_backup, "its hash is wrong");
     }
-    return error_set(error, GB_corrupt_backup, "data/%06u.seg, frame %u at offset %" PRIu64 ": %s", f->segment, f->number,
-                     f->offset, why.what);
+    return error_set(error, GB_corrupt_backup, "data/%06u.seg, frame %u at offset %" PRIu64 ": %s",
+                     f->segment, f->number, f->offset, why.what);
 }
 
-bool frame_read(struct frame_reader *r, struct storage *storage, const char *prefix, const struct frame *f, uint8_t *stored,
-                uint8_t *plain, struct gb_error *error)
+bool frame_read(struct frame_reader *r, struct storage *storage, const char *prefix,
+                const struct frame *f, uint8_t *stored, uint8_t *plain, struct gb_error *error)
 {
     char name[1200];
     snprintf(name, sizeof name, "%s/data/%06u.seg", prefix, f->segment);
     if (f->stored_size > codec_bound(FRAME_PLAIN_MAX))
         return error_set(error, GB_corrupt_backup, "%s: a frame of impossible size", name);
-    return storage_read(storage, name, f->offset, stored, FRAME_HEADER_SIZE + f->stored_size, error) &&
+    return storage_read(storage, name, f->offset, stored, FRAME_HEADER_SIZE + f->stored_size,
+                        error) &&
            frame_open(r, f, stored, plain, error);
 }
 
-bool frame_reseal(const struct frame *f, struct seal *from, struct seal *to, uint8_t *stored, struct gb_error *error)
+bool frame_reseal(const struct frame *f, struct seal *from, struct seal *to, uint8_t *stored,
+                  struct gb_error *error)
 {
     uint8_t expected[FRAME_HEADER_SIZE], *text = stored + FRAME_HEADER_SIZE;
     struct gb_error why = {0};
     put_header(f, from != NULL, expected);
     if (memcmp(stored, expected, from ? TAG_AT : FRAME_HEADER_SIZE))
         error_set(&why, GB_corrupt_backup, "its header is not what the index says");
-    else if (!from || seal_open(from, place_of(f), stored, TAG_AT, text, f->stored_size, stored + TAG_AT, text, &why)) {
+    else if (!from || seal_open(from, place_of(f), stored, TAG_AT, text, f->stored_size,
+                                stored + TAG_AT, text, &why)) {
         put_header(f, to != NULL, stored);
-        if (!to || seal_close(to, place_of(f), stored, TAG_AT, text, f->stored_size, stored + TAG_AT, &why))
+        if (!to || seal_close(to, place_of(f), stored, TAG_AT, text, f->stored_size,
+                              stored + TAG_AT, &why))
             return true;
     }
-    return error_set(error, why.code, "data/%06u.seg, frame %u at offset %" PRIu64 ": %s", f->segment, f->number, f->offset, why.what);
+    return error_set(error, why.code, "data/%06u.seg, frame %u at offset %" PRIu64 ": %s",
+                     f->segment, f->number, f->offset, why.what);
 }
 
 static void writer_free(struct segment_writer *s)
@@ -174,12 +183,13 @@ static void writer_free(struct segment_writer *s)
     free(s);
 }
 
-struct segment_writer *segment_create(struct storage *storage, const char *prefix, uint32_t number, const struct seal_key *key,
-                                      struct gb_error *error)
+struct segment_writer *segment_create(struct storage *storage, const char *prefix, uint32_t number,
+                                      const struct seal_key *key, struct gb_error *error)
 {
     struct segment_writer *s = calloc(1, sizeof *s);
     char path[1024];
-    if (s && (s->digest = EVP_MD_CTX_new()) && EVP_DigestInit_ex(s->digest, EVP_sha256(), NULL) && (!key || (s->seal = seal_new(key)))) {
+    if (s && (s->digest = EVP_MD_CTX_new()) && EVP_DigestInit_ex(s->digest, EVP_sha256(), NULL) &&
+        (!key || (s->seal = seal_new(key)))) {
         s->number = number;
         snprintf(s->name, sizeof s->name, "data/%06u.seg", number);
         snprintf(path, sizeof path, "%s/%s", prefix, s->name);
@@ -198,8 +208,9 @@ bool segment_append(struct segment_writer *s, struct frame_buffer *buffer, struc
     f->number = s->frames++; /* whatever becomes of it: a number is sealed but once */
     f->offset = s->size;
     put_header(f, s->seal != NULL, buffer->data);
-    if (s->seal && !seal_close(s->seal, place_of(f), buffer->data, TAG_AT, buffer->data + FRAME_HEADER_SIZE, f->stored_size,
-                               buffer->data + TAG_AT, error))
+    if (s->seal &&
+        !seal_close(s->seal, place_of(f), buffer->data, TAG_AT, buffer->data + FRAME_HEADER_SIZE,
+                    f->stored_size, buffer->data + TAG_AT, error))
         return false;
     size_t size = FRAME_HEADER_SIZE + f->stored_size;
     EVP_DigestUpdate(s->digest, buffer->data, size);

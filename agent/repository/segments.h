@@ -13,7 +13,7 @@ struct segments {
     struct storage *storage;
     const char *prefix;
     const struct seal_key *key; /* NULL: frames are not sealed */
-    pthread_mutex_t mutex; /* what follows; held for no I/O */
+    pthread_mutex_t mutex;      /* what follows; held for no I/O */
     uint32_t next;
     struct object_info *closed; /* by number after segments_sort() */
     size_t count, capacity;

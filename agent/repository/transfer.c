@@ -65,19 +65,22 @@ uint64_t transfer_done(const struct transfer *t)
 
 static bool goes_on(const struct transfer *t, struct gb_error *error)
 {
-    if (!__atomic_load_n(&t->halt, __ATOMIC_ACQUIRE) && !(t->stop && __atomic_load_n(t->stop, __ATOMIC_ACQUIRE)))
+    if (!__atomic_load_n(&t->halt, __ATOMIC_ACQUIRE) &&
+        !(t->stop && __atomic_load_n(t->stop, __ATOMIC_ACQUIRE)))
         return true;
     return error_set(error, GB_cancelled, "%s was stopped", t->prefix);
 }
 
 static bool is_wrong(const struct passage *p, struct gb_error *error, const char *what)
 {
-    return error_set(error, GB_corrupt_backup, "%s/%s %s", storage_describe(p->transfer->from->storage), p->name, what);
+    return error_set(error, GB_corrupt_backup, "%s/%s %s",
+                     storage_describe(p->transfer->from->storage), p->name, what);
 }
 
 static bool take(struct passage *p, uint64_t offset, size_t size, struct gb_error *error)
 {
-    if (!goes_on(p->transfer, error) || !storage_read(p->transfer->from->storage, p->name, offset, p->buffer, size, error))
+    if (!goes_on(p->transfer, error) ||
+        !storage_read(p->transfer->from->storage, p->name, offset, p->buffer, size, error))
         return false;
     EVP_DigestUpdate(p->read, p->buffer, size);
     __atomic_fetch_add(&p->transfer->done, size, __ATOMIC_RELAXED);
@@ -106,10 +109,13 @@ static bool carry_index(struct passage *p, struct gb_error *error)
 {
     struct transfer *t = p->transfer;
     size_t size = 0, made_size = 0;
-    uint8_t *stored = goes_on(t, error) ? index_read_stored(t->from->storage, t->prefix, &size, error) : NULL;
+    uint8_t *stored =
+        goes_on(t, error) ? index_read_stored(t->from->storage, t->prefix, &size, error) : NULL;
     if (stored)
         EVP_DigestUpdate(p->read, stored, size);
-    uint8_t *made = stored ? index_reseal(stored, size, p->name, t->from_key, t->to_key, &made_size, error) : NULL;
+    uint8_t *made =
+        stored ? index_reseal(stored, size, p->name, t->from_key, t->to_key, &made_size, error)
+               : NULL;
     bool ok = made && give(p, made, made_size, error);
     __atomic_fetch_add(&t->done, size, __ATOMIC_RELAXED);
     free(stored);
@@ -131,7 +137,8 @@ static size_t first_of(const struct transfer *t, uint32_t segment)
     return low;
 }
 
-/* All of a segment is frames: each where the one before ends, and numbered one after another, so that none is sealed in the place of two. */
+/* All of a segment is frames: each where the one before ends, and numbered one after another, so
+ * that none is sealed in the place of two. */
 static bool carry_segment(struct passage *p, uint32_t segment, struct gb_error *error)
 {
     const struct transfer *t = p->transfer;
@@ -140,9 +147,11 @@ static bool carry_segment(struct passage *p, uint32_t segment, struct gb_error *
     bool ok = true;
     for (size_t i = first_of(t, segment); ok && at < p->source->size;) {
         size_t bytes = 0, to = i;
-        for (; to < t->frame_count && t->frames[to]->segment == segment && bytes < PIECE_SIZE; to++) {
+        for (; to < t->frame_count && t->frames[to]->segment == segment && bytes < PIECE_SIZE;
+             to++) {
             const struct frame *f = t->frames[to];
-            if (f->offset != at + bytes || f->number != number++ || f->stored_size > codec_bound(FRAME_PLAIN_MAX))
+            if (f->offset != at + bytes || f->number != number++ ||
+                f->stored_size > codec_bound(FRAME_PLAIN_MAX))
                 return is_wrong(p, error, "is not laid out as the index says");
             bytes += FRAME_HEADER_SIZE + f->stored_size;
         }
@@ -179,7 +188,8 @@ static bool prepare(struct passage *p, enum transfer_mode mode, struct gb_error 
         p->opener = seal_new(t->from_key);
     if (t->reseal && t->to_key)
         p->closer = seal_new(t->to_key);
-    if (!p->read || !p->made || !p->buffer || !EVP_DigestInit_ex(p->read, EVP_sha256(), NULL) || !EVP_DigestInit_ex(p->made, EVP_sha256(), NULL) ||
+    if (!p->read || !p->made || !p->buffer || !EVP_DigestInit_ex(p->read, EVP_sha256(), NULL) ||
+        !EVP_DigestInit_ex(p->made, EVP_sha256(), NULL) ||
         (t->reseal && ((t->from_key && !p->opener) || (t->to_key && !p->closer))))
         return error_set(error, GB_internal, "no memory to copy %s", p->name);
     return mode == TRANSFER_LOOK || (p->writer = storage_create(t->to->storage, p->name, error));
@@ -201,7 +211,8 @@ static bool check_size(const struct passage *p, struct gb_error *error)
 }
 
 /* Of what was made, and whether what was read and what was made are as they should be. */
-static bool check_sums(struct passage *p, const struct object_info *expected, struct object_info *made, struct gb_error *error)
+static bool check_sums(struct passage *p, const struct object_info *expected,
+                       struct object_info *made, struct gb_error *error)
 {
     uint8_t sha256[32];
     unsigned length;
@@ -211,18 +222,22 @@ static bool check_sums(struct passage *p, const struct object_info *expected, st
     EVP_DigestFinal_ex(p->made, made->sha256, &length);
     if (memcmp(sha256, p->source->sha256, sizeof sha256))
         return is_wrong(p, error, "has another SHA-256 than backup.json says");
-    return !expected || (made->size == expected->size && !memcmp(made->sha256, expected->sha256, sizeof made->sha256)) ||
+    return !expected ||
+           (made->size == expected->size &&
+            !memcmp(made->sha256, expected->sha256, sizeof made->sha256)) ||
            is_wrong(p, error, "does not become the object that is wanted (SHA-256)");
 }
 
-bool transfer_object(struct transfer *t, const struct object_info *source, enum transfer_mode mode, const struct object_info *expected,
-                     struct object_info *made, struct gb_error *error)
+bool transfer_object(struct transfer *t, const struct object_info *source, enum transfer_mode mode,
+                     const struct object_info *expected, struct object_info *made,
+                     struct gb_error *error)
 {
     struct passage p = {.transfer = t, .source = source};
     struct object_info unused;
     struct gb_error why = {0};
     snprintf(p.name, sizeof p.name, "%s/%s", t->prefix, source->name);
-    bool ok = check_size(&p, &why) && prepare(&p, mode, &why) && carry(&p, &why) && check_sums(&p, expected, made ? made : &unused, &why);
+    bool ok = check_size(&p, &why) && prepare(&p, mode, &why) && carry(&p, &why) &&
+              check_sums(&p, expected, made ? made : &unused, &why);
     if (ok && mode == TRANSFER_REPLACE)
         ok = storage_remove(t->to->storage, p.name, &why);
     if (p.writer && ok)

@@ -38,13 +38,15 @@ static bool look(struct repository *r, const char *name, struct locks *l, struct
     return true;
 }
 
-bool upkeep_locks(struct repository *r, const char *cluster, struct upkeep_lock **list, size_t *count, struct gb_error *error)
+bool upkeep_locks(struct repository *r, const char *cluster, struct upkeep_lock **list,
+                  size_t *count, struct gb_error *error)
 {
     struct repository_names labels = {0}, own;
     struct locks l = {NULL, 0};
     char prefix[PREFIX_SIZE], name[PREFIX_SIZE + WIRE_NAME_MAX];
     snprintf(prefix, sizeof prefix, "%s/locks", cluster);
-    bool ok = repository_names(r, prefix, false, NULL, &own, error) && repository_labels(r, cluster, &labels, error);
+    bool ok = repository_names(r, prefix, false, NULL, &own, error) &&
+              repository_labels(r, cluster, &labels, error);
     for (size_t i = 0; ok && i < own.count; i++) {
         snprintf(name, sizeof name, "%s/%s", prefix, own.name[i]);
         ok = look(r, name, &l, error);
@@ -61,7 +63,8 @@ bool upkeep_locks(struct repository *r, const char *cluster, struct upkeep_lock 
     return ok;
 }
 
-bool upkeep_unlock(struct repository *r, const char *cluster, const char *name, struct gb_error *error)
+bool upkeep_unlock(struct repository *r, const char *cluster, const char *name,
+                   struct gb_error *error)
 {
     struct upkeep_lock *list = NULL;
     size_t count = 0, at = 0;
@@ -71,12 +74,16 @@ bool upkeep_unlock(struct repository *r, const char *cluster, const char *name, 
         at++;
     const struct storage_lock_state *state = ok && at < count ? &list[at].state : NULL;
     if (ok && !state) {
-        ok = error_set(error, GB_not_found, "there is no lock %s in %s", name, storage_describe(r->storage));
+        ok = error_set(error, GB_not_found, "there is no lock %s in %s", name,
+                       storage_describe(r->storage));
         error_hint(error, "galera-backup repo unlock without --lock shows the locks there are");
     } else if (ok && state->held) {
-        ok = error_set(error, GB_repository_busy, "%s is held by %s since %s", name, state->owner[0] ? state->owner : "a process that is not known",
+        ok = error_set(error, GB_repository_busy, "%s is held by %s since %s", name,
+                       state->owner[0] ? state->owner : "a process that is not known",
                        utc_text(state->since, since));
-        error_hint(error, "end that process; in a bucket a lock is nobody's %u s after its owner has died", BUCKET_LOCK_LEASE_S);
+        error_hint(error,
+                   "end that process; in a bucket a lock is nobody's %u s after its owner has died",
+                   BUCKET_LOCK_LEASE_S);
     }
     ok = ok && storage_remove(r->storage, name, error);
     free(list);
@@ -102,10 +109,12 @@ static bool is_abandoned(void *context, const char *name)
         return false;
     snprintf(label, sizeof label, "%.*s", (int)strcspn(name + n, "/"), name + n);
     repository_prefix(prefix, sizeof prefix, u->cluster, label);
-    return label_valid(label) && repository_lock_look(u->repository, prefix, &state, &u->error) && !state.held;
+    return label_valid(label) && repository_lock_look(u->repository, prefix, &state, &u->error) &&
+           !state.held;
 }
 
-bool upkeep_gc(struct repository *r, const char *cluster, struct upkeep_gc *result, struct gb_error *error)
+bool upkeep_gc(struct repository *r, const char *cluster, struct upkeep_gc *result,
+               struct gb_error *error)
 {
     char prefix[PREFIX_SIZE];
     struct uploads u = {.repository = r, .cluster = cluster};
@@ -128,7 +137,8 @@ struct report {
 };
 
 static void __attribute__((format(printf, 5, 6)))
-row(struct report *p, const char *check, enum upkeep_result result, const char *remedy, const char *format, ...)
+row(struct report *p, const char *check, enum upkeep_result result, const char *remedy,
+    const char *format, ...)
 {
     struct upkeep_row r = {.result = result};
     va_list args;
@@ -157,7 +167,8 @@ static void check_writing(struct report *p)
     uuid_generate_random(uuid);
     uuid_unparse_lower(uuid, id);
     snprintf(name, sizeof name, ".galera-backup-check-%s", id);
-    bool ok = storage_put(s, name, "first", 5, &error), twice = ok && storage_put(s, name, "again", 5, &refused);
+    bool ok = storage_put(s, name, "first", 5, &error),
+         twice = ok && storage_put(s, name, "again", 5, &refused);
     ok = ok && !storage_is_away(&refused) && storage_replace(s, name, id, strlen(id), &error) &&
          (text = storage_read_all(s, name, sizeof id, &size, &error));
     bool same = ok && !strcmp(text, id);
@@ -169,15 +180,21 @@ static void check_writing(struct report *p)
     if (!ok)
         failed(p, "writable", &error);
     else if (!same)
-        row(p, "writable", UPKEEP_FAIL, "look at the repository's storage", "what was written does not come back as it was");
+        row(p, "writable", UPKEEP_FAIL, "look at the repository's storage",
+            "what was written does not come back as it was");
     else if (removal.code)
-        row(p, "writable", UPKEEP_WARN, removal.hint, "written and read back, but not removed: %.300s", removal.what);
+        row(p, "writable", UPKEEP_WARN, removal.hint,
+            "written and read back, but not removed: %.300s", removal.what);
     else
         row(p, "writable", UPKEEP_OK, "", "an object was written, read back and removed");
     if (ok && twice)
-        row(p, "conditional_put", UPKEEP_FAIL, "the store writes over what is there: it can't hold a repository", "an object was written over");
+        row(p, "conditional_put", UPKEEP_FAIL,
+            "the store writes over what is there: it can't hold a repository",
+            "an object was written over");
     else if (ok && !storage_is_conditional(s))
-        row(p, "conditional_put", UPKEEP_OK, "", "the store does not know conditions (If-None-Match): what is there is looked for before writing");
+        row(p, "conditional_put", UPKEEP_OK, "",
+            "the store does not know conditions (If-None-Match): what is there is looked for "
+            "before writing");
     else if (ok)
         row(p, "conditional_put", UPKEEP_OK, "", "the store refuses to write over what is there");
 }
@@ -192,7 +209,9 @@ static void check_clock(struct report *p)
         return;
     }
     long long apart = llabs((long long)(there - now));
-    row(p, "clock", apart > EXPIRE_CLOCK_S ? UPKEEP_WARN : UPKEEP_OK, apart > EXPIRE_CLOCK_S ? "set the clock that is wrong (NTP): nothing expires meanwhile" : "",
+    row(p, "clock", apart > EXPIRE_CLOCK_S ? UPKEEP_WARN : UPKEEP_OK,
+        apart > EXPIRE_CLOCK_S ? "set the clock that is wrong (NTP): nothing expires meanwhile"
+                               : "",
         "the store's clock says %s, %lld s from this host's", utc_text(there, theirs), apart);
 }
 
@@ -214,11 +233,15 @@ static void check_identity(struct report *p, const char *cluster)
     struct identity i;
     struct gb_error error = {0};
     if (identity_read(&i, p->repository->storage, cluster, &error))
-        row(p, "identity", UPKEEP_OK, "", "%s is %s, with %u histories", cluster, i.uuid, i.wsrep_count);
+        row(p, "identity", UPKEEP_OK, "", "%s is %s, with %u histories", cluster, i.uuid,
+            i.wsrep_count);
     else if (error.code == GB_not_found)
-        row(p, "identity", UPKEEP_OK, "", "%s has no cluster.json yet: the next backup makes it", cluster);
+        row(p, "identity", UPKEEP_OK, "", "%s has no cluster.json yet: the next backup makes it",
+            cluster);
     else
-        row(p, "identity", UPKEEP_FAIL, error.code == GB_corrupt_backup ? "galera-backup repo adopt makes it anew" : error.hint, "%s", error.what);
+        row(p, "identity", UPKEEP_FAIL,
+            error.code == GB_corrupt_backup ? "galera-backup repo adopt makes it anew" : error.hint,
+            "%s", error.what);
 }
 
 static void check_left_overs(struct report *p, const char *cluster)
@@ -236,7 +259,9 @@ static void check_left_overs(struct report *p, const char *cluster)
     if (!ok)
         failed(p, "left_overs", &error);
     else if (count)
-        row(p, "left_overs", UPKEEP_WARN, "galera-backup repo gc removes them, and so does the next backup", "%s: %zu of failed runs", cluster, count);
+        row(p, "left_overs", UPKEEP_WARN,
+            "galera-backup repo gc removes them, and so does the next backup",
+            "%s: %zu of failed runs", cluster, count);
     else
         row(p, "left_overs", UPKEEP_OK, "", "%s: none", cluster);
 }
@@ -253,12 +278,14 @@ static void check_locks(struct report *p, const char *cluster)
     }
     for (size_t i = 0; i < count; i++)
         held += list[i].state.held;
-    row(p, "locks", count > held ? UPKEEP_WARN : UPKEEP_OK, count > held ? "they are in nobody's way; galera-backup repo unlock shows them" : "",
+    row(p, "locks", count > held ? UPKEEP_WARN : UPKEEP_OK,
+        count > held ? "they are in nobody's way; galera-backup repo unlock shows them" : "",
         "%s: %zu held, %zu stale", cluster, held, count - held);
     free(list);
 }
 
-bool upkeep_check(struct repository *r, const char *cluster, void (*take)(void *context, const struct upkeep_row *row), void *context)
+bool upkeep_check(struct repository *r, const char *cluster,
+                  void (*take)(void *context, const struct upkeep_row *row), void *context)
 {
     struct report p = {.repository = r, .take = take, .context = context};
     struct repository_names clusters;
@@ -268,7 +295,8 @@ bool upkeep_check(struct repository *r, const char *cluster, void (*take)(void *
         free(clusters.name);
         return false;
     }
-    row(&p, "reachable", UPKEEP_OK, "", "%.300s, directories of %zu clusters", storage_describe(r->storage), clusters.count);
+    row(&p, "reachable", UPKEEP_OK, "", "%.300s, directories of %zu clusters",
+        storage_describe(r->storage), clusters.count);
     check_writing(&p);
     check_space(&p);
     check_clock(&p);

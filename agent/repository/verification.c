@@ -39,8 +39,8 @@ static bool is_gone(struct repository *repository, const struct manifest *m)
 }
 
 /* A record that can't be used is as none; one of a later release is left alone. */
-static bool read_last(struct repository *repository, const struct manifest *m, struct verified *last, struct verification *result,
-                      struct gb_error *error)
+static bool read_last(struct repository *repository, const struct manifest *m,
+                      struct verified *last, struct verification *result, struct gb_error *error)
 {
     struct gb_error why = {0};
     if (verified_read(last, repository, m->cluster, m->id, &why))
@@ -49,19 +49,22 @@ static bool read_last(struct repository *repository, const struct manifest *m, s
         error_copy(error, &why);
         return false;
     }
-    error_copy(why.code == GB_corrupt_backup ? &result->record_damaged : &result->not_recorded, &why);
+    error_copy(why.code == GB_corrupt_backup ? &result->record_damaged : &result->not_recorded,
+               &why);
     return true;
 }
 
 /* What is no part of the backup and stands beside it. */
-static bool look_beside(struct repository *repository, const struct manifest *m, struct verification *result, struct gb_error *error)
+static bool look_beside(struct repository *repository, const struct manifest *m,
+                        struct verification *result, struct gb_error *error)
 {
     char prefix[1024];
     struct identity identity;
     repository_prefix(prefix, sizeof prefix, m->cluster, m->id);
     hold_check(repository->storage, prefix, &result->hold_damaged);
     identity_read(&identity, repository->storage, m->cluster, &result->identity_damaged);
-    if (result->identity_damaged.code == GB_not_found) /* a save into a directory that no agent has written to */
+    if (result->identity_damaged.code ==
+        GB_not_found) /* a save into a directory that no agent has written to */
         error_clear(&result->identity_damaged);
     struct gb_error *found[] = {&result->hold_damaged, &result->identity_damaged};
     for (size_t i = 0; i < 2; i++)
@@ -70,7 +73,8 @@ static bool look_beside(struct repository *repository, const struct manifest *m,
     return !error->code;
 }
 
-bool verification_run(struct repository *repository, const struct manifest *m, const struct verify_request *asked, unsigned percent,
+bool verification_run(struct repository *repository, const struct manifest *m,
+                      const struct verify_request *asked, unsigned percent,
                       struct verification *result, struct gb_error *error)
 {
     static const struct verified none;
@@ -78,7 +82,8 @@ bool verification_run(struct repository *repository, const struct manifest *m, c
     struct verified last, *now = &result->record;
     struct running running = {.asked = asked, .found = now};
     memset(result, 0, sizeof *result);
-    if (!read_last(repository, m, &last, result, error) || !look_beside(repository, m, result, error))
+    if (!read_last(repository, m, &last, result, error) ||
+        !look_beside(repository, m, result, error))
         return false;
     now->percent = percent < WHOLE ? percent : 0;
     now->deep = asked->deep;

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SCHEMA      1
-#define RECORD_MAX  (256u << 10)
-#define WHOLE       100u /* percent */
+#define SCHEMA     1
+#define RECORD_MAX (256u << 10)
+#define WHOLE      100u /* percent */
 
 const char *verified_word(const struct verified *v)
 {
@@ -32,8 +32,12 @@ void verified_merge(struct verified *now, const struct verified *last)
     now->round[!now->deep] = last->round[!now->deep];
     if (!now->percent)
         *round = last->round[now->deep];
-    round->clean = now->damaged ? 0 : now->percent && round->clean < round->turns ? round->clean + 1 : round->clean;
-    bool all = !now->percent || round->clean >= round->turns; /* it itself, or those before it and it, have seen all */
+    round->clean = now->damaged                                  ? 0
+                   : now->percent && round->clean < round->turns ? round->clean + 1
+                                                                 : round->clean;
+    bool all =
+        !now->percent ||
+        round->clean >= round->turns; /* it itself, or those before it and it, have seen all */
     now->deep_at = now->damaged ? 0 : now->deep && all ? now->verified_at : last->deep_at;
     if (now->damaged || !last->damaged || (all && (now->deep || !last->deep)))
         return;
@@ -59,7 +63,9 @@ static time_t json_time(const json_t *j)
 
 static json_t *round_json(const struct verified_round *r)
 {
-    return r->turns ? json_pack("{s:i, s:i, s:i}", "turn", (int)r->turn, "turns", (int)r->turns, "clean", (int)r->clean) : json_null();
+    return r->turns ? json_pack("{s:i, s:i, s:i}", "turn", (int)r->turn, "turns", (int)r->turns,
+                                "clean", (int)r->clean)
+                    : json_null();
 }
 
 struct json_t *verified_json(const struct verified *v)
@@ -71,7 +77,9 @@ struct json_t *verified_json(const struct verified *v)
     json_object_set_new(root, "verified_at", time_json(v->verified_at));
     json_object_set_new(root, "deep_at", time_json(v->deep_at));
     json_object_set_new(root, "sampled", v->percent ? json_integer(v->percent) : json_null());
-    json_object_set_new(root, "rounds", json_pack("{s:o, s:o}", "quick", round_json(&v->round[0]), "deep", round_json(&v->round[1])));
+    json_object_set_new(root, "rounds",
+                        json_pack("{s:o, s:o}", "quick", round_json(&v->round[0]), "deep",
+                                  round_json(&v->round[1])));
     for (unsigned i = 0; i < v->problem_count; i++)
         json_array_append_new(problems, json_string(v->problem[i]));
     json_object_set_new(root, "problems", problems);
@@ -85,7 +93,8 @@ static void name_of(char *out, size_t size, const char *cluster, const char *id)
     snprintf(out, size, "%s/" VERIFIED_NAME, prefix);
 }
 
-bool verified_write(const struct verified *v, struct repository *r, const char *cluster, const char *id, struct gb_error *error)
+bool verified_write(const struct verified *v, struct repository *r, const char *cluster,
+                    const char *id, struct gb_error *error)
 {
     char name[1100];
     size_t size = 0;
@@ -94,7 +103,8 @@ bool verified_write(const struct verified *v, struct repository *r, const char *
     json_object_set_new(root, "id", json_string(id));
     char *text = sealed_text(root, &size);
     name_of(name, sizeof name, cluster, id);
-    bool ok = (text || error_set(error, GB_internal, "no memory")) && storage_replace(r->storage, name, text, size, error);
+    bool ok = (text || error_set(error, GB_internal, "no memory")) &&
+              storage_replace(r->storage, name, text, size, error);
     json_decref(root);
     free(text);
     return ok;
@@ -108,14 +118,16 @@ static unsigned number(const json_t *of, const char *key)
 
 static bool take_round(struct verified_round *r, const json_t *from)
 {
-    *r = (struct verified_round){number(from, "turn"), number(from, "turns"), number(from, "clean")};
+    *r =
+        (struct verified_round){number(from, "turn"), number(from, "turns"), number(from, "clean")};
     return !r->turns || (r->turn < r->turns && r->clean <= r->turns);
 }
 
 /* Level and result are words that we write, its time is there, and a turn is one of the turns. */
 static bool take(struct verified *v, const json_t *root)
 {
-    const char *level = json_string_value(json_object_get(root, "level")), *result = json_string_value(json_object_get(root, "result"));
+    const char *level = json_string_value(json_object_get(root, "level")),
+               *result = json_string_value(json_object_get(root, "result"));
     const json_t *rounds = json_object_get(root, "rounds"), *problem;
     size_t i;
     v->verified_at = json_time(json_object_get(root, "verified_at"));
@@ -123,14 +135,18 @@ static bool take(struct verified *v, const json_t *root)
     v->deep = level && !strcmp(level, "deep");
     v->damaged = result && !strcmp(result, "damaged");
     v->percent = number(root, "sampled");
-    bool ok = take_round(&v->round[0], json_object_get(rounds, "quick")) && take_round(&v->round[1], json_object_get(rounds, "deep"));
-    json_array_foreach(json_object_get(root, "problems"), i, problem)
-        if (i < VERIFIED_PROBLEMS_MAX && json_is_string(problem))
-            snprintf(v->problem[v->problem_count++], sizeof v->problem[0], "%s", json_string_value(problem));
-    return ok && level && result && (v->deep || !strcmp(level, "quick")) && (v->damaged || !strcmp(result, "ok")) && v->verified_at;
+    bool ok = take_round(&v->round[0], json_object_get(rounds, "quick")) &&
+              take_round(&v->round[1], json_object_get(rounds, "deep"));
+    json_array_foreach(json_object_get(root, "problems"), i,
+                       problem) if (i < VERIFIED_PROBLEMS_MAX && json_is_string(problem))
+        snprintf(v->problem[v->problem_count++], sizeof v->problem[0], "%s",
+                 json_string_value(problem));
+    return ok && level && result && (v->deep || !strcmp(level, "quick")) &&
+           (v->damaged || !strcmp(result, "ok")) && v->verified_at;
 }
 
-bool verified_read(struct verified *v, struct repository *r, const char *cluster, const char *id, struct gb_error *error)
+bool verified_read(struct verified *v, struct repository *r, const char *cluster, const char *id,
+                   struct gb_error *error)
 {
     char name[1100];
     size_t size;
@@ -144,13 +160,16 @@ bool verified_read(struct verified *v, struct repository *r, const char *cluster
         return problem.code == GB_not_found;
     }
     json_t *root = sealed_parse(text, size);
-    const char *of_cluster = json_string_value(json_object_get(root, "cluster")), *of = json_string_value(json_object_get(root, "id"));
+    const char *of_cluster = json_string_value(json_object_get(root, "cluster")),
+               *of = json_string_value(json_object_get(root, "id"));
     json_int_t schema = json_integer_value(json_object_get(root, "schema"));
     bool ok = true;
     if (!root)
-        ok = error_set(error, GB_corrupt_backup, "%s has been changed or cut: its own SHA-256 is wrong", name);
+        ok = error_set(error, GB_corrupt_backup,
+                       "%s has been changed or cut: its own SHA-256 is wrong", name);
     else if (schema > SCHEMA)
-        ok = error_set(error, GB_format_newer, "%s has schema %d, this release reads up to %d", name, (int)schema, SCHEMA);
+        ok = error_set(error, GB_format_newer, "%s has schema %d, this release reads up to %d",
+                       name, (int)schema, SCHEMA);
     else if (!of || !of_cluster || strcmp(of, id) || strcmp(of_cluster, cluster))
         ok = error_set(error, GB_corrupt_backup, "%s is that of another backup", name);
     else if (!take(v, root))

@@ -18,7 +18,7 @@
 
 struct redo_piece { /* one extent of the redo */
     uint64_t offset;
-    uint32_t frame; /* place in index->frames */
+    uint32_t frame;      /* place in index->frames */
     uint32_t length, at; /* bytes; offset in the frame's plain text */
 };
 
@@ -32,13 +32,13 @@ struct verifier {
     struct space_format *formats; /* by place in index->files; page_size 0: not known */
     struct redo_piece *redo;      /* by offset */
     size_t redo_count;
-    bool *is_redo;                /* by place in index->frames: it is read with the redo, in the redo's order */
-    uint64_t done;                /* atomic, bytes read */
-    unsigned running;             /* atomic, threads */
-    pthread_mutex_t mutex;        /* what follows */
+    bool *is_redo;    /* by place in index->frames: it is read with the redo, in the redo's order */
+    uint64_t done;    /* atomic, bytes read */
+    unsigned running; /* atomic, threads */
+    pthread_mutex_t mutex; /* what follows */
     bool redo_taken;
     size_t next_object, next_frame;
-    size_t objects, frames; /* visited, whatever was found, and left to other turns */
+    size_t objects, frames;  /* visited, whatever was found, and left to other turns */
     struct gb_error failure; /* the check itself could not be done */
     struct verify_report *result;
 };
@@ -98,7 +98,8 @@ static void check_object(struct verifier *v, size_t number, bool read, uint8_t *
     if (!digest || !EVP_DigestInit_ex(digest, EVP_sha256(), NULL))
         error_set(&error, GB_internal, "no memory");
     else if (storage_size(v->repository->storage, name, &size, &error) && size != info->size)
-        error_set(&error, GB_corrupt_backup, "%s has %" PRIu64 " bytes instead of %" PRIu64, name, size, info->size);
+        error_set(&error, GB_corrupt_backup, "%s has %" PRIu64 " bytes instead of %" PRIu64, name,
+                  size, info->size);
     for (uint64_t at = 0; read && !error.code && at < size && !is_stopped(v);) {
         size_t n = size - at < READ_SIZE ? (size_t)(size - at) : READ_SIZE;
         if (storage_read(v->repository->storage, name, at, buffer, n, &error))
@@ -109,7 +110,8 @@ static void check_object(struct verifier *v, size_t number, bool read, uint8_t *
     if (read && !error.code && !is_stopped(v)) {
         EVP_DigestFinal_ex(digest, sha256, &length);
         if (memcmp(sha256, info->sha256, sizeof sha256))
-            error_set(&error, GB_corrupt_backup, "%s has another SHA-256 than backup.json says", name);
+            error_set(&error, GB_corrupt_backup, "%s has another SHA-256 than backup.json says",
+                      name);
     }
     EVP_MD_CTX_free(digest);
     if (error.code)
@@ -119,23 +121,27 @@ static void check_object(struct verifier *v, size_t number, bool read, uint8_t *
     pthread_mutex_unlock(&v->mutex);
 }
 
-static bool read_frame(struct verifier *v, struct frame_reader *reader, const struct frame *f, uint8_t *stored, uint8_t *plain,
-                       struct gb_error *error)
+static bool read_frame(struct verifier *v, struct frame_reader *reader, const struct frame *f,
+                       uint8_t *stored, uint8_t *plain, struct gb_error *error)
 {
     return frame_read(reader, v->repository->storage, v->prefix, f, stored, plain, error);
 }
 
 /* The place is in the hint: what is recorded in the repository names no table. */
-static void check_pages(struct verifier *v, const struct frame *f, const struct index_file *file, const struct space_format *format,
-                        const struct index_extent *e, const uint8_t *data)
+static void check_pages(struct verifier *v, const struct frame *f, const struct index_file *file,
+                        const struct space_format *format, const struct index_extent *e,
+                        const uint8_t *data)
 {
-    for (uint32_t at = 0; format->page_size && at + format->page_size <= e->length; at += format->page_size) {
+    for (uint32_t at = 0; format->page_size && at + format->page_size <= e->length;
+         at += format->page_size) {
         uint64_t offset = e->offset + at;
         uint32_t page_no = (uint32_t)(offset / format->page_size);
         if (page_verify(format, page_no, data + at) == PAGE_CORRUPT) {
             struct gb_error error = {0};
-            error_set(&error, GB_corrupt_backup, "%s/data/%06u.seg, frame %u at offset %" PRIu64 ": page %u has a wrong checksum", v->prefix,
-                      f->segment, f->number, f->offset, page_no);
+            error_set(&error, GB_corrupt_backup,
+                      "%s/data/%06u.seg, frame %u at offset %" PRIu64
+                      ": page %u has a wrong checksum",
+                      v->prefix, f->segment, f->number, f->offset, page_no);
             error_hint(&error, "page %u of %s (offset %" PRIu64 ")", page_no, file->path, offset);
             problem(v, NO_OBJECT, &error); /* its frame is as it was written */
             return;
@@ -144,7 +150,8 @@ static void check_pages(struct verifier *v, const struct frame *f, const struct 
 }
 
 /* Whether its plain text could be read. */
-static bool check_frame(struct verifier *v, struct frame_reader *reader, const struct index_frame *f, uint8_t *stored, uint8_t *plain)
+static bool check_frame(struct verifier *v, struct frame_reader *reader,
+                        const struct index_frame *f, uint8_t *stored, uint8_t *plain)
 {
     struct gb_error error = {0};
     bool ok = read_frame(v, reader, &f->frame, stored, plain, &error);
@@ -167,8 +174,10 @@ static bool check_frame(struct verifier *v, struct frame_reader *reader, const s
     return ok;
 }
 
-/* The redo, from C to L: mini-transaction after mini-transaction, without a gap. Its frames are read in its order. */
-static void check_redo(struct verifier *v, struct frame_reader *reader, uint8_t *stored, uint8_t *plain)
+/* The redo, from C to L: mini-transaction after mini-transaction, without a gap. Its frames are
+ * read in its order. */
+static void check_redo(struct verifier *v, struct frame_reader *reader, uint8_t *stored,
+                       uint8_t *plain)
 {
     const struct manifest *m = v->manifest;
     struct gb_error error = {0};
@@ -198,7 +207,8 @@ static void check_redo(struct verifier *v, struct frame_reader *reader, uint8_t 
             redo_stream_feed(stream, plain + p->at, left < p->length ? (size_t)left : p->length);
     }
     if (whole && !is_stopped(v) && redo_stream_lsn(stream) != m->end_lsn)
-        error_set(&error, GB_corrupt_backup, "the redo can't be read beyond LSN %" PRIu64 " (it ends at %" PRIu64 ")",
+        error_set(&error, GB_corrupt_backup,
+                  "the redo can't be read beyond LSN %" PRIu64 " (it ends at %" PRIu64 ")",
                   redo_stream_lsn(stream), m->end_lsn);
     if (error.code)
         problem(v, NO_OBJECT, &error);
@@ -217,7 +227,9 @@ static enum job take(struct verifier *v, size_t *which)
         pthread_mutex_unlock(&v->mutex);
         return JOB_NONE;
     }
-    for (; v->deep && v->next_frame < v->index->frame_count && (v->is_redo[v->next_frame] || !has_turn(v, v->next_frame)); v->next_frame++)
+    for (; v->deep && v->next_frame < v->index->frame_count &&
+           (v->is_redo[v->next_frame] || !has_turn(v, v->next_frame));
+         v->next_frame++)
         v->frames += !v->is_redo[v->next_frame];
     if (v->deep && !v->redo_taken) {
         v->redo_taken = true;
@@ -236,7 +248,8 @@ static enum job take(struct verifier *v, size_t *which)
 static void *verify_main(void *argument)
 {
     struct verifier *v = argument;
-    uint8_t *stored = malloc(codec_bound(FRAME_PLAIN_MAX) + FRAME_HEADER_SIZE + READ_SIZE), *plain = malloc(FRAME_PLAIN_MAX);
+    uint8_t *stored = malloc(codec_bound(FRAME_PLAIN_MAX) + FRAME_HEADER_SIZE + READ_SIZE),
+            *plain = malloc(FRAME_PLAIN_MAX);
     struct frame_reader *reader = frame_reader_new(manifest_key(v->manifest));
     bool ready = stored && plain && reader;
     enum job job;
@@ -261,14 +274,16 @@ static void *verify_main(void *argument)
     return NULL;
 }
 
-/* By place in index->files: whether a frame that has its turn holds a piece of it. NULL: no memory. */
+/* By place in index->files: whether a frame that has its turn holds a piece of it. NULL: no memory.
+ */
 static bool *files_of_turn(const struct verifier *v)
 {
     const struct index *x = v->index;
     bool *wanted = calloc(x->file_count + 1, sizeof *wanted);
     for (size_t i = 0; wanted && i < x->frame_count; i++)
         for (uint32_t j = 0; has_turn(v, i) && j < x->frames[i].extents; j++) {
-            const struct index_file *file = index_find(x, x->extents[x->frames[i].first_extent + j].file_no);
+            const struct index_file *file =
+                index_find(x, x->extents[x->frames[i].first_extent + j].file_no);
             if (file)
                 wanted[file - x->files] = true;
         }
@@ -279,10 +294,12 @@ static bool *files_of_turn(const struct verifier *v)
 static bool find_formats(struct verifier *v, struct gb_error *error)
 {
     struct frame_reader *reader = frame_reader_new(manifest_key(v->manifest));
-    uint8_t *stored = malloc(codec_bound(FRAME_PLAIN_MAX) + FRAME_HEADER_SIZE), *plain = malloc(FRAME_PLAIN_MAX);
+    uint8_t *stored = malloc(codec_bound(FRAME_PLAIN_MAX) + FRAME_HEADER_SIZE),
+            *plain = malloc(FRAME_PLAIN_MAX);
     bool *wanted = files_of_turn(v);
     v->formats = calloc(v->index->file_count + 1, sizeof *v->formats);
-    bool ok = (reader && stored && plain && wanted && v->formats) || error_set(error, GB_internal, "no memory");
+    bool ok = (reader && stored && plain && wanted && v->formats) ||
+              error_set(error, GB_internal, "no memory");
     for (size_t i = 0; ok && i < v->index->frame_count; i++) {
         const struct index_frame *f = &v->index->frames[i];
         bool opened = false;
@@ -290,7 +307,8 @@ static bool find_formats(struct verifier *v, struct gb_error *error)
         for (uint32_t j = 0; j < f->extents; j++) {
             const struct index_extent *e = &v->index->extents[f->first_extent + j];
             const struct index_file *file = e->offset ? NULL : index_find(v->index, e->file_no);
-            if (file && wanted[file - v->index->files] && (file->kind == WIRE_KIND_TABLESPACE || file->kind == WIRE_KIND_UNDO)) {
+            if (file && wanted[file - v->index->files] &&
+                (file->kind == WIRE_KIND_TABLESPACE || file->kind == WIRE_KIND_UNDO)) {
                 struct gb_error ignored = {0};
                 struct space_info info;
                 bool zero;
@@ -349,7 +367,9 @@ static uint64_t bytes_to_read(const struct verifier *v)
     for (size_t i = 0; i < v->manifest->object_count; i++)
         total += has_turn(v, i) ? v->manifest->objects[i].size : 0;
     for (size_t i = 0; v->deep && i < v->index->frame_count; i++)
-        total += !v->is_redo[i] && !has_turn(v, i) ? 0 : FRAME_HEADER_SIZE + v->index->frames[i].frame.stored_size;
+        total += !v->is_redo[i] && !has_turn(v, i)
+                     ? 0
+                     : FRAME_HEADER_SIZE + v->index->frames[i].frame.stored_size;
     return total;
 }
 
@@ -380,17 +400,23 @@ static void run_threads(struct verifier *v)
         r->progress(r->context, v->done, total);
 }
 
-bool repository_verify(struct repository *repository, const struct manifest *manifest, const struct verify_request *request,
-                       struct verify_report *result, struct gb_error *error)
+bool repository_verify(struct repository *repository, const struct manifest *manifest,
+                       const struct verify_request *request, struct verify_report *result,
+                       struct gb_error *error)
 {
     struct index index;
     struct gb_error damage = {0};
     struct manifest opened = *manifest;
-    struct verifier v = {.request = request, .repository = repository, .manifest = &opened, .index = &index,
-                         .deep = request->deep, .result = result};
+    struct verifier v = {.request = request,
+                         .repository = repository,
+                         .manifest = &opened,
+                         .index = &index,
+                         .deep = request->deep,
+                         .result = result};
     char recipients[512];
     memset(result, 0, sizeof *result);
-    if (v.deep && !repository_unlock(repository, &opened, &damage) && damage.code != GB_corrupt_backup) {
+    if (v.deep && !repository_unlock(repository, &opened, &damage) &&
+        damage.code != GB_corrupt_backup) {
         error_copy(error, &damage);
         return false;
     }
@@ -398,13 +424,15 @@ bool repository_verify(struct repository *repository, const struct manifest *man
     repository_prefix(v.prefix, sizeof v.prefix, manifest->cluster, manifest->id);
     index_init(&index);
     /* Unlocked or not: who has just written the backup knows its key without keys.json. */
-    if (damage.code || !repository_recipients(repository, &opened, recipients, sizeof recipients, &damage)) {
+    if (damage.code ||
+        !repository_recipients(repository, &opened, recipients, sizeof recipients, &damage)) {
         problem(&v, NO_OBJECT, &damage);
         error_clear(&damage);
     }
     if (opened.encryption.on && !opened.encryption.unlocked)
         v.deep = false;
-    else if (!index_read(&index, repository->storage, v.prefix, manifest_key(&opened), &opened.objects[0], &damage)) {
+    else if (!index_read(&index, repository->storage, v.prefix, manifest_key(&opened),
+                         &opened.objects[0], &damage)) {
         problem(&v, 0, &damage);
         v.deep = false;
     } else if (!index_check_kinds(&index, manifest_is_save(manifest), &damage)) {
@@ -422,8 +450,9 @@ bool repository_verify(struct repository *repository, const struct manifest *man
     if (ok && is_stopped(&v))
         ok = error_set(error, GB_cancelled, "the verification of %s was stopped", v.prefix);
     if (ok && (v.objects != manifest->object_count || (v.deep && v.frames != index.frame_count)))
-        ok = error_set(error, GB_internal, "%s: %zu of %zu objects and %zu of %zu frames were visited", v.prefix, v.objects,
-                       manifest->object_count, v.frames, index.frame_count);
+        ok = error_set(error, GB_internal,
+                       "%s: %zu of %zu objects and %zu of %zu frames were visited", v.prefix,
+                       v.objects, manifest->object_count, v.frames, index.frame_count);
     free(v.formats);
     free(v.redo);
     free(v.is_redo);

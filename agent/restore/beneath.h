@@ -24,7 +24,8 @@ bool beneath_make_directory(const char *top, const char *path, mode_t mode);
 
 /* All of it, at that offset. False: errno. */
 bool beneath_write(int fd, const void *data, size_t size, uint64_t offset);
-/* What errno says of it: GB_target_no_space or GB_target_failed, "PATH can't be WHAT". Returns false. */
+/* What errno says of it: GB_target_no_space or GB_target_failed, "PATH can't be WHAT". Returns
+ * false. */
 bool beneath_failed(struct gb_error *error, const char *path, const char *what);
 
 #endif

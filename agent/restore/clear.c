@@ -41,7 +41,8 @@ bool clear_beside(const char *real)
     uint64_t here, above;
     snprintf(parent, sizeof parent, "%s", real);
     const char *directory = dirname(parent);
-    return mount_of(real, &here) && mount_of(directory, &above) && here == above && !access(directory, W_OK | X_OK);
+    return mount_of(real, &here) && mount_of(directory, &above) && here == above &&
+           !access(directory, W_OK | X_OK);
 }
 
 bool clear_aside(const char *datadir, const char *stamp, char *out, size_t size,
@@ -59,12 +60,16 @@ bool clear_possible(const char *datadir, struct gb_error *error)
     char *real = realpath(datadir, NULL), *paths[] = {real, NULL};
     uint64_t here, there;
     bool ok = true;
-    FTS *fts = real && mount_of(real, &here) ? fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL) : NULL;
+    FTS *fts =
+        real && mount_of(real, &here) ? fts_open(paths, FTS_PHYSICAL | FTS_NOCHDIR, NULL) : NULL;
     for (FTSENT *e; ok && fts && (e = fts_read(fts));)
         if (e->fts_level == 1 && !clear_is_content(e->fts_name))
             fts_set(fts, e, FTS_SKIP);
         else if (e->fts_info == FTS_D && mount_of(e->fts_path, &there) && there != here) {
-            ok = error_set(error, GB_target_not_empty, "%s, in the data directory, is a mount point: it can't be moved or removed", e->fts_path);
+            ok = error_set(
+                error, GB_target_not_empty,
+                "%s, in the data directory, is a mount point: it can't be moved or removed",
+                e->fts_path);
             error_hint(error, "umount it, or empty the data directory yourself");
         }
     if (fts)
@@ -92,7 +97,8 @@ uint64_t clear_bytes(const char *datadir)
 static bool remove_tree(const char *path, bool keep_top, struct gb_error *error)
 {
     char *copy = strdup(path), *paths[] = {copy, NULL};
-    FTS *fts = copy ? fts_open(paths, FTS_PHYSICAL, NULL) : NULL; /* goes into each directory: see target_chown() */
+    FTS *fts = copy ? fts_open(paths, FTS_PHYSICAL, NULL)
+                    : NULL; /* goes into each directory: see target_chown() */
     bool ok = fts || error_set_errno(error, GB_target_failed, errno, "%s can't be removed", path);
     for (FTSENT *e; ok && (e = fts_read(fts));) {
         bool top = keep_top && e->fts_level == 0;
@@ -141,7 +147,8 @@ static bool swap_directory(const char *from, const char *to, struct gb_error *er
 }
 
 struct clearing {
-    const char *datadir, *aside; /* aside NULL: remove; "": there was no data directory, hence nothing of it */
+    const char *datadir,
+        *aside; /* aside NULL: remove; "": there was no data directory, hence nothing of it */
     struct gb_error *error;
 };
 
@@ -192,7 +199,8 @@ static bool clear_entries(const struct clearing *c)
 /* aside: where the old file goes; NULL: nowhere. */
 static bool swap_file(const char *path, const char *aside, struct gb_error *error)
 {
-    return target_is_guarded(path) || ((!aside || move(path, aside, error)) && target_guard(path, error));
+    return target_is_guarded(path) ||
+           ((!aside || move(path, aside, error)) && target_guard(path, error));
 }
 
 static bool swap_inside(const struct clearing *c, const char *name)
@@ -208,7 +216,8 @@ static bool swap_inside(const struct clearing *c, const char *name)
    control file, without which Aria makes another: so it comes second. */
 static bool swap_guards(const struct clearing *c)
 {
-    return swap_inside(c, GUARD_LOG) && swap_inside(c, GUARD_ARIA) && target_sync_directory(c->datadir, c->error);
+    return swap_inside(c, GUARD_LOG) && swap_inside(c, GUARD_ARIA) &&
+           target_sync_directory(c->datadir, c->error);
 }
 
 /* The same for logs outside the data directory: what they belong to is still there. */
@@ -218,7 +227,8 @@ static bool swap_outside(const struct clearing *c, const struct marker *m)
     for (size_t i = 0; i < m->outside_count; i++) {
         const char *path = m->outside[i], *name = strrchr(path, '/') + 1;
         snprintf(aside, sizeof aside, "%s.before-%s", path, m->stamp);
-        if ((!strcmp(name, GUARD_LOG) || !strcmp(name, GUARD_ARIA)) && !access(path, F_OK) && !swap_file(path, c->aside ? aside : NULL, c->error))
+        if ((!strcmp(name, GUARD_LOG) || !strcmp(name, GUARD_ARIA)) && !access(path, F_OK) &&
+            !swap_file(path, c->aside ? aside : NULL, c->error))
             return false;
     }
     return true;
@@ -260,8 +270,10 @@ static bool clear_outside(const struct clearing *c, const struct marker *m)
 bool clear_guards(const struct marker *old, const struct marker *new, struct gb_error *error)
 {
     for (size_t i = 0; i < old->outside_count; i++)
-        if (!marker_lists(new, old->outside[i]) && target_is_guarded(old->outside[i]) && unlink(old->outside[i]))
-            return error_set_errno(error, GB_target_failed, errno, "%s can't be removed", old->outside[i]);
+        if (!marker_lists(new, old->outside[i]) && target_is_guarded(old->outside[i]) &&
+            unlink(old->outside[i]))
+            return error_set_errno(error, GB_target_failed, errno, "%s can't be removed",
+                                   old->outside[i]);
     return true;
 }
 
@@ -278,8 +290,8 @@ bool clear_target(const char *datadir, struct marker *m, struct gb_error *error)
         return error_set_errno(error, GB_target_failed, errno, "the owner of %s can't be set",
                                c.aside);
     if (!marker_write(datadir, m, error) || !swap_guards(&c) || !swap_outside(&c, m) ||
-        !clear_entries(&c) ||
-        !clear_outside(&c, m) || (inside && !target_sync_directory(c.aside, error)))
+        !clear_entries(&c) || !clear_outside(&c, m) ||
+        (inside && !target_sync_directory(c.aside, error)))
         return false;
     m->state = MARKER_WRITING;
     return marker_write(datadir, m, error);

@@ -15,12 +15,14 @@
    is a mount point (DATADIR/.before-STAMP). A link is followed. Errors: GB_target_failed. */
 bool clear_aside(const char *datadir, const char *stamp, char *out, size_t size,
                  struct gb_error *error);
-/* Whether an entry can be made beside the data directory, on its own file system. real: its real path. */
+/* Whether an entry can be made beside the data directory, on its own file system. real: its real
+ * path. */
 bool clear_beside(const char *real);
 /* Whether an entry of the data directory is content: not lost+found, and not what was moved aside
  * before. */
 bool clear_is_content(const char *name);
-/* Whether content can be moved or removed: no file system is mounted below. Errors: GB_target_not_empty, naming it. */
+/* Whether content can be moved or removed: no file system is mounted below. Errors:
+ * GB_target_not_empty, naming it. */
 bool clear_possible(const char *datadir, struct gb_error *error);
 /* Bytes that the content takes on disk. */
 uint64_t clear_bytes(const char *datadir);
@@ -29,7 +31,8 @@ uint64_t clear_bytes(const char *datadir);
    marker->state is MARKER_WRITING when it returns true. Errors: GB_target_failed,
    GB_target_no_space. */
 bool clear_target(const char *datadir, struct marker *marker, struct gb_error *error);
-/* Once a new restore has its guards: those that an unfinished one left at places which are not the new one's go. Errors: GB_target_failed. */
+/* Once a new restore has its guards: those that an unfinished one left at places which are not the
+ * new one's go. Errors: GB_target_failed. */
 bool clear_guards(const struct marker *old, const struct marker *new, struct gb_error *error);
 
 #endif

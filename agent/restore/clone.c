@@ -20,7 +20,8 @@ bool clone_possible(const char *directory, struct gb_error *error)
     char path[PATH_MAX], byte = 0;
     if (realpath(directory, path) && !clear_beside(path))
         return error_set(error, GB_no_clone,
-                         "%s is a mount point, or the directory above it can't be written to: there is no place beside it for a "
+                         "%s is a mount point, or the directory above it can't be written to: "
+                         "there is no place beside it for a "
                          "throw-away copy",
                          path);
     snprintf(path, sizeof path, "%s", directory);

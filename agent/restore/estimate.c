@@ -134,8 +134,8 @@ static void count_pages(struct estimate *e, uint64_t *pages, size_t count)
     }
 }
 
-static bool read_sample(struct frames *frames, const struct index *index, size_t number, uint32_t format,
-                        struct sample *s, struct gb_error *error)
+static bool read_sample(struct frames *frames, const struct index *index, size_t number,
+                        uint32_t format, struct sample *s, struct gb_error *error)
 {
     const struct index_frame *f = &index->frames[number];
     const uint8_t *plain = frames_read(frames, number, error);
@@ -156,7 +156,8 @@ static bool is_redo(const struct index *index, size_t i)
 }
 
 static bool take_samples(struct estimate *e, struct repository *r, const struct manifest *m,
-                         const struct index *index, struct elsewhere *elsewhere, struct gb_error *error)
+                         const struct index *index, struct elsewhere *elsewhere,
+                         struct gb_error *error)
 {
     struct sample all = {0};
     struct frames *reader = frames_open(r, m, index, elsewhere, error);

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define RECOVERY_STARTS 3u
-#define TRIAL_SUFFIX ".galera-backup-trial"
+#define TRIAL_SUFFIX    ".galera-backup-trial"
 
 static void path_in(char *out, size_t size, const char *datadir, const char *name)
 {
@@ -29,19 +29,20 @@ static void path_in(char *out, size_t size, const char *datadir, const char *nam
 
 /* An interrupted run had only its guard left. What it did is done; what it was not asked for can't
    be added. */
-static bool plan_rest(struct finish_plan *p, const struct index *index, const struct restore_request *request,
-                      const struct marker *previous, struct gb_error *error)
+static bool plan_rest(struct finish_plan *p, const struct index *index,
+                      const struct restore_request *request, const struct marker *previous,
+                      struct gb_error *error)
 {
     char log[WIRE_PATH_MAX], held[sizeof log + sizeof RESTORE_SUFFIX];
     restore_log_path(request, index, log, sizeof log);
     snprintf(held, sizeof held, "%s" RESTORE_SUFFIX, log);
     p->done_before = previous->recovered;
-    if ((p->in_place && !p->done_before) || (p->on_clone && access(held, F_OK)) || strcmp(p->history.token, previous->token) ||
-        !p->gtid[0] != !previous->replica) {
-        error_set(
-            error, GB_target_unfinished,
-            "an interrupted restore into %s had all but ended, with other options for what follows the files",
-            request->datadir);
+    if ((p->in_place && !p->done_before) || (p->on_clone && access(held, F_OK)) ||
+        strcmp(p->history.token, previous->token) || !p->gtid[0] != !previous->replica) {
+        error_set(error, GB_target_unfinished,
+                  "an interrupted restore into %s had all but ended, with other options for what "
+                  "follows the files",
+                  request->datadir);
         error_hint(error, "bring it to its end with the same options, or give --restart");
         return false;
     }
@@ -50,15 +51,20 @@ static bool plan_rest(struct finish_plan *p, const struct index *index, const st
 }
 
 /* Before hours are spent on a restore whose tables the private server could not open. */
-static bool check_keys(const struct finish_plan *p, const struct manifest *m, struct gb_error *error)
+static bool check_keys(const struct finish_plan *p, const struct manifest *m,
+                       struct gb_error *error)
 {
     const char *count = wire_fact(&m->facts, "encrypted_tablespaces");
-    if (!strtoull(count, NULL, 10) || strstr(p->settings, "key_management") || strstr(p->settings, "key-management"))
+    if (!strtoull(count, NULL, 10) || strstr(p->settings, "key_management") ||
+        strstr(p->settings, "key-management"))
         return true;
     error_set(error, GB_no_server,
-              "%s has %s encrypted tablespaces, and no configuration file of this host gives %s a key plugin (%s --print-defaults)",
+              "%s has %s encrypted tablespaces, and no configuration file of this host gives %s a "
+              "key plugin (%s --print-defaults)",
               m->id, count, p->program, p->program);
-    error_hint(error, "configure the plugin and its keys here as on %s; without --recover, --as replica and a new history the restore needs none",
+    error_hint(error,
+               "configure the plugin and its keys here as on %s; without --recover, --as replica "
+               "and a new history the restore needs none",
                m->node);
     return false;
 }
@@ -76,9 +82,8 @@ bool finish_plan(struct finish_plan *p, const struct finish_request *finish,
         return true;
     if (finish->history && !request->galera)
         return error_set(error, GB_bad_value, "--history is for --as galera");
-    if (request->galera &&
-        !history_choose(&p->history, finish->history, request->safe_to_bootstrap,
-                        same ? previous->token : "", m, error))
+    if (request->galera && !history_choose(&p->history, finish->history, request->safe_to_bootstrap,
+                                           same ? previous->token : "", m, error))
         return false;
     if (finish->replica && !replica_position(m, p->gtid, error))
         return false;
@@ -91,8 +96,10 @@ bool finish_plan(struct finish_plan *p, const struct finish_request *finish,
     restore->marker.replica = p->gtid[0];
     bool found =
         server_program_find(p->program, sizeof p->program, p->version, sizeof p->version, error);
-    bool fits = found && (p->in_place || p->on_clone || p->workers) && server_program_fits(p->program, p->version, m->server_version, error) &&
-                server_program_key_settings(p->program, p->settings, sizeof p->settings, error) && check_keys(p, m, error);
+    bool fits = found && (p->in_place || p->on_clone || p->workers) &&
+                server_program_fits(p->program, p->version, m->server_version, error) &&
+                server_program_key_settings(p->program, p->settings, sizeof p->settings, error) &&
+                check_keys(p, m, error);
     if (!fits && (p->in_place || p->on_clone))
         return false;
     error_clear(error);
@@ -107,7 +114,8 @@ bool finish_plan(struct finish_plan *p, const struct finish_request *finish,
                              index->files[i].path);
     if (p->on_clone && !clone_possible(request->datadir, error))
         return false;
-    if (!estimate_make(&estimate, repository, m, index, request->elsewhere, request->datadir, error))
+    if (!estimate_make(&estimate, repository, m, index, request->elsewhere, request->datadir,
+                       error))
         return false;
     p->available = memory_available("");
     p->pool = memory_pool_within(m->redo_bytes, p->available);
@@ -158,7 +166,8 @@ static struct private_server *recover(struct private_server_spec *spec, bool rol
     for (unsigned starts = 1;; starts++) {
         struct private_server *server = private_server_start(spec, error);
         bool ok = server && private_server_wait_ready(server, error);
-        bool again = server && !ok && rolls_back && starts < RECOVERY_STARTS && error->code != GB_cancelled &&
+        bool again = server && !ok && rolls_back && starts < RECOVERY_STARTS &&
+                     error->code != GB_cancelled &&
                      (spec->roll_back ? said(server, "restart without --tc-heuristic-recover")
                                       : said(server, "prepared transactions! "));
         if (again)
@@ -180,12 +189,13 @@ static bool serve(struct private_server_spec *spec, const struct finish_plan *p,
                   const struct manifest *m, struct gb_error *error)
 {
     double began = now_s();
-    struct private_server *server = recover(spec, p->in_place, m, error); /* of a copy it would say nothing of the directory */
+    struct private_server *server =
+        recover(spec, p->in_place, m, error); /* of a copy it would say nothing of the directory */
     r->recover_s = now_s() - began;
     bool ok = server && (!p->gtid[0] || replica_seed(server, p->gtid, error)) &&
-         (!p->history.new || history_forget_view(server, error)) &&
-         (!finish->verify_boot || tables_check(server, &r->tables, error)) &&
-         private_server_stop(server, error);
+              (!p->history.new || history_forget_view(server, error)) &&
+              (!finish->verify_boot || tables_check(server, &r->tables, error)) &&
+              private_server_stop(server, error);
     private_server_free(server);
     return ok;
 }
@@ -301,7 +311,8 @@ static bool on_clone(struct private_server_spec *spec, const struct finish_plan 
     if (!access(trial, F_OK) && !clone_remove(trial, error))
         return false;
     of_trial.datadir = trial;
-    bool ok = clone_make(spec->layout->datadir, trial, error) && layout_make(&layout, m, index, &of_trial, error);
+    bool ok = clone_make(spec->layout->datadir, trial, error) &&
+              layout_make(&layout, m, index, &of_trial, error);
     if (ok) {
         find_log(&layout, index, log, sizeof log);
         snprintf(from, sizeof from, "%s" RESTORE_SUFFIX, log);
@@ -309,8 +320,7 @@ static bool on_clone(struct private_server_spec *spec, const struct finish_plan 
         spec->layout = &layout;
         ok = (!rename(from, to) ||
               error_set_errno(error, GB_target_failed, errno, "%s can't be renamed", from)) &&
-             serve(spec, p, finish, r, m, error) &&
-             settle_position(spec, p, r, m, request, error);
+             serve(spec, p, finish, r, m, error) && settle_position(spec, p, r, m, request, error);
     }
     layout_free(&layout);
     if (!clone_remove(trial, &removal))

@@ -17,8 +17,8 @@
 #include "agent/restore/tables.h"
 
 #define FINISH_SETTINGS_MAX 8192u
-#define RECOVERY_DIR "galera-backup-recovery" /* beside the redo log */
-#define RECOVERY_LOG "galera-backup-recovery.log"
+#define RECOVERY_DIR        "galera-backup-recovery" /* beside the redo log */
+#define RECOVERY_LOG        "galera-backup-recovery.log"
 
 struct finish_request {
     bool recover, verify_boot, replica;
@@ -35,11 +35,12 @@ struct finish_plan {
     struct history history;
     char gtid[REPLICA_GTID_MAX]; /* of a replica, else "" */
     char program[WIRE_PATH_MAX], version[WIRE_NAME_MAX];
-    char settings[FINISH_SETTINGS_MAX]; /* for tables that a plugin opens: server_program_key_settings() */
-    uint64_t available; /* memory, bytes; 0: not known */
-    uint64_t pool;      /* buffer pool of the recovery */
-    double recover_s;   /* how long the recovery will take */
-    uint64_t boot_pool; /* buffer pool that mariadbd here is configured to have */
+    char settings[FINISH_SETTINGS_MAX]; /* for tables that a plugin opens:
+                                           server_program_key_settings() */
+    uint64_t available;                 /* memory, bytes; 0: not known */
+    uint64_t pool;                      /* buffer pool of the recovery */
+    double recover_s;                   /* how long the recovery will take */
+    uint64_t boot_pool;                 /* buffer pool that mariadbd here is configured to have */
     bool boot_pool_known;
     double boot_s; /* how long the first start will take if nothing is recovered before */
 };
@@ -52,8 +53,9 @@ struct finish_result {
     struct tables_result tables;
 };
 
-/* After restore_plan(), whose marker gets what a later run has to know; of a save nothing is planned. Errors: GB_no_server, GB_no_clone,
- * GB_bad_value, GB_target_unfinished, those of estimate_make().
+/* After restore_plan(), whose marker gets what a later run has to know; of a save nothing is
+ * planned. Errors: GB_no_server, GB_no_clone, GB_bad_value, GB_target_unfinished, those of
+ * estimate_make().
  */
 bool finish_plan(struct finish_plan *plan, const struct finish_request *finish,
                  struct repository *repository, const struct manifest *manifest,

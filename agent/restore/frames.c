@@ -60,8 +60,9 @@ const uint8_t *frames_read(struct frames *f, size_t number, struct gb_error *err
     f->held = NONE;
     repository_prefix(prefix, sizeof prefix, f->manifest->cluster, f->manifest->id);
     struct gb_error why = {0};
-    bool ok = !elsewhere_instead(f->elsewhere) &&
-              frame_read(f->reader, f->repository->storage, prefix, frame, f->stored, f->plain, &why);
+    bool ok =
+        !elsewhere_instead(f->elsewhere) &&
+        frame_read(f->reader, f->repository->storage, prefix, frame, f->stored, f->plain, &why);
     if (!ok && !elsewhere_frame(f->elsewhere, frame, f->stored, f->plain, &why, error))
         return NULL;
     f->held = number;

@@ -1,5 +1,6 @@
 /*
-  Single frames of a backup, for what is looked at before a restore: the redo. Not the way on which files are written (restore.c). One thread. What can't be read here is taken from elsewhere.
+  Single frames of a backup, for what is looked at before a restore: the redo. Not the way on which
+  files are written (restore.c). One thread. What can't be read here is taken from elsewhere.
 */
 #ifndef GB_AGENT_RESTORE_FRAMES_H
 #define GB_AGENT_RESTORE_FRAMES_H
@@ -8,7 +9,8 @@
 
 struct frames;
 
-/* repository, manifest, index and elsewhere (may be NULL) stay the caller's and must outlive it. Errors: GB_internal. */
+/* repository, manifest, index and elsewhere (may be NULL) stay the caller's and must outlive it.
+ * Errors: GB_internal. */
 struct frames *frames_open(struct repository *repository, const struct manifest *manifest,
                            const struct index *index, struct elsewhere *elsewhere,
                            struct gb_error *error);

@@ -43,8 +43,8 @@ static bool make_token(struct history *h, struct gb_error *error)
     return true;
 }
 
-bool history_choose(struct history *h, const char *option, bool safe_to_bootstrap, const char *begun,
-                    const struct manifest *m, struct gb_error *error)
+bool history_choose(struct history *h, const char *option, bool safe_to_bootstrap,
+                    const char *begun, const struct manifest *m, struct gb_error *error)
 {
     memset(h, 0, sizeof *h);
     snprintf(h->position, sizeof h->position, "%s", manifest_position(m));

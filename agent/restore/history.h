@@ -28,10 +28,10 @@ struct history {
                                        */
 };
 
-/* From --history (NULL: new if safe_to_bootstrap, else keep). begun: the token of an interrupted run, for a new one without
-   TOKEN; "" if there is none. Errors: GB_bad_value. */
-bool history_choose(struct history *history, const char *option, bool safe_to_bootstrap, const char *begun,
-                    const struct manifest *manifest, struct gb_error *error);
+/* From --history (NULL: new if safe_to_bootstrap, else keep). begun: the token of an interrupted
+   run, for a new one without TOKEN; "" if there is none. Errors: GB_bad_value. */
+bool history_choose(struct history *history, const char *option, bool safe_to_bootstrap,
+                    const char *begun, const struct manifest *manifest, struct gb_error *error);
 
 /* uuid:seqno of the directory, RSEG_POSITION_MAX bytes; "" if no write-set was ever committed in
    it. Errors: GB_target_failed, GB_position_differs (pages that can't be read). */

@@ -111,14 +111,16 @@ static bool take_line(struct marker *m, const char *line)
     return true;
 }
 
-/* Opens a marker that can be believed. It names files to be removed, and the directory is the server's user's: one that
-   neither root nor we have written counts as one that can't be understood. */
+/* Opens a marker that can be believed. It names files to be removed, and the directory is the
+   server's user's: one that neither root nor we have written counts as one that can't be
+   understood. */
 static FILE *open_own(const char *path, bool *there)
 {
     struct stat st;
     int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     *there = fd >= 0 || errno == ELOOP;
-    bool own = fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) && (st.st_uid == 0 || st.st_uid == geteuid());
+    bool own = fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode) &&
+               (st.st_uid == 0 || st.st_uid == geteuid());
     FILE *f = own ? fdopen(fd, "r") : NULL;
     if (fd >= 0 && !f)
         close(fd);

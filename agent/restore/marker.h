@@ -40,8 +40,8 @@ bool marker_make(struct marker *marker, const struct manifest *manifest, const s
 void marker_free(struct marker *marker);
 /* Durable when it returns. Errors: GB_target_failed, GB_target_no_space. */
 bool marker_write(const char *datadir, const struct marker *marker, struct gb_error *error);
-/* *there: whether there is one, also one that can't be understood or that somebody else than root or
-   this process's user has written: its backup is "" then. Errors: GB_target_failed. */
+/* *there: whether there is one, also one that can't be understood or that somebody else than root
+   or this process's user has written: its backup is "" then. Errors: GB_target_failed. */
 bool marker_read(const char *datadir, struct marker *marker, bool *there, struct gb_error *error);
 /* Whether path is one of those outside the data directory. */
 bool marker_lists(const struct marker *marker, const char *path);

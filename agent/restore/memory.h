@@ -15,7 +15,8 @@
 /* innodb_buffer_pool_size, bytes, with which redo_bytes need one pass: three times as much. */
 uint64_t memory_pool_for(uint64_t redo_bytes);
 
-/* The same within three quarters of what is available (common/memory.h); at least MEMORY_POOL_MIN. */
+/* The same within three quarters of what is available (common/memory.h); at least MEMORY_POOL_MIN.
+ */
 uint64_t memory_pool_within(uint64_t redo_bytes, uint64_t available);
 
 /* Bytes of redo whose records a pool of that size holds. */

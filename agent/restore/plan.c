@@ -109,9 +109,11 @@ static bool no_other_log(const char *log, struct gb_error *error)
     return ok;
 }
 
-/* A file outside the data directory that is there and is not an unfinished restore's. *in_the_way: it may go, as --replace says. */
+/* A file outside the data directory that is there and is not an unfinished restore's. *in_the_way:
+ * it may go, as --replace says. */
 static bool look_at_outside(const struct restore_request *request, const struct index_file *f,
-                            const struct restore_plan *plan, bool *in_the_way, struct gb_error *error)
+                            const struct restore_plan *plan, bool *in_the_way,
+                            struct gb_error *error)
 {
     const char *path = f->path;
     if (f->kind == INDEX_KIND_LOG && !no_other_log(path, error))
@@ -119,9 +121,11 @@ static bool look_at_outside(const struct restore_request *request, const struct 
     if (access(path, F_OK))
         return true;
     if (plan->start != RESTORE_FRESH && marker_lists(&plan->previous, path)) {
-        if (plan->previous.state != MARKER_WRITING || f->kind == INDEX_KIND_LINK || target_is_guarded(path))
+        if (plan->previous.state != MARKER_WRITING || f->kind == INDEX_KIND_LINK ||
+            target_is_guarded(path))
             return true;
-        error_set(error, GB_target_not_empty, "%s is there, and the interrupted restore has not made it", path);
+        error_set(error, GB_target_not_empty,
+                  "%s is there, and the interrupted restore has not made it", path);
         error_hint(error, "has a file system been mounted since? Move that file away");
         return false;
     }
@@ -131,7 +135,8 @@ static bool look_at_outside(const struct restore_request *request, const struct 
     *in_the_way = true;
     return request->replace != RESTORE_REFUSE ||
            error_set(error, GB_target_not_empty,
-                     "%s, which is part of the backup, is outside the data directory and exists", path);
+                     "%s, which is part of the backup, is outside the data directory and exists",
+                     path);
 }
 
 static bool look_outside(const struct restore_request *request, const struct index *index,
@@ -147,8 +152,8 @@ static bool look_outside(const struct restore_request *request, const struct ind
     return true;
 }
 
-bool restore_look_outside(const struct restore_request *request, const struct index *index, const struct restore_plan *plan,
-                          struct gb_error *error)
+bool restore_look_outside(const struct restore_request *request, const struct index *index,
+                          const struct restore_plan *plan, struct gb_error *error)
 {
     for (size_t i = 0; i < index->file_count; i++) {
         const char *path = index->files[i].path;
@@ -156,7 +161,8 @@ bool restore_look_outside(const struct restore_request *request, const struct in
         if (path[0] == '/' && !look_at_outside(request, &index->files[i], plan, &in_the_way, error))
             return false;
         if (in_the_way && !plan->replaces)
-            return error_set(error, GB_target_not_empty, "%s has come since the plan was made", path);
+            return error_set(error, GB_target_not_empty, "%s has come since the plan was made",
+                             path);
     }
     return true;
 }
@@ -181,7 +187,8 @@ static bool look_at_target(const struct restore_request *request, const struct i
     } else
         plan->empty = true;
     if (!look_outside(request, index, plan, error) ||
-        ((plan->replaces || plan->start == RESTORE_ANEW) && !clear_possible(request->datadir, error)))
+        ((plan->replaces || plan->start == RESTORE_ANEW) &&
+         !clear_possible(request->datadir, error)))
         return false;
     if (plan->replaces) {
         struct stat st;
@@ -314,8 +321,8 @@ static bool estimate(struct repository *repository, const struct manifest *m,
 }
 
 /* An object that is lost, cut or lengthened is known before anything is written. */
-static bool check_objects(struct repository *repository, const struct manifest *m, const char *prefix, struct elsewhere *elsewhere,
-                          struct gb_error *error)
+static bool check_objects(struct repository *repository, const struct manifest *m,
+                          const char *prefix, struct elsewhere *elsewhere, struct gb_error *error)
 {
     char name[1200];
     for (size_t i = 0; i < m->object_count; i++) {
@@ -323,15 +330,16 @@ static bool check_objects(struct repository *repository, const struct manifest *
         uint64_t size = 0;
         snprintf(name, sizeof name, "%s/%s", prefix, m->objects[i].name);
         if (storage_size(repository->storage, name, &size, &why) && size != m->objects[i].size)
-            error_set(&why, GB_corrupt_backup, "%s has %" PRIu64 " bytes instead of %" PRIu64, name, size, m->objects[i].size);
+            error_set(&why, GB_corrupt_backup, "%s has %" PRIu64 " bytes instead of %" PRIu64, name,
+                      size, m->objects[i].size);
         if (why.code && !elsewhere_object(elsewhere, i, &why, error))
             return false;
     }
     return true;
 }
 
-static bool read_index(struct repository *repository, const struct manifest *m, const char *prefix, struct elsewhere *elsewhere,
-                       struct index *index, struct gb_error *error)
+static bool read_index(struct repository *repository, const struct manifest *m, const char *prefix,
+                       struct elsewhere *elsewhere, struct index *index, struct gb_error *error)
 {
     struct gb_error why = {0};
     return index_read(index, repository->storage, prefix, manifest_key(m), &m->objects[0], &why) ||

@@ -118,7 +118,8 @@ static void fill_arguments(const struct private_server *s, struct arguments *a)
         add(a, "--tc-heuristic-recover=ROLLBACK");
     if (s->spec->wsrep_recover) { /* no provider is loaded: it only has to be named */
         add(a, "--wsrep-recover");
-        add(a, "--innodb-read-only"); /* it only looks: neither purge nor full-text indexes are at work */
+        add(a, "--innodb-read-only"); /* it only looks: neither purge nor full-text indexes are at
+                                         work */
         add(a, "--wsrep-on=ON");
         add(a, "--wsrep-provider=not-loaded");
         add(a, "--wsrep-cluster-address=gcomm://");

@@ -3,9 +3,9 @@
   us.
 
   No network, no configuration file but for the plugins that open tables, no grants, no events, no
-  replication, no Galera, no binary log, no plugins of the directory; its socket is in a directory of its own that only its user may enter.
-  It runs as the owner of the data directory and is killed when this process ends, however it ends.
-  What it says goes to a log that is kept.
+  replication, no Galera, no binary log, no plugins of the directory; its socket is in a directory
+  of its own that only its user may enter. It runs as the owner of the data directory and is killed
+  when this process ends, however it ends. What it says goes to a log that is kept.
 
   A wait ends when the server is ready or gone, when it has neither read nor written anything nor
   said a word for PRIVATE_SERVER_STALL_S, or when SIGINT, SIGTERM or SIGHUP comes (the handlers are

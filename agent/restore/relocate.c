@@ -199,8 +199,8 @@ static void see_file(void *context, enum redo_op op, uint32_t space_id, const ch
 }
 
 /* Of the tablespaces alone: the others are opened by name, from the server's configuration. */
-static bool check_recovery(struct repository *repository, const struct manifest *m, struct elsewhere *elsewhere,
-                           struct check *c)
+static bool check_recovery(struct repository *repository, const struct manifest *m,
+                           struct elsewhere *elsewhere, struct check *c)
 {
     bool any = false;
     for (size_t i = 0; i < c->index->file_count; i++)
@@ -219,8 +219,9 @@ bool relocate_files(struct repository *repository, const struct manifest *m,
                     struct gb_error *error)
 {
     struct check c = {index, original, error};
-    return !request->map_count || (move_files(index, request, original, error) &&
-                                   check_twins(index, error) && check_recovery(repository, m, request->elsewhere, &c));
+    return !request->map_count ||
+           (move_files(index, request, original, error) && check_twins(index, error) &&
+            check_recovery(repository, m, request->elsewhere, &c));
 }
 
 static bool write_link(const char *link, const char *path, struct gb_error *error)

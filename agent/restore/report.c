@@ -8,7 +8,7 @@
 #include <time.h>
 
 #define ELSEWHERE_LINES 10u /* objects that are named in the closing report */
-#define NEXT_MAX 4096u
+#define NEXT_MAX        4096u
 
 static uint64_t age_s(const struct manifest *m)
 {
@@ -54,11 +54,13 @@ void report_plan(const struct report *r, FILE *out)
                 p->boot_pool_known ? ", as configured here" : ", the server's default");
     if (p->workers)
         fprintf(out,
-                "prepared  %u workers of parallel replication were at work: what they had prepared to commit and not committed is "
+                "prepared  %u workers of parallel replication were at work: what they had prepared "
+                "to commit and not committed is "
                 "rolled back%s\n",
                 p->workers,
                 p->in_place ? ", which only a recovery now can do"
-                            : " by a first start with --tc-heuristic-recover=ROLLBACK, for there is no fitting mariadbd here to do it now");
+                            : " by a first start with --tc-heuristic-recover=ROLLBACK, for there "
+                              "is no fitting mariadbd here to do it now");
     if (p->on_clone)
         fprintf(out,
                 "trial     recovery and CHECK TABLE on a throw-away copy that shares its blocks\n");
@@ -129,7 +131,8 @@ static void report_elsewhere(const struct report *r, FILE *out)
             fprintf(out, "elsewhere %" PRIu64 " frames of %s were taken from repository %s\n",
                     t[i].frames, t[i].object, t[i].repository);
         else
-            fprintf(out, "elsewhere %s was taken from repository %s\n", t[i].object, t[i].repository);
+            fprintf(out, "elsewhere %s was taken from repository %s\n", t[i].object,
+                    t[i].repository);
     }
     if (count > ELSEWHERE_LINES)
         fprintf(out, "elsewhere and %zu objects more\n", count - ELSEWHERE_LINES);
@@ -196,8 +199,9 @@ static json_t *elsewhere_json(const struct report *r)
     const struct elsewhere_taken *t = elsewhere_account(r->request->elsewhere, &count);
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:I}", "object", t[i].object, "repository", t[i].repository,
-                                              "frames", (json_int_t)t[i].frames));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:I}", "object", t[i].object, "repository",
+                                        t[i].repository, "frames", (json_int_t)t[i].frames));
     return list;
 }
 

@@ -17,8 +17,8 @@ struct report {
     const struct restore_plan *plan;
     const struct finish_plan *finish;
     const struct finish_result *result;
-    const char *ist; /* whether IST is possible; NULL where it does not matter */
-    double seconds;  /* of restore_run() */
+    const char *ist;        /* whether IST is possible; NULL where it does not matter */
+    double seconds;         /* of restore_run() */
     const char *repository; /* what stands behind --repository to name it */
 };
 

@@ -23,14 +23,17 @@
 #include <time.h>
 #include <unistd.h>
 
-#define BATCH_BYTES    (8u << 20) /* read from the repository at once */
-#define THREADS_MAX    64u
-#define SPARE          2u  /* threads beyond those asked for: who waits for a disk leaves no processor idle */
-#define ALIGNMENT      4096u /* of what O_DIRECT takes */
-#define SLICES_PER_S   4u /* --limit-rate: reads a second */
-#define PROGRESS_US    200000
+#define BATCH_BYTES (8u << 20) /* read from the repository at once */
+#define THREADS_MAX 64u
+#define SPARE                                                                                      \
+    2u /* threads beyond those asked for: who waits for a disk leaves no processor idle            \
+        */
+#define ALIGNMENT    4096u /* of what O_DIRECT takes */
+#define SLICES_PER_S 4u    /* --limit-rate: reads a second */
+#define PROGRESS_US  200000
 
-void restore_target_path(const struct restore_request *request, const char *path, char *out, size_t size)
+void restore_target_path(const struct restore_request *request, const char *path, char *out,
+                         size_t size)
 {
     if (path[0] == '/')
         snprintf(out, size, "%s", path);
@@ -40,11 +43,14 @@ void restore_target_path(const struct restore_request *request, const char *path
 
 bool restore_is_held(const struct index_file *f)
 {
-    return f->kind == INDEX_KIND_LOG || f->kind == WIRE_KIND_ARIA_CONTROL || !strcmp(f->path, "ib_logfile0") || !strcmp(f->path, "aria_log_control") ||
-           !strcmp(f->path, "grastate.dat") || (f->path[0] == '/' && f->kind != WIRE_KIND_DIRECTORY && f->kind != INDEX_KIND_LINK);
+    return f->kind == INDEX_KIND_LOG || f->kind == WIRE_KIND_ARIA_CONTROL ||
+           !strcmp(f->path, "ib_logfile0") || !strcmp(f->path, "aria_log_control") ||
+           !strcmp(f->path, "grastate.dat") ||
+           (f->path[0] == '/' && f->kind != WIRE_KIND_DIRECTORY && f->kind != INDEX_KIND_LINK);
 }
 
-void restore_writing_path(const struct restore_request *request, const struct index_file *f, char *out, size_t size)
+void restore_writing_path(const struct restore_request *request, const struct index_file *f,
+                          char *out, size_t size)
 {
     char name[WIRE_PATH_MAX + sizeof RESTORE_SUFFIX + sizeof SAVED_LINK_SUFFIX];
     snprintf(name, sizeof name, "%s%s%s", f->path, restore_is_held(f) ? RESTORE_SUFFIX : "",
@@ -58,7 +64,8 @@ static bool is_log(const struct index_file *f)
     return f->kind == INDEX_KIND_LOG || !strcmp(f->path, "ib_logfile0");
 }
 
-bool restore_log_path(const struct restore_request *request, const struct index *index, char *out, size_t size)
+bool restore_log_path(const struct restore_request *request, const struct index *index, char *out,
+                      size_t size)
 {
     for (size_t i = 0; i < index->file_count; i++)
         if (is_log(&index->files[i])) {
@@ -76,22 +83,23 @@ struct writer {
     uid_t uid; /* of what is written; -1: this process's */
     gid_t gid;
     char prefix[1024];
-    uint32_t *order;       /* frames that are still to be written, by segment and offset */
+    uint32_t *order; /* frames that are still to be written, by segment and offset */
     size_t count;
     uint8_t *written;      /* atomic, by frame: its bytes have been written */
     pthread_mutex_t mutex; /* next, error, turn_us */
     size_t next;
-    uint64_t turn_us;      /* --limit-rate: when the next read may begin, monotonic time */
+    uint64_t turn_us; /* --limit-rate: when the next read may begin, monotonic time */
     struct gb_error error;
-    uint64_t done;        /* atomic, bytes */
-    unsigned running;     /* atomic, threads */
+    uint64_t done;    /* atomic, bytes */
+    unsigned running; /* atomic, threads */
 };
 
 static const struct index *sort_index;
 
 static int by_place(const void *a, const void *b)
 {
-    const struct frame *x = &sort_index->frames[*(const uint32_t *)a].frame, *y = &sort_index->frames[*(const uint32_t *)b].frame;
+    const struct frame *x = &sort_index->frames[*(const uint32_t *)a].frame,
+                       *y = &sort_index->frames[*(const uint32_t *)b].frame;
     if (x->segment != y->segment)
         return x->segment < y->segment ? -1 : 1;
     return x->offset < y->offset ? -1 : x->offset > y->offset;
@@ -103,7 +111,8 @@ static mode_t mode_of(const struct index_file *f, mode_t otherwise)
     return mode ? mode : otherwise;
 }
 
-/* The journal says that they are written, but the file was not there any more (a file system that is not mounted, --map). */
+/* The journal says that they are written, but the file was not there any more (a file system that
+ * is not mounted, --map). */
 static void forget_frames(struct writer *w, uint32_t file_no)
 {
     for (size_t i = 0; i < w->index->frame_count; i++) {
@@ -142,7 +151,8 @@ static bool make_files(struct writer *w, bool go_on, struct gb_error *error)
         restore_writing_path(w->request, f, path, sizeof path);
         if (f->kind == WIRE_KIND_DIRECTORY) {
             if (!beneath_make_directory(w->request->datadir, path, mode_of(f, 0700)))
-                return error_set_errno(error, GB_target_failed, errno, "the directory %s can't be made", path);
+                return error_set_errno(error, GB_target_failed, errno,
+                                       "the directory %s can't be made", path);
             continue;
         }
         snprintf(parent, sizeof parent, "%s", path);
@@ -150,7 +160,8 @@ static bool make_files(struct writer *w, bool go_on, struct gb_error *error)
         if (access(directory, F_OK) && !target_make_directories(directory, w->uid, w->gid, error))
             return false;
         int fd = open_file(w, f, path, go_on);
-        bool ok = fd >= 0 && !ftruncate(fd, (off_t)f->size) && (w->uid == (uid_t)-1 || !fchown(fd, w->uid, w->gid)) &&
+        bool ok = fd >= 0 && !ftruncate(fd, (off_t)f->size) &&
+                  (w->uid == (uid_t)-1 || !fchown(fd, w->uid, w->gid)) &&
                   !fchmod(fd, mode_of(f, 0660));
         if (!ok)
             beneath_failed(error, path, "made");
@@ -168,8 +179,8 @@ struct open_file { /* the file written last: frames of one file follow one anoth
     bool direct;
 };
 
-/* Past the page cache where alignment and file system let it: so the server's files stay in the cache, and nothing is left for the
-   end to sync. */
+/* Past the page cache where alignment and file system let it: so the server's files stay in the
+   cache, and nothing is left for the end to sync. */
 static bool write_piece(struct open_file *f, const uint8_t *data, size_t size, uint64_t offset)
 {
     bool aligned = !(((uintptr_t)data | size | offset) % ALIGNMENT);
@@ -179,7 +190,8 @@ static bool write_piece(struct open_file *f, const uint8_t *data, size_t size, u
     return (!f->direct || aligned) && beneath_write(f->fd, data, size, offset);
 }
 
-static int open_target(const struct writer *w, struct open_file *last, uint32_t number, char *path, size_t size)
+static int open_target(const struct writer *w, struct open_file *last, uint32_t number, char *path,
+                       size_t size)
 {
     restore_writing_path(w->request, index_find(w->index, number), path, size);
     if (last->fd >= 0 && last->number == number)
@@ -191,8 +203,8 @@ static int open_target(const struct writer *w, struct open_file *last, uint32_t 
     return last->fd = beneath_open(w->request->datadir, path, O_WRONLY, 0);
 }
 
-static bool write_frame(struct writer *w, const struct index_frame *f, const uint8_t *plain, struct open_file *last,
-                        struct gb_error *error)
+static bool write_frame(struct writer *w, const struct index_frame *f, const uint8_t *plain,
+                        struct open_file *last, struct gb_error *error)
 {
     char path[WIRE_PATH_MAX];
     for (uint32_t i = 0; i < f->extents; i++) {
@@ -230,8 +242,10 @@ static size_t take_batch(struct writer *w, size_t *first, uint64_t *bytes)
     *first = from;
     *bytes = 0;
     while (to < w->count && !w->error.code) {
-        const struct frame *f = &w->index->frames[w->order[to]].frame, *start = &w->index->frames[w->order[from]].frame;
-        if (to > from && (f->segment != start->segment || f->offset != start->offset + *bytes || *bytes >= most))
+        const struct frame *f = &w->index->frames[w->order[to]].frame,
+                           *start = &w->index->frames[w->order[from]].frame;
+        if (to > from &&
+            (f->segment != start->segment || f->offset != start->offset + *bytes || *bytes >= most))
             break;
         *bytes += FRAME_HEADER_SIZE + f->stored_size;
         to++;
@@ -256,12 +270,15 @@ static void wait_for_turn(struct writer *w, uint64_t bytes)
         ;
 }
 
-/* A frame of a batch that could not be read as a whole: of an object that was cut the beginning is there. problem: of the batch. */
-static bool read_alone(const struct writer *w, struct frame_reader *reader, const struct index_frame *f, const struct gb_error *problem, uint8_t *stored,
+/* A frame of a batch that could not be read as a whole: of an object that was cut the beginning is
+ * there. problem: of the batch. */
+static bool read_alone(const struct writer *w, struct frame_reader *reader,
+                       const struct index_frame *f, const struct gb_error *problem, uint8_t *stored,
                        uint8_t *plain, struct gb_error *error)
 {
     if (!storage_is_away(problem) && !elsewhere_instead(w->request->elsewhere))
-        return frame_read(reader, w->repository->storage, w->prefix, &f->frame, stored, plain, error);
+        return frame_read(reader, w->repository->storage, w->prefix, &f->frame, stored, plain,
+                          error);
     error_copy(error, problem);
     return false;
 }
@@ -272,8 +289,10 @@ static void *writer_main(void *argument)
     struct gb_error error = {0};
     struct open_file last = {.fd = -1};
     struct frame_reader *reader = frame_reader_new(manifest_key(w->manifest));
-    const size_t most = codec_bound(FRAME_PLAIN_MAX) + FRAME_HEADER_SIZE, room = BATCH_BYTES + 2 * most;
-    uint8_t *stored = malloc(room + most), *plain = aligned_alloc(ALIGNMENT, FRAME_PLAIN_MAX); /* and one frame read by itself */
+    const size_t most = codec_bound(FRAME_PLAIN_MAX) + FRAME_HEADER_SIZE,
+                 room = BATCH_BYTES + 2 * most;
+    uint8_t *stored = malloc(room + most),
+            *plain = aligned_alloc(ALIGNMENT, FRAME_PLAIN_MAX); /* and one frame read by itself */
     if (!reader || !stored || !plain)
         error_set(&error, GB_internal, "no memory for a restore thread");
     size_t first, count;
@@ -287,13 +306,16 @@ static void *writer_main(void *argument)
         if (bytes > room)
             error_set(&error, GB_corrupt_backup, "%s: frames of impossible size", name);
         bool read = !error.code && !elsewhere_instead(w->request->elsewhere) &&
-                    storage_read(w->repository->storage, name, start->offset, stored, (size_t)bytes, &problem);
+                    storage_read(w->repository->storage, name, start->offset, stored, (size_t)bytes,
+                                 &problem);
         const uint8_t *at = stored;
         for (size_t i = 0; i < count && !error.code; i++) {
             const struct index_frame *f = &w->index->frames[w->order[first + i]];
             struct gb_error why = {0};
-            bool opened = read ? frame_open(reader, &f->frame, at, plain, &why) : read_alone(w, reader, f, &problem, stored + room, plain, &why);
-            if ((opened || elsewhere_frame(w->request->elsewhere, &f->frame, stored + room, plain, &why, &error)) &&
+            bool opened = read ? frame_open(reader, &f->frame, at, plain, &why)
+                               : read_alone(w, reader, f, &problem, stored + room, plain, &why);
+            if ((opened || elsewhere_frame(w->request->elsewhere, &f->frame, stored + room, plain,
+                                           &why, &error)) &&
                 write_frame(w, f, plain, &last, &error))
                 __atomic_store_n(&w->written[w->order[first + i]], 1, __ATOMIC_RELEASE);
             at += FRAME_HEADER_SIZE + f->frame.stored_size;
@@ -311,12 +333,14 @@ static void *writer_main(void *argument)
     return NULL;
 }
 
-static bool write_frames(struct writer *w, const struct restore_plan *plan, struct durable *durable, struct gb_error *error)
+static bool write_frames(struct writer *w, const struct restore_plan *plan, struct durable *durable,
+                         struct gb_error *error)
 {
     const struct restore_request *request = w->request;
     pthread_t thread[THREADS_MAX];
     struct gb_error failure = {0};
-    unsigned threads = plan->threads + SPARE < THREADS_MAX ? plan->threads + SPARE : THREADS_MAX, started = 0;
+    unsigned threads = plan->threads + SPARE < THREADS_MAX ? plan->threads + SPARE : THREADS_MAX,
+             started = 0;
     for (; started < threads; started++) {
         __atomic_fetch_add(&w->running, 1, __ATOMIC_RELAXED);
         if (pthread_create(&thread[started], NULL, writer_main, w)) {
@@ -326,8 +350,10 @@ static bool write_frames(struct writer *w, const struct restore_plan *plan, stru
     }
     while (started && __atomic_load_n(&w->running, __ATOMIC_ACQUIRE)) {
         if (request->progress)
-            request->progress(request->context, __atomic_load_n(&w->done, __ATOMIC_RELAXED), plan->bytes);
-        if (!failure.code && !durable_checkpoint(durable, w->written, w->index->frame_count, &failure)) {
+            request->progress(request->context, __atomic_load_n(&w->done, __ATOMIC_RELAXED),
+                              plan->bytes);
+        if (!failure.code &&
+            !durable_checkpoint(durable, w->written, w->index->frame_count, &failure)) {
             pthread_mutex_lock(&w->mutex);
             error_copy(&w->error, &failure); /* ends the threads */
             pthread_mutex_unlock(&w->mutex);
@@ -349,12 +375,14 @@ static bool write_log_header(const struct writer *w, struct gb_error *error)
 {
     const struct manifest *m = w->manifest;
     char path[WIRE_PATH_MAX], version[32];
-    snprintf(version, sizeof version, "%.*s", (int)strcspn(m->server_version, "-"), m->server_version);
+    snprintf(version, sizeof version, "%.*s", (int)strcspn(m->server_version, "-"),
+             m->server_version);
     uint8_t *header = malloc(REDO_START_OFFSET);
     if (!header)
         return error_set(error, GB_internal, "no memory");
     restore_writing_path(w->request, index_find(w->index, WIRE_FILE_REDO), path, sizeof path);
-    bool ok = redo_writer_header(m->redo_header, m->checkpoint_lsn, m->checkpoint_end_lsn, m->end_lsn, version, header, error);
+    bool ok = redo_writer_header(m->redo_header, m->checkpoint_lsn, m->checkpoint_end_lsn,
+                                 m->end_lsn, version, header, error);
     int fd = ok ? beneath_open(w->request->datadir, path, O_WRONLY, 0) : -1;
     if (ok && (fd < 0 || !beneath_write(fd, header, REDO_START_OFFSET, 0)))
         ok = beneath_failed(error, path, "written");
@@ -364,13 +392,15 @@ static bool write_log_header(const struct writer *w, struct gb_error *error)
     return ok;
 }
 
-/* Where Aria's log or the redo log are not in the data directory itself, which target_begin() guards. */
+/* Where Aria's log or the redo log are not in the data directory itself, which target_begin()
+ * guards. */
 static bool guard_elsewhere(const struct writer *w, struct gb_error *error)
 {
     char path[WIRE_PATH_MAX], parent[WIRE_PATH_MAX];
     for (size_t i = 0; i < w->index->file_count; i++) {
         const struct index_file *f = &w->index->files[i];
-        if ((f->kind != WIRE_KIND_ARIA_CONTROL && f->kind != INDEX_KIND_LOG) || !strchr(f->path, '/'))
+        if ((f->kind != WIRE_KIND_ARIA_CONTROL && f->kind != INDEX_KIND_LOG) ||
+            !strchr(f->path, '/'))
             continue;
         restore_target_path(w->request, f->path, path, sizeof path);
         snprintf(parent, sizeof parent, "%s", path);
@@ -378,7 +408,8 @@ static bool guard_elsewhere(const struct writer *w, struct gb_error *error)
             !target_guard(path, error))
             return false;
         if (w->uid != (uid_t)-1 && lchown(path, w->uid, w->gid))
-            return error_set_errno(error, GB_target_failed, errno, "the owner of %s can't be set", path);
+            return error_set_errno(error, GB_target_failed, errno, "the owner of %s can't be set",
+                                   path);
     }
     return true;
 }
@@ -389,7 +420,8 @@ static bool take_place(const struct writer *w, struct restore_plan *plan, struct
     const struct restore_request *request = w->request;
     /* Somebody has been asked, perhaps, since the plan was made. */
     if (!target_check_idle(request->datadir, error) ||
-        (plan->empty && !target_check(request->datadir, error)) || !restore_look_outside(request, w->index, plan, error) ||
+        (plan->empty && !target_check(request->datadir, error)) ||
+        !restore_look_outside(request, w->index, plan, error) ||
         !target_make_directories(request->datadir, w->uid, w->gid, error) ||
         (plan->lock < 0 && !target_lock(request->datadir, &plan->lock, error)))
         return false;
@@ -401,7 +433,8 @@ static bool take_place(const struct writer *w, struct restore_plan *plan, struct
     }
     if (plan->replaces && !clear_target(request->datadir, &plan->marker, error))
         return false;
-    return target_begin(request->datadir, &plan->marker, w->uid, w->gid, error) && guard_elsewhere(w, error) &&
+    return target_begin(request->datadir, &plan->marker, w->uid, w->gid, error) &&
+           guard_elsewhere(w, error) &&
            (plan->start != RESTORE_ANEW || clear_guards(&plan->previous, &plan->marker, error));
 }
 
@@ -427,7 +460,8 @@ static bool release(const struct writer *w, struct gb_error *error)
             continue;
         restore_target_path(w->request, f->path, path, sizeof path);
         size_t length = (size_t)(strrchr(path, '/') - path);
-        if (directory[0] && (strncmp(directory, path, length) || directory[length]) && !target_sync_directory(directory, error))
+        if (directory[0] && (strncmp(directory, path, length) || directory[length]) &&
+            !target_sync_directory(directory, error))
             return false;
         snprintf(directory, sizeof directory, "%.*s", (int)length, path);
         if (f->path[0] == '/' && came_meanwhile(path, error))
@@ -442,20 +476,24 @@ static bool release(const struct writer *w, struct gb_error *error)
 static bool finish_save(const struct writer *w, struct gb_error *error)
 {
     struct durable *durable = NULL;
-    bool ok = saved_finish(w->index, w->request, error) && target_chown(w->request->datadir, w->uid, w->gid, error) &&
+    bool ok = saved_finish(w->index, w->request, error) &&
+              target_chown(w->request->datadir, w->uid, w->gid, error) &&
               (durable = durable_open(w->request, w->index, error)) && durable_sync(durable, error);
     durable_close(durable);
     return ok;
 }
 
 /* All is durable. state: what happens next. Each step may be done again. */
-static bool end_writing(const struct writer *w, struct restore_plan *plan, enum marker_state state, struct gb_error *error)
+static bool end_writing(const struct writer *w, struct restore_plan *plan, enum marker_state state,
+                        struct gb_error *error)
 {
     const char *datadir = w->request->datadir;
     char log[WIRE_PATH_MAX];
-    bool save = manifest_is_save(w->manifest), has_log = restore_log_path(w->request, w->index, log, sizeof log);
+    bool save = manifest_is_save(w->manifest),
+         has_log = restore_log_path(w->request, w->index, log, sizeof log);
     plan->marker.state = state;
-    if (!marker_write(datadir, &plan->marker, error) || (save && !finish_save(w, error)) || !release(w, error))
+    if (!marker_write(datadir, &plan->marker, error) || (save && !finish_save(w, error)) ||
+        !release(w, error))
         return false;
     if (w->request->stay_guarded)
         return journal_remove(datadir, error);
@@ -473,7 +511,8 @@ static bool make_order(struct writer *w, struct gb_error *error)
     if (!w->order)
         return error_set(error, GB_internal, "no memory");
     for (uint32_t i = 0; i < w->index->frame_count; i++)
-        if (!w->written[i] || holds_redo(w->index, &w->index->frames[i])) /* settle() had perhaps begun */
+        if (!w->written[i] ||
+            holds_redo(w->index, &w->index->frames[i])) /* settle() had perhaps begun */
             w->order[w->count++] = i;
     sort_index = w->index;
     qsort(w->order, w->count, sizeof *w->order, by_place);
@@ -485,23 +524,35 @@ static bool write_all(struct writer *w, struct restore_plan *plan, struct gb_err
     const struct restore_request *request = w->request;
     const bool go_on = plan->start == RESTORE_GO_ON;
     struct durable *durable = NULL;
-    bool ok = take_place(w, plan, error) && make_files(w, go_on, error) && make_order(w, error) && (manifest_is_save(w->manifest) || write_log_header(w, error)) &&
-              (durable = durable_open(request, w->index, error)) && write_frames(w, plan, durable, error) &&
-              (manifest_is_save(w->manifest) || settle(request, w->manifest, w->index, plan->original, error)) &&
+    bool ok = take_place(w, plan, error) && make_files(w, go_on, error) && make_order(w, error) &&
+              (manifest_is_save(w->manifest) || write_log_header(w, error)) &&
+              (durable = durable_open(request, w->index, error)) &&
+              write_frames(w, plan, durable, error) &&
+              (manifest_is_save(w->manifest) ||
+               settle(request, w->manifest, w->index, plan->original, error)) &&
               relocate_links(request, w->index, plan->original, error) &&
-              (request->galera ? target_grastate(request->datadir, manifest_position(w->manifest), request->safe_to_bootstrap, error)
+              (request->galera ? target_grastate(request->datadir, manifest_position(w->manifest),
+                                                 request->safe_to_bootstrap, error)
                                : target_no_grastate(request->datadir, error)) &&
-              target_chown(request->datadir, w->uid, w->gid, error) && durable_sync(durable, error) &&
+              target_chown(request->datadir, w->uid, w->gid, error) &&
+              durable_sync(durable, error) &&
               end_writing(w, plan, request->changes ? MARKER_CHANGING : MARKER_ENDING, error);
     durable_close(durable);
     return ok;
 }
 
 bool restore_run(struct repository *repository, const struct manifest *m, const struct index *index,
-                 const struct restore_request *request, struct restore_plan *plan, struct gb_error *error)
+                 const struct restore_request *request, struct restore_plan *plan,
+                 struct gb_error *error)
 {
-    struct writer w = {.repository = repository, .manifest = m, .index = index, .request = request, .uid = plan->uid,
-                       .gid = plan->gid, .written = plan->written, .done = plan->done};
+    struct writer w = {.repository = repository,
+                       .manifest = m,
+                       .index = index,
+                       .request = request,
+                       .uid = plan->uid,
+                       .gid = plan->gid,
+                       .written = plan->written,
+                       .done = plan->done};
     if (plan->start == RESTORE_FINISH)
         return end_writing(&w, plan, MARKER_ENDING, error);
     repository_prefix(w.prefix, sizeof w.prefix, m->cluster, m->id);

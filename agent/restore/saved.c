@@ -11,7 +11,8 @@
 static bool make_link(const struct index_file *f, const struct restore_request *request,
                       struct gb_error *error)
 {
-    char path[WIRE_PATH_MAX], file[WIRE_PATH_MAX], target[INDEX_LINK_MAX + 1], is[INDEX_LINK_MAX + 1];
+    char path[WIRE_PATH_MAX], file[WIRE_PATH_MAX], target[INDEX_LINK_MAX + 1],
+        is[INDEX_LINK_MAX + 1];
     restore_writing_path(request, f, file, sizeof file);
     snprintf(path, sizeof path, "%.*s", (int)(strlen(file) - strlen(SAVED_LINK_SUFFIX)), file);
     int fd = open(file, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
@@ -25,8 +26,8 @@ static bool make_link(const struct index_file *f, const struct restore_request *
     target[n] = '\0';
     if (n == 0 || strlen(target) != (size_t)n)
         return error_set(error, GB_corrupt_backup, "%s is a link to nowhere", f->path);
-    bool made = !symlink(target, path) ||
-                (errno == EEXIST && readlink(path, is, sizeof is) == n && !memcmp(is, target, (size_t)n));
+    bool made = !symlink(target, path) || (errno == EEXIST && readlink(path, is, sizeof is) == n &&
+                                           !memcmp(is, target, (size_t)n));
     if (!made || unlink(file))
         return error_set_errno(error, GB_target_failed, errno, "the link %s can't be made", path);
     return true;

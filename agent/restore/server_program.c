@@ -120,8 +120,8 @@ static void put_value(struct settings *s, const char *name, const char *value)
 /* By the name of an option, or of a plugin. */
 static bool is_of_keys(const char *name)
 {
-    return strstr(name, "key_management") || strstr(name, "key-management") || !strncmp(name, "provider_", 9) ||
-           !strncmp(name, "provider-", 9);
+    return strstr(name, "key_management") || strstr(name, "key-management") ||
+           !strncmp(name, "provider_", 9) || !strncmp(name, "provider-", 9);
 }
 
 /* What all plugins need to be found and let in. */
@@ -156,7 +156,8 @@ static bool take_option(struct settings *s, char *name)
     return any;
 }
 
-bool server_program_key_settings(const char *program, char *out, size_t size, struct gb_error *error)
+bool server_program_key_settings(const char *program, char *out, size_t size,
+                                 struct gb_error *error)
 {
     char text[65536];
     struct settings s = {out, size, 0};
@@ -179,5 +180,7 @@ bool server_program_key_settings(const char *program, char *out, size_t size, st
     if (!any)
         out[0] = '\0';
     return !any || s.at + 1 < size ||
-           error_set(error, GB_internal, "the settings of key plugins that %s has are longer than %zu bytes", program, size);
+           error_set(error, GB_internal,
+                     "the settings of key plugins that %s has are longer than %zu bytes", program,
+                     size);
 }

@@ -22,9 +22,11 @@ bool server_program_fits(const char *program, const char *version, const char *s
  * none says. */
 uint64_t server_program_configured_pool(const char *program);
 
-/* What the configuration files of this host give that program for tables that a plugin opens: of its plugins those that hold keys and
-   those that compress pages (providers), and their options, as the text of a configuration file. "": none. Errors: GB_internal: it does
-   not fit into size bytes. */
-bool server_program_key_settings(const char *program, char *out, size_t size, struct gb_error *error);
+/* What the configuration files of this host give that program for tables that a plugin opens: of
+   its plugins those that hold keys and those that compress pages (providers), and their options, as
+   the text of a configuration file. "": none. Errors: GB_internal: it does not fit into size bytes.
+ */
+bool server_program_key_settings(const char *program, char *out, size_t size,
+                                 struct gb_error *error);
 
 #endif

@@ -21,7 +21,7 @@
 
 struct space {
     const struct index_file *file;
-    bool first_page;  /* it is in the backup, or has been made here */
+    bool first_page; /* it is in the backup, or has been made here */
     bool deleted;
     uint64_t deleted_lsn; /* of the last mini-transaction that deletes it */
 };
@@ -36,14 +36,15 @@ struct work {
     const struct restore_request *request;
     const struct manifest *manifest;
     const struct index *index;
-    char *const *original; /* settle()'s */
+    char *const *original;    /* settle()'s */
     char path[WIRE_PATH_MAX]; /* the log */
     int fd;
     struct space *spaces; /* of the backup, by id */
     size_t space_count;
     struct foreign *foreign;
     size_t foreign_count;
-    uint64_t upto;      /* the last mini-transaction to be written back: a deletion, or one that has a foreign file's name */
+    uint64_t upto; /* the last mini-transaction to be written back: a deletion, or one that has a
+                      foreign file's name */
     struct space *made; /* its first page is made by the mini-transaction that is read */
     uint8_t *page;
     struct gb_error *error;
@@ -51,7 +52,8 @@ struct work {
 
 static int by_id(const void *a, const void *b)
 {
-    uint32_t x = ((const struct space *)a)->file->space_id, y = ((const struct space *)b)->file->space_id;
+    uint32_t x = ((const struct space *)a)->file->space_id,
+             y = ((const struct space *)b)->file->space_id;
     return x < y ? -1 : x > y;
 }
 
@@ -85,7 +87,8 @@ static bool stamp(uint8_t *page, const struct space_format *format, uint64_t lsn
     return page_seal(format, page);
 }
 
-static bool write_page(const struct work *w, const struct space *s, const struct space_format *format)
+static bool write_page(const struct work *w, const struct space *s,
+                       const struct space_format *format)
 {
     char path[WIRE_PATH_MAX];
     struct stat st;
@@ -105,13 +108,16 @@ static bool write_page(const struct work *w, const struct space *s, const struct
 static bool stays_without(const struct work *w, const struct space *s)
 {
     struct gb_error why = {0};
-    error_set(&why, GB_not_supported, "the redo makes no first page of %s that is understood", s->file->path);
+    error_set(&why, GB_not_supported, "the redo makes no first page of %s that is understood",
+              s->file->path);
     if (w->original[s->file - w->index->files]) {
         error_hint(&why, "restore without --map for it");
         error_copy(w->error, &why);
         return false;
     }
-    error_hint(&why, "if the first start ends with \"Tablespace ... was not found\", restore another backup");
+    error_hint(
+        &why,
+        "if the first start ends with \"Tablespace ... was not found\", restore another backup");
     warn_of(&why, NULL);
     return true;
 }
@@ -125,7 +131,8 @@ static bool make_page(struct work *w, const uint8_t *mtr, size_t size, uint64_t 
     bool zero;
     w->made = NULL;
     if (!redo_make_page_0(mtr, size, s->file->space_id, w->page, SPACE_PAGE_SIZE_MAX) ||
-        !space_parse(w->page, SPACE_PAGE_SIZE_MAX, &info, &zero, &ignored) || !stamp(w->page, &info.format, lsn + size) ||
+        !space_parse(w->page, SPACE_PAGE_SIZE_MAX, &info, &zero, &ignored) ||
+        !stamp(w->page, &info.format, lsn + size) ||
         page_verify(&info.format, 0, w->page) != PAGE_WHOLE)
         return stays_without(w, s);
     s->first_page = true;
@@ -139,7 +146,8 @@ static char other_name(const void *context, const char *path, size_t size)
     const struct work *w = context;
     size_t dot = size > 2 && path[0] == '.' && path[1] == '/' ? 2 : 0;
     for (size_t i = 0; i < w->foreign_count; i++)
-        if (strlen(w->foreign[i].path) == size - dot && !memcmp(w->foreign[i].path, path + dot, size - dot))
+        if (strlen(w->foreign[i].path) == size - dot &&
+            !memcmp(w->foreign[i].path, path + dot, size - dot))
             return w->foreign[i].byte;
     return 0;
 }
@@ -171,7 +179,8 @@ static bool list_foreign(struct work *w)
         const struct index_file *f = &w->index->files[i];
         const char *dot = strrchr(f->path, '.');
         if (f->kind == WIRE_KIND_OTHER && dot && !strcmp(dot, ".ibd") && !w->original[i])
-            w->foreign[w->foreign_count++] = (struct foreign){f->path, free_byte(w->index, f->path)};
+            w->foreign[w->foreign_count++] =
+                (struct foreign){f->path, free_byte(w->index, f->path)};
     }
     return true;
 }
@@ -212,14 +221,15 @@ static bool mend(const struct work *w, uint8_t *data, size_t size, uint64_t lsn)
             any |= redo_forget(data, size, w->spaces[i].file->space_id);
     if (w->foreign_count)
         any |= redo_rename_files(data, size, other_name, w);
-    if (any && (redo_parse_flat_mtr(REDO_FORMAT_10_8, false, lsn, data, size, NULL, &after) !=
-                    REDO_MTR ||
-                after != size))
+    if (any &&
+        (redo_parse_flat_mtr(REDO_FORMAT_10_8, false, lsn, data, size, NULL, &after) != REDO_MTR ||
+         after != size))
         return error_set(w->error, GB_internal,
                          "the redo at LSN %" PRIu64 " makes no sense without imported tablespaces",
                          lsn);
     uint64_t at = REDO_START_OFFSET + lsn - w->manifest->checkpoint_lsn;
-    return !any || beneath_write(w->fd, data, size, at) || beneath_failed(w->error, w->path, "written");
+    return !any || beneath_write(w->fd, data, size, at) ||
+           beneath_failed(w->error, w->path, "written");
 }
 
 /* ---- the log ---- */
@@ -243,7 +253,8 @@ static bool go_over(struct work *w, uint64_t upto, const struct redo_visitor *vi
         while (ok && at < wanted &&
                redo_parse_flat_mtr(REDO_FORMAT_10_8, false, lsn, block + at, wanted - at, visitor,
                                    &size) == REDO_MTR) {
-            ok = !visitor ? mend(w, block + at, size, lsn) : !w->made || make_page(w, block + at, size, lsn);
+            ok = !visitor ? mend(w, block + at, size, lsn)
+                          : !w->made || make_page(w, block + at, size, lsn);
             at += size;
             lsn += size;
         }
@@ -256,7 +267,8 @@ static bool go_over(struct work *w, uint64_t upto, const struct redo_visitor *vi
     return ok;
 }
 
-/* A file that was only just made when the backup ended has no first page anywhere: recovery makes one, at the path that the log names. */
+/* A file that was only just made when the backup ended has no first page anywhere: recovery makes
+ * one, at the path that the log names. */
 static bool none_is_moved_without(const struct work *w)
 {
     for (size_t i = 0; i < w->space_count; i++) {
@@ -281,20 +293,28 @@ static bool list_spaces(struct work *w, const struct index *index)
     }
     for (size_t i = 0; ok && i < index->file_count; i++)
         if (index->files[i].kind == WIRE_KIND_TABLESPACE)
-            w->spaces[w->space_count++] = (struct space){.file = &index->files[i], .first_page = first[i]};
+            w->spaces[w->space_count++] =
+                (struct space){.file = &index->files[i], .first_page = first[i]};
     if (ok)
         qsort(w->spaces, w->space_count, sizeof *w->spaces, by_id);
     free(first);
     return ok;
 }
 
-bool settle(const struct restore_request *request, const struct manifest *m, const struct index *index, char *const *original, struct gb_error *error)
+bool settle(const struct restore_request *request, const struct manifest *m,
+            const struct index *index, char *const *original, struct gb_error *error)
 {
-    struct work w = {.request = request, .manifest = m, .index = index, .original = original, .fd = -1, .error = error};
+    struct work w = {.request = request,
+                     .manifest = m,
+                     .index = index,
+                     .original = original,
+                     .fd = -1,
+                     .error = error};
     const struct redo_visitor visitor = {.context = &w, .file = see_file, .init = see_init};
     restore_writing_path(request, index_find(index, WIRE_FILE_REDO), w.path, sizeof w.path);
     w.page = malloc(SPACE_PAGE_SIZE_MAX);
-    bool ok = (w.page && list_spaces(&w, index) && list_foreign(&w)) || error_set(error, GB_internal, "no memory");
+    bool ok = (w.page && list_spaces(&w, index) && list_foreign(&w)) ||
+              error_set(error, GB_internal, "no memory");
     if (ok && (w.fd = beneath_open(request->datadir, w.path, O_RDWR, 0)) < 0)
         ok = error_set_errno(error, GB_target_failed, errno, "%s can't be opened", w.path);
     ok = ok && go_over(&w, UINT64_MAX, &visitor) && none_is_moved_without(&w);

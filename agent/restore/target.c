@@ -20,7 +20,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define GUARD_SIZE (REDO_START_OFFSET + 4096u) /* a shorter log is "too small", and its creator is not said */
+#define GUARD_SIZE                                                                                 \
+    (REDO_START_OFFSET + 4096u) /* a shorter log is "too small", and its creator is not said */
 
 static void path_of(char *out, size_t size, const char *datadir, const char *name)
 {
@@ -30,7 +31,8 @@ static void path_of(char *out, size_t size, const char *datadir, const char *nam
 bool target_lock(const char *datadir, int *fd, struct gb_error *error)
 {
     *fd = open(datadir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (*fd < 0 || !flock(*fd, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK) /* NFS has no such locks */
+    if (*fd < 0 || !flock(*fd, LOCK_EX | LOCK_NB) ||
+        errno != EWOULDBLOCK) /* NFS has no such locks */
         return true;
     close(*fd);
     *fd = -1;
@@ -39,7 +41,8 @@ bool target_lock(const char *datadir, int *fd, struct gb_error *error)
     return false;
 }
 
-/* A server that runs holds write locks on ibdata1, ib_logfile0 and Aria's control file, a save read locks: F_UNLCK if nobody has one. */
+/* A server that runs holds write locks on ibdata1, ib_logfile0 and Aria's control file, a save read
+ * locks: F_UNLCK if nobody has one. */
 static short locked_by(const char *path, pid_t *pid)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -70,9 +73,13 @@ bool target_check_idle(const char *datadir, struct gb_error *error)
         case F_UNLCK:
             continue;
         case F_WRLCK:
-            return error_set(error, GB_target_in_use, "a server (pid %d) runs in %s", (int)pid, datadir);
+            return error_set(error, GB_target_in_use, "a server (pid %d) runs in %s", (int)pid,
+                             datadir);
         }
-        error_set(error, GB_target_in_use, "%s is being read by a galera-backup save, or by another program that keeps servers away", path);
+        error_set(error, GB_target_in_use,
+                  "%s is being read by a galera-backup save, or by another program that keeps "
+                  "servers away",
+                  path);
         error_hint(error, "wait for its end");
         return false;
     }
@@ -97,7 +104,8 @@ static bool refuse_content(const char *datadir, const char *name, struct gb_erro
     path_of(path, sizeof path, datadir, name);
     if (!stat(path, &st) && gmtime_r(&st.st_mtime, &tm))
         strftime(date, sizeof date, " of %Y-%m-%d", &tm);
-    error_set(error, GB_target_not_empty, "%s holds %s%s (%" PRIu64 " MB in all) and no server runs there", datadir, name, date,
+    error_set(error, GB_target_not_empty,
+              "%s holds %s%s (%" PRIu64 " MB in all) and no server runs there", datadir, name, date,
               clear_bytes(datadir) >> 20);
     strftime(stamp, sizeof stamp, "%Y%m%dT%H%M%SZ", gmtime_r(&now, &tm));
     if (clear_aside(datadir, stamp, aside, sizeof aside, &ignored))
@@ -114,7 +122,9 @@ bool target_check(const char *datadir, struct gb_error *error)
         return error_set_errno(error, GB_target_failed, errno, "the directory %s", datadir);
     char first[256] = "", path[WIRE_PATH_MAX];
     for (struct dirent *e; (e = readdir(d));)
-        if (clear_is_content(e->d_name) && strcmp(e->d_name, RESTORE_MARKER ".new")) /* of a restore that ended before its first marker */
+        if (clear_is_content(e->d_name) &&
+            strcmp(e->d_name,
+                   RESTORE_MARKER ".new")) /* of a restore that ended before its first marker */
             snprintf(first, sizeof first, "%s", e->d_name);
     closedir(d);
     if (!first[0])
@@ -123,11 +133,13 @@ bool target_check(const char *datadir, struct gb_error *error)
         return false;
     path_of(path, sizeof path, datadir, RESTORE_MARKER);
     if (!access(path, F_OK))
-        return error_set(error, GB_target_unfinished, "%s holds a restore that has not ended", datadir);
+        return error_set(error, GB_target_unfinished, "%s holds a restore that has not ended",
+                         datadir);
     return refuse_content(datadir, first, error);
 }
 
-bool target_write_file(const char *path, const void *data, size_t size, mode_t mode, struct gb_error *error)
+bool target_write_file(const char *path, const void *data, size_t size, mode_t mode,
+                       struct gb_error *error)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode);
     bool ok = fd >= 0 && beneath_write(fd, data, size, 0) && !fsync(fd);
@@ -149,7 +161,8 @@ bool target_sync_directory(const char *path, struct gb_error *error)
     return ok;
 }
 
-static bool make_directory(const char *path, mode_t mode, uid_t uid, gid_t gid, struct gb_error *error)
+static bool make_directory(const char *path, mode_t mode, uid_t uid, gid_t gid,
+                           struct gb_error *error)
 {
     bool made = !mkdir(path, mode);
     if ((made || errno == EEXIST) && (!made || uid == (uid_t)-1 || !lchown(path, uid, gid)))
@@ -160,7 +173,8 @@ static bool make_directory(const char *path, mode_t mode, uid_t uid, gid_t gid, 
 bool target_make_directories(const char *path, uid_t uid, gid_t gid, struct gb_error *error)
 {
     char part[WIRE_PATH_MAX];
-    for (const char *slash = strchr(path + 1, '/'); slash && slash[strspn(slash, "/")]; slash = strchr(slash + 1, '/')) {
+    for (const char *slash = strchr(path + 1, '/'); slash && slash[strspn(slash, "/")];
+         slash = strchr(slash + 1, '/')) {
         snprintf(part, sizeof part, "%.*s", (int)(slash - path), path);
         if (!make_directory(part, 0755, uid, gid, error))
             return false;
@@ -173,9 +187,11 @@ static bool write_whole(const char *path, const void *data, size_t size, struct 
 {
     char new[WIRE_PATH_MAX];
     const char *slash = strrchr(path, '/');
-    snprintf(new, sizeof new, "%.*s" RESTORE_FILES "guard", slash ? (int)(slash - path) + 1 : 0, path);
+    snprintf(new, sizeof new, "%.*s" RESTORE_FILES "guard", slash ? (int)(slash - path) + 1 : 0,
+             path);
     return target_write_file(new, data, size, 0660, error) &&
-           (!rename(new, path) || error_set_errno(error, GB_target_failed, errno, "%s can't be renamed to %s", new, path));
+           (!rename(new, path) || error_set_errno(error, GB_target_failed, errno,
+                                                  "%s can't be renamed to %s", new, path));
 }
 
 bool target_write_guard(const char *path, struct gb_error *error)
@@ -193,7 +209,8 @@ bool target_is_guard(const char *path)
 {
     uint8_t *log = calloc(2, GUARD_SIZE);
     FILE *f = fopen(path, "re");
-    bool same = log && f && fread(log + GUARD_SIZE, 1, GUARD_SIZE, f) == GUARD_SIZE && fgetc(f) == EOF;
+    bool same =
+        log && f && fread(log + GUARD_SIZE, 1, GUARD_SIZE, f) == GUARD_SIZE && fgetc(f) == EOF;
     if (same) {
         redo_writer_unfinished(log);
         same = !memcmp(log, log + GUARD_SIZE, GUARD_SIZE);
@@ -205,7 +222,8 @@ bool target_is_guard(const char *path)
 }
 
 /* ma_control_file_open() wants 0xFE 0xFE 0x0C in front, and says no. */
-static const char aria_guard[] = "galera-backup: an unfinished restore; galera-backup-restore.incomplete says more\n";
+static const char aria_guard[] =
+    "galera-backup: an unfinished restore; galera-backup-restore.incomplete says more\n";
 
 bool target_guard_aria(const char *path, struct gb_error *error)
 {
@@ -230,16 +248,20 @@ static const char *base_of(const char *path)
 
 bool target_guard(const char *path, struct gb_error *error)
 {
-    return !strcmp(base_of(path), "aria_log_control") ? target_guard_aria(path, error) : target_write_guard(path, error);
+    return !strcmp(base_of(path), "aria_log_control") ? target_guard_aria(path, error)
+                                                      : target_write_guard(path, error);
 }
 
 bool target_is_guarded(const char *path)
 {
     const char *name = base_of(path);
-    return !strcmp(name, "ib_logfile0") ? target_is_guard(path) : !strcmp(name, "aria_log_control") && target_is_aria_guard(path);
+    return !strcmp(name, "ib_logfile0")
+               ? target_is_guard(path)
+               : !strcmp(name, "aria_log_control") && target_is_aria_guard(path);
 }
 
-bool target_begin(const char *datadir, const struct marker *marker, uid_t uid, gid_t gid, struct gb_error *error)
+bool target_begin(const char *datadir, const struct marker *marker, uid_t uid, gid_t gid,
+                  struct gb_error *error)
 {
     char path[WIRE_PATH_MAX];
     if (!target_make_directories(datadir, uid, gid, error) || !marker_write(datadir, marker, error))
@@ -250,13 +272,15 @@ bool target_begin(const char *datadir, const struct marker *marker, uid_t uid, g
     path_of(path, sizeof path, datadir, "ib_logfile0");
     if (!target_is_guard(path) && !target_write_guard(path, error))
         return false;
-    static const char grastate[] = "# GALERA saved state\nversion: 2.1\nuuid:    00000000-0000-0000-0000-000000000000\nseqno:   -1\n"
+    static const char grastate[] = "# GALERA saved state\nversion: 2.1\nuuid:    "
+                                   "00000000-0000-0000-0000-000000000000\nseqno:   -1\n"
                                    "safe_to_bootstrap: 0\n";
     path_of(path, sizeof path, datadir, "aria_log_control");
     if (!target_guard_aria(path, error))
         return false;
     path_of(path, sizeof path, datadir, "grastate.dat");
-    return target_write_file(path, grastate, sizeof grastate - 1, 0660, error) && target_sync_directory(datadir, error);
+    return target_write_file(path, grastate, sizeof grastate - 1, 0660, error) &&
+           target_sync_directory(datadir, error);
 }
 
 bool target_rename(const char *path, struct gb_error *error)
@@ -286,15 +310,17 @@ bool target_no_grastate(const char *datadir, struct gb_error *error)
     return error_set_errno(error, GB_target_failed, errno, "%s can't be removed", path);
 }
 
-bool target_grastate(const char *datadir, const char *position, bool safe_to_bootstrap, struct gb_error *error)
+bool target_grastate(const char *datadir, const char *position, bool safe_to_bootstrap,
+                     struct gb_error *error)
 {
     char path[WIRE_PATH_MAX], text[512];
     const char *colon = strrchr(position, ':');
     if (!colon || colon - position != 36 || !colon[1] || colon[1 + strspn(colon + 1, "0123456789")])
         return error_set(error, GB_corrupt_backup, "\"%s\" is not a Galera position", position);
-    int n = snprintf(text, sizeof text,
-                     "# GALERA saved state\nversion: 2.1\nuuid:    %.36s\nseqno:   %s\nsafe_to_bootstrap: %d\n", position,
-                     colon + 1, safe_to_bootstrap);
+    int n = snprintf(
+        text, sizeof text,
+        "# GALERA saved state\nversion: 2.1\nuuid:    %.36s\nseqno:   %s\nsafe_to_bootstrap: %d\n",
+        position, colon + 1, safe_to_bootstrap);
     path_of(path, sizeof path, datadir, "grastate.dat");
     return target_write_file(path, text, (size_t)n, 0660, error);
 }
@@ -319,7 +345,8 @@ bool target_end(const char *datadir, const char *log, struct gb_error *error)
     path_of(guard, sizeof guard, datadir, "ib_logfile0");
     snprintf(from, sizeof from, "%s" RESTORE_SUFFIX, log ? log : "");
     if (log && target_is_guard(log) && access(from, F_OK))
-        return error_set_errno(error, GB_target_failed, errno, "%s can't be renamed to %s", from, log);
+        return error_set_errno(error, GB_target_failed, errno, "%s can't be renamed to %s", from,
+                               log);
     if (log && !target_release(log, error))
         return false;
     if (target_is_guard(guard) && unlink(guard)) /* there is no log here */
@@ -327,7 +354,8 @@ bool target_end(const char *datadir, const char *log, struct gb_error *error)
     return target_sync_directory(datadir, error) && target_finish(datadir, error);
 }
 
-bool target_owner(const struct restore_request *request, uid_t *uid, gid_t *gid, struct gb_error *error)
+bool target_owner(const struct restore_request *request, uid_t *uid, gid_t *gid,
+                  struct gb_error *error)
 {
     struct stat st;
     *uid = (uid_t)-1;
@@ -341,7 +369,8 @@ bool target_owner(const struct restore_request *request, uid_t *uid, gid_t *gid,
         struct passwd *p = getpwnam(name);
         struct group *g = group ? getgrnam(group) : NULL;
         if (!p || (group && !g))
-            return error_set(error, GB_bad_value, "--owner %s: there is no such user or group", request->owner);
+            return error_set(error, GB_bad_value, "--owner %s: there is no such user or group",
+                             request->owner);
         *uid = p->pw_uid;
         *gid = g ? g->gr_gid : p->pw_gid;
         return true;
@@ -365,8 +394,9 @@ bool target_chown(const char *datadir, uid_t uid, gid_t gid, struct gb_error *er
 {
     if (uid == (uid_t)-1)
         return true;
-    /* datadir may be a link to the directory; links in it are not followed, nor directories that become links meanwhile: fts_read()
-       goes into each and looks whether it is the one that it was. */
+    /* datadir may be a link to the directory; links in it are not followed, nor directories that
+       become links meanwhile: fts_read() goes into each and looks whether it is the one that it
+       was. */
     char *real = realpath(datadir, NULL), *paths[] = {real, NULL};
     FTS *fts = real ? fts_open(paths, FTS_PHYSICAL, NULL) : NULL;
     bool ok = fts != NULL;
@@ -381,12 +411,15 @@ bool target_chown(const char *datadir, uid_t uid, gid_t gid, struct gb_error *er
             continue; /* what --replace keep has kept */
         }
         if (e->fts_info == FTS_DNR || e->fts_info == FTS_ERR || e->fts_info == FTS_NS)
-            ok = error_set_errno(error, GB_target_failed, e->fts_errno, "the owner of what is in %s can't be set", e->fts_path);
+            ok = error_set_errno(error, GB_target_failed, e->fts_errno,
+                                 "the owner of what is in %s can't be set", e->fts_path);
         else if (e->fts_info != FTS_DP && lchown(e->fts_accpath, uid, gid))
-            ok = error_set_errno(error, GB_target_failed, errno, "the owner of %s can't be set", e->fts_path);
+            ok = error_set_errno(error, GB_target_failed, errno, "the owner of %s can't be set",
+                                 e->fts_path);
     }
     if (ok && errno)
-        ok = error_set_errno(error, GB_target_failed, errno, "%s can't be read to its end", datadir);
+        ok =
+            error_set_errno(error, GB_target_failed, errno, "%s can't be read to its end", datadir);
     if (fts)
         fts_close(fts);
     free(real);

@@ -253,8 +253,7 @@ static bool copy_pieces(struct copier *c)
     pthread_mutex_lock(&s->mutex);
     s->report->pages += looked;
     s->store_us += store_us;
-    adapt_look(&s->adapt, now_us(), s->store_us,
-               __atomic_load_n(&s->running, __ATOMIC_RELAXED));
+    adapt_look(&s->adapt, now_us(), s->store_us, __atomic_load_n(&s->running, __ATOMIC_RELAXED));
     bool ok =
         !c->count || index_add_frame(&s->index, &c->frame.frame, c->extents, c->count, &c->error);
     pthread_mutex_unlock(&s->mutex);
@@ -405,7 +404,8 @@ bool save_run(struct repository *repository, const struct source *source,
         !storage_check_space(repository->storage, source->allocated, NULL, error) ||
         !repository_collect(repository, request->cluster, &removed, error))
         return false;
-    struct repository_backup *backup = repository_begin(repository, request->cluster, m->id, NULL, error);
+    struct repository_backup *backup =
+        repository_begin(repository, request->cluster, m->id, NULL, error);
     if (!backup)
         return false;
     repository_backup_ask(backup, not_interrupted, &asked);

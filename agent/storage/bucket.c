@@ -386,7 +386,8 @@ static bool store_time(struct storage *storage, time_t *now, struct gb_error *er
     bucket_answer_free(&a);
     if (!ok)
         error_copy(error, &problem);
-    return ok && (*now || error_set(error, GB_store_failed, "%s does not tell its time", s->describe));
+    return ok &&
+           (*now || error_set(error, GB_store_failed, "%s does not tell its time", s->describe));
 }
 
 static const struct storage_driver bucket_driver = {

@@ -128,8 +128,8 @@ bool bucket_drop_uploads(struct storage *storage, const char *prefix,
     char below[BUCKET_KEY_MAX];
     if (!s->dialect->list_uploads)
         return true;
-    bool ok = key_below(s, prefix, below, error) &&
-              s->dialect->list_uploads(s, below, &uploads, error);
+    bool ok =
+        key_below(s, prefix, below, error) && s->dialect->list_uploads(s, below, &uploads, error);
     for (size_t i = 0; i < uploads.count && ok; i++) {
         const char *name = name_of(s, uploads.list[i].text);
         if (!name || !drop(context, name))

@@ -189,9 +189,11 @@ bool bucket_list(struct storage *storage, const char *prefix,
                  bool (*visit)(void *context, const char *name, bool directory), void *context,
                  struct gb_error *error);
 bool bucket_remove_all(struct storage *storage, const char *prefix, struct gb_error *error);
-/* A writer that hung may come back when its lock has gone to another, and that one may have ended, too: what stands there
-   then is not the writer's to remove. lock may be NULL; commit: the key of backup.json. */
-bool bucket_may_remove(struct bucket *bucket, struct bucket_lock *lock, const char *commit, struct gb_error *error);
+/* A writer that hung may come back when its lock has gone to another, and that one may have ended,
+   too: what stands there then is not the writer's to remove. lock may be NULL; commit: the key of
+   backup.json. */
+bool bucket_may_remove(struct bucket *bucket, struct bucket_lock *lock, const char *commit,
+                       struct gb_error *error);
 bool bucket_drop_uploads(struct storage *storage, const char *prefix,
                          bool (*drop)(void *context, const char *name), void *context,
                          unsigned *count, struct gb_error *error);
@@ -209,7 +211,8 @@ struct bucket_lock *bucket_lock_above(struct bucket *bucket, const char *name);
 struct bucket_lock *bucket_lock_on(struct bucket *bucket, const char *prefix);
 const char *bucket_lock_key(const struct bucket_lock *lock);
 /* Whether it is ours still, as the store has it now; tries: of the request, 0: as many as others;
-   *gone (may be NULL): it is nobody's. Errors: GB_store_failed, those of a request. */
-bool bucket_lock_check(struct bucket_lock *lock, unsigned tries, bool *gone, struct gb_error *error);
+ *gone (may be NULL): it is nobody's. Errors: GB_store_failed, those of a request. */
+bool bucket_lock_check(struct bucket_lock *lock, unsigned tries, bool *gone,
+                       struct gb_error *error);
 
 #endif

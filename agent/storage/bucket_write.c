@@ -155,7 +155,8 @@ static bool publish(struct bucket_writer *w, struct gb_error *error)
            complete(w, error);
 }
 
-/* What was written under a lock that is lost: backup.json was made as a new one, everything else may be another's by now. */
+/* What was written under a lock that is lost: backup.json was made as a new one, everything else
+ * may be another's by now. */
 static bool is_ours(struct bucket_writer *w)
 {
     char commit[BUCKET_KEY_MAX + 16];
@@ -165,8 +166,8 @@ static bool is_ours(struct bucket_writer *w)
     return !strcmp(w->key, commit) || bucket_may_remove(w->store, w->lock, commit, &ignored);
 }
 
-/* A lock that has been taken from us is seen here at the latest: see bucket_lock.c. Before, too: what is published may replace what
-   another has made under that name. */
+/* A lock that has been taken from us is seen here at the latest: see bucket_lock.c. Before, too:
+   what is published may replace what another has made under that name. */
 bool bucket_commit(struct storage_writer *writer, struct gb_error *error)
 {
     struct bucket_writer *w = (struct bucket_writer *)writer;

@@ -1,7 +1,8 @@
 /*
-  A file written from start to end past the page cache: O_DIRECT in pieces of 1 MiB, the rest at the end as usual. A backup neither
-  drives the server's files out of the cache nor copies each byte into it, and fsync() has little left to do: 845 MiB took
-  0.9 s so, and 3.4 s by write() and fsync().
+  A file written from start to end past the page cache: O_DIRECT in pieces of 1 MiB, the rest at the
+  end as usual. A backup neither drives the server's files out of the cache nor copies each byte
+  into it, and fsync() has little left to do: 845 MiB took 0.9 s so, and 3.4 s by write() and
+  fsync().
 
   Where the file system can't do it (tmpfs, some network file systems) the file is written as usual.
 */

@@ -46,7 +46,8 @@ int directory_open_parent(struct directory *s, const char *name, bool make, cons
     return directory_open_below(s->root, name, make, base);
 }
 
-struct storage *storage_open_directory(const char *path, unsigned min_free_percent, struct gb_error *error)
+struct storage *storage_open_directory(const char *path, unsigned min_free_percent,
+                                       struct gb_error *error)
 {
     struct directory *s = calloc(1, sizeof *s);
     if (!s) {
@@ -62,9 +63,11 @@ struct storage *storage_open_directory(const char *path, unsigned min_free_perce
         return &s->base;
     }
     bool missing = errno == ENOENT;
-    error_set_errno(error, GB_repository_unreachable, errno, "the repository directory %s can't be opened", path);
+    error_set_errno(error, GB_repository_unreachable, errno,
+                    "the repository directory %s can't be opened", path);
     if (missing)
-        error_hint(error, "see whether its file system is mounted; a new one is made by the agent when it starts, or with mkdir");
+        error_hint(error, "see whether its file system is mounted; a new one is made by the agent "
+                          "when it starts, or with mkdir");
     free(s);
     return NULL;
 }
@@ -82,22 +85,25 @@ static const char *directory_describe(const struct storage *storage)
     return ((const struct directory *)storage)->path;
 }
 
-bool directory_check_space(struct storage *storage, uint64_t bytes, uint64_t *free_bytes, struct gb_error *error)
+bool directory_check_space(struct storage *storage, uint64_t bytes, uint64_t *free_bytes,
+                           struct gb_error *error)
 {
     struct directory *s = (struct directory *)storage;
     struct statvfs v;
     if (fstatvfs(s->root, &v))
         return error_set_errno(error, GB_repository_unreachable, errno, "%s", s->path);
-    uint64_t available = (uint64_t)v.f_bavail * v.f_frsize, size = (uint64_t)v.f_blocks * v.f_frsize;
+    uint64_t available = (uint64_t)v.f_bavail * v.f_frsize,
+             size = (uint64_t)v.f_blocks * v.f_frsize;
     uint64_t keep = size / 100 * s->min_free_percent;
     if (free_bytes)
         *free_bytes = available;
     if (available >= keep && available - keep >= bytes)
         return true;
     return error_set(error, GB_no_space,
-                     "%s has %" PRIu64 " MB free of %" PRIu64 " MB; %" PRIu64 " MB are wanted and min-free keeps %" PRIu64
-                     " MB (%u %%)",
-                     s->path, available >> 20, size >> 20, bytes >> 20, keep >> 20, s->min_free_percent);
+                     "%s has %" PRIu64 " MB free of %" PRIu64 " MB; %" PRIu64
+                     " MB are wanted and min-free keeps %" PRIu64 " MB (%u %%)",
+                     s->path, available >> 20, size >> 20, bytes >> 20, keep >> 20,
+                     s->min_free_percent);
 }
 
 static bool directory_remove(struct storage *storage, const char *name, struct gb_error *error)
@@ -106,7 +112,8 @@ static bool directory_remove(struct storage *storage, const char *name, struct g
     const char *base;
     int directory = directory_open_parent(s, name, false, &base);
     bool ok = directory >= 0 && !unlinkat(directory, base, 0) && !fsync(directory);
-    ok = ok || errno == ENOENT || error_set_errno(error, GB_store_failed, errno, "%s/%s can't be removed", s->path, name);
+    ok = ok || errno == ENOENT ||
+         error_set_errno(error, GB_store_failed, errno, "%s/%s can't be removed", s->path, name);
     if (directory >= 0)
         close(directory);
     return ok;
@@ -127,7 +134,8 @@ static enum gb_code unreadable(const struct directory *s, int failed)
         return GB_store_unreachable;
     case EACCES: /* of one backup, or of all? */
     case EPERM:
-        return faccessat(s->root, ".", R_OK | X_OK, AT_EACCESS) ? GB_store_unreachable : GB_repository_unreachable;
+        return faccessat(s->root, ".", R_OK | X_OK, AT_EACCESS) ? GB_store_unreachable
+                                                                : GB_repository_unreachable;
     case EIO:
         return fstatvfs(s->root, &v) ? GB_store_unreachable : GB_repository_unreachable;
     default:
@@ -144,12 +152,13 @@ int directory_open_object(struct directory *s, const char *name, struct gb_error
     if (directory >= 0)
         close(directory);
     if (fd < 0)
-        error_set_errno(error, failed == ENOENT ? GB_not_found : unreadable(s, failed), failed, "%s/%s", s->path, name);
+        error_set_errno(error, failed == ENOENT ? GB_not_found : unreadable(s, failed), failed,
+                        "%s/%s", s->path, name);
     return fd;
 }
 
-static bool directory_read(struct storage *storage, const char *name, uint64_t offset, void *data, size_t size,
-                           struct gb_error *error)
+static bool directory_read(struct storage *storage, const char *name, uint64_t offset, void *data,
+                           size_t size, struct gb_error *error)
 {
     struct directory *s = (struct directory *)storage;
     int fd = directory_open_object(s, name, error);
@@ -162,9 +171,11 @@ static bool directory_read(struct storage *storage, const char *name, uint64_t o
             continue;
         int failed = errno;
         if (n < 0)
-            error_set_errno(error, unreadable(s, failed), failed, "%s/%s at offset %" PRIu64, s->path, name, offset);
+            error_set_errno(error, unreadable(s, failed), failed, "%s/%s at offset %" PRIu64,
+                            s->path, name, offset);
         else if (n == 0)
-            error_set(error, GB_corrupt_backup, "%s/%s ends before offset %" PRIu64, s->path, name, offset + size);
+            error_set(error, GB_corrupt_backup, "%s/%s ends before offset %" PRIu64, s->path, name,
+                      offset + size);
         if (n <= 0)
             break;
         have += (size_t)n;
@@ -174,7 +185,8 @@ static bool directory_read(struct storage *storage, const char *name, uint64_t o
     return have == size;
 }
 
-static bool directory_size(struct storage *storage, const char *name, uint64_t *size, struct gb_error *error)
+static bool directory_size(struct storage *storage, const char *name, uint64_t *size,
+                           struct gb_error *error)
 {
     struct directory *s = (struct directory *)storage;
     int fd = directory_open_object(s, name, error);
@@ -195,7 +207,8 @@ static int open_prefix(struct directory *s, const char *prefix)
         return dup(s->root);
     const char *base;
     int parent = directory_open_parent(s, prefix, false, &base);
-    int fd = parent < 0 ? -1 : openat(parent, base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd =
+        parent < 0 ? -1 : openat(parent, base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     int failed = errno;
     if (parent >= 0)
         close(parent);
@@ -212,12 +225,14 @@ static int is_entry(const struct dirent *e)
 }
 
 static bool directory_list(struct storage *storage, const char *prefix,
-                           bool (*visit)(void *context, const char *name, bool directory), void *context, struct gb_error *error)
+                           bool (*visit)(void *context, const char *name, bool directory),
+                           void *context, struct gb_error *error)
 {
     struct directory *s = (struct directory *)storage;
     int fd = open_prefix(s, prefix);
     if (fd < 0)
-        return errno == ENOENT || error_set_errno(error, GB_repository_unreachable, errno, "%s/%s", s->path, prefix);
+        return errno == ENOENT ||
+               error_set_errno(error, GB_repository_unreachable, errno, "%s/%s", s->path, prefix);
     struct dirent **list;
     int count = scandirat(fd, ".", &list, is_entry, alphasort);
     if (count < 0) {
@@ -232,7 +247,8 @@ static bool directory_list(struct storage *storage, const char *prefix,
         if (there && (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)))
             go_on = visit(context, list[i]->d_name, S_ISDIR(st.st_mode));
         else if (!there && go_on && ok && errno != ENOENT)
-            ok = error_set_errno(error, GB_repository_unreachable, errno, "%s/%s/%s", s->path, prefix, list[i]->d_name);
+            ok = error_set_errno(error, GB_repository_unreachable, errno, "%s/%s/%s", s->path,
+                                 prefix, list[i]->d_name);
         free(list[i]);
     }
     free(list);
@@ -248,7 +264,8 @@ static bool remove_entries(int fd, const char *keep)
         close(fd);
         return false;
     }
-    bool ok = !unlinkat(fd, "backup.json", 0) || errno == ENOENT; /* else it would be a backup without its data */
+    bool ok = !unlinkat(fd, "backup.json", 0) ||
+              errno == ENOENT; /* else it would be a backup without its data */
     int failed = errno;
     for (struct dirent *e; ok && (e = readdir(d));) {
         if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") || !strcmp(e->d_name, keep))
@@ -264,12 +281,14 @@ static bool remove_entries(int fd, const char *keep)
     return ok;
 }
 
-static bool directory_remove_all(struct storage *storage, const char *prefix, struct gb_error *error)
+static bool directory_remove_all(struct storage *storage, const char *prefix,
+                                 struct gb_error *error)
 {
     struct directory *s = (struct directory *)storage;
     const char *base;
     int parent = directory_open_parent(s, prefix, false, &base);
-    int fd = parent < 0 ? -1 : openat(parent, base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd =
+        parent < 0 ? -1 : openat(parent, base, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     bool absent = fd < 0 && errno == ENOENT;
     struct directory_lock *lock = fd < 0 ? NULL : directory_find_lock(s, prefix, false);
     bool ok = fd >= 0 && remove_entries(fd, lock ? lock->name : "");
@@ -289,9 +308,11 @@ static bool directory_time(struct storage *storage, time_t *now, struct gb_error
     struct directory *s = (struct directory *)storage;
     struct stat st;
     int fd = openat(s->root, CLOCK_NAME, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
-    bool ok = fd >= 0 && !futimens(fd, NULL) && !fstat(fd, &st); /* no byte is written: a full file system has a clock, too */
+    bool ok = fd >= 0 && !futimens(fd, NULL) &&
+              !fstat(fd, &st); /* no byte is written: a full file system has a clock, too */
     if (!ok)
-        error_set_errno(error, GB_store_failed, errno, "%s/" CLOCK_NAME " can't be written", s->path);
+        error_set_errno(error, GB_store_failed, errno, "%s/" CLOCK_NAME " can't be written",
+                        s->path);
     else
         *now = st.st_mtime;
     if (fd >= 0) {

@@ -27,22 +27,24 @@ struct directory_lock *directory_find_lock(struct directory *s, const char *pref
     return l;
 }
 
-/* Whoever held the lock may have removed the file between our open() and flock(): then it excludes nobody. */
+/* Whoever held the lock may have removed the file between our open() and flock(): then it excludes
+ * nobody. */
 static bool still_named(const struct directory_lock *l)
 {
     struct stat mine, there;
-    return !fstat(l->fd, &mine) && !fstatat(l->directory, l->name, &there, AT_SYMLINK_NOFOLLOW) && mine.st_ino == there.st_ino &&
-           mine.st_dev == there.st_dev;
+    return !fstat(l->fd, &mine) && !fstatat(l->directory, l->name, &there, AT_SYMLINK_NOFOLLOW) &&
+           mine.st_ino == there.st_ino && mine.st_dev == there.st_dev;
 }
 
-/* What is written goes where the directories are that we hold open. They may have been moved, or their mount be gone: then nobody would find
-   it below the repository's path. */
+/* What is written goes where the directories are that we hold open. They may have been moved, or
+   their mount be gone: then nobody would find it below the repository's path. */
 static bool still_below_path(const struct directory_lock *l)
 {
     struct stat mine, there;
     char path[2 * PATH_MAX + NAME_MAX + 3];
     snprintf(path, sizeof path, "%s/%s/%s", l->storage->path, l->prefix, l->name);
-    return !fstat(l->fd, &mine) && !stat(path, &there) && mine.st_ino == there.st_ino && mine.st_dev == there.st_dev;
+    return !fstat(l->fd, &mine) && !stat(path, &there) && mine.st_ino == there.st_ino &&
+           mine.st_dev == there.st_dev;
 }
 
 bool directory_lock_lost(const struct directory_lock *l, struct gb_error *error)
@@ -50,12 +52,17 @@ bool directory_lock_lost(const struct directory_lock *l, struct gb_error *error)
     if (!l || still_below_path(l))
         return false;
     if (still_named(l)) {
-        error_set(error, GB_store_failed, "%s/%s is not the directory any more that this backup was begun in: moved, removed or unmounted",
+        error_set(error, GB_store_failed,
+                  "%s/%s is not the directory any more that this backup was begun in: moved, "
+                  "removed or unmounted",
                   l->storage->path, l->prefix);
-        error_hint(error, "see what is mounted at the repository's path, then start the backup again");
+        error_hint(error,
+                   "see what is mounted at the repository's path, then start the backup again");
     } else
-        error_set(error, GB_store_failed, "%s/%s/%s is not the lock any more that this backup holds: another process removed it",
-                  l->storage->path, l->prefix, l->name);
+        error_set(
+            error, GB_store_failed,
+            "%s/%s/%s is not the lock any more that this backup holds: another process removed it",
+            l->storage->path, l->prefix, l->name);
     return true;
 }
 
@@ -69,7 +76,8 @@ static void sign(const struct directory_lock *l)
         errno = 0; /* a full file system: the lock holds all the same */
 }
 
-static struct storage_lock *try_lock(struct storage *storage, const char *name, struct gb_error *error)
+static struct storage_lock *try_lock(struct storage *storage, const char *name,
+                                     struct gb_error *error)
 {
     struct directory *s = (struct directory *)storage;
     const char *base;
@@ -81,7 +89,9 @@ static struct storage_lock *try_lock(struct storage *storage, const char *name, 
     l->base.driver = &directory_driver;
     l->storage = s;
     l->directory = directory_open_parent(s, name, true, &base);
-    l->fd = l->directory < 0 ? -1 : openat(l->directory, base, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    l->fd = l->directory < 0
+                ? -1
+                : openat(l->directory, base, O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
     bool locked = l->fd >= 0 && !flock(l->fd, LOCK_EX | LOCK_NB);
     if (locked) {
         snprintf(l->name, sizeof l->name, "%s", base);
@@ -108,8 +118,10 @@ static struct storage_lock *try_lock(struct storage *storage, const char *name, 
     return NULL;
 }
 
-/* Who looks at a lock has it for that moment, and who collects finds a directory that has just been made with nobody's lock in it. */
-struct storage_lock *directory_lock(struct storage *storage, const char *name, struct gb_error *error)
+/* Who looks at a lock has it for that moment, and who collects finds a directory that has just been
+ * made with nobody's lock in it. */
+struct storage_lock *directory_lock(struct storage *storage, const char *name,
+                                    struct gb_error *error)
 {
     for (unsigned tries = LOCK_TRIES; tries--;) {
         struct gb_error problem = {0};
@@ -126,7 +138,8 @@ struct storage_lock *directory_lock(struct storage *storage, const char *name, s
     return NULL;
 }
 
-/* The directory that storage_remove_all() left for its lock. Another lock may be in it by now: then it stays for its owner. */
+/* The directory that storage_remove_all() left for its lock. Another lock may be in it by now: then
+ * it stays for its owner. */
 static void remove_locked_directory(const struct directory_lock *l)
 {
     const char *base;
@@ -134,7 +147,8 @@ static void remove_locked_directory(const struct directory_lock *l)
     bool ok = parent >= 0 && !unlinkat(parent, base, AT_REMOVEDIR) && !fsync(parent);
     struct gb_error problem = {0};
     if (!ok && errno != ENOENT) {
-        error_set_errno(&problem, GB_store_failed, errno, "%s/%s can't be removed", l->storage->path, l->prefix);
+        error_set_errno(&problem, GB_store_failed, errno, "%s/%s can't be removed",
+                        l->storage->path, l->prefix);
         warn_of(&problem, NULL);
     }
     if (parent >= 0)
@@ -160,8 +174,10 @@ void directory_unlock(struct storage_lock *lock)
     free(l);
 }
 
-/* flock() tells whether a process of any host that shares the file system holds it; who wrote itself into it, what it says. */
-bool directory_lock_look(struct storage *storage, const char *name, struct storage_lock_state *state, struct gb_error *error)
+/* flock() tells whether a process of any host that shares the file system holds it; who wrote
+ * itself into it, what it says. */
+bool directory_lock_look(struct storage *storage, const char *name,
+                         struct storage_lock_state *state, struct gb_error *error)
 {
     struct directory *s = (struct directory *)storage;
     struct gb_error problem = {0};

@@ -17,10 +17,12 @@ static bool write_failed(struct directory_writer *w, int failed, struct gb_error
 {
     if (failed == ENOSPC || failed == EDQUOT)
         return error_set_errno(error, GB_no_space, failed, "%s/%s", w->storage->path, w->name);
-    return error_set_errno(error, GB_store_failed, failed, "%s/%s can't be written", w->storage->path, w->name);
+    return error_set_errno(error, GB_store_failed, failed, "%s/%s can't be written",
+                           w->storage->path, w->name);
 }
 
-struct storage_writer *directory_create(struct storage *storage, const char *name, struct gb_error *error)
+struct storage_writer *directory_create(struct storage *storage, const char *name,
+                                        struct gb_error *error)
 {
     struct directory *s = (struct directory *)storage;
     struct directory_writer *w = calloc(1, sizeof *w);
@@ -39,14 +41,16 @@ struct storage_writer *directory_create(struct storage *storage, const char *nam
         return NULL;
     }
     if (w->lock)
-        w->directory = directory_open_below(w->lock->directory, name + strlen(w->lock->prefix) + 1, true, &base);
+        w->directory = directory_open_below(w->lock->directory, name + strlen(w->lock->prefix) + 1,
+                                            true, &base);
     else
         w->directory = directory_open_parent(s, name, true, &base);
     if (w->directory >= 0) {
         snprintf(w->temporary, sizeof w->temporary, "%s" DIRECTORY_TEMPORARY_SUFFIX, base);
         if (w->lock) /* ours: then whoever wrote it has died */
             unlinkat(w->directory, w->temporary, 0);
-        w->fd = openat(w->directory, w->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        w->fd = openat(w->directory, w->temporary,
+                       O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     }
     storage_count(&s->base);
     if (w->fd >= 0 && direct_begin(&w->direct, w->fd))
@@ -62,7 +66,8 @@ struct storage_writer *directory_create(struct storage *storage, const char *nam
     return NULL;
 }
 
-bool directory_write(struct storage_writer *writer, const void *data, size_t size, struct gb_error *error)
+bool directory_write(struct storage_writer *writer, const void *data, size_t size,
+                     struct gb_error *error)
 {
     struct directory_writer *w = (struct directory_writer *)writer;
     w->unchecked += size;
@@ -85,7 +90,8 @@ bool directory_commit(struct storage_writer *writer, struct gb_error *error)
     struct directory_writer *w = (struct directory_writer *)writer;
     const char *base = strrchr(w->name, '/');
     base = base ? base + 1 : w->name;
-    bool synced = direct_flush(&w->direct) && !fsync(w->fd), lost = synced && directory_lock_lost(w->lock, error);
+    bool synced = direct_flush(&w->direct) && !fsync(w->fd),
+         lost = synced && directory_lock_lost(w->lock, error);
     bool ok = synced && !lost && !linkat(w->directory, w->temporary, w->directory, base, 0) &&
               !unlinkat(w->directory, w->temporary, 0) && !fsync(w->directory);
     if (!ok) {
@@ -113,8 +119,8 @@ void directory_abort(struct storage_writer *writer)
     free(w);
 }
 
-/* The temporary file of an object that is replaced, locked: who else replaces it waits. What a process that died left there is
-   taken over. -1 with errno. */
+/* The temporary file of an object that is replaced, locked: who else replaces it waits. What a
+   process that died left there is taken over. -1 with errno. */
 static int open_replacement(int directory, const char *temporary)
 {
     for (;;) {
@@ -123,8 +129,8 @@ static int open_replacement(int directory, const char *temporary)
         if (fd < 0)
             return -1;
         bool locked = !flock(fd, LOCK_EX) && !fstat(fd, &mine);
-        bool named = locked && !fstatat(directory, temporary, &there, AT_SYMLINK_NOFOLLOW) && mine.st_ino == there.st_ino &&
-                     mine.st_dev == there.st_dev;
+        bool named = locked && !fstatat(directory, temporary, &there, AT_SYMLINK_NOFOLLOW) &&
+                     mine.st_ino == there.st_ino && mine.st_dev == there.st_dev;
         if (named && !ftruncate(fd, 0))
             return fd;
         int failed = errno;
@@ -135,9 +141,11 @@ static int open_replacement(int directory, const char *temporary)
     }
 }
 
-/* new: nothing may be there, which is looked at under the lock of the temporary file, as all who write this object have it. Not by a link: who
-   died before he had removed the other name would leave the object itself to be taken over. */
-static bool write_whole(struct storage *storage, const char *name, const void *data, size_t size, bool new, struct gb_error *error)
+/* new: nothing may be there, which is looked at under the lock of the temporary file, as all who
+   write this object have it. Not by a link: who died before he had removed the other name would
+   leave the object itself to be taken over. */
+static bool write_whole(struct storage *storage, const char *name, const void *data, size_t size,
+                        bool new, struct gb_error *error)
 {
     struct stat there;
     struct directory *s = (struct directory *)storage;
@@ -147,7 +155,9 @@ static bool write_whole(struct storage *storage, const char *name, const void *d
     if (directory_lock_lost(w.lock, error))
         return false;
     snprintf(w.name, sizeof w.name, "%s", name);
-    w.directory = w.lock ? directory_open_below(w.lock->directory, name + strlen(w.lock->prefix) + 1, true, &base) : directory_open_parent(s, name, true, &base);
+    w.directory = w.lock ? directory_open_below(w.lock->directory,
+                                                name + strlen(w.lock->prefix) + 1, true, &base)
+                         : directory_open_parent(s, name, true, &base);
     if (w.directory >= 0) {
         snprintf(w.temporary, sizeof w.temporary, "%s" DIRECTORY_TEMPORARY_SUFFIX, base);
         w.fd = open_replacement(w.directory, w.temporary);
@@ -162,7 +172,8 @@ static bool write_whole(struct storage *storage, const char *name, const void *d
         ok = n > 0 || (n < 0 && errno == EINTR);
         at += n > 0 ? (size_t)n : 0;
     }
-    ok = ok && !fsync(w.fd) && !renameat(w.directory, w.temporary, w.directory, base) && !fsync(w.directory);
+    ok = ok && !fsync(w.fd) && !renameat(w.directory, w.temporary, w.directory, base) &&
+         !fsync(w.directory);
     if (!ok) {
         write_failed(&w, errno, error);
         if (w.fd >= 0)
@@ -176,12 +187,14 @@ static bool write_whole(struct storage *storage, const char *name, const void *d
     return ok;
 }
 
-bool directory_replace(struct storage *storage, const char *name, const void *data, size_t size, struct gb_error *error)
+bool directory_replace(struct storage *storage, const char *name, const void *data, size_t size,
+                       struct gb_error *error)
 {
     return write_whole(storage, name, data, size, false, error);
 }
 
-bool directory_make(struct storage *storage, const char *name, const void *data, size_t size, struct gb_error *error)
+bool directory_make(struct storage *storage, const char *name, const void *data, size_t size,
+                    struct gb_error *error)
 {
     return write_whole(storage, name, data, size, true, error);
 }

@@ -4,8 +4,9 @@
 
 #include <string.h>
 
-#define USED_ON_US 60000000ull /* how long what could not be renewed is used before the next try   \
-                                */
+#define USED_ON_US                                                                                 \
+    60000000ull /* how long what could not be renewed is used before the next try                  \
+                 */
 
 void renewal_open(struct renewal *r)
 {

@@ -214,10 +214,12 @@ static enum http_verdict judge(void *context, const struct http_response *r)
         if (!strcmp(code, passing[i]))
             return HTTP_AGAIN;
     /* The answer to a HEAD has no body that could say why. */
-    bool unsaid = !code[0] && !strcmp(a->request->method, "HEAD") && (r->status == 400 || r->status == 403);
+    bool unsaid =
+        !code[0] && !strcmp(a->request->method, "HEAD") && (r->status == 400 || r->status == 403);
     if ((!strcmp(code, "RequestTimeTooSkewed") || unsaid) && !a->skewed) {
         time_t theirs = bucket_header_time(r, "Date"),
-               ours = time(NULL) + (time_t)__atomic_load_n(&a->client->clock_offset_s, __ATOMIC_RELAXED);
+               ours = time(NULL) +
+                      (time_t)__atomic_load_n(&a->client->clock_offset_s, __ATOMIC_RELAXED);
         a->skewed = true;
         if (theirs && (!unsaid || llabs((long long)(theirs - ours)) > SKEW_MIN_S)) {
             __atomic_store_n(&a->client->clock_offset_s, (int64_t)(theirs - time(NULL)),

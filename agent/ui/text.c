@@ -43,13 +43,14 @@ const char *text_time(time_t t, char *out, size_t size)
 void text_error(const struct gb_error *error, bool json)
 {
     if (!json) {
-        fprintf(stderr, "galera-backup: GB%04d %s: %s\n  do: %s\n", (int)error->code, error_name(error->code), error->what,
-                error->hint);
+        fprintf(stderr, "galera-backup: GB%04d %s: %s\n  do: %s\n", (int)error->code,
+                error_name(error->code), error->what, error->hint);
         return;
     }
-    json_t *o = json_pack("{s:i, s:{s:i, s:s, s:s, s:s, s:s}}", "schema", 1, "error", "code", (int)error->code, "name",
-                          error_name(error->code), "class", error_class_name(error->code), "message", error->what, "hint",
-                          error->hint);
+    json_t *o =
+        json_pack("{s:i, s:{s:i, s:s, s:s, s:s, s:s}}", "schema", 1, "error", "code",
+                  (int)error->code, "name", error_name(error->code), "class",
+                  error_class_name(error->code), "message", error->what, "hint", error->hint);
     char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
     fprintf(stderr, "%s\n", text ? text : "{}");
     free(text);

@@ -1,7 +1,8 @@
 /*
- * How fast can this machine read, check and compress these tablespaces at all: threads that take the files in pieces of 1 MiB, verify
- * each page's CRC-32C, compress with zstd and hash as much as a backup does (XXH3 of what goes in, SHA-256 of what comes out), and
- * write nothing or to one file a thread. What a backup takes is compared with it.
+ * How fast can this machine read, check and compress these tablespaces at all: threads that take
+ * the files in pieces of 1 MiB, verify each page's CRC-32C, compress with zstd and hash as much as
+ * a backup does (XXH3 of what goes in, SHA-256 of what comes out), and write nothing or to one file
+ * a thread. What a backup takes is compared with it.
  *
  *     limit [-t THREADS] [-l LEVEL] [-v] [-h] [-d] [-o DIRECTORY] FILE...
  *         -v: verify pages   -h: hash   -d: O_DIRECT   -o: write what comes out (and fsync it)
@@ -27,7 +28,7 @@
 #include <xxhash.h>
 #include <zstd.h>
 
-#define PIECE (1u << 20)
+#define PIECE       (1u << 20)
 #define THREADS_MAX 64
 
 struct file {
@@ -81,7 +82,8 @@ static void check_pages(const struct file *f, uint64_t offset, const uint8_t *da
 {
     uint32_t page_size = f->info.format.page_size; /* 0: its first page was not written yet */
     for (size_t at = 0; page_size && at + page_size <= size; at += page_size)
-        if (page_verify(&f->info.format, (uint32_t)((offset + at) / page_size), data + at) == PAGE_CORRUPT)
+        if (page_verify(&f->info.format, (uint32_t)((offset + at) / page_size), data + at) ==
+            PAGE_CORRUPT)
             fprintf(stderr, "limit: %s: page at %" PRIu64 " is corrupt\n", f->path, offset + at);
 }
 
@@ -139,13 +141,26 @@ int main(int argc, char **argv)
     int threads = 2, c;
     while ((c = getopt(argc, argv, "t:l:vhdo:")) != -1)
         switch (c) {
-        case 't': threads = atoi(optarg); break;
-        case 'l': job.level = atoi(optarg); break;
-        case 'v': job.verify = true; break;
-        case 'h': job.hash = true; break;
-        case 'd': job.direct = true; break;
-        case 'o': job.out = optarg; break;
-        default: return 2;
+        case 't':
+            threads = atoi(optarg);
+            break;
+        case 'l':
+            job.level = atoi(optarg);
+            break;
+        case 'v':
+            job.verify = true;
+            break;
+        case 'h':
+            job.hash = true;
+            break;
+        case 'd':
+            job.direct = true;
+            break;
+        case 'o':
+            job.out = optarg;
+            break;
+        default:
+            return 2;
         }
     if (threads < 1 || threads > THREADS_MAX)
         return 2;
@@ -160,7 +175,8 @@ int main(int argc, char **argv)
         f->path = argv[optind + i];
         int plain = open(f->path, O_RDONLY);
         f->fd = open(f->path, O_RDONLY | (job.direct ? O_DIRECT : 0));
-        if (plain < 0 || f->fd < 0 || fstat(f->fd, &st) || pread(plain, head, sizeof head, 0) < 1024)
+        if (plain < 0 || f->fd < 0 || fstat(f->fd, &st) ||
+            pread(plain, head, sizeof head, 0) < 1024)
             die(f->path);
         f->size = (uint64_t)st.st_size;
         if (job.verify && !space_parse(head, sizeof head, &f->info, &zero, &error) && !zero) {
@@ -176,7 +192,7 @@ int main(int argc, char **argv)
             die("thread");
     for (int i = 0; i < threads; i++)
         pthread_join(thread[i], NULL);
-    printf("%.3f %" PRIu64 " %" PRIu64 " %.3f\n", seconds(CLOCK_MONOTONIC) - begin, job.bytes_in, job.bytes_out,
-           seconds(CLOCK_PROCESS_CPUTIME_ID));
+    printf("%.3f %" PRIu64 " %" PRIu64 " %.3f\n", seconds(CLOCK_MONOTONIC) - begin, job.bytes_in,
+           job.bytes_out, seconds(CLOCK_PROCESS_CPUTIME_ID));
     return 0;
 }

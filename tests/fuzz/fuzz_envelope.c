@@ -1,5 +1,6 @@
 /*
-  keys.json (agent/crypto/envelope.h). What is read is written the same, and a secret key is tried on it.
+  keys.json (agent/crypto/envelope.h). What is read is written the same, and a secret key is tried
+  on it.
 */
 #include "agent/crypto/envelope.h"
 #include "tests/fuzz/fuzz.h"
@@ -17,7 +18,8 @@ int fuzz_input(const uint8_t *data, size_t size)
     }
     REQUIRE(e.count && e.count <= ENVELOPE_MAX);
     char *text = envelope_text(&e), ids[256], with[KEY_ID_MAX];
-    REQUIRE(text && envelope_parse(&again, text, strlen(text), "keys.json", &error) && again.count == e.count);
+    REQUIRE(text && envelope_parse(&again, text, strlen(text), "keys.json", &error) &&
+            again.count == e.count);
     free(text);
     envelope_ids(&e, ids, sizeof ids);
     struct crypto_keys keys = {.count = 1};

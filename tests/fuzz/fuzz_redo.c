@@ -99,7 +99,8 @@ static void make_page(const uint8_t *mtr, size_t size, uint32_t space_id)
 static char always(const void *context, const char *path, size_t size)
 {
     const struct seen *s = context;
-    REQUIRE(size > 4 && (const uint8_t *)path >= s->data && (const uint8_t *)path + size <= s->data + s->size);
+    REQUIRE(size > 4 && (const uint8_t *)path >= s->data &&
+            (const uint8_t *)path + size <= s->data + s->size);
     return 'Z';
 }
 
@@ -113,7 +114,8 @@ static void rename_files(uint32_t format, const uint8_t *mtr, size_t size, uint6
     memcpy(copy, mtr, size);
     const struct seen s = {.data = copy, .size = size};
     redo_rename_files(copy, size, always, &s);
-    REQUIRE(redo_parse_flat_mtr(format, false, lsn, copy, size, NULL, &length) == REDO_MTR && length == size);
+    REQUIRE(redo_parse_flat_mtr(format, false, lsn, copy, size, NULL, &length) == REDO_MTR &&
+            length == size);
     free(copy);
 }
 

@@ -58,10 +58,12 @@ int fuzz_input(const uint8_t *data, size_t size)
         return 0;
     }
     REQUIRE(r.op != REQUEST_START || o->id[0]);
-    REQUIRE(o->threads >= 1 && o->threads <= 64 && o->rate <= 1ull << 50 && o->busy_rate <= 1ull << 40);
+    REQUIRE(o->threads >= 1 && o->threads <= 64 && o->rate <= 1ull << 50 &&
+            o->busy_rate <= 1ull << 40);
     REQUIRE(o->lock_wait_s <= 86400 && o->block_timeout_ms >= 10 && o->block_timeout_ms <= 60000);
     REQUIRE(o->resync_timeout_s >= 1 && o->resync_timeout_s <= 86400 &&
             o->max_duration_s <= 31536000);
-    REQUIRE(r.op != REQUEST_SET || (r.set_rate >= -1 && r.set_busy_rate >= -1 && (r.set_rate >= 0 || r.set_busy_rate >= 0 || r.set_threads)));
+    REQUIRE(r.op != REQUEST_SET || (r.set_rate >= -1 && r.set_busy_rate >= -1 &&
+                                    (r.set_rate >= 0 || r.set_busy_rate >= 0 || r.set_threads)));
     return 0;
 }

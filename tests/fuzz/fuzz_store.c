@@ -1,6 +1,6 @@
 /*
-  What object stores answer (s3_xml.h; a catalog, swift_auth.h) and how repositories are named by where
-  they are (location.h).
+  What object stores answer (s3_xml.h; a catalog, swift_auth.h) and how repositories are named by
+  where they are (location.h).
 
   Input: the answer; its first line as a URL, too.
 */
@@ -47,7 +47,8 @@ static void read_location(const uint8_t *data, size_t size)
 
 static void read_catalog(const uint8_t *data, size_t size)
 {
-    static const struct swift_identity identity = {.auth_url = "https://a/v3", .interface = "public"};
+    static const struct swift_identity identity = {.auth_url = "https://a/v3",
+                                                   .interface = "public"};
     struct gb_error error = {0};
     char url[SWIFT_URL_MAX] = "";
     if (swift_auth_endpoint((const char *)data, size, &identity, url, &error))

@@ -1,12 +1,13 @@
 /*
   Reads that go wrong: loaded with LD_PRELOAD by tests.
 
-  A disk with bad sectors: reads at an offset fail with EIO where they touch the bytes from GB_FAIL_FROM to GB_FAIL_TO of a file whose path
-  ends in GB_FAIL_PATH.
+  A disk with bad sectors: reads at an offset fail with EIO where they touch the bytes from
+  GB_FAIL_FROM to GB_FAIL_TO of a file whose path ends in GB_FAIL_PATH.
 
-  A read that meets a write half way: the first pread() of the plugin's threads (their names begin with "gb-") that has all of block
-  GB_TORN_BLOCK, of GB_TORN_SIZE bytes, of a file whose path ends in GB_TORN_PATH finds other bytes in the second half of that block. The
-  file GB_TORN_TOLD is made then.
+  A read that meets a write half way: the first pread() of the plugin's threads (their names begin
+  with "gb-") that has all of block GB_TORN_BLOCK, of GB_TORN_SIZE bytes, of a file whose path ends
+  in GB_TORN_PATH finds other bytes in the second half of that block. The file GB_TORN_TOLD is made
+  then.
 */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -30,7 +31,8 @@ static int is_of(int fd, const char *end)
 
 static int fails(int fd, size_t size, off_t at)
 {
-    const char *end = getenv("GB_FAIL_PATH"), *from = getenv("GB_FAIL_FROM"), *to = getenv("GB_FAIL_TO");
+    const char *end = getenv("GB_FAIL_PATH"), *from = getenv("GB_FAIL_FROM"),
+               *to = getenv("GB_FAIL_TO");
     return end && from && to && at < atoll(to) && at + (off_t)size > atoll(from) && is_of(fd, end);
 }
 

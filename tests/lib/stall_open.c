@@ -1,7 +1,9 @@
 /*
-  Files that can't be opened: loaded with LD_PRELOAD by tests, into a server. GB_STALL_FILE has lines "open END", "stat END", "rename END" and "create END";
-  the first that opens for reading, stats, renames, or creates (or empties) a path with that end waits until the file has that line no more: before it, but with
-  create when it has been done. Its line is then in GB_STALL_FILE.reached. "open:N END": the Nth that opens it, of the line last looked for alone.
+  Files that can't be opened: loaded with LD_PRELOAD by tests, into a server. GB_STALL_FILE has
+  lines "open END", "stat END", "rename END" and "create END"; the first that opens for reading,
+  stats, renames, or creates (or empties) a path with that end waits until the file has that line no
+  more: before it, but with create when it has been done. Its line is then in GB_STALL_FILE.reached.
+  "open:N END": the Nth that opens it, of the line last looked for alone.
 */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -75,42 +77,43 @@ static void stall(const char *call, const char *path)
         usleep(POLL_US);
 }
 
-/* open() and its variants; those ending in _2 are what the compiler calls where no mode is given. */
-#define OPEN(name)                                                                  \
-    int name(const char *path, int flags, ...)                                      \
-    {                                                                               \
-        static int (*next)(const char *, int, ...);                                 \
-        if (!next)                                                                  \
-            next = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, #name);        \
-        va_list list;                                                               \
-        va_start(list, flags);                                                      \
-        int mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(list, int) : 0;           \
-        va_end(list);                                                               \
-        if ((flags & O_ACCMODE) == O_RDONLY)                                        \
-            stall("open", path);                                                    \
-        int fd = next(path, flags, mode);                                           \
-        if (flags & O_CREAT)                                                        \
-            stall("create", path);                                                  \
-        return fd;                                                                  \
+/* open() and its variants; those ending in _2 are what the compiler calls where no mode is given.
+ */
+#define OPEN(name)                                                                                 \
+    int name(const char *path, int flags, ...)                                                     \
+    {                                                                                              \
+        static int (*next)(const char *, int, ...);                                                \
+        if (!next)                                                                                 \
+            next = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, #name);                       \
+        va_list list;                                                                              \
+        va_start(list, flags);                                                                     \
+        int mode = flags & (O_CREAT | O_TMPFILE) ? va_arg(list, int) : 0;                          \
+        va_end(list);                                                                              \
+        if ((flags & O_ACCMODE) == O_RDONLY)                                                       \
+            stall("open", path);                                                                   \
+        int fd = next(path, flags, mode);                                                          \
+        if (flags & O_CREAT)                                                                       \
+            stall("create", path);                                                                 \
+        return fd;                                                                                 \
     }
-#define OPEN_2(name)                                                                \
-    int name(const char *path, int flags)                                           \
-    {                                                                               \
-        static int (*next)(const char *, int);                                      \
-        if (!next)                                                                  \
-            next = (int (*)(const char *, int))dlsym(RTLD_NEXT, #name);             \
-        if ((flags & O_ACCMODE) == O_RDONLY)                                        \
-            stall("open", path);                                                    \
-        return next(path, flags);                                                   \
+#define OPEN_2(name)                                                                               \
+    int name(const char *path, int flags)                                                          \
+    {                                                                                              \
+        static int (*next)(const char *, int);                                                     \
+        if (!next)                                                                                 \
+            next = (int (*)(const char *, int))dlsym(RTLD_NEXT, #name);                            \
+        if ((flags & O_ACCMODE) == O_RDONLY)                                                       \
+            stall("open", path);                                                                   \
+        return next(path, flags);                                                                  \
     }
-#define STAT(name, type)                                                            \
-    int name(const char *path, struct type *st)                                     \
-    {                                                                               \
-        static int (*next)(const char *, struct type *);                            \
-        if (!next)                                                                  \
-            next = (int (*)(const char *, struct type *))dlsym(RTLD_NEXT, #name);   \
-        stall("stat", path);                                                        \
-        return next(path, st);                                                      \
+#define STAT(name, type)                                                                           \
+    int name(const char *path, struct type *st)                                                    \
+    {                                                                                              \
+        static int (*next)(const char *, struct type *);                                           \
+        if (!next)                                                                                 \
+            next = (int (*)(const char *, struct type *))dlsym(RTLD_NEXT, #name);                  \
+        stall("stat", path);                                                                       \
+        return next(path, st);                                                                     \
     }
 
 OPEN(open)

@@ -1,8 +1,9 @@
 /*
-  A file system that takes nothing: loaded with LD_PRELOAD by tests, into the agent or a restore. While the file
-  GB_STALL_FILE exists, writes to files whose path holds GB_STALL_PATH (with * for anything) wait, and so does fsync, as on a hung mount. Where a
-  number stands in it, the file system is slow: it takes so many bytes a second of all threads together. Where "everything" stands in it, stat() and statfs()
-  of such paths wait as well.
+  A file system that takes nothing: loaded with LD_PRELOAD by tests, into the agent or a restore.
+  While the file GB_STALL_FILE exists, writes to files whose path holds GB_STALL_PATH (with * for
+  anything) wait, and so does fsync, as on a hung mount. Where a number stands in it, the file
+  system is slow: it takes so many bytes a second of all threads together. Where "everything" stands
+  in it, stat() and statfs() of such paths wait as well.
 */
 #define _GNU_SOURCE
 #include <dlfcn.h>

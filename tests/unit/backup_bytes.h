@@ -1,4 +1,5 @@
-/* What the files of a backup hold in these tests: bytes that tell where they are from. The redo is one, too, that can be read. */
+/* What the files of a backup hold in these tests: bytes that tell where they are from. The redo is
+ * one, too, that can be read. */
 #ifndef GB_TESTS_BACKUP_BYTES_H
 #define GB_TESTS_BACKUP_BYTES_H
 
@@ -6,7 +7,7 @@
 #include "common/page.h"
 #include "common/wire.h"
 
-#define MTR_SIZE  20u /* of each mini-transaction: a test's redo is so many whole ones */
+#define MTR_SIZE  20u  /* of each mini-transaction: a test's redo is so many whole ones */
 #define MTR_WRITE 0x3e /* a WRITE record of 14 bytes */
 
 /* A mini-transaction that writes to a page of tablespace 5 how many are before it. */
@@ -24,7 +25,8 @@ static inline uint8_t redo_byte_of(uint64_t offset)
 
 static inline uint8_t byte_of(uint32_t file_no, uint64_t offset)
 {
-    return file_no == WIRE_FILE_REDO ? redo_byte_of(offset) : (uint8_t)(file_no * 31 + offset * 7 / 5);
+    return file_no == WIRE_FILE_REDO ? redo_byte_of(offset)
+                                     : (uint8_t)(file_no * 31 + offset * 7 / 5);
 }
 
 #endif

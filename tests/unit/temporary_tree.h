@@ -1,4 +1,5 @@
-/* A directory that stands for /, with files as hosts and containers show them; gone after the test. */
+/* A directory that stands for /, with files as hosts and containers show them; gone after the test.
+ */
 #ifndef GB_TESTS_TEMPORARY_TREE_H
 #define GB_TESTS_TEMPORARY_TREE_H
 

@@ -1,4 +1,5 @@
-/* adapt.h: the level rises while threads wait for the store, falls while the store waits for them, within its bounds. */
+/* adapt.h: the level rises while threads wait for the store, falls while the store waits for them,
+ * within its bounds. */
 #include "agent/codec/adapt.h"
 
 #include <setjmp.h>
@@ -29,7 +30,8 @@ static void one_step(void **state)
 }
 
 /* A backup on `threads` threads of which so many wait for the store, all the time. */
-static int after(struct adapt *a, uint64_t *now, uint64_t *store, unsigned seconds, unsigned threads, unsigned waiting)
+static int after(struct adapt *a, uint64_t *now, uint64_t *store, unsigned seconds,
+                 unsigned threads, unsigned waiting)
 {
     for (unsigned i = 0; i < 10 * seconds; i++) {
         *now += 100000;
@@ -46,7 +48,8 @@ static void a_backup(void **state)
     uint64_t now = 777, store = 0;
     adapt_begin(&a, now);
     assert_int_equal(a.level, ADAPT_LEVEL_MIN);
-    assert_int_equal(after(&a, &now, &store, 60, 4, 1), ADAPT_LEVEL_MIN); /* a fast store, however long it takes */
+    assert_int_equal(after(&a, &now, &store, 60, 4, 1),
+                     ADAPT_LEVEL_MIN); /* a fast store, however long it takes */
     assert_int_equal(a.highest, ADAPT_LEVEL_MIN);
     assert_int_equal(after(&a, &now, &store, 1, 4, 4), ADAPT_LEVEL_MIN + 2);
     assert_int_equal(after(&a, &now, &store, 5, 4, 2), ADAPT_LEVEL_MIN + 2); /* in balance */

@@ -64,9 +64,9 @@ static void comes_back(struct codec *codec, struct stored s, size_t size)
 static void what_is_compressed_comes_back(void **state)
 {
     (void)state;
-    static const struct codec_spec specs[] = {
-        {CODEC_NONE, 0}, {CODEC_ZSTD, 1}, {CODEC_ZSTD, 19}, {CODEC_ZSTD, -7},
-        {CODEC_LZ4, 0},  {CODEC_LZ4, 3},  {CODEC_LZ4, 12}};
+    static const struct codec_spec specs[] = {{CODEC_NONE, 0},  {CODEC_ZSTD, 1}, {CODEC_ZSTD, 19},
+                                              {CODEC_ZSTD, -7}, {CODEC_LZ4, 0},  {CODEC_LZ4, 3},
+                                              {CODEC_LZ4, 12}};
     static const size_t sizes[] = {0, 1, 2, 100, 4096, PLAIN_MAX};
     for (size_t i = 0; i < sizeof specs / sizeof specs[0]; i++)
         for (int text = 0; text < 2; text++) {
@@ -183,11 +183,13 @@ static void damage_stays_within_bounds(void **state)
     damage_of(CODEC_LZ4);
 }
 
-/* One context reads what any other has written, and a level that changes in between is nobody's concern. */
+/* One context reads what any other has written, and a level that changes in between is nobody's
+ * concern. */
 static void any_codec_reads_any(void **state)
 {
     (void)state;
-    static const struct codec_spec specs[] = {{CODEC_NONE, 0}, {CODEC_ZSTD, 1}, {CODEC_LZ4, 0}, {CODEC_LZ4, 9}};
+    static const struct codec_spec specs[] = {
+        {CODEC_NONE, 0}, {CODEC_ZSTD, 1}, {CODEC_LZ4, 0}, {CODEC_LZ4, 9}};
     fill(true);
     for (size_t i = 0; i < 4; i++)
         for (size_t j = 0; j < 4; j++) {
@@ -249,15 +251,18 @@ static void names(void **state)
         enum codec_kind kind;
         int level;
     } good[] = {
-        {"none", CODEC_NONE, 0},     {"zstd", CODEC_ZSTD, 1},     {"zstd:1", CODEC_ZSTD, 1},
-        {"zstd:19", CODEC_ZSTD, 19}, {"zstd:-7", CODEC_ZSTD, -7}, {"zstd:auto", CODEC_ZSTD, CODEC_LEVEL_ADAPTS},
-        {"lz4", CODEC_LZ4, 0},       {"lz4:3", CODEC_LZ4, 3},     {"lz4:12", CODEC_LZ4, 12},
+        {"none", CODEC_NONE, 0},     {"zstd", CODEC_ZSTD, 1},
+        {"zstd:1", CODEC_ZSTD, 1},   {"zstd:19", CODEC_ZSTD, 19},
+        {"zstd:-7", CODEC_ZSTD, -7}, {"zstd:auto", CODEC_ZSTD, CODEC_LEVEL_ADAPTS},
+        {"lz4", CODEC_LZ4, 0},       {"lz4:3", CODEC_LZ4, 3},
+        {"lz4:12", CODEC_LZ4, 12},
     };
     static const char *const bad[] = {
-        "",        "lz4:2",  "lz4:13",  "lz4:",    "lz4hc",   "lz4:auto", "zstd:autos", "none:auto",
-        "zstd:20", "zstd:-8", "zstd:",
-        "zstd:3x", "zstd3",  "ZSTD",    "none:1",  "zstd:99999999999999999999",
-        "zst",     "zstd:x", "nones"};
+        "",        "lz4:2",    "lz4:13",     "lz4:",
+        "lz4hc",   "lz4:auto", "zstd:autos", "none:auto",
+        "zstd:20", "zstd:-8",  "zstd:",      "zstd:3x",
+        "zstd3",   "ZSTD",     "none:1",     "zstd:99999999999999999999",
+        "zst",     "zstd:x",   "nones"};
     for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
         struct codec_spec spec;
         struct gb_error error = {0};

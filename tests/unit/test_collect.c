@@ -219,7 +219,8 @@ static bool is_whole(const char *label)
     struct verify_report report;
     if (!repository_find(repository, "c", label, &m, &error))
         return false;
-    assert_true(repository_verify(repository, &m, &(struct verify_request){.threads = 1}, &report, &error));
+    assert_true(
+        repository_verify(repository, &m, &(struct verify_request){.threads = 1}, &report, &error));
     manifest_free(&m);
     return !report.damaged;
 }
@@ -317,7 +318,8 @@ static void names_that_lead_elsewhere_are_refused(void **state)
     static const char *const labels[] = {LABEL "/x", "../" LABEL, "", "latest", LABEL "/../x"};
     for (size_t i = 0; i < 5; i++) {
         struct gb_error error = {0};
-        assert_null(repository_begin(repository, clusters[i], i < 4 ? LABEL : labels[0], NULL, &error));
+        assert_null(
+            repository_begin(repository, clusters[i], i < 4 ? LABEL : labels[0], NULL, &error));
         assert_int_equal(error.code, GB_bad_value);
         error_clear(&error);
         assert_null(repository_begin(repository, "c", labels[i], NULL, &error));

@@ -209,7 +209,8 @@ static void refused_files(void **state)
         {"[agent]\nthreads\n", GB_bad_config, 2, "", ""},
         {"[agent\nthreads = 2\n", GB_bad_config, 1, "", ""},
         /* names of later releases */
-        {"[repository:a]\npath = /a\nencryption-recipient = b\n", GB_bad_config, 0, "absolute path", ""},
+        {"[repository:a]\npath = /a\nencryption-recipient = b\n", GB_bad_config, 0, "absolute path",
+         ""},
         {"[repository:a]\npath = /a\ntrusted-signer = file:/b, c\n", GB_bad_config, 0, "\"c\"", ""},
         {"[repository:a]\npath = /a\nkeep-daly = 7\n", GB_bad_config, 3, "keep-daly", "keep-daily"},
         {"[repository:a]\npath = /a\nkeep-daily = 0\n", GB_bad_config, 3, "keep-daily = 0", ""},
@@ -217,7 +218,8 @@ static void refused_files(void **state)
         {"[repository:a]\npath = /a\nkeep-within = soon\n", GB_bad_config, 3, "keep-within", ""},
         {"[repository:a]\npath = /a\nkeep-min = 3\n", GB_bad_config, 0, "keep-min", "keep-last"},
         {"[repository:a]\npath = /a\nappend-only = perhaps\n", GB_bad_config, 3, "append-only", ""},
-        {"[repository:a]\npath = /a\nexpire-credentials-file = /f\n", GB_bad_config, 0, "expire-credentials-file", ""},
+        {"[repository:a]\npath = /a\nexpire-credentials-file = /f\n", GB_bad_config, 0,
+         "expire-credentials-file", ""},
         {"[agent]\nredo-spol = /s\n", GB_bad_config, 2, "redo-spol", "redo-spool"},
         {"[schedule:nightly]\nat = 02:00\n", GB_not_supported, 2, "schedule", ""},
         /* sizes */
@@ -452,7 +454,9 @@ static void what_a_bucket_is_asked_to_do(void **state)
     assert_string_equal(o->policy.tags, "team=db");
     assert_string_equal(o->policy.lock_mode, "compliance");
     assert_int_equal(o->policy.lock_time_s, 30 * 86400);
-    accepted("[repository:far]\ntype = s3\nbucket = b.b\nserver-side-encryption = customer\ncustomer-key-file = /key\n", &c);
+    accepted("[repository:far]\ntype = s3\nbucket = b.b\nserver-side-encryption = "
+             "customer\ncustomer-key-file = /key\n",
+             &c);
     assert_string_equal(c.repositories[0].s3.policy.customer_key_file, "/key");
 }
 
@@ -494,7 +498,8 @@ static void a_container(void **state)
     assert_string_equal(r->remote.client_certificate, "/client.pem");
     assert_string_equal(r->remote.client_key, "/client.key");
     assert_true(r->remote.part_size == 32u << 20 && r->remote.rate_limit == 50u << 20);
-    accepted("[repository:far]\ntype = swift\ncontainer = backups\napplication-credential = 0123\n", &c);
+    accepted("[repository:far]\ntype = swift\ncontainer = backups\napplication-credential = 0123\n",
+             &c);
     assert_string_equal(c.repositories[0].swift.application_credential, "0123");
 }
 
@@ -513,25 +518,34 @@ static void keys_of_another_type(void **state)
         {"type = s3\nbucket = backups\nprefix = /a\n", "prefix = /a"},
         {"type = s3\nbucket = backups\naddressing = dns\n", "neither path nor virtual-host"},
         {"type = s3\nbucket = backups\naccess-key-id = AKIA\n", "without the other"},
-        {"type = s3\nbucket = backups\ncontainer = backups\n", "container does not go with type = s3"},
-        {"type = swift\ncontainer = backups\nbucket = backups\n", "bucket does not go with type = swift"},
+        {"type = s3\nbucket = backups\ncontainer = backups\n",
+         "container does not go with type = s3"},
+        {"type = swift\ncontainer = backups\nbucket = backups\n",
+         "bucket does not go with type = swift"},
         {"type = swift\n", "no container"},
         {"type = swift\ncontainer = a/b\n", "a/b is not the name of a container"},
         {"type = swift\ncontainer = backups\nauth-url = keystone\n", "http[s]://HOST"},
         {"type = swift\ncontainer = backups\nkey-file = key\n", "absolute path"},
         {"type = swift\ncontainer = backups\ninterface = private\n", "public, internal and admin"},
-        {"type = swift\ncontainer = backups\nuser = a\napplication-credential = b\n", "which is meant"},
+        {"type = swift\ncontainer = backups\nuser = a\napplication-credential = b\n",
+         "which is meant"},
         {"type = swift\ncontainer = backups\nregion = a/b\n", "region"},
         {"type = swift\ncontainer = backups\npart-size = 4M\n", "from 5M to 256M"},
         {"type = swift\ncontainer = backups\nclient-key = /k\n", "without client-certificate"},
-        {"type = s3\nbucket = backups\nendpoint = http://a\nclient-certificate = /c\n", "asks for none"},
+        {"type = s3\nbucket = backups\nendpoint = http://a\nclient-certificate = /c\n",
+         "asks for none"},
         {"type = s3\nbucket = backups\ncredentials = pod\n", "neither instance nor web-identity"},
-        {"type = s3\nbucket = backups\ncredentials = instance\ncredentials-file = /k\n", "keys of its own"},
+        {"type = s3\nbucket = backups\ncredentials = instance\ncredentials-file = /k\n",
+         "keys of its own"},
         {"type = s3\nbucket = backups\nrole-arn = arn\n", "want credentials = web-identity"},
-        {"type = s3\nbucket = backups\ncredentials = web-identity\nweb-identity-token-file = token\n", "absolute path"},
-        {"type = s3\nbucket = backups\ncredentials = web-identity\nsts-endpoint = sts\n", "http[s]://HOST"},
+        {"type = s3\nbucket = backups\ncredentials = web-identity\nweb-identity-token-file = "
+         "token\n",
+         "absolute path"},
+        {"type = s3\nbucket = backups\ncredentials = web-identity\nsts-endpoint = sts\n",
+         "http[s]://HOST"},
         {"type = s3\nbucket = backups\nobject-lock = governance\n", "go together"},
-        {"type = swift\ncontainer = backups\nstorage-class = STANDARD_IA\n", "storage-class does not go with type = swift"},
+        {"type = swift\ncontainer = backups\nstorage-class = STANDARD_IA\n",
+         "storage-class does not go with type = swift"},
         {"type = s3\nbucket = backups\nstorage-class = GLACIER\n", "storage-class"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
@@ -549,7 +563,8 @@ static void keys_of_another_type(void **state)
 static void a_secret_that_others_may_read(void **state)
 {
     (void)state;
-    const char text[] = "[repository:a]\ntype = s3\nbucket = backups\naccess-key-id = AKIA\nsecret-access-key = geheim\n";
+    const char text[] = "[repository:a]\ntype = s3\nbucket = backups\naccess-key-id = "
+                        "AKIA\nsecret-access-key = geheim\n";
     struct config c;
     struct gb_error error;
     assert_false(load("", &c, &error) && (chmod(path, 0644) || load(text, &c, &error)));

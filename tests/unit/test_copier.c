@@ -35,7 +35,9 @@ static int set_up(void **state)
         if (pwrite(fd, page, PAGE, (off_t)i * PAGE) != PAGE)
             return -1;
     }
-    return copier_init(&copier, &shared) && !posix_memalign((void **)&data, PAGE, PAGES * PAGE) ? 0 : -1;
+    return copier_init(&copier, &shared) && !posix_memalign((void **)&data, PAGE, PAGES * PAGE)
+               ? 0
+               : -1;
 }
 
 static int tear_down(void **state)
@@ -78,7 +80,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(what_has_been_verified_is_not_replaced, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(a_file_that_ends_before_does_not_hold_still, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(a_file_that_ends_before_does_not_hold_still, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -47,7 +47,8 @@ static void write_file(const char *path, const char *text, mode_t mode)
     close(fd);
 }
 
-/* In format.md's words: nonce = u32 what, u32 segment, u32 number; associated data = identity, header. */
+/* In format.md's words: nonce = u32 what, u32 segment, u32 number; associated data = identity,
+ * header. */
 static void a_seal_is_aes_256_gcm_as_documented(void **state)
 {
     (void)state;
@@ -57,7 +58,8 @@ static void a_seal_is_aes_256_gcm_as_documented(void **state)
         key.key[i] = (uint8_t)i;
     for (unsigned i = 0; i < sizeof key.identity; i++)
         key.identity[i] = (uint8_t)(0xa0 + i);
-    uint8_t data[5] = "hello", header[3] = {1, 2, 3}, tag[SEAL_TAG_SIZE], expected[5], expected_tag[SEAL_TAG_SIZE];
+    uint8_t data[5] = "hello", header[3] = {1, 2, 3}, tag[SEAL_TAG_SIZE], expected[5],
+            expected_tag[SEAL_TAG_SIZE];
     const uint8_t nonce[12] = {0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 1, 0};
     EVP_CIPHER_CTX *c = EVP_CIPHER_CTX_new();
     int n;
@@ -66,10 +68,12 @@ static void a_seal_is_aes_256_gcm_as_documented(void **state)
     assert_int_equal(EVP_EncryptUpdate(c, NULL, &n, header, sizeof header), 1);
     assert_int_equal(EVP_EncryptUpdate(c, expected, &n, data, sizeof data), 1);
     assert_int_equal(EVP_EncryptFinal_ex(c, expected + n, &n), 1);
-    assert_int_equal(EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_GET_TAG, sizeof expected_tag, expected_tag), 1);
+    assert_int_equal(
+        EVP_CIPHER_CTX_ctrl(c, EVP_CTRL_GCM_GET_TAG, sizeof expected_tag, expected_tag), 1);
     EVP_CIPHER_CTX_free(c);
     struct seal *seal = seal_new(&key);
-    assert_true(seal_close(seal, (struct seal_place){SEAL_FRAME, 7, 256}, header, sizeof header, data, sizeof data, tag, &error));
+    assert_true(seal_close(seal, (struct seal_place){SEAL_FRAME, 7, 256}, header, sizeof header,
+                           data, sizeof data, tag, &error));
     assert_memory_equal(data, expected, sizeof data);
     assert_memory_equal(tag, expected_tag, sizeof tag);
     seal_free(seal);
@@ -92,17 +96,22 @@ static void what_is_sealed_opens_in_its_place_only(void **state)
         assert_int_equal(out[i], 'x');
     const struct seal_place wrong[] = {{SEAL_INDEX, 3, 4}, {SEAL_FRAME, 4, 4}, {SEAL_FRAME, 3, 5}};
     for (size_t i = 0; i < 3; i++)
-        assert_false(seal_open(seal, wrong[i], header, sizeof header, data, sizeof data, tag, out, &error));
+        assert_false(
+            seal_open(seal, wrong[i], header, sizeof header, data, sizeof data, tag, out, &error));
     assert_int_equal(error.code, GB_corrupt_backup);
-    assert_false(seal_open(stranger, place, header, sizeof header, data, sizeof data, tag, out, &error));
-    assert_false(seal_open(seal, place, header, sizeof header - 1, data, sizeof data, tag, out, &error));
+    assert_false(
+        seal_open(stranger, place, header, sizeof header, data, sizeof data, tag, out, &error));
+    assert_false(
+        seal_open(seal, place, header, sizeof header - 1, data, sizeof data, tag, out, &error));
     struct seal_key renamed = key; /* the same key, another backup */
     renamed.identity[0] ^= 1;
     struct seal *moved = seal_new(&renamed);
-    assert_false(seal_open(moved, place, header, sizeof header, data, sizeof data, tag, out, &error));
+    assert_false(
+        seal_open(moved, place, header, sizeof header, data, sizeof data, tag, out, &error));
     for (size_t i = 0; i < sizeof data; i += 37) {
         data[i] ^= 1;
-        assert_false(seal_open(seal, place, header, sizeof header, data, sizeof data, tag, out, &error));
+        assert_false(
+            seal_open(seal, place, header, sizeof header, data, sizeof data, tag, out, &error));
         data[i] ^= 1;
     }
     assert_true(seal_open(seal, place, header, sizeof header, data, sizeof data, tag, out, &error));
@@ -131,7 +140,8 @@ static void refused(const char *spec, enum key_use use, const char *words)
 
 static struct seal_key data_key;
 
-static bool opens(const struct envelope *e, const char *spec, char id[KEY_ID_MAX], struct gb_error *error)
+static bool opens(const struct envelope *e, const char *spec, char id[KEY_ID_MAX],
+                  struct gb_error *error)
 {
     struct crypto_keys keys = {0};
     struct seal_key out;
@@ -218,14 +228,16 @@ static void a_changed_envelope_does_not_open(void **state)
         snprintf(spec, sizeof spec, "%s%s", path, kinds[k] == KEY_SECRET ? "" : ".pub");
         struct envelope good = envelope_for(spec);
         uint8_t *parts[] = {good.wrapped[0].share, good.wrapped[0].nonce, good.wrapped[0].key};
-        const size_t sizes[] = {good.wrapped[0].share_size, ENVELOPE_NONCE_SIZE, sizeof good.wrapped[0].key};
+        const size_t sizes[] = {good.wrapped[0].share_size, ENVELOPE_NONCE_SIZE,
+                                sizeof good.wrapped[0].key};
         for (size_t i = 0; i < 3; i++)
             for (size_t at = 0; at < sizes[i]; at++) {
                 parts[i][at] ^= 1;
                 assert_false(opens(&good, path, opened, &error));
                 parts[i][at] ^= 1;
             }
-        parts[0][sizes[0] - 1] ^= 0x80; /* X25519 does not look at this bit; what the key is derived from has it */
+        parts[0][sizes[0] - 1] ^=
+            0x80; /* X25519 does not look at this bit; what the key is derived from has it */
         assert_false(opens(&good, path, opened, &error));
         parts[0][sizes[0] - 1] ^= 0x80;
         assert_true(opens(&good, path, opened, &error));
@@ -236,22 +248,33 @@ static void a_changed_envelope_does_not_open(void **state)
     struct envelope other = envelope_for(path_of("secret"));
     data_key = mine;
     assert_false(opens(&other, path_of("secret"), opened, &error));
-    assert_int_equal(error.code, GB_corrupt_backup); /* the right key, and what was made for it does not open */
+    assert_int_equal(error.code,
+                     GB_corrupt_backup); /* the right key, and what was made for it does not open */
 }
 
 #define HEX16 "00000000000000000000000000000000"
 #define HEX48 HEX16 HEX16 HEX16
-#define ONE   "{\"id\": \"secret:0f0f0f0f0f0f0f0f\", \"share\": \"00\", \"nonce\": \"000000000000000000000000\", \"key\": \"" HEX48 "\"}"
+#define ONE                                                                                        \
+    "{\"id\": \"secret:0f0f0f0f0f0f0f0f\", \"share\": \"00\", \"nonce\": "                         \
+    "\"000000000000000000000000\", \"key\": \"" HEX48 "\"}"
 
 static void texts_that_are_no_envelope(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "", "{}", "[]", "{\"schema\": 2, \"keys\": [{}]}", "{\"schema\": 1, \"keys\": []}", "{\"schema\": 1, \"keys\": [{}]}",
-        "{\"schema\": 1, \"keys\": [{\"id\": \"secret:0f0f0f0f0f0f0f0\\n\", \"share\": \"00\", \"nonce\": \"000000000000000000000000\", \"key\": \"" HEX48 "\"}]}",
+        "",
+        "{}",
+        "[]",
+        "{\"schema\": 2, \"keys\": [{}]}",
+        "{\"schema\": 1, \"keys\": []}",
+        "{\"schema\": 1, \"keys\": [{}]}",
+        "{\"schema\": 1, \"keys\": [{\"id\": \"secret:0f0f0f0f0f0f0f0\\n\", \"share\": \"00\", "
+        "\"nonce\": \"000000000000000000000000\", \"key\": \"" HEX48 "\"}]}",
         "{\"schema\": 1, \"keys\": [" ONE ", " ONE "]}",
-        "{\"schema\": 1, \"keys\": [{\"id\": \"none:1\", \"share\": \"\", \"nonce\": \"\", \"key\": \"\"}]}",
-        "{\"schema\": 1, \"keys\": [{\"id\": \"secret:1\", \"share\": \"0\", \"nonce\": \"000000000000000000000000\", \"key\": \"00\"}]}",
+        "{\"schema\": 1, \"keys\": [{\"id\": \"none:1\", \"share\": \"\", \"nonce\": \"\", "
+        "\"key\": \"\"}]}",
+        "{\"schema\": 1, \"keys\": [{\"id\": \"secret:1\", \"share\": \"0\", \"nonce\": "
+        "\"000000000000000000000000\", \"key\": \"00\"}]}",
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct gb_error error = {0};
@@ -275,10 +298,12 @@ static void files_that_are_no_keys(void **state)
     assert_false(key_generate(KEY_X25519, path_of("x"), id, &error)); /* never over another */
     error_clear(&error);
     unlink(path_of("x"));
-    assert_false(key_generate(KEY_X25519, path_of("x"), id, &error)); /* nor beside the other half of one */
+    assert_false(
+        key_generate(KEY_X25519, path_of("x"), id, &error)); /* nor beside the other half of one */
     assert_int_equal(access(path_of("x"), F_OK), -1);
     error_clear(&error);
-    assert_true(key_generate(KEY_ED25519, path_of("sign"), id, &error) && key_generate(KEY_RSA, path_of("rsa"), id, &error));
+    assert_true(key_generate(KEY_ED25519, path_of("sign"), id, &error) &&
+                key_generate(KEY_RSA, path_of("rsa"), id, &error));
     write_file(path_of("empty"), "", 0600);
     write_file(path_of("short"), "short\n", 0600);
     char spec[200];
@@ -303,7 +328,9 @@ static void files_that_are_no_keys(void **state)
     assert_int_equal(system(spec), 0);
     chmod(path_of("small"), 0600);
     refused(path_of("small"), KEY_TO_OPEN, "1024 bits");
-    snprintf(spec, sizeof spec, "openssl genpkey -algorithm X25519 -aes256 -pass pass:secret -out %s", path_of("locked"));
+    snprintf(spec, sizeof spec,
+             "openssl genpkey -algorithm X25519 -aes256 -pass pass:secret -out %s",
+             path_of("locked"));
     assert_int_equal(system(spec), 0);
     refused(path_of("locked"), KEY_TO_OPEN, "ENCRYPTED PRIVATE KEY");
 }
@@ -314,8 +341,9 @@ static void openssls_own_keys(void **state)
     (void)state;
     struct gb_error error = {0};
     char command[400], opened[KEY_ID_MAX];
-    snprintf(command, sizeof command, "openssl genpkey -algorithm X25519 -out %s && openssl pkey -in %s -pubout -out %s", path_of("o"),
-             path_of("o"), path_of("o.pub"));
+    snprintf(command, sizeof command,
+             "openssl genpkey -algorithm X25519 -out %s && openssl pkey -in %s -pubout -out %s",
+             path_of("o"), path_of("o"), path_of("o.pub"));
     assert_int_equal(system(command), 0);
     chmod(path_of("o"), 0600);
     assert_true(seal_key_make(&data_key, &error));
@@ -330,7 +358,8 @@ static void a_signature_is_of_one_text_and_one_key(void **state)
     char id[KEY_ID_MAX];
     uint8_t signature[KEY_SIGNATURE_SIZE];
     struct crypto_keys signer = {0}, trusted = {0}, stranger = {0};
-    assert_true(key_generate(KEY_ED25519, path_of("a"), id, &error) && key_generate(KEY_ED25519, path_of("b"), id, &error));
+    assert_true(key_generate(KEY_ED25519, path_of("a"), id, &error) &&
+                key_generate(KEY_ED25519, path_of("b"), id, &error));
     load(&signer, path_of("a"), KEY_TO_SIGN);
     load(&trusted, path_of("a.pub"), KEY_TO_TRUST);
     load(&stranger, path_of("b.pub"), KEY_TO_TRUST);

@@ -27,7 +27,8 @@ static void (*before_flock)(void);
 
 int flock(int fd, int operation)
 {
-    void (*happen)(void) = __atomic_exchange_n(&before_flock, NULL, __ATOMIC_ACQ_REL); /* some tests have threads */
+    void (*happen)(void) =
+        __atomic_exchange_n(&before_flock, NULL, __ATOMIC_ACQ_REL); /* some tests have threads */
     if (happen)
         happen();
     return (int)syscall(SYS_flock, fd, operation);

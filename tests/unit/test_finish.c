@@ -70,7 +70,8 @@ static void a_history_is_the_same_for_the_same_token(void **state)
     assert_true(history_choose(&made_again, "new", false, "", m, &error));
     assert_true(made.new &&made.token_made &&strlen(made.token) == 12);
     assert_string_not_equal(made.position, made_again.position);
-    assert_true(history_choose(&again, NULL, true, made.token, m, &error)); /* after an interruption */
+    assert_true(
+        history_choose(&again, NULL, true, made.token, m, &error)); /* after an interruption */
     assert_string_equal(again.position, made.position);
     assert_true(history_choose(&again, "new:2026-11", true, made.token, m, &error));
     assert_string_equal(again.position, first.position);

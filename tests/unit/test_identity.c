@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define A "11111111-c6d1-11f0-9f3a-0242ac110002"
-#define B "22222222-c6d1-11f0-9f3a-0242ac110002"
+#define A     "11111111-c6d1-11f0-9f3a-0242ac110002"
+#define B     "22222222-c6d1-11f0-9f3a-0242ac110002"
 #define ZEROS "00000000-0000-0000-0000-000000000000"
 
 static char root[64], state_dir[96], other_state[96], path[160];
@@ -46,7 +46,8 @@ static int tear_down(void **state)
 
 static enum gb_code admit(const char *uuid, const char *state, bool writes, struct gb_error *error)
 {
-    struct identity_writer w = {.cluster = "c", .wsrep_uuid = uuid, .state_dir = state, .writes = writes};
+    struct identity_writer w = {
+        .cluster = "c", .wsrep_uuid = uuid, .state_dir = state, .writes = writes};
     memset(error, 0, sizeof *error);
     bool ok = identity_admit(r, &w, error);
     assert_int_equal(ok, error->code == GB_OK);
@@ -105,7 +106,9 @@ static void another_cluster_is_refused(void **state)
         assert_non_null(strstr(error.what, A));
         assert_non_null(strstr(error.what, B));
         assert_non_null(strstr(error.what, now().uuid));
-        assert_non_null(strstr(error.hint, "galera-backup repo adopt --repository 'near' --cluster c --wsrep-uuid " B));
+        assert_non_null(
+            strstr(error.hint,
+                   "galera-backup repo adopt --repository 'near' --cluster c --wsrep-uuid " B));
         assert_true(strlen(error.what) + strlen(error.hint) < 480); /* what SQL shows of it */
     }
     assert_int_equal(now().wsrep_count, 1);
@@ -166,14 +169,22 @@ static void what_cannot_be_read(void **state)
         {"", GB_corrupt_backup, "cluster.json"},
         {"{", GB_corrupt_backup, "cluster.json"},
         {"[]", GB_corrupt_backup, "cluster.json"},
-        {"{\"format\": 1, \"uuid\": \"x\", \"cluster\": \"c\", \"wsrep\": []}", GB_corrupt_backup, "cluster.json"},
-        {"{\"format\": 1, \"uuid\": \"" A "\", \"cluster\": \"..\", \"wsrep\": []}", GB_corrupt_backup, "cluster.json"},
-        {"{\"format\": 1, \"uuid\": \"" A "\", \"cluster\": \"c\"}", GB_corrupt_backup, "cluster.json"},
-        {"{\"format\": 1, \"uuid\": \"" A "\", \"cluster\": \"c\", \"wsrep\": [{\"uuid\": \"" A "\"}]}", GB_corrupt_backup, "cluster.json"},
-        {"{\"format\": 1, \"format\": 1, \"uuid\": \"" A "\", \"cluster\": \"c\", \"wsrep\": []}", GB_corrupt_backup, "cluster.json"},
-        {"{\"format\": 1, \"uuid\": \"" A "\", \"cluster\": \"c\", \"wsrep\": []} ", GB_corrupt_backup, "cluster.json has been changed"},
+        {"{\"format\": 1, \"uuid\": \"x\", \"cluster\": \"c\", \"wsrep\": []}", GB_corrupt_backup,
+         "cluster.json"},
+        {"{\"format\": 1, \"uuid\": \"" A "\", \"cluster\": \"..\", \"wsrep\": []}",
+         GB_corrupt_backup, "cluster.json"},
+        {"{\"format\": 1, \"uuid\": \"" A "\", \"cluster\": \"c\"}", GB_corrupt_backup,
+         "cluster.json"},
+        {"{\"format\": 1, \"uuid\": \"" A "\", \"cluster\": \"c\", \"wsrep\": [{\"uuid\": \"" A
+         "\"}]}",
+         GB_corrupt_backup, "cluster.json"},
+        {"{\"format\": 1, \"format\": 1, \"uuid\": \"" A "\", \"cluster\": \"c\", \"wsrep\": []}",
+         GB_corrupt_backup, "cluster.json"},
+        {"{\"format\": 1, \"uuid\": \"" A "\", \"cluster\": \"c\", \"wsrep\": []} ",
+         GB_corrupt_backup, "cluster.json has been changed"},
         {"{\"format\": 2, \"anything\": 1}", GB_format_newer, "format 2"},
-        {"{\"format\": 1, \"uuid\": \"" A "\", \"cluster\": \"d\", \"wsrep\": []}", GB_wrong_cluster, "cluster d"},
+        {"{\"format\": 1, \"uuid\": \"" A "\", \"cluster\": \"d\", \"wsrep\": []}",
+         GB_wrong_cluster, "cluster d"},
     };
     struct gb_error error;
     struct identity i;
@@ -182,7 +193,8 @@ static void what_cannot_be_read(void **state)
         if (admit(A, state_dir, true, &error) != bad[k].code || !strstr(error.what, bad[k].what))
             fail_msg("%s: GB%d %s", bad[k].text, (int)error.code, error.what);
         if (bad[k].code == GB_corrupt_backup)
-            assert_non_null(strstr(error.hint, "repo adopt --repository 'near' --cluster c --wsrep-uuid " A));
+            assert_non_null(
+                strstr(error.hint, "repo adopt --repository 'near' --cluster c --wsrep-uuid " A));
         error_clear(&error);
         bool made = identity_adopt(r, "c", A, &i, &error);
         assert_int_equal(made, bad[k].code != GB_format_newer);
@@ -203,7 +215,8 @@ static void *race(void *argument)
 {
     struct racer *racer = argument;
     struct gb_error error = {0};
-    struct identity_writer w = {.cluster = "c", .wsrep_uuid = racer->uuid, .state_dir = "", .writes = true};
+    struct identity_writer w = {
+        .cluster = "c", .wsrep_uuid = racer->uuid, .state_dir = "", .writes = true};
     pthread_barrier_wait(&barrier);
     racer->code = identity_admit(r, &w, &error) ? GB_OK : error.code;
     return NULL;
@@ -224,7 +237,8 @@ static void of_two_first_writers_one_is_refused(void **state)
         struct identity i = now();
         assert_int_equal(i.wsrep_count, 1);
         for (unsigned k = 0; k < 2; k++)
-            assert_int_equal(racer[k].code, strcmp(i.wsrep[0].uuid, racer[k].uuid) ? GB_wrong_cluster : GB_OK);
+            assert_int_equal(racer[k].code,
+                             strcmp(i.wsrep[0].uuid, racer[k].uuid) ? GB_wrong_cluster : GB_OK);
         assert_true(storage_remove(r->storage, "c/cluster.json", &error));
     }
     pthread_barrier_destroy(&barrier);
@@ -273,7 +287,8 @@ static enum gb_code opened(const char *state, const char *at, struct gb_error *e
     return error->code;
 }
 
-/* A link stands for a mount: to another file system, and in its place there is nothing, or a directory of this one. */
+/* A link stands for a mount: to another file system, and in its place there is nothing, or a
+ * directory of this one. */
 static void a_directory_whose_mount_is_missing(void **state)
 {
     (void)state;
@@ -285,7 +300,8 @@ static void a_directory_whose_mount_is_missing(void **state)
     snprintf(mount, sizeof mount, "%s/mount", root);
     assert_false(stat(root, &here) || stat(far, &there) || symlink(far, mount));
     struct repository *first = open_remembered(state_dir, mount, &error);
-    struct identity_writer w = {.cluster = "c", .wsrep_uuid = "", .state_dir = state_dir, .writes = true};
+    struct identity_writer w = {
+        .cluster = "c", .wsrep_uuid = "", .state_dir = state_dir, .writes = true};
     assert_true(first && identity_admit(first, &w, &error)); /* a standalone server's, too */
     repository_close(first);
     assert_int_equal(opened(state_dir, mount, &error), GB_OK);
@@ -295,9 +311,11 @@ static void a_directory_whose_mount_is_missing(void **state)
     assert_int_equal(access(mount, F_OK), -1); /* nor is it made */
     assert_non_null(strstr(error.hint, "mounted"));
     assert_false(mkdir(mount, 0700));
-    assert_int_equal(opened(state_dir, mount, &error), here.st_dev == there.st_dev ? GB_OK : GB_repository_unreachable);
+    assert_int_equal(opened(state_dir, mount, &error),
+                     here.st_dev == there.st_dev ? GB_OK : GB_repository_unreachable);
     assert_true(here.st_dev == there.st_dev || strstr(error.hint, "/repositories.json"));
-    assert_int_equal(opened(other_state, mount, &error), GB_OK); /* who was never there knows nothing */
+    assert_int_equal(opened(other_state, mount, &error),
+                     GB_OK); /* who was never there knows nothing */
     assert_int_equal(opened("", mount, &error), GB_OK);
 
     assert_false(rmdir(mount) || symlink(far, mount));
@@ -323,12 +341,17 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
-        TEST(the_first_writer_makes_it),      TEST(another_cluster_is_refused),
-        TEST(a_new_history_of_the_same_cluster_is_let_in), TEST(adopted),
-        TEST(who_has_no_uuid_is_let_in),      TEST(what_cannot_be_read),
-        TEST(the_oldest_history_is_forgotten), TEST(without_a_place_to_remember),
+        TEST(the_first_writer_makes_it),
+        TEST(another_cluster_is_refused),
+        TEST(a_new_history_of_the_same_cluster_is_let_in),
+        TEST(adopted),
+        TEST(who_has_no_uuid_is_let_in),
+        TEST(what_cannot_be_read),
+        TEST(the_oldest_history_is_forgotten),
+        TEST(without_a_place_to_remember),
         TEST(a_directory_whose_mount_is_missing),
-        TEST(of_two_first_writers_one_is_refused), TEST(what_is_collected_without_asking),
+        TEST(of_two_first_writers_one_is_refused),
+        TEST(what_is_collected_without_asking),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

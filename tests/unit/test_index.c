@@ -414,7 +414,8 @@ static void files_that_are_refused(void **state)
     }
 }
 
-/* Links, and any file anywhere, are a save's alone: another backup that has them is not one that we have written. */
+/* Links, and any file anywhere, are a save's alone: another backup that has them is not one that we
+ * have written. */
 static void kinds_of_a_save(void **state)
 {
     (void)state;
@@ -423,9 +424,12 @@ static void kinds_of_a_save(void **state)
         const char *path;
         bool in_save, in_other;
     } cases[] = {
-        {WIRE_KIND_OTHER, "db/t.frm", true, true},     {WIRE_KIND_DIRECTORY, "db", true, true},
-        {INDEX_KIND_LINK, "db", true, false},          {INDEX_KIND_OUTSIDE, "/data/t.MYD", true, false},
-        {WIRE_KIND_TABLESPACE, "db/t.ibd", false, true}, {WIRE_KIND_SYSTEM, "ibdata1", false, true},
+        {WIRE_KIND_OTHER, "db/t.frm", true, true},
+        {WIRE_KIND_DIRECTORY, "db", true, true},
+        {INDEX_KIND_LINK, "db", true, false},
+        {INDEX_KIND_OUTSIDE, "/data/t.MYD", true, false},
+        {WIRE_KIND_TABLESPACE, "db/t.ibd", false, true},
+        {WIRE_KIND_SYSTEM, "ibdata1", false, true},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         struct index x;
@@ -435,7 +439,8 @@ static void kinds_of_a_save(void **state)
         assert_true(index_check_kinds(&x, true, &error) == cases[i].in_save);
         error_clear(&error);
         assert_true(index_check_kinds(&x, false, &error) == cases[i].in_other);
-        assert_true(cases[i].in_other || (error.code == GB_corrupt_backup && strstr(error.what, cases[i].path)));
+        assert_true(cases[i].in_other ||
+                    (error.code == GB_corrupt_backup && strstr(error.what, cases[i].path)));
         index_free(&x);
     }
 }

@@ -485,7 +485,8 @@ static void an_unwritten_file_is_explained_by_its_first_page(void **state)
     finishes("");
 }
 
-/* Its FILE_CREATE was before the checkpoint, and the list was read before the server had made the file. */
+/* Its FILE_CREATE was before the checkpoint, and the list was read before the server had made the
+ * file. */
 static void one_that_no_list_had_when_it_was_made(void **state)
 {
     (void)state;

@@ -95,7 +95,8 @@ static void buckets_that_are_none(void **state)
 static void containers(void **state)
 {
     (void)state;
-    accepted("swift://backups/a/b?auth-url=https://store.example/auth/v1.0&user=account:user&key-file=/key&region=one");
+    accepted("swift://backups/a/b?auth-url=https://store.example/auth/"
+             "v1.0&user=account:user&key-file=/key&region=one");
     assert_string_equal(spec.type, "swift");
     assert_string_equal(spec.swift.container, "backups");
     assert_string_equal(spec.remote.prefix, "a/b");
@@ -205,14 +206,10 @@ static void keys_of_the_environment(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(directories),
-        cmocka_unit_test(buckets),
-        cmocka_unit_test(buckets_that_are_none),
-        cmocka_unit_test(containers),
-        cmocka_unit_test(secrets_in_a_url),
-        cmocka_unit_test(keys_of_a_file),
-        cmocka_unit_test(keys_that_are_none),
-        cmocka_unit_test(keys_of_the_environment),
+        cmocka_unit_test(directories),           cmocka_unit_test(buckets),
+        cmocka_unit_test(buckets_that_are_none), cmocka_unit_test(containers),
+        cmocka_unit_test(secrets_in_a_url),      cmocka_unit_test(keys_of_a_file),
+        cmocka_unit_test(keys_that_are_none),    cmocka_unit_test(keys_of_the_environment),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -234,7 +234,8 @@ static void the_manifest_of_another_backup_is_refused(void **state)
     assert_null(m.objects);
 }
 
-/* The text with the first `from` replaced, and sealed anew: what is left is refused for what it says. */
+/* The text with the first `from` replaced, and sealed anew: what is left is refused for what it
+ * says. */
 static void put_changed(const char *text, const char *from, const char *to)
 {
     const char *at = strstr(text, from);

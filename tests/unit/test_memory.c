@@ -51,7 +51,8 @@ static void version_1_and_containers(void **state)
     put("proc/self/cgroup", "5:cpu,cpuacct:/other\n4:memory:/pod\n");
     put("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
     put("sys/fs/cgroup/memory/pod/memory.limit_in_bytes", "104857600\n");
-    put("sys/fs/cgroup/memory/pod/memory.stat", "rss 1\ntotal_rss 10485760\ntotal_shmem 20971520\n");
+    put("sys/fs/cgroup/memory/pod/memory.stat",
+        "rss 1\ntotal_rss 10485760\ntotal_shmem 20971520\n");
     assert_int_equal(memory_available(root), 70 * MIB);
     /* its own path is not seen there: the place where the hierarchy is mounted counts */
     put("proc/self/mountinfo", V1_CONTAINER);

@@ -36,16 +36,16 @@ static void accepted(const char *line, struct options *o)
 
 static const char *value_for(const char *option)
 {
-    return !strcmp(option, "threads")    ? "7"
-           : !strcmp(option, "as")       ? "galera"
-           : !strcmp(option, "progress") ? "plain"
-           : !strcmp(option, "as-of")    ? "2026-01-02T03:04:05Z"
-           : !strcmp(option, "map")      ? "/old=/new"
-           : !strcmp(option, "replace")  ? "keep"
-           : !strcmp(option, "format")   ? "csv"
-           : !strcmp(option, "sample")   ? "5%"
+    return !strcmp(option, "threads")      ? "7"
+           : !strcmp(option, "as")         ? "galera"
+           : !strcmp(option, "progress")   ? "plain"
+           : !strcmp(option, "as-of")      ? "2026-01-02T03:04:05Z"
+           : !strcmp(option, "map")        ? "/old=/new"
+           : !strcmp(option, "replace")    ? "keep"
+           : !strcmp(option, "format")     ? "csv"
+           : !strcmp(option, "sample")     ? "5%"
            : !strcmp(option, "limit-rate") ? "10M"
-                                         : "word";
+                                           : "word";
 }
 
 static void every_option_has_its_place(void **state)
@@ -131,7 +131,12 @@ static void every_option_has_its_place(void **state)
         snprintf(command, sizeof command, "%.*s", (int)strcspn(table[i].commands, " "),
                  table[i].commands);
         snprintf(line, sizeof line, "%s%s --%s%s%s", command[0] == '*' ? "list" : command,
-                 !strcmp(command, "restore") || !strcmp(command, "verify") || !strcmp(command, "repo") || !strcmp(command, "hold") || !strcmp(command, "catalog") || !strcmp(command, "key") || !strcmp(command, "copy") ? " word" : "",
+                 !strcmp(command, "restore") || !strcmp(command, "verify") ||
+                         !strcmp(command, "repo") || !strcmp(command, "hold") ||
+                         !strcmp(command, "catalog") || !strcmp(command, "key") ||
+                         !strcmp(command, "copy")
+                     ? " word"
+                     : "",
                  table[i].name, places[at].text ? " " : "", places[at].text ? value : "");
         accepted(line, &o);
         const char *field = (const char *)&o + places[at].at;
@@ -399,7 +404,8 @@ int main(void)
         cmocka_unit_test(the_last_of_a_repeated_option_counts),
         cmocka_unit_test(threads),
         cmocka_unit_test(refused_command_lines),
-        cmocka_unit_test(times_and_rates), cmocka_unit_test(names_of_later_releases),
+        cmocka_unit_test(times_and_rates),
+        cmocka_unit_test(names_of_later_releases),
         cmocka_unit_test(help_needs_nothing_else),
         cmocka_unit_test(help_lists_the_table),
     };

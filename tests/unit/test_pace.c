@@ -17,14 +17,19 @@ static struct pace_input in;
 /* What the server and we use of the processors, and nobody else does. */
 static void use(double server, double ours)
 {
-    in.shares = (struct shares){.server = server, .ours = ours, .left = server < 0 ? -1 : 1 - server - ours};
+    in.shares = (struct shares){
+        .server = server, .ours = ours, .left = server < 0 ? -1 : 1 - server - ours};
 }
 
 static int set_up(void **state)
 {
     (void)state;
     pace_begin(&pace);
-    in = (struct pace_input){.read_rate = FAST, .headroom_s = -1, .recv_queue_limit = 100, .cost = {-1, -1}, .busy_rate = BUSY};
+    in = (struct pace_input){.read_rate = FAST,
+                             .headroom_s = -1,
+                             .recv_queue_limit = 100,
+                             .cost = {-1, -1},
+                             .busy_rate = BUSY};
     use(-1, -1);
     return 0;
 }
@@ -55,7 +60,8 @@ static void an_idle_server_is_read_at_full_speed(void **state)
 static void a_busy_server_is_measured_with_the_readers_held_back(void **state)
 {
     (void)state;
-    in.cost[PACE_CPU] = 9; /* with the readers at full speed, and still in the first step of the probe */
+    in.cost[PACE_CPU] =
+        9; /* with the readers at full speed, and still in the first step of the probe */
     step_and_expect(PACE_FLOOR, PACE_PROBE);
     step_and_expect(PACE_FLOOR, PACE_PROBE);
     in.cost[PACE_CPU] = 2;
@@ -138,7 +144,8 @@ static void the_baseline_is_taken_again(void **state)
     expect_probe(7, FREE, PACE_FREE);
 }
 
-/* Figures are rare where little is done: a probe waits for one, but not for ever, and is not made again at once. */
+/* Figures are rare where little is done: a probe waits for one, but not for ever, and is not made
+ * again at once. */
 static void a_quiet_server_does_not_hold_the_readers_back(void **state)
 {
     (void)state;
@@ -200,7 +207,8 @@ static void steps(unsigned count)
         pace_step(&pace, &in);
 }
 
-/* Else a node whose cluster writes more than it can apply would never end its backup, nor be synced again. */
+/* Else a node whose cluster writes more than it can apply would never end its backup, nor be synced
+ * again. */
 static void a_receive_queue_that_does_not_shrink_slows_no_further(void **state)
 {
     (void)state;
@@ -248,7 +256,8 @@ static void trouble_ends_a_probe(void **state)
     step_and_expect(0, PACE_QUEUE);
     in.recv_queue = 0;
     for (unsigned i = 0; i < PACE_PROBE_STEPS + 1; i++)
-        step_and_expect(0, i < PACE_PROBE_STEPS ? PACE_PROBE : PACE_QUEUE); /* nor does a probe lift a limit */
+        step_and_expect(0, i < PACE_PROBE_STEPS ? PACE_PROBE
+                                                : PACE_QUEUE); /* nor does a probe lift a limit */
     step_and_expect(25 * MB, PACE_QUEUE);
 }
 
@@ -315,7 +324,8 @@ static void the_server_does_not_count_where_nothing_is_said(void **state)
     step_and_expect(FREE, PACE_FREE);
 }
 
-/* The redo log and commits may want less than the lowest rate for the server's sake, which is then come back to step by step. */
+/* The redo log and commits may want less than the lowest rate for the server's sake, which is then
+ * come back to step by step. */
 static void what_is_dangerous_goes_below_the_rate_for_the_server(void **state)
 {
     (void)state;

@@ -107,7 +107,8 @@ static void whole_pages_of_real_servers(void **state)
     }
 }
 
-/* A byte of the payload is changed and the checksum made right; encrypted and compressed pages are left alone. */
+/* A byte of the payload is changed and the checksum made right; encrypted and compressed pages are
+ * left alone. */
 static void changed_pages_are_sealed(void **state)
 {
     (void)state;

@@ -26,8 +26,7 @@ static void v2_on_a_host(void **state)
     expect_limit(0);
     put("sys/fs/cgroup/system.slice/mariadb.service/cpu.max", "400000 100000\n");
     expect_limit(4);
-    put("sys/fs/cgroup/system.slice/mariadb.service/cpu.max",
-        "150000 100000\n");
+    put("sys/fs/cgroup/system.slice/mariadb.service/cpu.max", "150000 100000\n");
     expect_limit(1.5);
     put("sys/fs/cgroup/system.slice/mariadb.service/cpu.max", "10000 100000\n");
     expect_limit(0.1);
@@ -123,9 +122,12 @@ static void affinity_counts(void **state)
     (void)state;
     cpu_set_t all, one;
     assert_int_equal(sched_getaffinity(0, sizeof all, &all), 0);
-    double limit = processors_cgroup_limit(""), count = CPU_COUNT(&all), allowed = limit > 0 && limit < count ? limit : count;
+    double limit = processors_cgroup_limit(""), count = CPU_COUNT(&all),
+           allowed = limit > 0 && limit < count ? limit : count;
     assert_true(processors_allowed() == allowed);
-    assert_int_equal(processors(), (unsigned)ceil(allowed)); /* rounded up: a thread for a part of a processor too */
+    assert_int_equal(
+        processors(),
+        (unsigned)ceil(allowed)); /* rounded up: a thread for a part of a processor too */
     size_t first = 0;
     while (!CPU_ISSET(first, &all))
         first++;

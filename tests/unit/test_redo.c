@@ -574,15 +574,19 @@ static uint8_t *mtr_of(const void *records, size_t size, size_t *whole)
     return exact;
 }
 
-/* Forgets a space in a copy of the records; what it says afterwards goes to s, and which records it has to out. */
-static bool forget_made(const void *records, size_t size, uint32_t space_id, struct seen *s, uint8_t *out)
+/* Forgets a space in a copy of the records; what it says afterwards goes to s, and which records it
+ * has to out. */
+static bool forget_made(const void *records, size_t size, uint32_t space_id, struct seen *s,
+                        uint8_t *out)
 {
     struct redo_visitor v = visitor(s);
     size_t whole, found;
     uint8_t *exact = mtr_of(records, size, &whole);
     bool any = redo_forget(exact, whole, space_id);
     assert_int_equal(any, memcmp(exact, records, size) != 0);
-    assert_int_equal(redo_parse_flat_mtr(REDO_FORMAT_10_8, false, FIRST_LSN, exact, whole, &v, &found), REDO_MTR);
+    assert_int_equal(
+        redo_parse_flat_mtr(REDO_FORMAT_10_8, false, FIRST_LSN, exact, whole, &v, &found),
+        REDO_MTR);
     assert_int_equal(found, whole);
     memcpy(out, exact, size);
     test_free(exact);
@@ -594,11 +598,12 @@ static void forgotten_records(void **state)
     (void)state;
     struct seen s;
     uint8_t out[64];
-    static const char mixed[] = "\x12\x06\x05"                /* INIT_PAGE: page 5 of 6 */
-                                "\xb5\x05\x05\x05\x05\x05"    /* WRITE to the same page */
-                                "\x36\x05\x57\x60\x12\x34\x56" /* WRITE to page 0x57 of 5 */
-                                "\xb5\x00\x23\x34\x56\x78"    /* and again, as long as a checksum of a page */
-                                "\x02\x05\x03";              /* FREE_PAGE of 5 */
+    static const char mixed[] =
+        "\x12\x06\x05"                 /* INIT_PAGE: page 5 of 6 */
+        "\xb5\x05\x05\x05\x05\x05"     /* WRITE to the same page */
+        "\x36\x05\x57\x60\x12\x34\x56" /* WRITE to page 0x57 of 5 */
+        "\xb5\x00\x23\x34\x56\x78"     /* and again, as long as a checksum of a page */
+        "\x02\x05\x03";                /* FREE_PAGE of 5 */
     static const char without_5[] = "\x12\x06\x05"
                                     "\xb5\x05\x05\x05\x05\x05"
                                     "\x76\x05\x57\x60\x12\x34\x56"
@@ -639,7 +644,9 @@ static bool renamed(const void *records, size_t size, const char *path, struct s
     memset(s, 0, sizeof *s);
     bool any = redo_rename_files(exact, whole, other_than_a, path);
     assert_int_equal(any, memcmp(exact, records, size) != 0);
-    assert_int_equal(redo_parse_flat_mtr(REDO_FORMAT_10_8, false, FIRST_LSN, exact, whole, &v, &found), REDO_MTR);
+    assert_int_equal(
+        redo_parse_flat_mtr(REDO_FORMAT_10_8, false, FIRST_LSN, exact, whole, &v, &found),
+        REDO_MTR);
     assert_int_equal(found, whole);
     test_free(exact);
     return any;
@@ -649,14 +656,19 @@ static void other_names(void **state)
 {
     (void)state;
     struct seen s;
-    static const char three[] = "\xa0\x03\x05\x00./a.ibd\0./b.ibd" "\xb9\x06\x00./b.ibd" "\x12\x05\x03";
+    static const char three[] = "\xa0\x03\x05\x00./a.ibd\0./b.ibd"
+                                "\xb9\x06\x00./b.ibd"
+                                "\x12\x05\x03";
     assert_true(renamed("\x89\x05\x00./a.ibd", 10, "./a.ibd", &s));
     assert_string_equal(s.file[0].path, "./Z.ibd");
     assert_true(s.file[0].op == REDO_FILE_CREATE && s.file[0].space_id == 5);
     assert_false(renamed("\x89\x05\x00./a.ibd", 10, "a.ibd", &s));
-    assert_true(renamed("\x97\x05\x00" "a.ibd", 8, "a.ibd", &s));
+    assert_true(renamed("\x97\x05\x00"
+                        "a.ibd",
+                        8, "a.ibd", &s));
     assert_string_equal(s.file[0].path, "Z.ibd");
-    assert_false(renamed("\xb8\x05\x00./.ibd", 9, "./.ibd", &s)); /* the suffix is all of the name */
+    assert_false(
+        renamed("\xb8\x05\x00./.ibd", 9, "./.ibd", &s)); /* the suffix is all of the name */
     assert_true(renamed(three, sizeof three - 1, "./b.ibd", &s));
     assert_int_equal(s.files, 2);
     assert_string_equal(s.file[0].path, "./a.ibd");
@@ -688,27 +700,27 @@ static void first_pages(void **state)
 {
     (void)state;
     uint8_t page[PAGE_SIZE], expected[PAGE_SIZE] = {0};
-    static const char whole[] = "\x36\x06\x00\x60\x01\x02\x03"  /* of another tablespace */
-                                INIT "\xb2\x01\x08"             /* WRITE at 24 + 1 */
-                                "\xb5\x14\x01\x02\x03\x04"      /* 20 bytes further */
-                                "\x12\x05\x01\xb2\x01\x05"      /* page 1 */
-                                "\x45\x05\x00\x64\x05\xff"      /* MEMSET at 100: 5 times a byte */
-                                "\xc4\x01\x03\x11\x22"          /* at 106: 3 bytes of two */
-                                "\xf2\xff\x01"                  /* OPTION */
-                                "\xd3\x03\x04\x11"              /* MEMMOVE to 112: 4 from 9 before */
-                                "\x35\x05\x00\x8f\x7f\x01";     /* WRITE, the last byte */
+    static const char whole[] = "\x36\x06\x00\x60\x01\x02\x03" /* of another tablespace */
+        INIT "\xb2\x01\x08"                                    /* WRITE at 24 + 1 */
+                                "\xb5\x14\x01\x02\x03\x04"     /* 20 bytes further */
+                                "\x12\x05\x01\xb2\x01\x05"     /* page 1 */
+                                "\x45\x05\x00\x64\x05\xff"     /* MEMSET at 100: 5 times a byte */
+                                "\xc4\x01\x03\x11\x22"         /* at 106: 3 bytes of two */
+                                "\xf2\xff\x01"                 /* OPTION */
+                                "\xd3\x03\x04\x11"             /* MEMMOVE to 112: 4 from 9 before */
+                                "\x35\x05\x00\x8f\x7f\x01";    /* WRITE, the last byte */
     static const struct {
         const char *records;
         size_t size;
     } refused[] = {
-        {"\x34\x05\x00\x20\x01", 5},                  /* nothing makes the page */
-        {INIT "\x36\x05\x00\x8f\x7f\x01\x02", 10},    /* beyond its end */
-        {INIT "\x34\x05\x00\x07\x01", 8},             /* in what no record changes */
-        {INIT "\x44\x05\x00\x64\x05", 8},             /* MEMSET of no bytes */
-        {INIT "\x55\x05\x00\x10\x04\x41", 9},         /* MEMMOVE from before the page */
-        {INIT "\x56\x05\x00\x10\x04\xbf\x00", 10},    /* from behind it */
-        {INIT "\x23\x05\x00\x01", 7},                 /* EXTENDED */
-        {INIT "\x02\x05\x00", 6},                     /* FREE_PAGE */
+        {"\x34\x05\x00\x20\x01", 5},               /* nothing makes the page */
+        {INIT "\x36\x05\x00\x8f\x7f\x01\x02", 10}, /* beyond its end */
+        {INIT "\x34\x05\x00\x07\x01", 8},          /* in what no record changes */
+        {INIT "\x44\x05\x00\x64\x05", 8},          /* MEMSET of no bytes */
+        {INIT "\x55\x05\x00\x10\x04\x41", 9},      /* MEMMOVE from before the page */
+        {INIT "\x56\x05\x00\x10\x04\xbf\x00", 10}, /* from behind it */
+        {INIT "\x23\x05\x00\x01", 7},              /* EXTENDED */
+        {INIT "\x02\x05\x00", 6},                  /* FREE_PAGE */
     };
     memset(expected + 8, 0xff, 8);
     expected[25] = 8;

@@ -26,14 +26,17 @@
 
 static char root[64];
 
-/* Buffers for a frame that can still be had; negative: any number. A sanitizer has a malloc() of its own. */
+/* Buffers for a frame that can still be had; negative: any number. A sanitizer has a malloc() of
+ * its own. */
 static int frames_of_memory = -1;
 #if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
+    __has_feature(memory_sanitizer)
 #define HAS_SANITIZER
 #endif
 #endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(HAS_SANITIZER) || !defined(__GLIBC__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || defined(HAS_SANITIZER) ||     \
+    !defined(__GLIBC__)
 #define MALLOC_IS_OURS false
 #else
 #define MALLOC_IS_OURS true
@@ -52,7 +55,8 @@ void *malloc(size_t size)
 
 static struct repository_spec spec(void)
 {
-    struct repository_spec s = {.name = "test", .type = "directory", .compression = {CODEC_ZSTD, 1}, .make = true};
+    struct repository_spec s = {
+        .name = "test", .type = "directory", .compression = {CODEC_ZSTD, 1}, .make = true};
     snprintf(s.path, sizeof s.path, "%s/repository", root);
     return s;
 }
@@ -81,7 +85,8 @@ static struct repository *open_it(void)
     return r;
 }
 
-/* By who writes there first; who reads finds nothing, rather than an empty repository in the wrong place. */
+/* By who writes there first; who reads finds nothing, rather than an empty repository in the wrong
+ * place. */
 static void test_the_directory_is_made_not_its_parents(void **state)
 {
     (void)state;
@@ -99,7 +104,8 @@ static void test_the_directory_is_made_not_its_parents(void **state)
     assert_int_equal(access(spec().path, F_OK), 0);
 }
 
-/* A file of PLAIN_SIZE bytes at offset 4096 of "db/t.MYD" (size 1 MiB), an empty directory, a dropped copy, and redo. */
+/* A file of PLAIN_SIZE bytes at offset 4096 of "db/t.MYD" (size 1 MiB), an empty directory, a
+ * dropped copy, and redo. */
 static void write_backup_that_ended(struct repository *r, const char *label, time_t finished_at)
 {
     struct gb_error error = {0};
@@ -107,13 +113,26 @@ static void write_backup_that_ended(struct repository *r, const char *label, tim
     assert_non_null(b);
     struct index index;
     index_init(&index);
-    struct wire_file files[] = {{.file_no = 1, .kind = WIRE_KIND_OTHER, .space_id = 0xFFFFFFFF, .mode = 0640, .path = "db/t.MYD"},
-                                {.file_no = 2, .kind = WIRE_KIND_DIRECTORY, .space_id = 0xFFFFFFFF, .mode = 0700, .path = "db"},
-                                {.file_no = 3, .kind = WIRE_KIND_OTHER, .space_id = 0xFFFFFFFF, .mode = 0640, .path = "db/t.MYD"}};
+    struct wire_file files[] = {{.file_no = 1,
+                                 .kind = WIRE_KIND_OTHER,
+                                 .space_id = 0xFFFFFFFF,
+                                 .mode = 0640,
+                                 .path = "db/t.MYD"},
+                                {.file_no = 2,
+                                 .kind = WIRE_KIND_DIRECTORY,
+                                 .space_id = 0xFFFFFFFF,
+                                 .mode = 0700,
+                                 .path = "db"},
+                                {.file_no = 3,
+                                 .kind = WIRE_KIND_OTHER,
+                                 .space_id = 0xFFFFFFFF,
+                                 .mode = 0640,
+                                 .path = "db/t.MYD"}};
     for (size_t i = 0; i < 3; i++)
         assert_true(index_add_file(&index, &files[i], &error));
     struct wire_file_done done[] = {{1, 1 << 20, 0, 1 << 20}, {2, 0, 0, 0}};
-    assert_true(index_file_done(&index, &done[0], &error) && index_file_done(&index, &done[1], &error));
+    assert_true(index_file_done(&index, &done[0], &error) &&
+                index_file_done(&index, &done[1], &error));
     assert_true(index_file_drop(&index, 3, &error));
 
     uint8_t *plain = malloc(PLAIN_SIZE + REDO_BYTES);
@@ -121,20 +140,27 @@ static void write_backup_that_ended(struct repository *r, const char *label, tim
         plain[i] = (uint8_t)(i * 7 / 5);
     struct codec *codec = codec_new(r->spec.compression);
     struct frame_buffer buffer = {0};
-    struct segment_writer *segment = segment_create(r->storage, repository_backup_prefix(b), 1, NULL, &error);
+    struct segment_writer *segment =
+        segment_create(r->storage, repository_backup_prefix(b), 1, NULL, &error);
     assert_non_null(segment);
-    struct iovec pages[] = {{plain, 100000}, {plain + 100000, PLAIN_SIZE - 100000}}, redo = {plain + PLAIN_SIZE, REDO_BYTES};
+    struct iovec pages[] = {{plain, 100000}, {plain + 100000, PLAIN_SIZE - 100000}},
+                 redo = {plain + PLAIN_SIZE, REDO_BYTES};
     struct wire_extent extents[] = {{1, 4096, 100000, 0}, {1, 104096, PLAIN_SIZE - 100000, 100000}};
     struct wire_extent redo_extent = {WIRE_FILE_REDO, 0, REDO_BYTES, 0};
-    assert_true(frame_build(codec, pages, 2, &buffer, &error) && segment_append(segment, &buffer, &error));
+    assert_true(frame_build(codec, pages, 2, &buffer, &error) &&
+                segment_append(segment, &buffer, &error));
     assert_true(index_add_frame(&index, &buffer.frame, extents, 2, &error));
-    assert_true(frame_build(codec, &redo, 1, &buffer, &error) && segment_append(segment, &buffer, &error));
+    assert_true(frame_build(codec, &redo, 1, &buffer, &error) &&
+                segment_append(segment, &buffer, &error));
     assert_true(index_add_frame(&index, &buffer.frame, &redo_extent, 1, &error));
     struct object_info info;
     assert_true(segment_close(segment, &info, &error));
     assert_string_equal(info.name, "data/000001.seg");
 
-    struct manifest m = {.checkpoint_lsn = 1000, .checkpoint_end_lsn = 1100, .end_lsn = 1000 + REDO_BYTES, .redo_bytes = REDO_BYTES};
+    struct manifest m = {.checkpoint_lsn = 1000,
+                         .checkpoint_end_lsn = 1100,
+                         .end_lsn = 1000 + REDO_BYTES,
+                         .redo_bytes = REDO_BYTES};
     snprintf(m.id, sizeof m.id, "%s", label);
     snprintf(m.cluster, sizeof m.cluster, "c");
     snprintf(m.type, sizeof m.type, "full");
@@ -165,7 +191,8 @@ static unsigned damaged(struct repository *r, const char *label, bool deep)
     repository_prefix(prefix, sizeof prefix, "c", label);
     if (!manifest_read(&m, r->storage, prefix, NULL, &error))
         return 1;
-    assert_true(repository_verify(r, &m, &(struct verify_request){.deep = deep, .threads = 2}, &report, &error));
+    assert_true(repository_verify(r, &m, &(struct verify_request){.deep = deep, .threads = 2},
+                                  &report, &error));
     manifest_free(&m);
     return report.damaged;
 }
@@ -285,7 +312,8 @@ static void test_what_failed_leaves_nothing(void **state)
     unsigned removed;
     assert_true(repository_collect(r, "c", &removed, &error));
     assert_int_equal(removed, 0); /* it is being written */
-    struct segment_writer *s = segment_create(r->storage, repository_backup_prefix(b), 1, NULL, &error);
+    struct segment_writer *s =
+        segment_create(r->storage, repository_backup_prefix(b), 1, NULL, &error);
     assert_non_null(s);
     struct manifest *list;
     size_t count;
@@ -305,11 +333,13 @@ static void test_what_failed_leaves_nothing(void **state)
     repository_close(r);
 }
 
-/* A save is never the latest, whatever it is newer than and whether or not its manifest can be read. */
+/* A save is never the latest, whatever it is newer than and whether or not its manifest can be
+ * read. */
 static void test_latest_is_no_save(void **state)
 {
     (void)state;
-    static const char *const saves[] = {"20361121T020000Z-save-0000000a", "20371121T020000Z-save-0000000b"};
+    static const char *const saves[] = {"20361121T020000Z-save-0000000a",
+                                        "20371121T020000Z-save-0000000b"};
     struct gb_error error = {0};
     struct manifest m;
     char path[256];
@@ -338,7 +368,8 @@ static bool answer_in_turn(void *context, bool last)
     return (*left)-- > 0;
 }
 
-/* What is not wanted any more is not there, even if that is known only when backup.json is written. */
+/* What is not wanted any more is not there, even if that is known only when backup.json is written.
+ */
 static void test_not_wanted(void **state)
 {
     (void)state;
@@ -367,7 +398,8 @@ static void test_not_wanted(void **state)
     repository_close(r);
 }
 
-/* What was not read is not good: neither without any memory nor with too little for one of the threads. */
+/* What was not read is not good: neither without any memory nor with too little for one of the
+ * threads. */
 static void test_without_memory_nothing_is_good(void **state)
 {
     (void)state;
@@ -385,7 +417,8 @@ static void test_without_memory_nothing_is_good(void **state)
         struct verify_report report;
         assert_true(repository_find(r, "c", LABEL, &m, &error));
         frames_of_memory = cases[i].memory;
-        bool ok = repository_verify(r, &m, &(struct verify_request){.deep = cases[i].deep, .threads = 2}, &report, &error);
+        bool ok = repository_verify(
+            r, &m, &(struct verify_request){.deep = cases[i].deep, .threads = 2}, &report, &error);
         frames_of_memory = -1;
         if (ok)
             fail_msg("case %zu: %u damaged places", i, report.damaged);
@@ -401,7 +434,8 @@ static void test_index_refuses(void **state)
     struct gb_error error = {0};
     struct index index;
     index_init(&index);
-    struct wire_file file = {.file_no = 1, .kind = WIRE_KIND_TABLESPACE, .space_id = 5, .path = "db/a.ibd"};
+    struct wire_file file = {
+        .file_no = 1, .kind = WIRE_KIND_TABLESPACE, .space_id = 5, .path = "db/a.ibd"};
     assert_true(index_add_file(&index, &file, &error));
     assert_false(index_add_file(&index, &file, &error));
     assert_int_equal(error.code, GB_protocol);
@@ -415,9 +449,11 @@ static void test_index_refuses(void **state)
     assert_false(index_finish(&index, 1, &error)); /* no redo */
     assert_non_null(strstr(error.what, "redo"));
     error_clear(&error);
-    struct wire_file twin = {.file_no = 2, .kind = WIRE_KIND_TABLESPACE, .space_id = 5, .path = "db/b.ibd"};
+    struct wire_file twin = {
+        .file_no = 2, .kind = WIRE_KIND_TABLESPACE, .space_id = 5, .path = "db/b.ibd"};
     struct wire_file_done twin_done = {2, 16384, 0, 0};
-    assert_true(index_add_file(&index, &twin, &error) && index_file_done(&index, &twin_done, &error));
+    assert_true(index_add_file(&index, &twin, &error) &&
+                index_file_done(&index, &twin_done, &error));
     assert_false(index_finish(&index, 0, &error));
     assert_non_null(strstr(error.what, "same space id"));
     error_clear(&error);
@@ -432,7 +468,8 @@ static void test_as_of(void **state)
     struct repository *r = open_it();
     struct gb_error error = {0};
     struct manifest m;
-    static const char *const labels[] = {"20231114T221320Z-full-00000001", "20231114T221420Z-full-00000002",
+    static const char *const labels[] = {"20231114T221320Z-full-00000001",
+                                         "20231114T221420Z-full-00000002",
                                          "20231114T221520Z-full-00000003"};
     for (int i = 0; i < 3; i++)
         write_backup_that_ended(r, labels[i], 1700000000 + 60 * i + 30);
@@ -453,7 +490,8 @@ static void test_as_of(void **state)
             assert_non_null(strstr(error.hint, labels[0]));
         }
     }
-    /* One that is damaged is passed over, with a warning, whether it would have been the one or not. */
+    /* One that is damaged is passed over, with a warning, whether it would have been the one or
+     * not. */
     char path[256];
     snprintf(path, sizeof path, "%s/repository/c/backups/%s/backup.json", root, labels[1]);
     FILE *f = fopen(path, "w");
@@ -490,7 +528,8 @@ static long most_kb(void)
     return usage.ru_maxrss;
 }
 
-/* A repository may hold thousands: the memory of who expires some of them, or looks for one, does not grow with their manifests. */
+/* A repository may hold thousands: the memory of who expires some of them, or looks for one, does
+ * not grow with their manifests. */
 static void test_many_take_little_memory(void **state)
 {
     (void)state;
@@ -516,7 +555,8 @@ static void test_many_take_little_memory(void **state)
     }
     long before = most_kb();
     struct expire_result result;
-    assert_true(expire_run(r, &(struct expire_request){.cluster = "c", .dry_run = true}, &result, &error));
+    assert_true(
+        expire_run(r, &(struct expire_request){.cluster = "c", .dry_run = true}, &result, &error));
     assert_int_equal(result.count, LISTED + 1);
     manifest_free(m);
     assert_true(repository_find(r, "c", "20260102T030405Z-full-00000007", m, &error));
@@ -585,10 +625,12 @@ static void test_a_large_manifest_is_mended(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_the_directory_is_made_not_its_parents, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_the_directory_is_made_not_its_parents, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_round_trip, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_every_kind_of_damage_is_found, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_a_frame_of_another_backup_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_frame_of_another_backup_is_refused, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(test_what_failed_leaves_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_latest_is_no_save, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_not_wanted, set_up, tear_down),

@@ -164,7 +164,8 @@ static bool plan(struct restore *r)
 {
     struct gb_error error = {0};
     memset(r, 0, sizeof *r);
-    r->request = (struct restore_request){.datadir = data, .owner = owner, .galera = true, .threads = 2};
+    r->request =
+        (struct restore_request){.datadir = data, .owner = owner, .galera = true, .threads = 2};
     index_init(&r->index);
     assert_true(repository_find(repository, "c", LABEL, &r->m, &error));
     bool ok = restore_plan(repository, &r->m, &r->request, &r->index, &r->plan, &r->error);
@@ -391,8 +392,8 @@ static void a_standalone_server_gets_no_grastate(void **state)
     end(&r);
 }
 
-/* Damage that the plan's samples miss, as it comes after them: each ends the restore, and what it leaves can't be started. Once the
- * byte is right again the restore goes on. */
+/* Damage that the plan's samples miss, as it comes after them: each ends the restore, and what it
+ * leaves can't be started. Once the byte is right again the restore goes on. */
 static void a_damaged_backup_is_not_restored(void **state)
 {
     (void)state;

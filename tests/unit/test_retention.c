@@ -1,4 +1,5 @@
-/* retention.h: every rule over simulated years of backups, with chains and holds; and what must be true of any policy and any history. */
+/* retention.h: every rule over simulated years of backups, with chains and holds; and what must be
+ * true of any policy and any history. */
 #include "agent/repository/retention.h"
 #include "agent/utc.h"
 
@@ -69,7 +70,8 @@ static size_t kept(void)
 /* What is kept, newest first, as the starts of the backups. */
 static int newer(const void *a, const void *b)
 {
-    return strcmp(((const struct retention_backup *)b)->id, ((const struct retention_backup *)a)->id);
+    return strcmp(((const struct retention_backup *)b)->id,
+                  ((const struct retention_backup *)a)->id);
 }
 
 static void expect(const char *what, const char *const *days, size_t n)
@@ -78,7 +80,8 @@ static void expect(const char *what, const char *const *days, size_t n)
     qsort(list, count, sizeof *list, newer);
     for (size_t i = 0; i < count; i++)
         if (list[i].keep)
-            snprintf(got + strlen(got), sizeof got - strlen(got), "%.16s\n", utc_text(list[i].started_at, text));
+            snprintf(got + strlen(got), sizeof got - strlen(got), "%.16s\n",
+                     utc_text(list[i].started_at, text));
     for (size_t i = 0; i < n; i++)
         snprintf(want + strlen(want), sizeof want - strlen(want), "%s\n", days[i]);
     if (strcmp(got, want))
@@ -109,21 +112,31 @@ static void each_rule_over_three_years(void **state)
         {{.last = 3}, {"2026-11-18T18:00", "2026-11-18T12:00", "2026-11-18T06:00"}},
         {{.last = 1}, {"2026-11-18T18:00"}},
         /* finished at ten past: that of 12:00 of the day before is 30 h 50 m old */
-        {{.within_s = 31 * HOUR}, {"2026-11-18T18:00", "2026-11-18T12:00", "2026-11-18T06:00", "2026-11-18T00:00", "2026-11-17T18:00", "2026-11-17T12:00"}},
-        {{.within_s = 60}, {"2026-11-18T18:00"}}, /* none is so young: the floor */
+        {{.within_s = 31 * HOUR},
+         {"2026-11-18T18:00", "2026-11-18T12:00", "2026-11-18T06:00", "2026-11-18T00:00",
+          "2026-11-17T18:00", "2026-11-17T12:00"}},
+        {{.within_s = 60}, {"2026-11-18T18:00"}},                  /* none is so young: the floor */
         {{.hourly = 2}, {"2026-11-18T18:00", "2026-11-18T12:00"}}, /* hours that have a backup */
         {{.daily = 3}, {"2026-11-18T18:00", "2026-11-17T18:00", "2026-11-16T18:00"}},
         /* weeks end with Sunday */
-        {{.weekly = 4}, {"2026-11-18T18:00", "2026-11-15T18:00", "2026-11-08T18:00", "2026-11-01T18:00"}},
-        {{.monthly = 5}, {"2026-11-18T18:00", "2026-10-31T18:00", "2026-09-30T18:00", "2026-08-31T18:00", "2026-07-31T18:00"}},
+        {{.weekly = 4},
+         {"2026-11-18T18:00", "2026-11-15T18:00", "2026-11-08T18:00", "2026-11-01T18:00"}},
+        {{.monthly = 5},
+         {"2026-11-18T18:00", "2026-10-31T18:00", "2026-09-30T18:00", "2026-08-31T18:00",
+          "2026-07-31T18:00"}},
         {{.monthly = 10},
-         {"2026-11-18T18:00", "2026-10-31T18:00", "2026-09-30T18:00", "2026-08-31T18:00", "2026-07-31T18:00", "2026-06-30T18:00", "2026-05-31T18:00",
-          "2026-04-30T18:00", "2026-03-31T18:00", "2026-02-28T18:00"}},
+         {"2026-11-18T18:00", "2026-10-31T18:00", "2026-09-30T18:00", "2026-08-31T18:00",
+          "2026-07-31T18:00", "2026-06-30T18:00", "2026-05-31T18:00", "2026-04-30T18:00",
+          "2026-03-31T18:00", "2026-02-28T18:00"}},
         {{.yearly = 3}, {"2026-11-18T18:00", "2025-12-31T18:00", "2024-12-31T18:00"}},
-        {{.yearly = 9}, {"2026-11-18T18:00", "2025-12-31T18:00", "2024-12-31T18:00", "2023-12-31T18:00"}},
+        {{.yearly = 9},
+         {"2026-11-18T18:00", "2025-12-31T18:00", "2024-12-31T18:00", "2023-12-31T18:00"}},
         {{.last = 2, .daily = 2, .weekly = 2, .monthly = 2, .yearly = 2},
-         {"2026-11-18T18:00", "2026-11-18T12:00", "2026-11-17T18:00", "2026-11-15T18:00", "2026-10-31T18:00", "2025-12-31T18:00"}},
-        {{.daily = 1, .min = 3}, {"2026-11-18T18:00", "2026-11-18T12:00", "2026-11-18T06:00"}}, /* the floor takes the newest */
+         {"2026-11-18T18:00", "2026-11-18T12:00", "2026-11-17T18:00", "2026-11-15T18:00",
+          "2026-10-31T18:00", "2025-12-31T18:00"}},
+        {{.daily = 1, .min = 3},
+         {"2026-11-18T18:00", "2026-11-18T12:00",
+          "2026-11-18T06:00"}}, /* the floor takes the newest */
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char what[32];
@@ -152,7 +165,8 @@ static void reasons_name_every_rule(void **state)
     (void)state;
     three_years();
     decide(&(struct retention_policy){.last = 2, .daily = 2, .weekly = 2, .yearly = 2});
-    assert_string_equal(reason("2026-11-18T18:00"), "last 1 of 2, daily 1 of 2, weekly 1 of 2, yearly 1 of 2");
+    assert_string_equal(reason("2026-11-18T18:00"),
+                        "last 1 of 2, daily 1 of 2, weekly 1 of 2, yearly 1 of 2");
     assert_string_equal(reason("2026-11-18T12:00"), "last 2 of 2");
     assert_string_equal(reason("2026-11-17T18:00"), "daily 2 of 2");
     assert_string_equal(reason("2026-11-15T18:00"), "weekly 2 of 2");
@@ -179,7 +193,8 @@ static void nothing_goes_without_a_rule(void **state)
     }
 }
 
-/* As a night each comes and what has expired goes, the tiers are filled and stay so: four years, one decision a day. */
+/* As a night each comes and what has expired goes, the tiers are filled and stay so: four years,
+ * one decision a day. */
 static void what_a_longer_period_wants_is_never_gone_before(void **state)
 {
     (void)state;
@@ -196,10 +211,12 @@ static void what_a_longer_period_wants_is_never_gone_before(void **state)
         assert_true(count <= 7 + 5 + 12 + 3);
     }
     /* the last day is 2026-12-30, a Wednesday */
-    EXPECT("four years", "2026-12-30T02:00", "2026-12-29T02:00", "2026-12-28T02:00", "2026-12-27T02:00", "2026-12-26T02:00", "2026-12-25T02:00",
-           "2026-12-24T02:00", "2026-12-20T02:00", "2026-12-13T02:00", "2026-12-06T02:00", "2026-11-30T02:00", "2026-10-31T02:00", "2026-09-30T02:00",
-           "2026-08-31T02:00", "2026-07-31T02:00", "2026-06-30T02:00", "2026-05-31T02:00", "2026-04-30T02:00", "2026-03-31T02:00", "2026-02-28T02:00",
-           "2026-01-31T02:00", "2025-12-31T02:00", "2024-12-31T02:00");
+    EXPECT("four years", "2026-12-30T02:00", "2026-12-29T02:00", "2026-12-28T02:00",
+           "2026-12-27T02:00", "2026-12-26T02:00", "2026-12-25T02:00", "2026-12-24T02:00",
+           "2026-12-20T02:00", "2026-12-13T02:00", "2026-12-06T02:00", "2026-11-30T02:00",
+           "2026-10-31T02:00", "2026-09-30T02:00", "2026-08-31T02:00", "2026-07-31T02:00",
+           "2026-06-30T02:00", "2026-05-31T02:00", "2026-04-30T02:00", "2026-03-31T02:00",
+           "2026-02-28T02:00", "2026-01-31T02:00", "2025-12-31T02:00", "2024-12-31T02:00");
 }
 
 /* A full each Sunday, an incremental of the day before on each other day. */
@@ -210,7 +227,8 @@ static void weeks_of_chains(unsigned weeks)
     char parent[WIRE_ID_MAX] = "";
     for (unsigned day = 0; first + (time_t)day * DAY < now; day++) {
         bool full = day % 7 == 0;
-        struct retention_backup *b = add_type(first + (time_t)day * DAY, full ? "full" : "incremental", full ? "" : parent);
+        struct retention_backup *b =
+            add_type(first + (time_t)day * DAY, full ? "full" : "incremental", full ? "" : parent);
         snprintf(parent, sizeof parent, "%s", b->id);
     }
 }
@@ -220,17 +238,22 @@ static void parents_of_what_stays_stay(void **state)
     (void)state;
     weeks_of_chains(8);
     decide(&(struct retention_policy){.weekly = 2});
-    /* Wednesday with its chain back to Sunday 15th; Sunday 15th's week ends with it: its full is Saturday 14th's no parent */
-    EXPECT("chains", "2026-11-18T02:00", "2026-11-17T02:00", "2026-11-16T02:00", "2026-11-15T02:00");
+    /* Wednesday with its chain back to Sunday 15th; Sunday 15th's week ends with it: its full is
+     * Saturday 14th's no parent */
+    EXPECT("chains", "2026-11-18T02:00", "2026-11-17T02:00", "2026-11-16T02:00",
+           "2026-11-15T02:00");
     assert_true(strstr(reason("2026-11-16T02:00"), "parent of 20261117T020000Z-incremental"));
     weeks_of_chains(8);
     decide(&(struct retention_policy){.last = 5});
-    EXPECT("a chain cut in the middle", "2026-11-18T02:00", "2026-11-17T02:00", "2026-11-16T02:00", "2026-11-15T02:00", "2026-11-14T02:00",
-           "2026-11-13T02:00", "2026-11-12T02:00", "2026-11-11T02:00", "2026-11-10T02:00", "2026-11-09T02:00", "2026-11-08T02:00");
-    assert_string_equal(reason("2026-11-08T02:00"), "parent of 20261109T020000Z-incremental-00000032");
+    EXPECT("a chain cut in the middle", "2026-11-18T02:00", "2026-11-17T02:00", "2026-11-16T02:00",
+           "2026-11-15T02:00", "2026-11-14T02:00", "2026-11-13T02:00", "2026-11-12T02:00",
+           "2026-11-11T02:00", "2026-11-10T02:00", "2026-11-09T02:00", "2026-11-08T02:00");
+    assert_string_equal(reason("2026-11-08T02:00"),
+                        "parent of 20261109T020000Z-incremental-00000032");
     for (size_t i = 0; i < count; i++)
         if (list[i].keep)
-            assert_int_equal(list[i].depth, !strncmp(list[i].id, "20261114", 8) ? 6 : list[i].depth);
+            assert_int_equal(list[i].depth,
+                             !strncmp(list[i].id, "20261114", 8) ? 6 : list[i].depth);
 }
 
 static struct retention_backup *find(const char *start)
@@ -259,7 +282,8 @@ static void holds(void **state)
     weeks_of_chains(8);
     find("2026-10-07T02:00")->hold_until = now + 5;
     decide(&(struct retention_policy){.last = 1, .weekly = 1});
-    assert_true(find("2026-10-04T02:00")->keep && find("2026-10-05T02:00")->keep && find("2026-10-06T02:00")->keep);
+    assert_true(find("2026-10-04T02:00")->keep && find("2026-10-05T02:00")->keep &&
+                find("2026-10-06T02:00")->keep);
     assert_false(find("2026-10-08T02:00")->keep);
     assert_int_equal(find("2026-10-04T02:00")->expires_at, now + 5); /* with what needs it */
 }
@@ -273,7 +297,8 @@ static void the_newest_verified_one_stays(void **state)
     find("2025-05-01T06:00")->verified = RETENTION_DEEP;
     find("2025-04-30T06:00")->verified = RETENTION_DEEP;
     decide(&(struct retention_policy){.last = 2});
-    EXPECT("verified", "2026-11-18T18:00", "2026-11-18T12:00", "2026-05-01T06:00", "2025-05-01T06:00");
+    EXPECT("verified", "2026-11-18T18:00", "2026-11-18T12:00", "2026-05-01T06:00",
+           "2025-05-01T06:00");
     assert_string_equal(reason("2026-05-01T06:00"), "newest verified");
     assert_string_equal(reason("2025-05-01T06:00"), "newest verified deep");
     find("2026-11-18T12:00")->verified = RETENTION_DEEP;
@@ -288,15 +313,18 @@ static void a_damaged_backup_takes_nobodys_place(void **state)
     find("2026-11-18T18:00")->verified = RETENTION_DAMAGED;
     find("2026-11-17T18:00")->verified = RETENTION_DAMAGED;
     decide(&(struct retention_policy){.last = 1, .daily = 2});
-    EXPECT("damage", "2026-11-18T18:00", "2026-11-18T12:00", "2026-11-17T18:00", "2026-11-17T12:00");
+    EXPECT("damage", "2026-11-18T18:00", "2026-11-18T12:00", "2026-11-17T18:00",
+           "2026-11-17T12:00");
     /* Damage in a parent is damage in all that need it. */
     weeks_of_chains(8);
     find("2026-11-16T02:00")->verified = RETENTION_DAMAGED;
     decide(&(struct retention_policy){.last = 1, .min = 2});
-    EXPECT("a damaged parent", "2026-11-18T02:00", "2026-11-17T02:00", "2026-11-16T02:00", "2026-11-15T02:00", "2026-11-14T02:00", "2026-11-13T02:00",
-           "2026-11-12T02:00", "2026-11-11T02:00", "2026-11-10T02:00", "2026-11-09T02:00", "2026-11-08T02:00");
+    EXPECT("a damaged parent", "2026-11-18T02:00", "2026-11-17T02:00", "2026-11-16T02:00",
+           "2026-11-15T02:00", "2026-11-14T02:00", "2026-11-13T02:00", "2026-11-12T02:00",
+           "2026-11-11T02:00", "2026-11-10T02:00", "2026-11-09T02:00", "2026-11-08T02:00");
     assert_non_null(strstr(reason("2026-11-15T02:00"), "last 1 of 1"));
-    assert_string_equal(reason("2026-11-14T02:00"), "floor"); /* Sunday and Saturday are what can be restored */
+    assert_string_equal(reason("2026-11-14T02:00"),
+                        "floor"); /* Sunday and Saturday are what can be restored */
     /* A parent that is not there: what needs it is no floor. */
     clear("2026-11-18T19:00:00Z");
     add(at("2026-11-10T02:00:00Z"));
@@ -315,7 +343,8 @@ static void saves_are_counted_apart(void **state)
         add_type(at("2026-11-10T02:00:00Z") + (time_t)i * DAY, "save", "");
     list[7].verified = RETENTION_QUICK; /* a save is no verified backup */
     decide(&(struct retention_policy){.last = 2, .min = 3});
-    EXPECT("saves", "2026-11-13T02:00", "2026-11-12T02:00", "2026-11-05T02:00", "2026-11-04T02:00", "2026-11-03T02:00");
+    EXPECT("saves", "2026-11-13T02:00", "2026-11-12T02:00", "2026-11-05T02:00", "2026-11-04T02:00",
+           "2026-11-03T02:00");
     assert_string_equal(reason("2026-11-10T02:00"), "a save that no rule keeps");
 }
 
@@ -383,7 +412,8 @@ static void a_circle(void **state)
     add(at("2026-11-09T02:00:00Z"));
     decide(&(struct retention_policy){.last = 1});
     assert_false(list[0].usable || list[1].usable);
-    assert_true(list[0].keep && list[1].keep && list[2].keep); /* what can't be used does not push out what can */
+    assert_true(list[0].keep && list[1].keep &&
+                list[2].keep); /* what can't be used does not push out what can */
 }
 
 /* ---- any policy, any history ---- */
@@ -405,7 +435,11 @@ static void random_history(void)
     for (size_t i = 0; i < n; i++, t += below(step)) {
         unsigned kind = below(10);
         bool child = kind < 5 && i;
-        struct retention_backup *b = add_type(t, kind == 9 ? "save" : child ? "incremental" : "full", "");
+        struct retention_backup *b = add_type(t,
+                                              kind == 9 ? "save"
+                                              : child   ? "incremental"
+                                                        : "full",
+                                              "");
         if (child && below(20)) {
             const struct retention_backup *parent = &list[i - 1 - below(i < 3 ? (unsigned)i : 3)];
             if (!parent->save)
@@ -478,7 +512,8 @@ static void nothing_needed_is_ever_chosen(void **state)
             REQUIRE(!b->keep || !parent || parent->keep, "the parent of a kept one goes");
             REQUIRE(b->keep || b->hold_until <= now, "a held one goes");
             REQUIRE(b->keep || retention_any(&p), "one goes without a rule");
-            REQUIRE(b->keep || !p.within_s || b->finished_at + (time_t)p.within_s <= now, "one goes within keep-within");
+            REQUIRE(b->keep || !p.within_s || b->finished_at + (time_t)p.within_s <= now,
+                    "one goes within keep-within");
             REQUIRE(b->keep || b->started_at <= now, "one of the future goes");
             REQUIRE(b->usable == usable(b), "usable is something else");
             if (b->save)
@@ -488,12 +523,14 @@ static void nothing_needed_is_ever_chosen(void **state)
             if (usable(b) && b->started_at <= now) {
                 if (!newest || strcmp(newest->id, b->id) < 0)
                     newest = b;
-                if ((b->verified == RETENTION_QUICK || b->verified == RETENTION_DEEP) && (!verified || strcmp(verified->id, b->id) < 0))
+                if ((b->verified == RETENTION_QUICK || b->verified == RETENTION_DEEP) &&
+                    (!verified || strcmp(verified->id, b->id) < 0))
                     verified = b;
             }
         }
         unsigned min = p.min ? p.min : 1;
-        REQUIRE(usable_kept >= (usable_all < min ? usable_all : min), "fewer than the floor are left");
+        REQUIRE(usable_kept >= (usable_all < min ? usable_all : min),
+                "fewer than the floor are left");
         REQUIRE(!verified || verified->keep, "the newest verified one goes");
         REQUIRE(!newest || newest->keep, "the newest one goes");
         /* The order of the input makes no difference. */

@@ -335,7 +335,10 @@ static void hear(struct talk *t)
             assert_true(m && wire_get_checked(payload, size, m, &error));
             t->checked = m->count;
             for (uint32_t i = 0; i < m->count; i++)
-                if (strcmp(m->row[i].result, strcmp(m->row[i].check, "off_host") && strcmp(m->row[i].check, "retention") ? "OK" : "WARN"))
+                if (strcmp(m->row[i].result, strcmp(m->row[i].check, "off_host") &&
+                                                     strcmp(m->row[i].check, "retention")
+                                                 ? "OK"
+                                                 : "WARN"))
                     fail_msg("%s: %s", m->row[i].check, m->row[i].detail);
             free(m);
         }

@@ -1,4 +1,5 @@
-/* shares.h: what the server has, what we have and what is left, from two looks at the clocks; and a look at this machine's. */
+/* shares.h: what the server has, what we have and what is left, from two looks at the clocks; and a
+ * look at this machine's. */
 #include "plugin/shares.c"
 
 #include <setjmp.h>
@@ -11,14 +12,23 @@
 
 static struct shares_clocks before, now;
 
-/* Half a second of two processors: the server 0.2 of them, the plugin 0.1, the agent 0.3, all that is busy 0.9. */
+/* Half a second of two processors: the server 0.2 of them, the plugin 0.1, the agent 0.3, all that
+ * is busy 0.9. */
 static int set_up(void **state)
 {
     (void)state;
-    before = (struct shares_clocks){.us = 7000000, .server_ns = 500, .process_ns = 100 * MS, .agent_ns = 3000 * MS,
-                                    .machine_ns = 9000 * MS, .idle_ns = 4000 * MS};
-    now = (struct shares_clocks){.us = 7500000, .server_ns = 500 + 200 * MS, .process_ns = 400 * MS, .agent_ns = 3300 * MS,
-                                 .machine_ns = 10000 * MS, .idle_ns = 4100 * MS};
+    before = (struct shares_clocks){.us = 7000000,
+                                    .server_ns = 500,
+                                    .process_ns = 100 * MS,
+                                    .agent_ns = 3000 * MS,
+                                    .machine_ns = 9000 * MS,
+                                    .idle_ns = 4000 * MS};
+    now = (struct shares_clocks){.us = 7500000,
+                                 .server_ns = 500 + 200 * MS,
+                                 .process_ns = 400 * MS,
+                                 .agent_ns = 3300 * MS,
+                                 .machine_ns = 10000 * MS,
+                                 .idle_ns = 4100 * MS};
     return 0;
 }
 
@@ -46,7 +56,8 @@ static void an_agent_that_is_not_seen_is_not_ours(void **state)
     expect(2, 0.2, 0.1, 0.1);
 }
 
-/* A quota of half a processor on a machine with 64 that does little: what is left of the quota counts. */
+/* A quota of half a processor on a machine with 64 that does little: what is left of the quota
+ * counts. */
 static void a_limit_of_the_server_counts_where_it_is_narrower(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* tail.h: what stands in the block where the log ends is not believed, however well its checksums fit. */
+/* tail.h: what stands in the block where the log ends is not believed, however well its checksums
+ * fit. */
 #include "plugin/tail.c"
 #include "common/page.h"
 
@@ -12,8 +13,10 @@
 #define PAYLOAD   20u /* bytes of a record */
 #define MTR       (PAYLOAD + 1 + 4)
 
-static const struct redo_log redo = {.format = REDO_FORMAT_10_8, .first_lsn = FIRST_LSN,
-                                     .file_size = REDO_START_OFFSET + (1u << 20), .capacity = 1u << 20};
+static const struct redo_log redo = {.format = REDO_FORMAT_10_8,
+                                     .first_lsn = FIRST_LSN,
+                                     .file_size = REDO_START_OFFSET + (1u << 20),
+                                     .capacity = 1u << 20};
 static uint8_t bytes[3 * TAIL_BLOCK];
 static unsigned visited;
 
@@ -25,7 +28,8 @@ static void page(void *context, uint32_t space_id, uint32_t page_no, uint64_t ls
 
 static const struct redo_visitor visitor = {.page = page};
 
-/* A mini-transaction of one record that changes page `number` of tablespace 5, at offset `at`; its length. */
+/* A mini-transaction of one record that changes page `number` of tablespace 5, at offset `at`; its
+ * length. */
 static size_t put(size_t at, uint8_t number)
 {
     uint8_t *m = bytes + at;
@@ -58,7 +62,8 @@ static int set_up(void **state)
 
 static struct tail_read take(struct tail *tail, size_t from, uint64_t end)
 {
-    return tail_take(tail, &redo, FIRST_LSN + from, bytes + from, sizeof bytes - from, end, &visitor);
+    return tail_take(tail, &redo, FIRST_LSN + from, bytes + from, sizeof bytes - from, end,
+                     &visitor);
 }
 
 static void nothing_is_taken_from_the_block_in_which_the_log_ends(void **state)
@@ -78,7 +83,8 @@ static void what_the_server_says_is_written_is_taken(void **state)
 {
     (void)state;
     size_t written = fill(0, 1000);
-    put(written, 77); /* what the buffer held before: complete, with its checksum, and not of this place */
+    put(written,
+        77); /* what the buffer held before: complete, with its checksum, and not of this place */
     struct tail tail = {.final = FIRST_LSN + written};
     struct tail_read r = take(&tail, 0, UINT64_MAX);
     assert_int_equal(r.taken, written);

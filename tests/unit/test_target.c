@@ -320,7 +320,7 @@ static void the_owner_of_the_directory_is_kept(void **state)
         assert_true(st.st_uid == 12345 && st.st_gid == 54321);
     }
     assert_int_equal(lstat(path_of(RESTORE_MARKER), &st), 0);
-    assert_int_equal(st.st_uid, geteuid()); /* so that it is believed */
+    assert_int_equal(st.st_uid, geteuid());                        /* so that it is believed */
     assert_true(target_chown(data, (uid_t)-1, (gid_t)-1, &error)); /* leave */
     assert_int_equal(stat(data, &st), 0);
     assert_int_equal(st.st_uid, 12345);

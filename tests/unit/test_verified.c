@@ -1,4 +1,5 @@
-/* verified.h: what a verification found is kept; damage stands until all of it has been read again; a changed record is none. */
+/* verified.h: what a verification found is kept; damage stands until all of it has been read again;
+ * a changed record is none. */
 #include "agent/repository/verified.h"
 
 #include <setjmp.h>
@@ -14,13 +15,15 @@
 
 #define ID "20260102T030405Z-full-00000001"
 
-static struct verified found(bool deep, bool damaged, unsigned percent, time_t at, const struct verified *last)
+static struct verified found(bool deep, bool damaged, unsigned percent, time_t at,
+                             const struct verified *last)
 {
     struct verified now = {.verified_at = at, .deep = deep, .damaged = damaged, .percent = percent};
     if (percent)
         now.round[deep] = verified_next(last, deep, percent);
     if (damaged)
-        snprintf(now.problem[now.problem_count++], sizeof now.problem[0], "found at %lld", (long long)at);
+        snprintf(now.problem[now.problem_count++], sizeof now.problem[0], "found at %lld",
+                 (long long)at);
     verified_merge(&now, last);
     return now;
 }
@@ -38,7 +41,8 @@ static void words(void **state)
     assert_string_equal(verified_word(&v), "damaged");
 }
 
-/* Each part has its turn before any has a second one, whatever the percentage; the other level has a round of its own. */
+/* Each part has its turn before any has a second one, whatever the percentage; the other level has
+ * a round of its own. */
 static void every_part_has_its_turn(void **state)
 {
     (void)state;
@@ -138,7 +142,8 @@ static void a_changed_record_is_none(void **state)
             text[at] ^= (char)(1u << bit);
             assert_true(storage_replace(storage, name, text, size, &error));
             assert_false(verified_read(&read, &r, "c", ID, &why));
-            assert_true(why.code == GB_corrupt_backup && strstr(why.what, name) && read.verified_at == 0);
+            assert_true(why.code == GB_corrupt_backup && strstr(why.what, name) &&
+                        read.verified_at == 0);
             text[at] ^= (char)(1u << bit);
             bit += at % 8; /* of some bytes all bits, of the others some */
         }
@@ -149,7 +154,8 @@ static void a_changed_record_is_none(void **state)
         assert_int_equal(why.code, GB_corrupt_backup);
     }
     /* another backup's */
-    assert_true(storage_replace(storage, "c/backups/20260102T030405Z-full-00000002/" VERIFIED_NAME, text, size, &error));
+    assert_true(storage_replace(storage, "c/backups/20260102T030405Z-full-00000002/" VERIFIED_NAME,
+                                text, size, &error));
     assert_false(verified_read(&read, &r, "c", "20260102T030405Z-full-00000002", &error));
     assert_true(error.code == GB_corrupt_backup && strstr(error.what, "another backup"));
     free(text);
