@@ -9,7 +9,7 @@ import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
-from gbtest import backups, oracle, processes, restored  # noqa: E402
+from gbtest import backups, load, oracle, processes, restored  # noqa: E402
 from gbtest.faults import HELD, Scene, add_cells, some  # noqa: E402
 from gbtest.preloaded import Faults  # noqa: E402
 from gbtest.suite import Shared, Suite, say  # noqa: E402
@@ -237,6 +237,9 @@ def spooled(s):
     return size
 
 
+WAITING_REDO = 8 << 20
+
+
 def redo(s, times):
     for _ in range(times):
         s.node.execute('UPDATE sbtest.t1 SET c = RPAD(MD5(RAND()), 200, MD5(RAND())) WHERE id <= 15000')
@@ -287,23 +290,36 @@ def redo_waits_in_the_spool():
 
 @suite.test
 def redo_waits_in_the_log_while_nothing_hurries():
-    """In COPY, without a spool, more redo than redo-memory has room for waits for the store."""
+    """In COPY, without a spool, more redo than redo-memory has room for waits in the server's log for the store."""
     s = shared()
     store = processes.Stall('store-small')
     s.restart_agent(store.environment, redo_memory='4M')  # that of purge, in the pause, has to fit on a busy disk
+    s.node.execute(f'SET GLOBAL innodb_log_file_size = {1 << 30}')
     try:
-        caller, _ = s.held_at('COPY')
+        backup = backups.start(s.node, rate='1M')
+        wait_for(lambda: int(backups.state(s.node)['bytes_done']) > 1 << 20, 20, 'pages')
         store.begin()
-        redo(s, 6)
-        assert caller.number is None, caller.text
+
+        def waiting():
+            """Bytes of redo since the checkpoint that the agent has not been given."""
+            figures = backups.state(s.node)
+            assert (figures['state'], figures['stage']) == ('running', 'COPY'), figures
+            return int(s.node.status('Innodb_lsn_current')) - int(figures['lsn_start']) - int(figures['redo_bytes'])
+
+        def written():
+            redo(s, 1)
+            load.seconds(1)  # what memory and ring have room for is taken
+            return waiting() > WAITING_REDO
+        wait_for(written, 60, 'redo to wait')
+        load.seconds(3)
+        assert waiting() > WAITING_REDO, 'it was taken'
         store.end()
-        backup = backups.state(s.node)['id']
+        backups.call(s.node, 'BACKUP_SET', '{"rate": 0}')
         expected = oracle.finish(s.node, backup)
-        caller.wait()
-        assert caller.number is None, caller.text
         say(f'  {restored.verify(s.agent, backup, expected)}')
     finally:
         store.end()
+        s.node.execute(f'SET GLOBAL innodb_log_file_size = {96 << 20}')
         s.restart_agent(redo_memory=None)
     s.next_succeeds()
 
