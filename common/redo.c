@@ -389,7 +389,7 @@ static void put_crc(uint8_t *data, size_t size, size_t end)
     bytes_put_u32(&w, page_crc32c(0, data, end));
 }
 
-bool redo_forget(uint8_t *data, size_t size, uint32_t space_id)
+bool redo_forget(uint8_t *data, size_t size, redo_ignored *ignored, const void *context)
 {
     size_t end;
     bool page_seen = false, any = false;
@@ -409,7 +409,7 @@ bool redo_forget(uint8_t *data, size_t size, uint32_t space_id)
             get_number(&payload, &page_no);
             page_seen = true;
         }
-        if (id != space_id)
+        if (!ignored(context, id))
             continue;
         if (page_seen)
             forget_record(record, data + at + payload.at, bytes_left(&payload));

@@ -811,6 +811,15 @@ bool inventory_retry_missing(struct inventory *inv, unsigned max_tries, struct g
         ok = error_set(error, GB_corrupt_page,
                        "page 0 of %s (space %u) is all zero and the redo log does not say why",
                        i->path, i->space_id);
+      else if (i->tries >= max_tries && i->class == ITEM_SPACE && i->created && !i->file_no)
+      {
+        ok = error_set(error, GB_file_vanished,
+                       "%s (space %u) is in the redo log and not there: its statement failed, or "
+                       "the file was removed",
+                       i->path, i->space_id);
+        error_hint(error, "see whether another file is in its place, then start the backup again "
+                          "after the next checkpoint");
+      }
       else if (i->tries >= max_tries)
         ok = error_set(
             error, GB_file_vanished,

@@ -214,7 +214,7 @@ void pace_step(struct pace *p, const struct pace_input *in)
     begin_probe(p);
   else if (cause == PACE_COMMITS)
   {
-    if (p->limit > PACE_FLOOR)
+    if (p->limit > PACE_FLOOR || !p->limit)
       slower(p, PACE_FLOOR);
     p->cause = cause;
   }

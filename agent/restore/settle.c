@@ -162,12 +162,21 @@ static bool is_taken(const struct index *index, const char *path)
 
 static char free_byte(const struct index *index, const char *path)
 {
+    static const char bytes[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     char name[WIRE_PATH_MAX];
+    struct gb_error why = {0};
     snprintf(name, sizeof name, "%s", path);
     char *first = strrchr(name, '/') ? strrchr(name, '/') + 1 : name;
-    for (*first = '0'; *first <= '9'; ++*first)
+    for (const char *byte = bytes; *byte; byte++) {
+        *first = *byte;
         if (!is_taken(index, name))
-            return *first;
+            return *byte;
+    }
+    error_set(&why, GB_not_supported,
+              "the redo names %s, which waits for its IMPORT, and no name like it is free", path);
+    error_hint(&why, "if the first start ends with \"Attempted to open a previously opened "
+                     "tablespace\", restore another backup");
+    warn_of(&why, NULL);
     return 0;
 }
 
@@ -210,15 +219,25 @@ static void keep_deleted(struct work *w)
     w->space_count = kept;
 }
 
+struct at {
+    const struct work *work;
+    uint64_t lsn;
+};
+
+static bool is_deleted_later(const void *context, uint32_t space_id)
+{
+    const struct at *at = context;
+    const struct space *s = find(at->work, space_id);
+    return s && at->lsn <= s->deleted_lsn;
+}
+
 /* Writes the mini-transaction at lsn back without what it says of tablespaces before their last
    deletion, and with other names for those that had a foreign file's. */
 static bool mend(const struct work *w, uint8_t *data, size_t size, uint64_t lsn)
 {
-    bool any = false;
+    const struct at at_lsn = {w, lsn};
     size_t after;
-    for (size_t i = 0; i < w->space_count; i++)
-        if (lsn <= w->spaces[i].deleted_lsn)
-            any |= redo_forget(data, size, w->spaces[i].file->space_id);
+    bool any = w->space_count && redo_forget(data, size, is_deleted_later, &at_lsn);
     if (w->foreign_count)
         any |= redo_rename_files(data, size, other_name, w);
     if (any &&

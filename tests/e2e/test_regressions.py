@@ -999,8 +999,10 @@ def a_page_of_an_encrypted_aria_table_is_read_until_it_holds_still():
 @suite.test
 def a_file_that_waits_for_its_import_keeps_no_server_from_starting():
     """It stands where the log has another tablespace, and its first page has the number of the table that it was copied from: MariaDB's recovery ends
-    there, its own server's too."""
+    there, its own server's too. Ten tables have names like it but for a digit in front."""
     s = shared()
+    alike = [f'd.`{digit}aits`' for digit in range(10)]
+    s.server.execute(*(f'CREATE TABLE {name} (id INT) ENGINE=InnoDB' for name in alike))
     backup = s.held('COPY')
     s.server.execute('CREATE TABLE d.exported (id INT PRIMARY KEY, v CHAR(200)) ENGINE=InnoDB', 'INSERT INTO d.exported SELECT seq, MD5(seq) FROM seq_1_to_2000',
                      'CREATE TABLE d.moved LIKE d.exported', 'INSERT INTO d.moved VALUES (1, "moved")', 'CREATE TABLE d.waits LIKE d.exported',
@@ -1024,7 +1026,7 @@ def a_file_that_waits_for_its_import_keeps_no_server_from_starting():
         assert checks.checksums(server.connection(), ['d.waits'])['d.waits'] == exported
     finally:
         back.remove()
-        s.server.execute('DROP TABLE d.exported, d.moved, d.waits')
+        s.server.execute(f'DROP TABLE d.exported, d.moved, d.waits, {", ".join(alike)}')
 
 
 @suite.test

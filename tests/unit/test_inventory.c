@@ -322,6 +322,22 @@ static void a_missing_file_must_be_explained(void **state)
     finishes("");
 }
 
+/* Its FILE_CREATE was durable before the file could not be made. */
+static void a_statement_that_failed_is_told(void **state)
+{
+    (void)state;
+    struct gb_error error = {0};
+    uint32_t replaced;
+    inventory_list_complete(inv);
+    event(REDO_FILE_CREATE, 1, "db/a.ibd");
+    for (int tries = 0; tries < 3; tries++) {
+        assert_false(done(take("db/a.ibd"), ITEM_MISSING, &replaced));
+        assert_int_equal(inventory_retry_missing(inv, 2, &error), tries < 2);
+    }
+    assert_int_equal(error.code, GB_file_vanished);
+    assert_non_null(strstr(error.what, "db/a.ibd (space 1) is in the redo log and not there"));
+}
+
 static void what_nobody_had_opened_may_be_gone_and_is_counted(void **state)
 {
     (void)state;
@@ -622,6 +638,7 @@ int main(void)
         TEST(a_change_while_it_is_copied_is_copied_again),
         TEST(what_was_put_back_is_taken_again),
         TEST(a_missing_file_must_be_explained),
+        TEST(a_statement_that_failed_is_told),
         TEST(what_nobody_had_opened_may_be_gone_and_is_counted),
         TEST(a_file_that_is_renamed_while_it_is_looked_for_is_looked_for_again),
         TEST(what_was_not_copied_is_named),

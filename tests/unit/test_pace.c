@@ -360,6 +360,18 @@ static void commits_that_cost_more_make_nothing_faster(void **state)
     step_and_expect(BUSY / 2, PACE_COMMITS);
 }
 
+/* It is then the commits' floor that counts. */
+static void a_stand_still_ends_with_its_reason(void **state)
+{
+    (void)state;
+    expect_probe(2, FREE, PACE_FREE);
+    in.recv_queue = 1010;
+    step_and_expect(0, PACE_QUEUE);
+    in.recv_queue = 0;
+    in.cost[PACE_CPU] = 4;
+    step_and_expect(PACE_FLOOR, PACE_COMMITS);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -383,6 +395,7 @@ int main(void)
         TEST(the_server_does_not_count_where_nothing_is_said),
         TEST(what_is_dangerous_goes_below_the_rate_for_the_server),
         TEST(commits_that_cost_more_make_nothing_faster),
+        TEST(a_stand_still_ends_with_its_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -574,6 +574,11 @@ static uint8_t *mtr_of(const void *records, size_t size, size_t *whole)
     return exact;
 }
 
+static bool is_that(const void *context, uint32_t space_id)
+{
+    return space_id == *(const uint32_t *)context;
+}
+
 /* Forgets a space in a copy of the records; what it says afterwards goes to s, and which records it
  * has to out. */
 static bool forget_made(const void *records, size_t size, uint32_t space_id, struct seen *s,
@@ -582,7 +587,7 @@ static bool forget_made(const void *records, size_t size, uint32_t space_id, str
     struct redo_visitor v = visitor(s);
     size_t whole, found;
     uint8_t *exact = mtr_of(records, size, &whole);
-    bool any = redo_forget(exact, whole, space_id);
+    bool any = redo_forget(exact, whole, is_that, &space_id);
     assert_int_equal(any, memcmp(exact, records, size) != 0);
     assert_int_equal(
         redo_parse_flat_mtr(REDO_FORMAT_10_8, false, FIRST_LSN, exact, whole, &v, &found),
