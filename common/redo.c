@@ -382,6 +382,19 @@ static void forget_record(uint8_t *record, uint8_t *payload, size_t size)
         *payload = 0xff; /* no kind of OPTION */
 }
 
+/* A FILE_DELETE or FILE_RENAME is made a FILE_MODIFY, in place of two names with one that no file
+   has: recovery finds nothing there and leaves it at that. */
+static bool forget_file(uint8_t *record, uint8_t *paths, size_t size)
+{
+    uint8_t op = *record & FILE_OP_MASK, *between = memchr(paths, 0, size);
+    if (op != REDO_FILE_DELETE && op != REDO_FILE_RENAME)
+        return false;
+    *record = (uint8_t)((*record & ~FILE_OP_MASK) | REDO_FILE_MODIFY);
+    if (between && op == REDO_FILE_RENAME)
+        *between = '_';
+    return true;
+}
+
 static void put_crc(uint8_t *data, size_t size, size_t end)
 {
     struct bytes_writer w = bytes_writer(data, size);
@@ -403,19 +416,18 @@ bool redo_forget(uint8_t *data, size_t size, redo_ignored *ignored, const void *
         if (!take_record(&r, &first, &payload))
             return false;
         size_t at = r.at - payload.size;
-        if (!(first & FLAG_SAME_PAGE) || !page_seen)
+        if (!(first & FLAG_SAME_PAGE) || !page_seen) {
             get_number(&payload, &id);
-        if (!(first & FLAG_SAME_PAGE)) {
             get_number(&payload, &page_no);
-            page_seen = true;
+            page_seen = page_seen || !(first & FLAG_SAME_PAGE);
         }
         if (!ignored(context, id))
             continue;
-        if (page_seen)
+        if (page_seen) {
             forget_record(record, data + at + payload.at, bytes_left(&payload));
-        else if ((first & FILE_OP_MASK) == REDO_FILE_DELETE)
-            *record = (uint8_t)((first & ~FILE_OP_MASK) | REDO_FILE_MODIFY);
-        any = any || page_seen || (first & FILE_OP_MASK) == REDO_FILE_DELETE;
+            any = true;
+        } else
+            any |= forget_file(record, data + at + payload.at, bytes_left(&payload));
     }
     if (any)
         put_crc(data, size, end);

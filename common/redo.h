@@ -106,9 +106,9 @@ enum redo_result redo_parse_flat_mtr(uint32_t format, bool encrypted, uint64_t l
 typedef bool redo_ignored(const void *context, uint32_t space_id);
 
 /* Makes recovery ignore what a whole mini-transaction says of the pages of such spaces: their
-   records become OPTION, and FILE_DELETE becomes FILE_MODIFY, of the same sizes; the CRC is made
-   right. False: it says nothing of them, and nothing is changed. size: as redo_parse_*() told. Not
-   for encrypted logs. */
+   records become OPTION, FILE_DELETE becomes FILE_MODIFY, FILE_RENAME a FILE_MODIFY of a name that
+   no file has, of the same sizes; the CRC is made right. False: it says nothing of them, and
+   nothing is changed. size: as redo_parse_*() told. Not for encrypted logs. */
 bool redo_forget(uint8_t *data, size_t size, redo_ignored *ignored, const void *context);
 
 /* Of a file that has this path in the log: the byte that the first one of its last part becomes; 0:

@@ -234,12 +234,13 @@ static void send_abort(struct backup *b)
    connection. */
 static bool still_committing(struct backup *b, uint64_t *abort_sent)
 {
+  static const char look[] =
+      "galera-backup list shows whether the backup was committed; else start it again";
   struct gb_error lost = {0};
   if (channel_failed(b->channel, &lost))
   {
     if (lost.code == GB_agent_lost && !*abort_sent)
-      error_hint(&lost,
-                 "galera-backup list shows whether the backup was committed; else start it again");
+      error_hint(&lost, "%s", look);
     error_copy(&b->error, &lost);
     return false;
   }
@@ -257,7 +258,10 @@ static bool still_committing(struct backup *b, uint64_t *abort_sent)
     return false;
   }
   if (b->error.code != GB_cancelled)
+  {
+    error_hint(&b->error, "%s", look);
     return false;
+  }
   send_abort(b);
   *abort_sent = now_us();
   return true;

@@ -13,6 +13,8 @@ static bool not_innodb(const char *engine)
   return engine[0] && strcasecmp(engine, "InnoDB");
 }
 
+/* The files of partitions are not named: of InnoDB their .isl, of others all; and of a partition
+   that is made a table, or a table made a partition, the partitioned table alone is. */
 static bool partitioned(const struct ddl_entry *e)
 {
   return e->field[DDL_ORG_PARTITIONED][0] == '1' || e->field[DDL_NEW_PARTITIONED][0] == '1';
@@ -21,13 +23,6 @@ static bool partitioned(const struct ddl_entry *e)
 static bool other_engine(const struct ddl_entry *e)
 {
   return not_innodb(e->field[DDL_ORG_ENGINE]) || not_innodb(e->field[DDL_NEW_ENGINE]);
-}
-
-/* Of a partition that is made a table, or a table made a partition, the server names the
- * partitioned table alone. */
-static bool names_too_little(const struct ddl_entry *e)
-{
-  return partitioned(e) && (other_engine(e) || !strcmp(e->field[DDL_QUERY], "ALTER"));
 }
 
 /* A file of a table: known, or there. A scan that a RENAME runs beside may see neither the old file
@@ -94,10 +89,8 @@ static bool renames(const struct ddl_entry *e)
 bool ddl_entry_may_go_on(struct inventory *inventory, const char *datadir,
                          const struct ddl_entry *e)
 {
-  return names_too_little(e) || is_view(e) ||
-         (renames(e) && has_triggers_of(inventory, datadir, e)) ||
-         (!strncmp(e->field[DDL_QUERY], "TRUNCATE", 8) && !partitioned(e) &&
-          !not_innodb(e->field[DDL_ORG_ENGINE]) &&
+  return partitioned(e) || is_view(e) || (renames(e) && has_triggers_of(inventory, datadir, e)) ||
+         (!strncmp(e->field[DDL_QUERY], "TRUNCATE", 8) && !not_innodb(e->field[DDL_ORG_ENGINE]) &&
           has_link(inventory, datadir, e->field[DDL_ORG_DB], e->field[DDL_ORG_TABLE]));
 }
 
@@ -105,7 +98,7 @@ bool ddl_entry_needs_scan(struct inventory *inventory, const char *datadir,
                           const struct ddl_entry *e)
 {
   char *const *field = e->field;
-  return names_too_little(e) || is_view(e) || !strcmp(field[DDL_ORG_ENGINE], "TRIGGER") ||
+  return partitioned(e) || is_view(e) || !strcmp(field[DDL_ORG_ENGINE], "TRIGGER") ||
          has_triggers_of(inventory, datadir, e) ||
          (other_engine(e) && (has_vector_index(datadir, field[DDL_ORG_DB], field[DDL_ORG_TABLE]) ||
                               has_vector_index(datadir, field[DDL_NEW_DB], field[DDL_NEW_TABLE])));

@@ -6,6 +6,7 @@
 #include "plugin/look.h"
 #include "plugin/spoil.h"
 #include "plugin/stamp.h"
+#include "plugin/unopened.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -187,7 +188,7 @@ void files_window_ddl(void *argument)
   f->rescan = f->rescan || f->unsettled; /* it has ended now */
   if (f->altered)
     look_at(f, inventory_each_cold, files_is_copied, false, note_if_imported);
-  f->complex = f->complex || (f->altered_since && deleted_is_there(f));
+  f->complex = f->complex || (f->altered_since && (deleted_is_there(f) || unopened_appeared(f)));
   for (char *rest = log, *line; (line = ddl_log_line(&rest));)
   {
     struct ddl_entry e;

@@ -135,8 +135,8 @@ static enum outcome wait_copies(struct backup *b, bool holding)
       unsigned left_out = inventory_left_out(b->inventory, path, sizeof path);
       if (left_out)
         backup_warn(b, GB_file_left_out,
-                    "tablespaces that were there and are gone, and that the redo log does not "
-                    "name: %u, the first is %s; they are left out",
+                    "tablespaces that are not there and that the redo log does not call gone: %u, "
+                    "the first is %s; they are left out",
                     left_out, path);
     }
     if (idle && !load.missing)
@@ -429,7 +429,8 @@ static enum outcome flush(struct backup *b)
   if (!count_ddl(b, &b->looked))
     return FAILED;
   b->files.altered = altered_since(&b->looked, &b->began);
-  if (b->files.altered && (o = catch_up(b, true, CATCH_UP_MS)) != TAKEN)
+  /* What the scan finds and the log has not named yet would be copied as a file of nobody. */
+  if ((o = catch_up(b, b->files.altered, CATCH_UP_MS)) != TAKEN)
     return o;
   if ((o = run_job(b, files_scan, true)) != TAKEN ||
       (o = run_job(b, aria_log_queue_bulk, true)) != TAKEN)

@@ -320,6 +320,22 @@ static struct item *add_space(struct inventory *inv, uint8_t kind, uint32_t spac
   return i;
 }
 
+/* A tablespace file that InnoDB did not know. */
+static bool is_orphan(const struct item *i)
+{
+  size_t n = strlen(i->path);
+  return i->class == ITEM_DEFINITION && i->kind == WIRE_KIND_OTHER && n > 4 &&
+         !strcmp(i->path + n - 4, ".ibd");
+}
+
+/* A scan that was ahead of the log took the tablespace's file for one of nobody. */
+static void take_place(struct inventory *inv, const char *path)
+{
+  struct item *file = find_file(inv, path);
+  if (file && is_orphan(file) && file->state != ITEM_GONE)
+    gone(inv, file);
+}
+
 static void apply(struct inventory *inv, const struct follower_event *e)
 {
   inv->clock++;
@@ -358,21 +374,18 @@ static void apply(struct inventory *inv, const struct follower_event *e)
   }
   if (!e->space_id || (i && i->kind != WIRE_KIND_TABLESPACE))
     return;
-  if (!i)
-  {
-    if ((i = add_space(inv, WIRE_KIND_TABLESPACE, e->space_id, 0, e->path)))
-    {
-      i->created = i->created || e->op == REDO_FILE_CREATE;
-      queue(inv, i);
-    }
+  bool is_new = !i, create = e->op == REDO_FILE_CREATE;
+  if (is_new && !(i = add_space(inv, WIRE_KIND_TABLESPACE, e->space_id, 0, e->path)))
     return;
-  }
-  i->created = i->created || e->op == REDO_FILE_CREATE;
+  take_place(inv, e->path);
+  bool moved = strcmp(i->path, e->path);
+  i->created = i->created || create;
   set_path(inv, i, e->path);
   /* Back after its FILE_DELETE: created again or imported. Its old copy is worth nothing (rule 11).
-   */
-  if (i->dropped || (i->unopened && !(inv->imports_over && i->state == ITEM_COPIED)) ||
-      i->state == ITEM_MISSING)
+     Or the record is late: a mini-transaction that had begun before names it once more. */
+  i->back = !create && (i->dropped || i->back);
+  if (is_new || i->dropped || (i->unopened && !(inv->imports_over && i->state == ITEM_COPIED)) ||
+      (i->state == ITEM_MISSING && (moved || create)))
     queue(inv, i);
   i->unopened = false;
 }
@@ -609,13 +622,6 @@ void inventory_visit(struct inventory *inv, struct item *i, const char *path,
   pthread_mutex_unlock(&inv->mutex);
 }
 
-static bool is_orphan(const struct item *i)
-{
-  size_t n = strlen(i->path);
-  return i->class == ITEM_DEFINITION && i->kind == WIRE_KIND_OTHER && n > 4 &&
-         !strcmp(i->path + n - 4, ".ibd");
-}
-
 void inventory_each_cold(struct inventory *inv, void (*visit)(struct item *item, void *context),
                          void *context)
 {
@@ -683,6 +689,7 @@ bool inventory_done(struct inventory *inv, struct item *i, uint32_t number, cons
   i->again = i->discarded = false;
   if (keep)
   {
+    i->back = false;
     i->file_no = number;
     free(i->announced);
     if (!(i->announced = strdup(announced)))
@@ -759,7 +766,8 @@ uint64_t inventory_space_bytes(struct inventory *inv)
   uint64_t bytes = 0;
   pthread_mutex_lock(&inv->mutex);
   for (const struct item *i = inv->first; i; i = i->next)
-    if (i->class == ITEM_SPACE && (i->state == ITEM_QUEUED || i->state == ITEM_BUSY))
+    if ((i->class == ITEM_SPACE || is_orphan(i)) &&
+        (i->state == ITEM_QUEUED || i->state == ITEM_BUSY))
       bytes += i->state == ITEM_BUSY && i->left ? i->left : i->size;
   pthread_mutex_unlock(&inv->mutex);
   return bytes;
@@ -799,7 +807,7 @@ bool inventory_retry_missing(struct inventory *inv, unsigned max_tries, struct g
   bool ok = true;
   pthread_mutex_lock(&inv->mutex);
   for (struct item *i = inv->first; ok && i; i = i->next)
-    if (i->state == ITEM_MISSING && i->unopened && i->tries >= max_tries)
+    if (i->state == ITEM_MISSING && (i->unopened || i->back) && i->tries >= max_tries)
     {
       if (!inv->left_out_count++)
         snprintf(inv->left_out, sizeof inv->left_out, "%s", i->path);

@@ -72,6 +72,7 @@ struct item
   bool unwritten; /* nothing of it was on disk: right only with `created` */
   bool view;      /* a .frm that defines a view, as far as it has been copied */
   uint8_t engine; /* one that defines a table: the number that its engine has there; 0: none */
+  bool back;      /* named again after its FILE_DELETE, and not found since */
   bool unopened;  /* known from the dictionary and the file's first page alone: perhaps it waits for
                      an IMPORT */
   uint32_t space_id;
@@ -131,8 +132,8 @@ bool inventory_has_space(struct inventory *inventory, uint32_t space_id);
    record that names it has it copied again, for an IMPORT writes none of its pages to the log. */
 void inventory_add_unopened(struct inventory *inventory, uint32_t space_id, const char *path,
                             uint64_t size);
-/* How many unopened tablespaces were left out since the last call, not there any more, without a
- * record; path: the first one's. */
+/* How many tablespaces were left out since the last call, not there any more, that nobody had
+   opened or that the log had deleted; path: the first one's. */
 unsigned inventory_left_out(struct inventory *inventory, char *path, size_t size);
 /* The item of that path, not a tablespace and not gone; NULL if there is none. */
 struct item *inventory_find_file(struct inventory *inventory, const char *path);
@@ -197,7 +198,7 @@ struct inventory_load
   char largest[256]; /* path of the largest queued */
 };
 void inventory_load(struct inventory *inventory, struct inventory_load *load);
-/* Bytes of the tablespaces that are queued or being copied. */
+/* Bytes of the .ibd files that are queued or being copied. */
 uint64_t inventory_space_bytes(struct inventory *inventory);
 /* Whether tablespaces may be imported (true at first). Where not, and no IMPORT has come since the
    copy, the first record of one that nobody had opened says no more than that somebody writes to

@@ -39,6 +39,7 @@ static bool add_unlisted(void *context, char **column, unsigned count)
 bool spaces_list(struct backup *b)
 {
   inventory_list_begin(b->inventory);
+  unopened_forget(&b->files);
   return sql_rows(b->sql, add_listed, b, &b->error,
                   "SELECT SPACE, FILENAME, NAME, FILE_SIZE FROM "
                   "information_schema.INNODB_SYS_TABLESPACES") &&

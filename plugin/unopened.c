@@ -55,28 +55,47 @@ static bool add_if_space(struct files *f, const char *full, uint32_t space_id)
   return true;
 }
 
+/* NAME.ibd, or what NAME.isl points to. False: there is no such file. */
+static bool find_one(struct files *f, const struct unopened *u)
+{
+  char full[WIRE_PATH_MAX], link[WIRE_PATH_MAX];
+  snprintf(full, sizeof full, "%s%s.ibd", f->datadir, u->name);
+  bool there = !access(full, F_OK);
+  if (there && add_if_space(f, full, u->space_id))
+    return true;
+  snprintf(full, sizeof full, "%s%s.isl", f->datadir, u->name);
+  int fd = open(full, O_RDONLY | O_CLOEXEC);
+  ssize_t n = fd < 0 ? -1 : pread(fd, link, sizeof link - 1, 0);
+  if (n < 0)
+    disk_unless_gone(full, &f->error);
+  if (fd >= 0)
+    close(fd);
+  if (n <= 0)
+    return there;
+  link[n] = '\0';
+  link[strcspn(link, "\r\n")] = '\0';
+  if (access(link, F_OK))
+    return there;
+  add_if_space(f, link, u->space_id);
+  return true;
+}
+
 void unopened_find(void *argument)
 {
   struct files *f = argument;
-  for (size_t i = 0; i < f->unopened_count && !f->error.code; i++)
-  {
-    const struct unopened *u = &f->unopened[i];
-    char full[WIRE_PATH_MAX], link[WIRE_PATH_MAX];
-    snprintf(full, sizeof full, "%s%s.ibd", f->datadir, u->name);
-    if (add_if_space(f, full, u->space_id))
-      continue;
-    snprintf(full, sizeof full, "%s%s.isl", f->datadir, u->name);
-    int fd = open(full, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : pread(fd, link, sizeof link - 1, 0);
-    if (n < 0)
-      disk_unless_gone(full, &f->error);
-    if (fd >= 0)
-      close(fd);
-    if (n <= 0)
-      continue;
-    link[n] = '\0';
-    link[strcspn(link, "\r\n")] = '\0';
-    add_if_space(f, link, u->space_id);
-  }
-  unopened_forget(f);
+  size_t absent = 0;
+  for (size_t i = 0; i < f->unopened_count; i++)
+    if (!f->error.code && find_one(f, &f->unopened[i]))
+      free(f->unopened[i].name);
+    else
+      f->unopened[absent++] = f->unopened[i];
+  f->unopened_count = absent;
+}
+
+bool unopened_appeared(struct files *f)
+{
+  for (size_t i = 0; i < f->unopened_count; i++)
+    if (find_one(f, &f->unopened[i]))
+      return true;
+  return false;
 }

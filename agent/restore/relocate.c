@@ -183,6 +183,65 @@ static bool check_old_paths(const struct check *c)
     return true;
 }
 
+/* "db/table.isl" of a tablespace's path. */
+static void link_of(const char *path, char *link, size_t size)
+{
+    const char *part = table_part(path), *dot = strrchr(part, '.');
+    snprintf(link, size, "%.*s.isl", dot ? (int)(dot - part) : 0, part);
+}
+
+static bool came_from_elsewhere(const struct check *c, const char *path)
+{
+    error_set(c->error, GB_not_supported,
+              "%s is of a table that was renamed into another database: the first start would not "
+              "find it in another place",
+              path);
+    error_hint(c->error, "restore without --map for this path, or let its directory be a link");
+    return false;
+}
+
+static int by_table(const void *a, const void *b)
+{
+    return strcmp(table_part(*(char *const *)a), table_part(*(char *const *)b));
+}
+
+/* RENAME TABLE into another database leaves the file's directory as it is, so that recovery, which
+   goes by the path, and the dictionary look for links of different names. */
+static bool check_links(const struct check *c)
+{
+    const struct index *index = c->index;
+    size_t links = 0, outside = 0;
+    const char **link = malloc((index->file_count + 1) * sizeof *link), *key;
+    const char **path = malloc((index->file_count + 1) * sizeof *path);
+    char name[WIRE_PATH_MAX];
+    bool ok = (link && path) || error_set(c->error, GB_internal, "no memory");
+    for (size_t i = 0; ok && i < index->file_count; i++) {
+        const struct index_file *f = &index->files[i];
+        const char *old = c->original[i] ? c->original[i] : f->path, *dot = strrchr(old, '.');
+        if (old[0] == '/' && f->kind == WIRE_KIND_TABLESPACE)
+            path[outside++] = old;
+        else if (old[0] != '/' && dot && !strcmp(dot, ".isl"))
+            link[links++] = old;
+    }
+    if (ok) {
+        qsort(link, links, sizeof *link, by_name);
+        qsort(path, outside, sizeof *path, by_table);
+    }
+    for (size_t i = 1; ok && i < outside; i++)
+        ok = by_table(&path[i - 1], &path[i]) || came_from_elsewhere(c, path[i]);
+    for (size_t i = 0; ok && i < index->file_count; i++) {
+        if (!moved_from(c, i))
+            continue;
+        link_of(c->original[i], name, sizeof name);
+        key = name;
+        ok = bsearch(&key, link, links, sizeof *link, by_name) ||
+             came_from_elsewhere(c, c->original[i]);
+    }
+    free(link);
+    free(path);
+    return ok;
+}
+
 static void see_file(void *context, enum redo_op op, uint32_t space_id, const char *path,
                      size_t path_size, const char *new_path_, size_t new_path_size, uint64_t lsn)
 {
@@ -205,7 +264,7 @@ static bool check_recovery(struct repository *repository, const struct manifest 
     bool any = false;
     for (size_t i = 0; i < c->index->file_count; i++)
         any = any || moved_from(c, i);
-    if (!any || !check_old_paths(c))
+    if (!any || !check_old_paths(c) || !check_links(c))
         return !any;
     const struct redo_visitor visitor = {.context = c, .file = see_file};
     struct frames *frames = frames_open(repository, m, c->index, elsewhere, c->error);
@@ -241,8 +300,7 @@ bool relocate_links(const struct restore_request *request, const struct index *i
         const struct index_file *f = &index->files[i];
         if (!original[i] || f->kind != WIRE_KIND_TABLESPACE)
             continue;
-        const char *part = table_part(original[i]), *dot = strrchr(part, '.');
-        snprintf(name, sizeof name, "%.*s.isl", dot ? (int)(dot - part) : 0, part);
+        link_of(original[i], name, sizeof name);
         restore_target_path(request, name, link, sizeof link);
         if (!write_link(link, f->path, error))
             return false;

@@ -7,8 +7,8 @@
   changed. fil_ibd_load() (fil0fil.cc) tries the path of the record first, then db/table.ibd, then
   the .isl. So the first start finds a moved file if its first page is in the file (else
   deferred_spaces makes it anew at the old path; settle.h sees to that), nothing is left at its old
-  path, and no FILE_RENAME is replayed (recv_rename_files() would rename it back): what can't be is
-  refused.
+  path, and no FILE_RENAME is replayed (recv_rename_files() would rename it back), and the link that
+  recovery tries is the one that the dictionary knows: what can't be is refused.
 */
 #ifndef GB_AGENT_RESTORE_RELOCATE_H
 #define GB_AGENT_RESTORE_RELOCATE_H

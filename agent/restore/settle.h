@@ -9,7 +9,9 @@
   server that crashes has the same trouble until the next checkpoint; a restored one, whose log
   begins before the backup, always. So what the log says of the pages of such a tablespace up to its
   last FILE_DELETE is made into records that recovery ignores, and the FILE_DELETE into a
-  FILE_MODIFY (redo.h, redo_forget()).
+  FILE_MODIFY (redo.h, redo_forget()). So are the FILE_RENAMEs of until then: at its end recovery
+  gives a tablespace the name that the last one says (recv_rename_files()), and what a table without
+  a file is called after its DISCARD is in no record.
 
   Files that wait for an IMPORT, after a DISCARD. What the log says of the discarded tablespace
   makes recovery open the file that stands in its place now, and if that has the number of a

@@ -9,7 +9,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
 from gbtest import backups, cgroup, processes  # noqa: E402
-from gbtest.faults import HELD, STAGES, Scene, add_cells  # noqa: E402
+from gbtest.faults import HELD, STAGES, TO_LOOK, Scene, add_cells  # noqa: E402
 from gbtest.preloaded import Clock  # noqa: E402
 from gbtest.suite import LONG, Shared, Suite, say  # noqa: E402
 from gbtest.waiting import wait_for  # noqa: E402
@@ -77,6 +77,8 @@ def stopped_agent(stage):
     s.told_the_truth(caller, before)
     assert caller.number is None or any(name in caller.text for name in ('GB2007', 'GB2111')), caller.text
     assert caller.number is not None or STOPPED_S < 60, 'an agent that said nothing for a minute was waited for'
+    # it may go on with its commit, and come to its end before it learns that the plugin has given it up
+    assert (stage == 'COMMIT' and caller.number is not None) == (TO_LOOK in (caller.text or '')), caller.text
     s.next_succeeds()
 
 

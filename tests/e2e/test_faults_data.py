@@ -2,9 +2,12 @@
 """What is wrong with the data while a backup runs: damaged, cut, unreadable, vanished, failing; a redo log that is overrun. The backup fails
 and names file and place within the time that the retries take, or did not need what is gone. What must be true afterwards: see test_faults.py.
 """
+import contextlib
 import os
 import sys
+import threading
 import time
+from concurrent import futures
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
 from gbtest import backups  # noqa: E402
@@ -134,6 +137,32 @@ FAULTS = [corrupt_page, truncated_tablespace, unreadable_tablespace, failing_tab
           failing_aria, failing_redo_log]
 for each in some('data', FAULTS, 5):
     add_cells(suite, each, READ_FROM if each in (failing_table, failing_redo_log) else READ_FROM[:3], 1)
+
+
+@suite.test
+def vanished_tablespace_that_is_written_to():
+    """Each checkpoint names it in the log anew, which is no reason to go on looking for it."""
+    done = threading.Event()
+
+    def write(node):
+        with contextlib.closing(node.connect()) as session:
+            while not done.is_set():
+                query(session, 'UPDATE d.hurt SET v = REVERSE(v) WHERE id < 10')
+
+    def harm(path):
+        os.rename(f'{path}.ibd', f'{path}.away')
+        node.execute('SET GLOBAL innodb_max_dirty_pages_pct = 0')
+        return pool.submit(write, node)
+
+    def mend(path, written):
+        done.set()
+        written.result(10)
+        node.execute('SET GLOBAL innodb_max_dirty_pages_pct = DEFAULT')
+        os.rename(f'{path}.away', f'{path}.ibd')
+
+    node = shared().node
+    with futures.ThreadPoolExecutor(1) as pool:
+        fails('COPY', 'InnoDB', harm, mend, 'GB2202', 'd/hurt.ibd', 'space')
 
 
 @suite.test

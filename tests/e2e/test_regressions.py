@@ -23,6 +23,7 @@ FILES = 40
 STORM_BACKUPS = 6
 SOON_S = 20  # for what a right build need not show
 MIB = 1 << 20
+USAGE = 2  # exit status
 
 
 def soon(condition, what, most_s=SOON_S):
@@ -90,8 +91,8 @@ class Scene:
         assert figures['state'] == 'succeeded', f'{figures["state"]}: {figures["error"]}'
 
     @contextlib.contextmanager
-    def restored(self, backup, expected):
-        """The restored server, after what must be true of each; expected {}: its user compares."""
+    def restored(self, backup, expected, again=False):
+        """The restored server, after what must be true of each; expected {}: its user compares. again: at its second start."""
         back = restored.Restored(self.agent, backup)
         try:
             back.check_image()
@@ -100,6 +101,8 @@ class Scene:
             difference = expected and checks.differences(expected, checks.checksums(server.connection()))
             assert not difference, f'paused server and restored: {difference}'
             checks.check_tables(server)
+            if again:
+                back.check_second_start()
             yield server
         finally:
             back.remove()
@@ -455,6 +458,19 @@ def names_that_are_too_long_for_the_server_are_told():
     s.server.execute(f'DROP DATABASE `{database}`')
 
 
+@contextlib.contextmanager
+def away(s, outside):
+    """The server is stopped, and what it has in that directory out of the way: for restores to the same path."""
+    s.server.stop()
+    os.rename(outside, outside + '.away')
+    try:
+        yield
+    finally:
+        shutil.rmtree(outside, ignore_errors=True)
+        os.rename(outside + '.away', outside)
+        s.server.start()
+
+
 @suite.test
 def a_data_directory_that_nobody_has_opened_is_in_the_backup():
     s = shared()
@@ -465,15 +481,47 @@ def a_data_directory_that_nobody_has_opened_is_in_the_backup():
     s.server.restart()  # the first has opened it, as the redo log names it
     backup = s.held('FLUSH')
     expected = s.finish(backup)
-    s.server.stop()
-    os.rename(outside, outside + '.away')
-    try:
-        s.compare(backup, expected)  # restores to the same path
-    finally:
-        shutil.rmtree(outside, ignore_errors=True)
-        os.rename(outside + '.away', outside)
-        s.server.start()
+    with away(s, outside):
+        s.compare(backup, expected)
     s.server.execute('DROP TABLE d.far')
+
+
+@suite.test
+def partitions_outside_keep_their_links():
+    """ddl.log names their tables alone. The redo leads the first start to the files, .isl each one after it."""
+    s = shared()
+    outside = processes.new_dir('outside_parts')
+    how = (f'(id INT PRIMARY KEY) ENGINE=InnoDB PARTITION BY LIST (id) (PARTITION one VALUES IN (1) DATA DIRECTORY "{outside}", '
+           'PARTITION two VALUES IN (2))')
+    s.server.execute(f'CREATE TABLE d.emptied {how}', f'CREATE TABLE d.older {how}', 'INSERT INTO d.older VALUES (1), (2)')
+    backup = s.held('WINDOW')
+    s.server.execute('TRUNCATE TABLE d.emptied', 'INSERT INTO d.emptied VALUES (1)', 'RENAME TABLE d.older TO d.newer', f'CREATE TABLE d.made {how}',
+                     'INSERT INTO d.made VALUES (1), (2)')
+    expected = s.finish(backup)
+    with away(s, outside), s.restored(backup, expected, again=True):
+        pass
+    s.server.execute('DROP TABLE d.emptied, d.newer, d.made')
+
+
+@suite.test
+def a_table_outside_that_came_from_another_database_is_not_moved():
+    """Its file stays in a directory of the first one's name, its link has the second one's: recovery and dictionary would look for different links."""
+    s = shared()
+    outside = processes.new_dir('outside_came')
+    s.server.execute('CREATE DATABASE origin', f'CREATE TABLE origin.t (id INT PRIMARY KEY) ENGINE=InnoDB DATA DIRECTORY = "{outside}"',
+                     'INSERT INTO origin.t VALUES (1), (2)', 'RENAME TABLE origin.t TO d.came', 'DROP DATABASE origin')
+    s.server.restart()
+    s.server.restart()  # the log of the first one has FILE_RENAME
+    backup = s.held('FLUSH')
+    expected = s.finish(backup)
+    with away(s, outside):
+        target = os.path.join(processes.run_dir(), 'came')
+        done = s.agent.cli('restore', backup, '--datadir', target, '--yes', f'--map={outside}={outside}.new', check=False)
+        assert done.returncode == USAGE and f'{outside}/origin/came.ibd is of a table that was renamed' in done.stderr, done
+        assert not os.path.exists(target) and not os.path.exists(outside + '.new'), 'the refused restore has written'
+        with s.restored(backup, expected, again=True):
+            pass
+    s.server.execute('DROP TABLE d.came')
 
 
 def damage(path, offset):

@@ -71,6 +71,7 @@ class Scene:
             difference = checks.differences(expected, found)
             assert not difference, f'paused server and restored: {difference}'
             checks.check_tables(server)
+            back.check_second_start()
         finally:
             back.remove()
 
@@ -155,6 +156,51 @@ def changes_of_an_imported_table_that_was_renamed_are_in_the_backup():
 @suite.test
 def an_import_right_before_the_pause_is_in_the_backup():
     changed_around_an_import(stage='WINDOW')
+
+
+def renamed_around_an_import(name_taken):
+    """The second RENAME, of a table that has no file, is not in the log: recovery would give the imported file the name that the first one gave."""
+    s = shared()
+    s.server.execute('DROP TABLE IF EXISTS d.here, d.there', 'CREATE TABLE d.here LIKE d.a', 'INSERT INTO d.here SELECT seq, "exported" FROM seq_1_to_5000')
+    export(s.server, 'here', 'here')
+    backup = s.held('FLUSH')
+    s.server.execute('RENAME TABLE d.here TO d.there', 'UPDATE d.there SET v = "before"', 'ALTER TABLE d.there DISCARD TABLESPACE',
+                     'RENAME TABLE d.there TO d.here')
+    put(s.server, 'here', 'here')
+    s.server.execute('ALTER TABLE d.here IMPORT TABLESPACE', 'UPDATE d.here SET v = MD5(id) WHERE id % 3 = 0')
+    if name_taken:
+        s.server.execute('CREATE TABLE d.there LIKE d.a', 'INSERT INTO d.there VALUES (1, "another")')
+    s.compare(backup, s.finish(backup))
+    s.server.execute('DROP TABLE IF EXISTS d.here, d.there')
+
+
+@suite.test
+def a_table_that_was_renamed_before_its_import_keeps_its_name():
+    renamed_around_an_import(name_taken=False)
+
+
+@suite.test
+def a_table_that_was_renamed_before_its_import_and_another_that_has_that_name_are_in_the_backup():
+    renamed_around_an_import(name_taken=True)
+
+
+@suite.test
+def an_import_of_a_file_that_came_right_before_the_pause_is_in_the_backup():
+    """The DISCARD was before the checkpoint, there was no file when FLUSH looked, and the IMPORT leaves no record in the log."""
+    s = Scene('absent')
+    s.server.execute('CREATE TABLE d.absent (id INT PRIMARY KEY, v CHAR(200)) ENGINE=InnoDB STATS_PERSISTENT=0',
+                     'INSERT INTO d.absent SELECT seq, "exported" FROM seq_1_to_5000')
+    export(s.server, 'absent', 'absent')
+    s.server.execute('ALTER TABLE d.absent DISCARD TABLESPACE')
+    s.server.restart()
+    s.server.execute('SET GLOBAL galera_backup_block_timeout = 60000')
+    backup = s.held('WINDOW')
+    put(s.server, 'absent', 'absent')
+    s.server.execute('ALTER TABLE d.absent IMPORT TABLESPACE')
+    assert s.server.value('SELECT COUNT(*) FROM d.absent') == 5000
+    s.compare(backup, s.finish(backup))
+    s.agent.kill()
+    s.server.kill()
 
 
 def imported_late(stage):

@@ -338,6 +338,93 @@ static void a_statement_that_failed_is_told(void **state)
     assert_non_null(strstr(error.what, "db/a.ibd (space 1) is in the redo log and not there"));
 }
 
+/* Each checkpoint names the tablespaces that were written to since the one before. */
+static void what_the_log_names_on_and_on_is_missing_nevertheless(void **state)
+{
+    (void)state;
+    struct gb_error error = {0};
+    uint32_t replaced;
+    space(1, "db/a.ibd", 100);
+    inventory_list_complete(inv);
+    for (int tries = 0; tries < 3; tries++) {
+        assert_false(done(take("db/a.ibd"), ITEM_MISSING, &replaced));
+        event(REDO_FILE_MODIFY, 1, "db/a.ibd");
+        assert_int_equal(inventory_retry_missing(inv, 2, &error), tries < 2);
+    }
+    assert_int_equal(error.code, GB_file_vanished);
+    /* under another name it is looked for at once */
+    event(REDO_FILE_RENAME, 1, "db/b.ibd");
+    copy("db/b.ibd");
+    finishes("");
+}
+
+/* A mini-transaction that has begun before a DROP TABLE may name the tablespace after it. */
+static void a_late_record_of_a_dropped_tablespace_brings_nothing_back(void **state)
+{
+    (void)state;
+    struct gb_error error = {0};
+    uint32_t replaced;
+    char path[64];
+    space(1, "db/a.ibd", 100);
+    inventory_list_complete(inv);
+    uint32_t number = copy("db/a.ibd");
+    event(REDO_FILE_DELETE, 1, "db/a.ibd");
+    event(REDO_FILE_MODIFY, 1, "db/a.ibd");
+    for (int tries = 0; tries < 3; tries++) {
+        assert_false(done(take("db/a.ibd"), ITEM_MISSING, &replaced));
+        assert_true(inventory_retry_missing(inv, 2, &error));
+    }
+    take(NULL);
+    assert_int_equal(inventory_left_out(inv, path, sizeof path), 1);
+    assert_string_equal(path, "db/a.ibd");
+    char expected[64];
+    snprintf(expected, sizeof expected, "drop %u ", number);
+    finishes(expected);
+    /* an IMPORT: it is there, and must stay there */
+    event(REDO_FILE_MODIFY, 1, "db/a.ibd");
+    struct taken back = take("db/a.ibd");
+    assert_true(done(back, ITEM_COPIED, &replaced));
+    inventory_queue(inv, back.item);
+    for (int tries = 0; tries < 3; tries++) {
+        assert_false(done(take("db/a.ibd"), ITEM_MISSING, &replaced));
+        assert_int_equal(inventory_retry_missing(inv, 2, &error), tries < 2);
+    }
+}
+
+/* A scan that is ahead of the log sees a file that no record has named yet. */
+static void a_file_of_nobody_that_the_log_then_names_is_not_copied(void **state)
+{
+    (void)state;
+    uint32_t replaced;
+    inventory_list_complete(inv);
+    struct item *queued = inventory_file(inv, ITEM_DEFINITION, WIRE_KIND_OTHER, "db/a.ibd");
+    struct item *busy = inventory_file(inv, ITEM_DEFINITION, WIRE_KIND_OTHER, "db/b.ibd");
+    queued->size = 100;
+    busy->size = 200;
+    inventory_queue(inv, queued);
+    inventory_queue(inv, busy);
+    assert_int_equal(inventory_space_bytes(inv), 300);
+    struct taken t = take("db/b.ibd");
+    event(REDO_FILE_RENAME, 2, "db/b.ibd");
+    event(REDO_FILE_CREATE, 1, "db/a.ibd");
+    assert_false(done(t, ITEM_MISSING, &replaced)); /* it changes all the time */
+    assert_int_equal(queued->state, ITEM_GONE);
+    assert_int_equal(busy->state, ITEM_GONE);
+    for (int n = 0; n < 2; n++) {
+        uint32_t number;
+        struct item *i = inventory_take(inv, 0, &number);
+        assert_non_null(i);
+        assert_int_equal(i->class, ITEM_SPACE);
+        assert_true(inventory_done(inv, i, number, i->path, ITEM_COPIED, &replaced));
+    }
+    take(NULL);
+    finishes("");
+    /* discarded: it waits for an import, and is a file of nobody again */
+    event(REDO_FILE_DELETE, 1, "db/a.ibd");
+    inventory_queue(inv, queued);
+    copy("db/a.ibd");
+}
+
 static void what_nobody_had_opened_may_be_gone_and_is_counted(void **state)
 {
     (void)state;
@@ -639,6 +726,9 @@ int main(void)
         TEST(what_was_put_back_is_taken_again),
         TEST(a_missing_file_must_be_explained),
         TEST(a_statement_that_failed_is_told),
+        TEST(what_the_log_names_on_and_on_is_missing_nevertheless),
+        TEST(a_late_record_of_a_dropped_tablespace_brings_nothing_back),
+        TEST(a_file_of_nobody_that_the_log_then_names_is_not_copied),
         TEST(what_nobody_had_opened_may_be_gone_and_is_counted),
         TEST(a_file_that_is_renamed_while_it_is_looked_for_is_looked_for_again),
         TEST(what_was_not_copied_is_named),

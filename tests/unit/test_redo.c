@@ -624,13 +624,19 @@ static void forgotten_records(void **state)
     assert_true(forget_made(mixed, sizeof mixed - 1, 6, &s, out));
     assert_memory_equal(out, without_6, sizeof without_6 - 1);
     assert_false(forget_made(mixed, sizeof mixed - 1, 7, &s, out));
-    /* FILE_DELETE becomes FILE_MODIFY; FILE_RENAME stays */
+    /* FILE_DELETE becomes FILE_MODIFY, FILE_RENAME one of no file */
     assert_true(forget_made("\x99\x05\x00./a.ibd", 10, 5, &s, out));
     assert_int_equal(s.file[0].op, REDO_FILE_MODIFY);
     assert_int_equal(s.file[0].space_id, 5);
     assert_string_equal(s.file[0].path, "./a.ibd");
     assert_false(forget_made("\x99\x05\x00./a.ibd", 10, 6, &s, out));
-    assert_false(forget_made("\xa0\x03\x05\x00./a.ibd\0./b.ibd", 19, 5, &s, out));
+    assert_true(forget_made("\xa0\x03\x05\x00./a.ibd\0./b.ibd", 19, 5, &s, out));
+    assert_int_equal(s.file[0].op, REDO_FILE_MODIFY);
+    assert_string_equal(s.file[0].path, "./a.ibd_./b.ibd");
+    assert_false(forget_made("\xa0\x03\x05\x00./a.ibd\0./b.ibd", 19, 6, &s, out));
+    /* names that it has elsewhere stay */
+    assert_false(forget_made("\x89\x05\x00./a.ibd", 10, 5, &s, out));
+    assert_false(forget_made("\xb9\x05\x00./a.ibd", 10, 5, &s, out));
     /* FILE_CHECKPOINT has no id */
     assert_false(forget_made("\xfa\x00\x00\x00\x00\x00\x00\x00\x00\x30\x00", 11, 0, &s, out));
 }

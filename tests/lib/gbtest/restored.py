@@ -75,6 +75,13 @@ class Restored:
         assert not errors, f'the error log: {errors[:5]}'
         return count
 
+    def check_second_start(self):
+        """What the first start has found through the redo log, this one must find by itself."""
+        first = checks.checksums(self.server.connection())
+        self.server.restart()
+        difference = checks.differences(first, checks.checksums(self.server.connection()))
+        assert not difference, f'first start and second: {difference}'
+
     def check_pages_after(self):
         """After recovery and a clean shutdown."""
         self.server.stop()
@@ -118,6 +125,7 @@ def verify(agent, backup, expected=None, log_file_size='96M', galera=True, setti
         count = restored.check_data(expected, source)
         if look:
             look(server)
+        restored.check_second_start()
         restored.check_pages_after()
         passed = True
         return f'{files} tablespaces, {count} tables, position {restored.position() or "none"}, LSN {restored.lsn_end()}'
