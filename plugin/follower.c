@@ -176,7 +176,7 @@ struct follower *follower_open(const char *directory, bool direct, follower_sink
         return f;
       }
       error_set(error, GB_unsupported_config, "the redo log is encrypted (innodb_encrypt_log=ON)");
-      error_hint(error, "SET innodb_encrypt_log=OFF and restart: this release can't follow an "
+      error_hint(error, "put innodb_encrypt_log=OFF into my.cnf and restart: this release can't follow an "
                         "encrypted redo log");
     }
   }

@@ -133,7 +133,7 @@ static void check_node(const struct facts *facts, const struct node_state *state
   if (strstr(facts->wsrep_mode, "BF_ABORT_MARIABACKUP"))
     fail(rows, "wsrep_mode", GB_unsupported_config, error,
          "wsrep_mode holds BF_ABORT_MARIABACKUP: an applier could abort the backup's lock",
-         "SET GLOBAL wsrep_mode without BF_ABORT_MARIABACKUP");
+         "take BF_ABORT_MARIABACKUP out of wsrep_mode, in my.cnf and by SET GLOBAL");
 }
 
 struct engines
@@ -222,7 +222,7 @@ bool preflight(struct sql *sql, uint64_t ring_size, struct facts *facts, struct 
   if (!strcmp(facts->encrypt_log, "ON"))
     fail(rows, "redo_log", GB_unsupported_config, &first,
          "the redo log is encrypted (innodb_encrypt_log=ON)",
-         "SET innodb_encrypt_log=OFF and restart: this release can't follow an encrypted redo log");
+         "put innodb_encrypt_log=OFF into my.cnf and restart: this release can't follow an encrypted redo log");
   else
     wire_add_check(rows, "redo_log", "OK", facts->log_file_size, "");
   check_memory(ring_size, rows, &first);

@@ -37,11 +37,12 @@ static void look_at_places(void *context)
 static void check_off_host(const struct places *p, uint64_t until_us, struct wire_checked *m)
 {
     if (p->errand && errand_wait(p->errand, ms_until(until_us)) && !p->remote)
-        wire_add_check(m, "off_host", "WARN",
-                       "no repository is on a network file system: what destroys this host may "
-                       "destroy all backups",
-                       "add a repository on another host (NFS), or copy it there; no matter if its "
-                       "path is a network volume");
+        wire_add_check(
+            m, "off_host", "WARN",
+            "no repository is in a bucket or on a network file system: what destroys "
+            "this host may destroy all backups",
+            "add a repository in a bucket or on another host; no matter if its path is a "
+            "network volume");
 }
 
 /* A key that nobody has tried is found missing on the day of the restore. */
@@ -133,7 +134,7 @@ static void check_owed(const struct config *config, struct catchup *catchup, str
 {
     for (unsigned i = 0; i < config->repository_count; i++) {
         const char *name = config->repositories[i].name;
-        char oldest[WIRE_ID_MAX], detail[256], remedy[160];
+        char oldest[WIRE_ID_MAX], detail[256], remedy[256];
         unsigned count = catchup_owed(catchup, name, oldest);
         if (!count)
             continue;
@@ -142,7 +143,8 @@ static void check_owed(const struct config *config, struct catchup *catchup, str
                  count == 1 ? "backup" : "backups", oldest);
         snprintf(
             remedy, sizeof remedy,
-            "copied by itself once it can be reached; at once: galera-backup copy %s --to %.48s",
+            "copied by itself once it can be reached; at once: galera-backup copy %s --repository "
+            "ONE-THAT-HAS-IT --to %.48s",
             oldest, name);
         wire_add_check(m, "catch_up", "WARN", detail, remedy);
     }

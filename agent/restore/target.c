@@ -161,13 +161,25 @@ bool target_sync_directory(const char *path, struct gb_error *error)
     return ok;
 }
 
+/* It comes to be with its owner: one that a killed restore had not given away yet would be taken
+   for somebody's own by the next. */
 static bool make_directory(const char *path, mode_t mode, uid_t uid, gid_t gid,
                            struct gb_error *error)
 {
-    bool made = !mkdir(path, mode);
-    if ((made || errno == EEXIST) && (!made || uid == (uid_t)-1 || !lchown(path, uid, gid)))
+    char new[WIRE_PATH_MAX + sizeof RESTORE_SUFFIX];
+    struct stat st;
+    if (!stat(path, &st))
         return true;
-    return error_set_errno(error, GB_target_failed, errno, "the directory %s can't be made", path);
+    size_t length = strlen(path);
+    while (length > 1 && path[length - 1] == '/')
+        length--;
+    snprintf(new, sizeof new, "%.*s" RESTORE_SUFFIX, (int)length, path);
+    rmdir(new);
+    bool made =
+        !mkdir(new, mode) && (uid == (uid_t)-1 || !lchown(new, uid, gid)) && !rename(new, path);
+    int failed = errno;
+    return made || !stat(path, &st) || /* another restore's beside it */
+           error_set_errno(error, GB_target_failed, failed, "the directory %s can't be made", path);
 }
 
 bool target_make_directories(const char *path, uid_t uid, gid_t gid, struct gb_error *error)

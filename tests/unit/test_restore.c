@@ -3,6 +3,7 @@
 #include "agent/repository/listing.h"
 #include "agent/restore/journal.h"
 #include "agent/restore/restore.h"
+#include "agent/restore/target.h"
 #include "common/redo_writer.h"
 #include "tests/unit/backup_bytes.h"
 #include "tests/unit/vectors.h"
@@ -481,6 +482,28 @@ static void a_journal_leaves_nothing(void **state)
     assert_false(is_there(RESTORE_JOURNAL) || is_there(RESTORE_JOURNAL ".new"));
 }
 
+/* One that is killed before it has given the directory away leaves it under another name. */
+static void directories_come_to_be_with_their_owner(void **state)
+{
+    (void)state;
+    struct gb_error error = {0};
+    struct stat st;
+    char deep[128];
+    uid_t uid = geteuid() ? geteuid() : 12345;
+    gid_t gid = geteuid() ? getegid() : 12346;
+    snprintf(deep, sizeof deep, "%s/undo/of/server/", data);
+    assert_true(!mkdir(data, 0700) && !mkdir(path_of("undo" RESTORE_SUFFIX), 0755));
+    for (int n = 0; n < 2; n++) {
+        assert_true(target_make_directories(deep, uid, gid, &error));
+        assert_int_equal(stat(deep, &st), 0);
+        assert_int_equal(st.st_mode & 0777, 0700);
+        assert_int_equal(stat(path_of("undo"), &st), 0);
+        assert_int_equal(st.st_mode & 0777, 0755);
+        assert_true(st.st_uid == uid && st.st_gid == gid);
+        assert_false(is_there("undo" RESTORE_SUFFIX));
+    }
+}
+
 static void targets_that_are_refused(void **state)
 {
     (void)state;
@@ -553,6 +576,7 @@ int main(void)
         TEST(redo_that_ends_early_is_not_restored),
         TEST(a_damaged_index_is_not_planned),
         TEST(a_journal_leaves_nothing),
+        TEST(directories_come_to_be_with_their_owner),
         TEST(targets_that_are_refused),
         TEST(too_little_space_is_refused),
         TEST(nothing_is_written_over),
