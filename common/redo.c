@@ -383,15 +383,18 @@ static void forget_record(uint8_t *record, uint8_t *payload, size_t size)
 }
 
 /* A FILE_DELETE or FILE_RENAME is made a FILE_MODIFY, in place of two names with one that no file
-   has: recovery finds nothing there and leaves it at that. */
+   has: recovery finds nothing there and leaves it at that. Where it finds nothing it looks for the
+   last two parts of the name in the data directory (fil_ibd_discover() in fil/fil0fil.cc): the last
+   part is made one that no table has. */
 static bool forget_file(uint8_t *record, uint8_t *paths, size_t size)
 {
-    uint8_t op = *record & FILE_OP_MASK, *between = memchr(paths, 0, size);
+    uint8_t op = *record & FILE_OP_MASK, *second = memchr(paths, 0, size);
     if (op != REDO_FILE_DELETE && op != REDO_FILE_RENAME)
         return false;
     *record = (uint8_t)((*record & ~FILE_OP_MASK) | REDO_FILE_MODIFY);
-    if (between && op == REDO_FILE_RENAME)
-        *between = '_';
+    for (; second && op == REDO_FILE_RENAME && second < paths + size; second++)
+        if (!*second || *second == '/')
+            *second = '_';
     return true;
 }
 

@@ -9,7 +9,7 @@ import sys
 from concurrent import futures
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), '..', 'lib'))
-from gbtest import backups, checks, load, restored  # noqa: E402
+from gbtest import backups, checks, load, oracle, restored  # noqa: E402
 from gbtest.agent import Agent  # noqa: E402
 from gbtest.server import Server, query  # noqa: E402
 from gbtest.suite import Shared, Suite, say  # noqa: E402
@@ -49,16 +49,8 @@ class Scene:
         return backup
 
     def finish(self, backup):
-        """Lets it go on to BLOCK_COMMIT; returns the checksums of then. It must succeed."""
-        backups.hold(self.server, 'PAUSED')
-        backups.wait_held(self.server, 'PAUSED')
-        session = self.server.connect()
-        expected = checks.checksums(session)
-        session.close()
-        backups.release(self.server)
-        figures = backups.wait_end(self.server, backup)
-        assert figures['state'] == 'succeeded', f'{figures["state"]}: {figures["error"]}'
-        return expected
+        """Lets it go on to BLOCK_COMMIT; returns the state of then. It must succeed."""
+        return oracle.finish(self.server, backup)
 
     def compare(self, backup, expected, log_file_size='96M', innochecksum=True):
         back = restored.Restored(self.agent, backup, log_file_size)
@@ -67,9 +59,7 @@ class Scene:
                 back.check_image()
             server = back.start()
             back.check_lsn(server.log_text())
-            found = checks.checksums(server.connection())
-            difference = checks.differences(expected, found)
-            assert not difference, f'paused server and restored: {difference}'
+            oracle.compare(expected, server, back.info)
             checks.check_tables(server)
             back.check_second_start()
         finally:
@@ -158,16 +148,18 @@ def an_import_right_before_the_pause_is_in_the_backup():
     changed_around_an_import(stage='WINDOW')
 
 
-def renamed_around_an_import(name_taken):
+def renamed_around_an_import(back=True, name_taken=False):
     """The second RENAME, of a table that has no file, is not in the log: recovery would give the imported file the name that the first one gave."""
     s = shared()
     s.server.execute('DROP TABLE IF EXISTS d.here, d.there', 'CREATE TABLE d.here LIKE d.a', 'INSERT INTO d.here SELECT seq, "exported" FROM seq_1_to_5000')
     export(s.server, 'here', 'here')
     backup = s.held('FLUSH')
-    s.server.execute('RENAME TABLE d.here TO d.there', 'UPDATE d.there SET v = "before"', 'ALTER TABLE d.there DISCARD TABLESPACE',
-                     'RENAME TABLE d.there TO d.here')
-    put(s.server, 'here', 'here')
-    s.server.execute('ALTER TABLE d.here IMPORT TABLESPACE', 'UPDATE d.here SET v = MD5(id) WHERE id % 3 = 0')
+    s.server.execute('RENAME TABLE d.here TO d.there', 'UPDATE d.there SET v = "before"', 'ALTER TABLE d.there DISCARD TABLESPACE')
+    name = 'here' if back else 'there'
+    if back:
+        s.server.execute('RENAME TABLE d.there TO d.here')
+    put(s.server, 'here', name)
+    s.server.execute(f'ALTER TABLE d.{name} IMPORT TABLESPACE', f'UPDATE d.{name} SET v = MD5(id) WHERE id % 3 = 0')
     if name_taken:
         s.server.execute('CREATE TABLE d.there LIKE d.a', 'INSERT INTO d.there VALUES (1, "another")')
     s.compare(backup, s.finish(backup))
@@ -175,12 +167,17 @@ def renamed_around_an_import(name_taken):
 
 
 @suite.test
-def a_table_that_was_renamed_before_its_import_keeps_its_name():
-    renamed_around_an_import(name_taken=False)
+def a_table_that_was_renamed_before_its_import_is_found_under_its_own_path():
+    renamed_around_an_import(back=False)
 
 
 @suite.test
-def a_table_that_was_renamed_before_its_import_and_another_that_has_that_name_are_in_the_backup():
+def a_table_that_was_renamed_before_its_import_and_back_keeps_its_name():
+    renamed_around_an_import()
+
+
+@suite.test
+def a_table_that_was_renamed_before_its_import_and_back_and_another_that_has_that_name_are_in_the_backup():
     renamed_around_an_import(name_taken=True)
 
 
@@ -288,7 +285,7 @@ def a_truncate_after_the_copy_is_in_the_backup():
         backup = s.held(when)
         s.server.execute(*(f'TRUNCATE TABLE d.{name}' for name in tables))
         expected = s.finish(backup)
-        assert all(expected[f'd.{name}'] == 0 for name in tables), expected
+        assert not any(s.server.value(f'SELECT COUNT(*) FROM d.{name}') for name in tables)
         s.compare(backup, expected)
     s.server.execute(*(f'DROP TABLE d.{name}' for name in tables))
 
@@ -335,8 +332,7 @@ def vector_indexes_made_meanwhile(when):
     back = restored.Restored(s.agent, backup)
     try:
         server = back.start()
-        difference = checks.differences(expected, checks.checksums(server.connection()))
-        assert not difference, f'paused server and restored: {difference}'
+        oracle.compare(expected, server, back.info)
         for name in VECTOR_ENGINES:
             for table in (f'{name}_stays', f'{name}_moved', f'{name}_changes', f'{name}_empties') + ((f'{name}_comes',) if when == 'COPY' else ()):
                 find_vectors(server, table)
