@@ -8,6 +8,7 @@
 #include "agent/utc.h"
 
 #include <openssl/evp.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -142,19 +143,22 @@ static json_t *describe(struct repository *r, const struct manifest *m, unsigned
     char line[GB_ERROR_LINE_MAX];
     if (!verified_read(&v, r, m->cluster, m->id, &why))
         warn(unread, error_format(&why, line, sizeof line));
-    return json_pack("{s:s, s:s, s:s, s:n, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:o, s:o, s:o, "
-                     "s:s, s:s, s:o, s:s}",
-                     "id", m->id, "cluster", m->cluster, "type", m->type, "parent", "node", m->node,
-                     "started_at", utc_text(m->started_at, started), "finished_at",
-                     utc_text(m->finished_at, finished), "duration_s",
-                     (json_int_t)(m->finished_at - m->started_at), "repository", r->spec.name,
-                     "place", place, "data_bytes", (json_int_t)m->data_bytes, "stored_bytes",
-                     (json_int_t)m->stored_bytes, "sha256", text_or_null(sha256), "position",
-                     text_or_null(manifest_position(m)), "gtid",
-                     text_or_null(wire_fact(&m->facts, "gtid")), "server_version",
-                     m->server_version, "verified", verified_word(&v), "verified_at",
-                     v.verified_at ? json_string(utc_text(v.verified_at, at)) : json_null(),
-                     "comment", m->comment);
+    char *gtid = manifest_gtid(m, SIZE_MAX);
+    json_t *one =
+        json_pack("{s:s, s:s, s:s, s:n, s:s, s:s, s:s, s:I, s:s, s:s, s:I, s:I, s:o, s:o, s:o, "
+                  "s:s, s:s, s:o, s:s}",
+                  "id", m->id, "cluster", m->cluster, "type", m->type, "parent", "node", m->node,
+                  "started_at", utc_text(m->started_at, started), "finished_at",
+                  utc_text(m->finished_at, finished), "duration_s",
+                  (json_int_t)(m->finished_at - m->started_at), "repository", r->spec.name, "place",
+                  place, "data_bytes", (json_int_t)m->data_bytes, "stored_bytes",
+                  (json_int_t)m->stored_bytes, "sha256", text_or_null(sha256), "position",
+                  text_or_null(manifest_position(m)), "gtid", text_or_null(gtid ? gtid : ""),
+                  "server_version", m->server_version, "verified", verified_word(&v), "verified_at",
+                  v.verified_at ? json_string(utc_text(v.verified_at, at)) : json_null(), "comment",
+                  m->comment);
+    free(gtid);
+    return one;
 }
 
 /* As RFC 4180 has it. */

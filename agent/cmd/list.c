@@ -9,6 +9,7 @@
 #include "agent/warn.h"
 
 #include <jansson.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,23 +87,12 @@ static struct verified read_verified(struct repository *r, const struct manifest
     return v;
 }
 
-static json_t *whole_gtid(const struct manifest *m)
-{
-    json_t *whole = json_string(wire_fact(&m->facts, "gtid"));
-    const char *more;
-    for (unsigned part = 2; whole && *(more = wire_fact_part(&m->facts, "gtid", part)); part++) {
-        json_t *longer = json_sprintf("%s,%s", json_string_value(whole), more);
-        json_decref(whole);
-        whole = longer;
-    }
-    return whole;
-}
-
 static json_t *entry(const struct manifest *m, const char *repository, const struct verified *v,
                      const struct ist_donors *donors, const struct kept *kept)
 {
     char started[32], finished[32], verified[32];
     struct ist_prediction ist = predict(donors, m);
+    char *gtid = manifest_gtid(m, SIZE_MAX);
     json_t *o = json_pack(
         "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:s, s:s, s:s, s:s}", "id", m->id,
         "cluster", m->cluster, "type", m->type, "state", "succeeded", "node", m->node, "started_at",
@@ -115,7 +105,7 @@ static json_t *entry(const struct manifest *m, const char *repository, const str
         json_object_set_new(o, "repositories", json_pack("[s]", repository));
         json_object_set_new(o, "parent", json_null());
         json_object_set_new(o, "chain_length", json_integer(1));
-        json_object_set_new(o, "gtid", whole_gtid(m));
+        json_object_set_new(o, "gtid", json_string(gtid));
         json_object_set_new(o, "encrypted", json_boolean(m->encryption.on));
         json_object_set_new(o, "verified_at",
                             v->verified_at
@@ -124,6 +114,7 @@ static json_t *entry(const struct manifest *m, const char *repository, const str
         cmd_ist_json(o, manifest_position(m), &ist);
         add_kept(o, kept, m);
     }
+    free(gtid);
     return o;
 }
 

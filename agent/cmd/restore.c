@@ -215,7 +215,8 @@ static void restore(const struct options *options, struct repository *r, const s
                             .plan = plan,
                             .finish = &after,
                             .result = &result,
-                            .repository = options->repository ? options->repository : r->spec.name};
+                            .repository = options->repository ? options->repository : r->spec.name,
+                            .key = options->key};
     request->context = bar;
     if (!restore_plan(r, m, request, index, plan, error) ||
         !finish_plan(&after, &finish, r, m, index, request, plan, error))

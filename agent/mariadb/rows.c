@@ -70,7 +70,7 @@ void row_add(struct row *s, const char *format, ...)
 
 void row_set(struct row *s, const char *name, const char *text)
 {
-    char value[8300];
+    char value[2 * ROW_TEXT_MAX + 32];
     row_text(value, sizeof value, text);
     row_add(s, ", %s = %s", name, value);
 }
@@ -97,13 +97,16 @@ void row_end(struct row *s)
 
 void row_set_manifest(struct row *s, const struct manifest *m)
 {
-    static const char *const texts[] = {"position", "gtid", "binlog_file", NULL};
+    static const char *const texts[] = {"position", "binlog_file", NULL};
     static const char *const numbers[] = {"binlog_pos", "ddl_blocked_ms",    "commit_blocked_ms",
                                           "blocked_ms", "flow_control_sent", NULL};
     for (const char *const *k = texts; *k; k++)
         row_set(s, *k, wire_fact(&m->facts, *k));
     for (const char *const *k = numbers; *k; k++)
         row_add(s, ", %s = %llu", *k, strtoull(wire_fact(&m->facts, *k), NULL, 10));
+    char *gtid = manifest_gtid(m, ROW_TEXT_MAX);
+    row_set(s, "gtid", gtid);
+    free(gtid);
     row_set(s, "server_version", m->server_version);
     row_set(s, "key_ids", m->encryption.key_ids);
     row_add(s,

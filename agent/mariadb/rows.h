@@ -12,6 +12,7 @@
 #include "agent/repository/verified.h"
 
 #define ROW_STATEMENT_MAX 32768u
+#define ROW_TEXT_MAX      4096u /* bytes of one text; of a longer one the beginning */
 
 struct row {
     char text[ROW_STATEMENT_MAX]; /* the statement, up to here */

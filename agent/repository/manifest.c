@@ -48,6 +48,27 @@ const char *manifest_position(const struct manifest *m)
     return wire_fact(&m->facts, "position");
 }
 
+char *manifest_gtid(const struct manifest *m, size_t max)
+{
+    const char *part;
+    char *all = strdup("");
+    size_t size = 0;
+    for (unsigned n = 1; all && *(part = wire_fact_part(&m->facts, "gtid", n)); n++) {
+        size_t length = strlen(part) + (size > 0);
+        if (size + length > max)
+            break;
+        char *longer = realloc(all, size + length + 1);
+        if (!longer) {
+            free(all);
+            return NULL;
+        }
+        all = longer;
+        snprintf(all + size, length + 1, "%s%s", size ? "," : "", part);
+        size += length;
+    }
+    return all;
+}
+
 static json_t *time_json(time_t t)
 {
     char text[UTC_MAX];

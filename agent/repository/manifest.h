@@ -63,6 +63,9 @@ const struct seal_key *manifest_key(const struct manifest *manifest);
 bool manifest_is_save(const struct manifest *manifest);
 /* "uuid:seqno", or "" of a standalone server and of a save. */
 const char *manifest_position(const struct manifest *manifest);
+/* The GTID position, without the facts (KEY, KEY+2, ...) that would make it longer than max bytes;
+   "" where there was none. free() it; NULL: no memory. */
+char *manifest_gtid(const struct manifest *manifest, size_t max);
 
 /* signer: an Ed25519 key; NULL: it is not signed. */
 bool manifest_write(const struct manifest *manifest, struct storage *storage, const char *prefix,

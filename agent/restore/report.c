@@ -8,7 +8,6 @@
 #include <time.h>
 
 #define ELSEWHERE_LINES 10u /* objects that are named in the closing report */
-#define NEXT_MAX        4096u
 
 static uint64_t age_s(const struct manifest *m)
 {
@@ -84,30 +83,58 @@ void report_plan_json(const struct report *r, json_t *plan)
     json_object_set_new(plan, "gtid_slave_pos", p->gtid[0] ? json_string(p->gtid) : json_null());
 }
 
+/* The restore of another node of the same new cluster, as this one was given. */
+static void command_for_others(const struct report *r, FILE *out)
+{
+    fprintf(out, "galera-backup restore %s --repository '%s' --datadir %s --history new:%s",
+            r->manifest->id, r->repository, r->request->datadir, r->finish->history.token);
+    if (r->key)
+        fprintf(out, " --key '%s'", r->key);
+    for (unsigned i = 0; i < r->request->map_count; i++)
+        fprintf(out, " --map '%s=%s'", r->request->maps[i].from, r->request->maps[i].to);
+}
+
 /* What to type next. */
-static void next_command(const struct report *r, char *out, size_t size)
+static void next_command(const struct report *r, FILE *out)
 {
     const struct finish_plan *p = r->finish;
     char statement[REPLICA_STATEMENT_MAX];
     char age[32];
     if (manifest_is_save(r->manifest))
-        snprintf(out, size,
-                 "the directory is as it was saved %s ago; a start of mariadbd changes it",
-                 text_duration(age_s(r->manifest), age, sizeof age));
+        fprintf(out, "the directory is as it was saved %s ago; a start of mariadbd changes it",
+                text_duration(age_s(r->manifest), age, sizeof age));
     else if (p->gtid[0])
-        snprintf(out, size, "start mariadbd with a server_id of its own, then: %s",
-                 replica_statement(r->manifest, statement));
+        fprintf(out, "start mariadbd with a server_id of its own, then: %s",
+                replica_statement(r->manifest, statement));
     else if (!r->request->galera || !r->request->safe_to_bootstrap)
-        snprintf(out, size, "start mariadbd");
-    else if (p->history.new)
-        snprintf(out, size,
-                 "galera_new_cluster on this node; on each other node galera-backup restore %s "
-                 "--repository '%s' --datadir %s --history new:%s, then start it",
-                 r->manifest->id, r->repository, r->request->datadir, p->history.token);
-    else
-        snprintf(out, size,
-                 "galera_new_cluster on this node; then start the others, restored from the same "
-                 "backup");
+        fprintf(out, "start mariadbd");
+    else if (p->history.new) {
+        fprintf(out, "galera_new_cluster on this node; on each other node ");
+        command_for_others(r, out);
+        fprintf(out, ", then start it");
+    } else
+        fprintf(out, "galera_new_cluster on this node; then start the others, restored from the "
+                     "same backup");
+}
+
+static void report_next(const struct report *r, FILE *out)
+{
+    fprintf(out, "next      ");
+    next_command(r, out);
+    fprintf(out, "\n");
+}
+
+static json_t *next_json(const struct report *r)
+{
+    char *text = NULL;
+    size_t size;
+    FILE *out = open_memstream(&text, &size);
+    if (!out)
+        return NULL;
+    next_command(r, out);
+    json_t *next = fclose(out) ? NULL : json_stringn(text, size);
+    free(text);
+    return next;
 }
 
 /* Bytes: without those that an interrupted restore had left on disk. */
@@ -143,8 +170,7 @@ static void report_elsewhere(const struct report *r, FILE *out)
 
 void report_text(const struct report *r, FILE *out)
 {
-    char bytes[32], rate[32], took[32], age[32], redo[32], boot[32],
-        next[NEXT_MAX + REPLICA_STATEMENT_MAX];
+    char bytes[32], rate[32], took[32], age[32], redo[32], boot[32];
     const struct finish_result *f = r->result;
     const char *position = f->position[0] ? f->position : manifest_position(r->manifest);
     fprintf(out, "restored  %s in %s, %s/s", text_bytes(written(r), bytes, sizeof bytes),
@@ -155,9 +181,8 @@ void report_text(const struct report *r, FILE *out)
                 text_bytes(r->plan->bytes - written(r), bytes, sizeof bytes));
     fputc('\n', out);
     report_elsewhere(r, out);
-    next_command(r, next, sizeof next);
     if (manifest_is_save(r->manifest)) {
-        fprintf(out, "next      %s\n", next);
+        report_next(r, out);
         return;
     }
     text_bytes(r->manifest->redo_bytes, redo, sizeof redo);
@@ -190,7 +215,7 @@ void report_text(const struct report *r, FILE *out)
         fprintf(out, "replica   gtid_slave_pos %s\n", r->finish->gtid);
     if (r->ist)
         fprintf(out, "IST       %s\n", r->ist);
-    fprintf(out, "next      %s\n", next);
+    report_next(r, out);
 }
 
 static json_t *elsewhere_json(const struct report *r)
@@ -207,10 +232,9 @@ static json_t *elsewhere_json(const struct report *r)
 
 json_t *report_json(const struct report *r)
 {
-    char next[NEXT_MAX + REPLICA_STATEMENT_MAX], statement[REPLICA_STATEMENT_MAX];
+    char statement[REPLICA_STATEMENT_MAX];
     const struct finish_plan *p = r->finish;
     const struct finish_result *f = r->result;
-    next_command(r, next, sizeof next);
     json_t *root = json_pack(
         "{s:i, s:s, s:s, s:I, s:f, s:f, s:I, s:s, s:I}", "schema", 1, "id", r->manifest->id,
         "datadir", r->request->datadir, "bytes", (json_int_t)written(r), "duration_s", r->seconds,
@@ -234,6 +258,6 @@ json_t *report_json(const struct report *r)
                         p->gtid[0] ? json_string(replica_statement(r->manifest, statement))
                                    : json_null());
     json_object_set_new(root, "elsewhere", elsewhere_json(r));
-    json_object_set_new(root, "next", json_string(next));
+    json_object_set_new(root, "next", next_json(r));
     return root;
 }

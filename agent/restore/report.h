@@ -20,6 +20,7 @@ struct report {
     const char *ist;        /* whether IST is possible; NULL where it does not matter */
     double seconds;         /* of restore_run() */
     const char *repository; /* what stands behind --repository to name it */
+    const char *key;        /* and behind --key; NULL: it was not given */
 };
 
 /* The lines of the plan that are about recovery, history and replica. */

@@ -429,11 +429,11 @@ def a_new_history_keeps_a_kept_node_from_joining_by_ist():
     g = group()
     g.third_as_it_was()
     one, two, three = g.cluster
-    answer = g.restore(0, '--safe-to-bootstrap')
+    answer = g.restore(0, '--safe-to-bootstrap', '--map', '/nothing/there=/neither/there')
     uuid, token = answer['history']['uuid'], answer['history']['token']
     seqno = int(g.position.split(':')[1])
     assert answer['recovered'] and answer['position'] == f'{uuid}:{seqno}' and uuid != g.position.split(':')[0], answer
-    assert f"restore {g.backup} --repository 'default' --datadir {one.datadir} --history new:{token}" in answer['next'], answer['next']
+    assert f"restore {g.backup} --repository 'default' --datadir {one.datadir} --history new:{token} --map '/nothing/there=/neither/there', then" in answer['next'], answer['next']
     other = g.restore(1, '--history', f'new:{token}')
     assert other['history'] == answer['history'], 'the nodes of one restore have different histories'
     for node in (one, two):

@@ -925,6 +925,9 @@ def a_gtid_position_of_many_domains_is_whole():
     figures = backups.take(s.server)
     plan = s.agent.json('restore', figures['id'], '--datadir', os.path.join(processes.run_dir(), 'many'), '--dry-run', '--as', 'replica')
     s.server.execute('SET GLOBAL gtid_slave_pos = ""')
+    for command in (['list'], ['catalog', 'export']):
+        assert [one['gtid'] for one in s.agent.json(*command)['backups'] if one['id'] == figures['id']] == [position], command
+    assert s.server.value(f'SELECT gtid FROM galera_backup.backups WHERE id = "{figures["id"]}"') == position
     assert sorted(plan['gtid_slave_pos'].split(',')) == sorted(position.split(',')), plan['gtid_slave_pos']
     assert position.startswith(figures['gtid'] + ','), figures['gtid']  # what a status variable holds
 

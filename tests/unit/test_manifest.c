@@ -150,6 +150,30 @@ static void the_most_of_everything_comes_back(void **state)
 }
 
 /* Not through the storage: thousands of them need not be on disk. */
+static void a_long_position_is_joined(void **state)
+{
+    (void)state;
+    static const struct {
+        size_t max;
+        const char *joined;
+    } cases[] = {{SIZE_MAX, "1-1-1,2-2-2,3-3-3"},
+                 {17, "1-1-1,2-2-2,3-3-3"},
+                 {16, "1-1-1,2-2-2"},
+                 {5, "1-1-1"},
+                 {4, ""}};
+    struct manifest *m = calloc(1, sizeof *m);
+    assert_non_null(m);
+    assert_true(wire_add_fact(&m->facts, "gtid", "1-1-1") &&
+                wire_add_fact(&m->facts, "gtid+2", "2-2-2") &&
+                wire_add_fact(&m->facts, "gtid+3", "3-3-3"));
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char *joined = manifest_gtid(m, cases[i].max);
+        assert_string_equal(joined, cases[i].joined);
+        free(joined);
+    }
+    free(m);
+}
+
 static void put_text(const char *text, size_t size)
 {
     char path[256];
@@ -391,6 +415,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
         TEST(what_is_written_comes_back),
         TEST(the_most_of_everything_comes_back),
+        TEST(a_long_position_is_joined),
         TEST(a_cut_manifest_is_refused),
         TEST(a_changed_byte_is_refused),
         TEST(the_manifest_of_another_backup_is_refused),
