@@ -70,6 +70,7 @@ class Scene:
         self.retried = collections.Counter()
         self.resized = self.refused = 0
         self.truncations = 0
+        self.told = False
         say(f'  seed {SEED} (GB_TEST_SEED)')
 
     def begin(self):
@@ -87,6 +88,10 @@ class Scene:
 
     def no_failure(self):
         for each in self.loads:
+            if each.failure is not None and not self.told:
+                self.told = True
+                for server in dict.fromkeys(one.server for one in self.loads):
+                    say(f'  {server.name}, {"running" if server.process.poll() is None else "ended"}:\n{server.last_words()}')
             assert each.failure is None, f'{type(each).__name__} on {each.server.name}: {each.failure!r}'
 
     def resize(self, size):

@@ -3,6 +3,7 @@
 #include "agent/restore/history.h"
 #include "agent/restore/memory.h"
 #include "agent/restore/replica.h"
+#include "agent/restore/report.h"
 #include "agent/restore/server_program.h"
 
 #include <setjmp.h>
@@ -165,6 +166,34 @@ static void servers_that_may_open_a_directory(void **state)
     }
 }
 
+static void other_nodes_are_restored_with_the_same_key_and_maps(void **state)
+{
+    (void)state;
+    static const struct restore_map maps[] = {{"/old", "/new"}, {"/a b", "/c"}};
+    const struct restore_request request = {
+        .datadir = "/d", .galera = true, .safe_to_bootstrap = true, .maps = maps, .map_count = 2};
+    const struct restore_plan plan = {.start = RESTORE_FRESH};
+    const struct finish_plan finish = {.history = {.new = true, .token = "t"}};
+    const struct finish_result result = {0};
+    struct manifest *m = new_manifest();
+    struct report report = {m, &request, &plan, &finish, &result, NULL, 1, "/repo", NULL};
+    for (unsigned i = 0; i < 2; i++) {
+        report.key = i ? "/k" : NULL;
+        json_t *answer = report_json(&report);
+        assert_non_null(answer);
+        assert_string_equal(
+            json_string_value(json_object_get(answer, "next")),
+            i ? "galera_new_cluster on this node; on each other node galera-backup restore "
+                "20261121T020000Z-full-1f3a9c2e --repository '/repo' --datadir /d --history new:t "
+                "--key '/k' --map '/old=/new' --map '/a b=/c', then start it"
+              : "galera_new_cluster on this node; on each other node galera-backup restore "
+                "20261121T020000Z-full-1f3a9c2e --repository '/repo' --datadir /d --history new:t "
+                "--map '/old=/new' --map '/a b=/c', then start it");
+        json_decref(answer);
+    }
+    free(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +202,7 @@ int main(void)
         cmocka_unit_test(a_history_that_can_not_be_is_refused),
         cmocka_unit_test(the_position_of_a_replica_is_the_latest_of_each_domain),
         cmocka_unit_test(the_statement_names_the_node_unless_it_would_break_it),
+        cmocka_unit_test(other_nodes_are_restored_with_the_same_key_and_maps),
         cmocka_unit_test(servers_that_may_open_a_directory)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -287,5 +287,11 @@ class Server:
         except FileNotFoundError:
             return ''
 
+    def last_words(self, count=12):
+        """The last lines of the log that are errors, of a crash, or tell of the cluster."""
+        words = r'\[ERROR\]|\[Warning\]|got signal|Assertion|WSREP: .*(inconsist|Vote|vote|view\(|Shifting|evict|Failed|Closing)'
+        lines = [line for line in self.log_text().splitlines() if re.search(words, line)]
+        return '\n'.join(f'    {line[:300]}' for line in lines[-count:])
+
     def in_log(self, pattern, since_start=True):
         return re.search(pattern, self.log_text(since_start))
