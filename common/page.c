@@ -284,8 +284,9 @@ static enum page_state verify_encrypted(const uint8_t *page, uint32_t size, bool
         return PAGE_WHOLE;
     if (stored == NO_CHECKSUM)
         return PAGE_UNVERIFIABLE;
-    return stored == (zip ? adler_zip(page, size) : fold_page(page, size)) ? PAGE_WHOLE
-                                                                           : PAGE_CORRUPT;
+    /* The Adler-32 of zeros is 0, and what was encrypted is not zeros. */
+    uint32_t older = zip ? adler_zip(page, size) : fold_page(page, size);
+    return stored && stored == older ? PAGE_WHOLE : PAGE_CORRUPT;
 }
 
 /* The checksum is inside what is compressed; only the header can be looked at. */

@@ -303,6 +303,20 @@ static void stamp_on_an_unused_page(void **state)
     assert_int_equal(page_verify(&f, 4096, page), PAGE_CORRUPT);
 }
 
+/* Found by fuzz_page: sealed as a page that is not encrypted, then damaged in its content. */
+static void zeros_with_a_key_version_are_no_encrypted_page(void **state)
+{
+    (void)state;
+    static uint8_t page[16384];
+    struct space_format f = {.page_size = 16384, .logical_size = 16384, .zip = true};
+    page[KEY_VERSION_AT + 1] = 0x80;
+    page[38] = 0x10;
+    assert_true(page_seal(&f, page));
+    assert_int_equal(page_verify(&f, 0, page), PAGE_WHOLE);
+    page[38] = 0;
+    assert_int_equal(page_verify(&f, 0, page), PAGE_CORRUPT);
+}
+
 static void impossible_sizes_of_compressed_pages(void **state)
 {
     (void)state;
@@ -474,6 +488,7 @@ int main(void)
         cmocka_unit_test(flipped_bits_are_noticed),
         cmocka_unit_test(torn_pages_are_noticed),
         cmocka_unit_test(rtree_split_numbers_are_no_key_versions),
+        cmocka_unit_test(zeros_with_a_key_version_are_no_encrypted_page),
         cmocka_unit_test(impossible_sizes_of_compressed_pages),
         cmocka_unit_test(implausible_old_compressed_pages),
         cmocka_unit_test(unchecked_pages_need_equal_lsns),
